@@ -1,0 +1,5 @@
+"""`python -m autorouter`."""
+
+from autorouter.cli import main
+
+main()
