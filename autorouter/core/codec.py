@@ -1,0 +1,78 @@
+"""Core values to plain JSON values and back, by their own type hints: what a receipt keeps can be run again.
+
+    to_plain(Price(input=1.0, ...)) -> {"input": 1.0, ...}        from_plain(Price, {...}) -> Price(...)
+
+Floats are kept exactly (their shortest form reads back as the same float); sets are sorted; fields that hold their
+default are kept too, so that a later default can't change what an old receipt meant.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def to_plain(value: Any) -> Any:
+    """A JSON value for a core value."""
+    if isinstance(value, StrEnum):
+        return value.value
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(to_plain(item) for item in value)
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return {name: to_plain(getattr(value, name)) for name in _names(type(value))}
+
+
+def from_plain(hint: type[T], data: Any) -> T:
+    """The core value of type `hint`. Raises TypeError, ValueError or KeyError for data that don't fit."""
+    return _build(hint, data)  # type: ignore[no-any-return]
+
+
+@cache
+def _names(cls: type) -> tuple[str, ...]:
+    if not is_dataclass(cls):
+        raise TypeError(f"{cls.__name__} is no core value")
+    return tuple(field.name for field in fields(cls))
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def _build(hint: Any, data: Any) -> Any:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return None if data is None else _build(next(a for a in get_args(hint) if a is not type(None)), data)
+    if origin is tuple:
+        return _tuple(get_args(hint), data)
+    if origin is frozenset:
+        return frozenset(_build(get_args(hint)[0], item) for item in data)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {key: _build(get_args(hint)[1], item) for key, item in data.items()}
+    if origin is Literal:
+        if data not in get_args(hint):
+            raise ValueError(f"{data!r} is none of {get_args(hint)}")
+        return data
+    if is_dataclass(hint):
+        hints = _hints(hint)  # type: ignore[arg-type]
+        return hint(**{name: _build(hints[name], data[name]) for name in data})
+    if hint is float:
+        return float(data)
+    return hint(data)
+
+
+def _tuple(args: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_build(args[0], item) for item in data)
+    return tuple(_build(arg, item) for arg, item in zip(args, data, strict=True))

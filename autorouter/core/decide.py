@@ -1,0 +1,279 @@
+"""`decide(features, snapshot, policy) -> Decision`: the one entrance of the core.
+
+Preview, execution, replay and benches call this function, so that a preview can't differ from what runs. It has no I/O,
+no clock and no randomness; all that it reads goes onto the receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autorouter.core import labels, scoring, strategy, switching
+from autorouter.core.budget import Allowance, allowance
+from autorouter.core.eligibility import Rejection, sift
+from autorouter.core.features import Features
+from autorouter.core.labels import Label
+from autorouter.core.policy import Policy
+from autorouter.core.scoring import Score
+from autorouter.core.session import incumbent
+from autorouter.core.snapshot import Snapshot
+from autorouter.core.strategy import Plan
+from autorouter.core.switching import Switch
+from autorouter.core.values import Candidate, Role, Strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Nothing can serve the request: why, in the words of the error that the client gets."""
+
+    code: Literal["context_length_exceeded", "budget_exceeded", "no_eligible_model"]
+    message: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is done and why. `plan` is carried out; `preferred` is the plan of highest utility where that one can't be
+    (and `notes` say why). `scores` are best first; `plans` the best of each strategy. `fallbacks` in order."""
+
+    label: str
+    dial: float
+    usd_weight: float
+    plan: Plan | None
+    preferred: Plan | None
+    fallbacks: tuple[str, ...]
+    switch: Switch | None
+    scores: tuple[Score, ...]
+    rejections: tuple[Rejection, ...]
+    plans: tuple[Plan, ...]
+    allowance: Allowance | None
+    notes: tuple[str, ...]
+    refusal: Refusal | None = None
+
+    @property
+    def candidate(self) -> str | None:
+        """Who answers (the primary of the plan)."""
+        return self.plan.primary if self.plan else None
+
+
+def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
+    """Choose. Raises UnknownModel for a label that isn't known; everything else is part of the decision."""
+    by_id = {candidate.id: candidate for candidate in snapshot.candidates}
+    label = labels.parse(features.label, by_id)
+    policy = labels.apply(label, policy)
+    notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]
+    wanted = _wanted(label, features, by_id, notes)
+    kept, rejections = sift(features, snapshot, policy, wanted.role)
+    if not kept:
+        kept, rejections = _probe(rejections, by_id, snapshot, notes)
+    scores = scoring.rank(kept, features, snapshot, policy)
+    if not scores:
+        return _refused(features, policy, rejections, notes, _refusal(rejections, snapshot, features), None)
+    return _choose(_Pool(scores, rejections, by_id, wanted), features, snapshot, policy, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the label and the rules ask for; a label goes before a rule."""
+
+    candidate: str | None
+    role: Role | None
+    strategy: Strategy | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    scores: tuple[Score, ...]
+    rejections: tuple[Rejection, ...]
+    by_id: Mapping[str, Candidate]
+    wanted: _Wanted
+
+
+def _wanted(label: Label, features: Features, by_id: Mapping[str, Candidate], notes: list[str]) -> _Wanted:
+    candidate, role, forced = label.candidate, label.role, label.strategy
+    if label.candidate is None and label.role is None:
+        for fired in features.fired:
+            candidate = candidate or fired.candidate
+            role = role or fired.role
+            forced = forced or fired.strategy
+    if candidate is not None:
+        return _Wanted(candidate, None, Strategy.SINGLE)
+    if role is not None and not any(role in c.roles for c in by_id.values()):
+        notes.append(f"no candidate is configured as {role}: the whole pool was considered")
+        role = None
+    return _Wanted(None, role, forced)
+
+
+def _probe(
+    rejections: Sequence[Rejection], by_id: Mapping[str, Candidate], snapshot: Snapshot, notes: list[str]
+) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...]]:
+    """Half-open probe: where a cooldown of our own is all that stands against every capable candidate, the one whose
+    cooldown ends first is tried. A cooldown that the provider asked for is kept."""
+    cooling = [
+        r.candidate
+        for r in rejections
+        if all(reason.code == "cooldown" for reason in r.reasons) and not snapshot.health_of(r.candidate).asked
+    ]
+    if not cooling:
+        return (), tuple(rejections)
+    first = min(cooling, key=lambda c: (snapshot.health_of(c).cooldown_until_s, c))
+    notes.append(f"every capable candidate is cooling down: {first} is tried, its cooldown ends first")
+    return (by_id[first],), tuple(r for r in rejections if r.candidate != first)
+
+
+def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Decision:
+    pin = incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
+    switches = switching.gate(pool.scores, pin, features, policy.tuning)
+    allowed = {s.candidate for s in pool.scores if switches[s.candidate].allowed or _asked(pool, s.candidate)}
+    plans = _plans(pool, allowed, features, snapshot, policy)
+    cap = allowance(policy.budget, snapshot)
+    fitting = [p for p in plans if cap is None or p.reserve_usd <= cap.left_usd]
+    if not fitting:
+        message = _too_dear(plans, cap)
+        refusal = Refusal(code="budget_exceeded", message=message)
+        return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
+    preferred = _preferred(fitting, pool, notes)
+    plan = _performed(preferred, fitting, pool, snapshot, notes)
+    if cap is not None:
+        _note_budget(plans, fitting, cap, notes)
+    return Decision(
+        label=features.label,
+        dial=policy.dial,
+        usd_weight=policy.usd_weight(),
+        plan=plan,
+        preferred=preferred,
+        fallbacks=_fallbacks(plan, fitting, pool, policy),
+        switch=_switch(plan, pool, switches),
+        scores=pool.scores,
+        rejections=pool.rejections,
+        plans=_best_of_each(plans),
+        allowance=cap,
+        notes=tuple(notes),
+    )
+
+
+def _asked(pool: _Pool, candidate: str) -> bool:
+    return pool.wanted.candidate == candidate
+
+
+def _plans(
+    pool: _Pool, allowed: set[str], features: Features, snapshot: Snapshot, policy: Policy
+) -> list[Plan]:
+    """Every single plan that the gate allows, the best verify and the best fusion."""
+    may = allowed.__contains__
+    plans = [p for p in strategy.singles(pool.scores, features, policy) if may(p.primary)]
+    judges = strategy.experts(pool.scores, features, snapshot, policy, pool.by_id)
+    verified = strategy.verified(pool.scores, judges, features, policy, may)
+    fused = strategy.fused(pool.scores, judges, features, policy, pool.by_id, may)
+    plans += [p for p in (verified, fused) if p is not None]
+    plans.sort(key=strategy.preference)
+    return plans
+
+
+def _preferred(fitting: Sequence[Plan], pool: _Pool, notes: list[str]) -> Plan:
+    wanted = pool.wanted
+    if wanted.candidate is not None:
+        named = [p for p in fitting if p.primary == wanted.candidate and p.strategy is Strategy.SINGLE]
+        if named:
+            return named[0]
+        notes.append(f"{wanted.candidate} was asked for and can't serve this step: the best of the others does")
+    if wanted.strategy is not None:
+        forced = [p for p in fitting if p.strategy is wanted.strategy]
+        if forced:
+            return forced[0]
+        notes.append(f"{wanted.strategy} was asked for and doesn't fit the budget or the pool")
+    return fitting[0]
+
+
+def _performed(preferred: Plan, fitting: Sequence[Plan], pool: _Pool, snapshot: Snapshot, notes: list[str]) -> Plan:
+    """The preferred plan, or the best one whose strategy can be carried out now."""
+    if preferred.strategy in snapshot.performable:
+        return preferred
+    notes.append(f"{preferred.strategy} scores highest but can't be carried out yet: the best single answers")
+    return next((p for p in fitting if p.strategy in snapshot.performable), preferred)
+
+
+def _note_budget(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance, notes: list[str]) -> None:
+    best = plans[0]
+    if best not in fitting:
+        notes.append(
+            f"{best.strategy} with {best.primary} would reserve ${best.reserve_usd:.4f}, "
+            f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left: a cheaper plan is used"
+        )
+
+
+def _fallbacks(plan: Plan, fitting: Sequence[Plan], pool: _Pool, policy: Policy) -> tuple[str, ...]:
+    """Who is tried next, best first: any scored candidate within the budget, also one that the gate held back, for a
+    candidate that failed is a reason to leave it."""
+    affordable = {p.primary for p in fitting} | {s.candidate for s in pool.scores}
+    order = [s.candidate for s in pool.scores if s.candidate != plan.primary and s.candidate in affordable]
+    return tuple(order[: policy.max_fallbacks])
+
+
+def _switch(plan: Plan, pool: _Pool, switches: Mapping[str, Switch]) -> Switch:
+    """The verdict on the candidate that answers; where it is the incumbent, on the best one that was held back."""
+    best = pool.scores[0].candidate
+    chosen = switches[plan.primary]
+    return switches[best] if chosen.verdict == "same" and not switches[best].allowed else chosen
+
+
+def _best_of_each(plans: Sequence[Plan]) -> tuple[Plan, ...]:
+    best: dict[Strategy, Plan] = {}
+    for plan in plans:
+        best.setdefault(plan.strategy, plan)
+    return tuple(best[kind] for kind in Strategy if kind in best)
+
+
+def _too_dear(plans: Sequence[Plan], cap: Allowance | None) -> str:
+    cheapest = min(plans, key=lambda p: p.reserve_usd)
+    left = max(0.0, cap.left_usd) if cap else 0.0
+    name = cap.cap if cap else "budget"
+    return (
+        f"The budget doesn't allow this request: budget.{name} has ${left:.4f} left, and the cheapest candidate "
+        f"({cheapest.primary}) may cost ${cheapest.reserve_usd:.4f}"
+    )
+
+
+def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> Refusal:
+    """Tell a prompt that is too long from candidates that are down, and both from the rest."""
+    codes = [{reason.code for reason in r.reasons} for r in rejections]
+    listed = "; ".join(f"{r.candidate}: {', '.join(reason.text for reason in r.reasons)}" for r in rejections)
+    if codes and all("window" in c for c in codes):
+        return Refusal(
+            code="context_length_exceeded",
+            message=f"This request is too long for every candidate (about {features.input_tokens:,.0f} tokens). {listed}",
+        )
+    waits = [snapshot.health_of(r.candidate).cooldown_until_s - snapshot.now_s for r, c in zip(rejections, codes, strict=True) if c == {"cooldown"}]
+    return Refusal(
+        code="no_eligible_model",
+        message=f"No candidate can serve this request. {listed}" if listed else "No candidate is configured",
+        retry_after_s=max(1.0, min(waits)) if waits else None,
+    )
+
+
+def _refused(
+    features: Features,
+    policy: Policy,
+    rejections: Sequence[Rejection],
+    notes: Sequence[str],
+    refusal: Refusal,
+    cap: Allowance | None,
+    scores: tuple[Score, ...] = (),
+) -> Decision:
+    return Decision(
+        label=features.label,
+        dial=policy.dial,
+        usd_weight=policy.usd_weight(),
+        plan=None,
+        preferred=None,
+        fallbacks=(),
+        switch=None,
+        scores=scores,
+        rejections=tuple(rejections),
+        plans=(),
+        allowance=cap,
+        notes=tuple(notes),
+        refusal=refusal,
+    )

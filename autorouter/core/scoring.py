@@ -1,0 +1,144 @@
+"""Kept candidates -> scores in points, in a total order. Six terms, and they add up:
+
+    task fit      100 * stakes * (P(kind) - P(general))        what knowing the kind of work adds or takes
+    benchmark     100 * stakes * P(general)                    the prior: general percentile against the difficulty
+    price         -lambda * USD of the expected steps of this turn, with a warm cache
+    latency       -mu * seconds of this step
+    availability  -100 * stakes * P(kind) * (1 - availability)
+    stickiness    -lambda * USD to warm a cache that is cold   0 for a warm incumbent
+
+    P(x) = sigmoid(discrimination * (percentile[x] / 100 - difficulty))
+
+A score depends on its own candidate only, so that adding or removing others never reorders the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp
+
+from autorouter.core import economics, health
+from autorouter.core.economics import Load
+from autorouter.core.features import Features
+from autorouter.core.policy import Policy, Tuning
+from autorouter.core.session import warm_tokens
+from autorouter.core.snapshot import Snapshot
+from autorouter.core.values import SKILL_OF_KIND, Candidate, Price
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """The six terms of one score; their sum is the score."""
+
+    task_fit: float
+    benchmark: float
+    price: float
+    latency: float
+    availability: float
+    stickiness: float
+
+    def total(self) -> float:
+        return self.task_fit + self.benchmark + self.price + self.latency + self.availability + self.stickiness
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A candidate's score with the raw values behind its points.
+
+    `success` is P(kind), `percentile` the benchmark column of the kind (`unknown` where nobody measured it), `turn_usd`
+    the expected steps with a warm cache, `warmup_usd` what a cold cache costs once, `step_usd` this step alone with the
+    warm-up, `seconds` this step's. `price_assumed`: the price is unknown and was assumed, not zero.
+    """
+
+    candidate: str
+    points: Points
+    total: float
+    success: float
+    skill: str
+    percentile: float | None
+    general_percentile: float | None
+    input_tokens: float
+    output_tokens: float
+    step_usd: float
+    turn_usd: float
+    warmup_usd: float
+    seconds: float
+    availability: float
+    samples: int
+    price_assumed: bool
+
+    @property
+    def expected_usd(self) -> float:
+        """All-in: the turn's steps and the warm-up."""
+        return self.turn_usd + self.warmup_usd
+
+
+def success(percentile: float | None, difficulty: float, tuning: Tuning) -> float:
+    """Chance 0..1 that a model of this percentile succeeds."""
+    known = tuning.unknown_percentile if percentile is None else percentile
+    return 1.0 / (1.0 + exp(-tuning.discrimination * (known / 100.0 - difficulty)))
+
+
+def load_of(features: Features, ratio: float, tuning: Tuning, output_limit: int) -> Load:
+    """The step's tokens as this candidate counts them: `ratio` is what it billed over what was estimated."""
+    tokens = features.input_tokens * ratio
+    prefix = 0.0 if features.phase == "housekeeping" else tokens * tuning.cacheable_share
+    return Load(prefix=prefix, new=tokens - prefix, output=min(features.output_tokens, float(output_limit)))
+
+
+def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy) -> Score:
+    """Score one candidate."""
+    tuning = policy.tuning
+    seen = snapshot.health_of(candidate.id)
+    skill = SKILL_OF_KIND[features.kind]
+    percentile: float | None = getattr(candidate.benchmarks, skill)
+    general = candidate.benchmarks.general
+    if percentile is None:
+        percentile = general
+    p_kind = success(percentile, features.difficulty, tuning)
+    p_general = success(general, features.difficulty, tuning)
+
+    price: Price = economics.price_of(candidate, tuning)
+    load = load_of(features, seen.input_ratio or 1.0, tuning, candidate.output_tokens)
+    step_usd = economics.step_usd(price, load)
+    turn_usd = step_usd * features.expected_steps
+    warmup_usd = economics.warmup_usd(price, load, warm_tokens(snapshot.session, candidate, snapshot.now_s))
+
+    seconds = health.ttft_s(candidate, seen) + load.output / health.throughput(candidate, seen)
+    up = health.availability(candidate, seen, tuning)
+    worth = 100.0 * features.stakes
+    usd_weight = policy.usd_weight()
+    points = Points(
+        worth * (p_kind - p_general),
+        worth * p_general,
+        -usd_weight * turn_usd,
+        -tuning.points_per_s * seconds,
+        -worth * p_kind * (1.0 - up),
+        -usd_weight * warmup_usd,
+    )
+    return Score(
+        candidate.id,
+        points,
+        points.total(),
+        p_kind,
+        skill,
+        percentile,
+        general,
+        load.prefix + load.new,
+        load.output,
+        step_usd + warmup_usd,
+        turn_usd,
+        warmup_usd,
+        seconds,
+        up,
+        seen.samples,
+        candidate.price is None,
+    )
+
+
+def rank(candidates: Iterable[Candidate], features: Features, snapshot: Snapshot, policy: Policy) -> tuple[Score, ...]:
+    """Best first. Equal scores: the cheaper, then the id, so that the order is total."""
+    scores = [score(candidate, features, snapshot, policy) for candidate in candidates]
+    scores.sort(key=lambda s: (-s.total, s.expected_usd, s.candidate))
+    return tuple(scores)

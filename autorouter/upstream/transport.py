@@ -1,0 +1,92 @@
+"""The seam between the engine and whatever carries a call: the network, or the dry run.
+
+    reply = await transport.send(Call(...))     headers have come; raises Failure
+    async for chunk in reply.chunks(): ...      bytes as they arrive; raises Failure
+    reply.close()                               stops the call wherever it stands
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from autorouter.core.values import Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds that each part of a call may take."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 60.0
+    between_bytes_s: float = 60.0
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An upstream as the engine needs it. `headers` go with every call; the key is among them and nowhere else."""
+
+    name: str
+    base_url: str
+    wire: str
+    profile: str
+    headers: Mapping[str, str]
+    key: str | None
+    key_env: str | None
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only."""
+
+    target: Target
+    candidate: Candidate
+    path: str
+    body: bytes
+    stream: bool
+    request_id: str
+    attempt: int = 1
+    fault: str | None = None
+
+
+class Failure(Exception):
+    """A call that got no usable answer. `kind` is one of connect, reset, timeout, cut, protocol, too_large."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class Reply(Protocol):
+    """An answer whose headers have come. `headers` are looked up by lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """Carries calls. Safe to use from many tasks of one event loop."""
+
+    async def send(self, call: Call) -> Reply: ...
+
+    async def aclose(self) -> None: ...
+
+
+async def read_all(reply: Reply, limit_bytes: int) -> bytes:
+    """The whole body; raises Failure("too_large") beyond the limit."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in reply.chunks():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise Failure("too_large", f"an answer of more than {limit_bytes} bytes")
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,227 @@
+"""`POST /v1/chat/completions`: the client's bytes -> Task, and what goes upstream on the same wire.
+
+A request body is parsed once. What we don't know is sent on; what is changed is `model`, and `stream_options` where the
+client didn't ask for usage that the receipt needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from autorouter.core.values import TRAIL_STEPS, Step, Task, ToolCall, ToolResult
+from autorouter.errors import RequestError
+from autorouter.wire import human, identity, splice
+
+EXTENSION = "openfusion"
+"""Our own member in a body: read here, never sent on."""
+KEPT_HEADERS = ("user-agent", "x-session-id", "originator", "x-client-name")
+"""Headers that rules may look at, beside any `x-` header; never those that carry keys."""
+SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request as it came: the task for the core, and the parsed document for what must be changed on its way out."""
+
+    task: Task
+    document: dict[str, Any]
+
+    @property
+    def wants_usage(self) -> bool:
+        """The client asked for a usage chunk at the end of its stream."""
+        options = self.document.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
+    """Read and check a request. Raises RequestError (400) that names the field."""
+    document = _document(body)
+    messages = _messages(document)
+    label = document.get("model")
+    if not isinstance(label, str) or not label:
+        raise RequestError("`model` is missing", hint="use `openfusion/auto`", param="model")
+    stream = document.get("stream") or False
+    if not isinstance(stream, bool):
+        raise RequestError("`stream` must be true or false", param="stream")
+    system = _system(messages)
+    reading = _read(messages)
+    opening = _opening(messages)
+    client = identity.client_of(headers, system)
+    session, agent = identity.session_of(headers, document, client=client, system=system, opening=opening)
+    task = Task(
+        wire="chat",
+        label=label,
+        stream=stream,
+        body=body,
+        prompt_bytes=len(body) - reading.image_bytes,
+        ask=reading.ask,
+        fresh=reading.fresh,
+        system=system[: human.EXCERPT_CHARS],
+        opening=opening,
+        trail=reading.trail,
+        tools=_tools(document),
+        images=reading.images,
+        json_schema=_json_schema(document),
+        reasoning_effort=_effort(document),
+        max_output_tokens=_max_output(document),
+        messages=len(messages),
+        client=client,
+        session=session,
+        agent=agent,
+        headers=_kept(headers),
+    )
+    return ChatRequest(task, document)
+
+
+def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
+    """The body for an upstream of the same wire. `stream_usage`: ask for usage in the stream for the receipt's sake."""
+    document, body = request.document, request.task.body
+    if EXTENSION in document or (stream_usage and "stream_options" in document and not request.wants_usage):
+        changed = {key: value for key, value in document.items() if key != EXTENSION} | {"model": model}
+        if stream_usage:
+            changed["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
+        return orjson.dumps(changed)
+    body = splice.with_model(body, document, model)
+    if stream_usage and not request.wants_usage:
+        body = splice.with_member(body, "stream_options", {"include_usage": True})
+    return body
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
+    if not isinstance(document, dict):
+        raise RequestError("The body must be a JSON object", code="invalid_json")
+    return document
+
+
+def _messages(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    messages = document.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise RequestError("`messages` must be a non-empty list", param="messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise RequestError(f"`messages[{index}]` must be an object with a `role`", param=f"messages[{index}]")
+    return messages
+
+
+@dataclass(slots=True)
+class _Reading:
+    ask: str = ""
+    fresh: bool = True
+    trail: tuple[Step, ...] = ()
+    images: int = 0
+    image_bytes: int = 0
+
+
+def _read(messages: Sequence[Mapping[str, Any]]) -> _Reading:
+    """Walk back to the human's last words, and collect what tools did since; then count the images."""
+    reading = _Reading()
+    steps: list[Step] = []
+    for message in reversed(messages):
+        role = message["role"]
+        if role in ("tool", "function"):
+            reading.fresh = False
+            if len(steps) < TRAIL_STEPS:
+                steps.append(ToolResult(human.excerpt(human.text_of(message.get("content")))))
+        elif role == "assistant":
+            reading.fresh = False
+            if len(steps) < TRAIL_STEPS:
+                steps.extend(_calls(message))
+        elif role == "user":
+            reading.ask = human.human_text(message.get("content"))
+            if reading.ask:
+                break
+    reading.trail = tuple(reversed(steps))
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            _count_images(message["content"], reading)
+    return reading
+
+
+def _calls(message: Mapping[str, Any]) -> list[Step]:
+    """The message's tool calls, latest first."""
+    found: list[Step] = []
+    calls = message.get("tool_calls")
+    for call in reversed(calls) if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            text = arguments if isinstance(arguments, str) else ""
+            found.append(ToolCall(str(function.get("name", "")), human.excerpt(text)))
+    return found
+
+
+def _count_images(content: Sequence[Any], reading: _Reading) -> None:
+    for part in content:
+        if isinstance(part, dict) and part.get("type") in ("image_url", "input_image", "image"):
+            reading.images += 1
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if isinstance(url, str) and url.startswith("data:"):
+                reading.image_bytes += len(url)
+
+
+def _system(messages: Sequence[Mapping[str, Any]]) -> str:
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            return human.text_of(message.get("content"))
+    return ""
+
+
+def _opening(messages: Sequence[Mapping[str, Any]]) -> str:
+    for message in messages:
+        if message["role"] == "user":
+            text = human.human_text(message.get("content"))
+            if text and not human.is_example(text):
+                return text
+    return ""
+
+
+def _tools(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the declared tools; empty where the client forbids their use. Old `functions` count as tools."""
+    tools = document.get("tools") or document.get("functions")
+    if not isinstance(tools, list) or document.get("tool_choice") == "none":
+        return ()
+    names = []
+    for tool in tools:
+        inner = tool.get("function", tool) if isinstance(tool, dict) else None
+        names.append(str(inner.get("name") or inner.get("type") or "")) if isinstance(inner, dict) else None
+    return tuple(names)
+
+
+def _json_schema(document: Mapping[str, Any]) -> bool:
+    response_format = document.get("response_format")
+    return isinstance(response_format, dict) and response_format.get("type") == "json_schema"
+
+
+def _effort(document: Mapping[str, Any]) -> str | None:
+    effort = document.get("reasoning_effort")
+    if effort is None and isinstance(document.get("reasoning"), dict):
+        effort = document["reasoning"].get("effort")
+    return effort if isinstance(effort, str) else None
+
+
+def _max_output(document: Mapping[str, Any]) -> int | None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = document.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise RequestError(f"`{name}` must be a whole number of at least 1", param=name)
+        return value
+    return None
+
+
+def _kept(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, value)
+        for name, value in headers.items()
+        if name in KEPT_HEADERS or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
+    )

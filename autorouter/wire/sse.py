@@ -1,0 +1,152 @@
+"""A tap on a chat stream: it looks at the bytes that pass, and parses only the few events that matter.
+
+    data: {"id":...,"model":"m","choices":[...]}      first event: the served model; an error event fails the attempt
+    data: {..."usage":{...}}                          usage, wherever a server puts it
+    data: [DONE]                                      the terminal event; without it (or a finish_reason) a stream is broken
+
+Understands LF, CRLF and CR line ends, comments, events split anywhere, and `data:` without a space.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from autorouter.core.values import Usage
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""An event longer than this is no event: memory stays bounded whatever an upstream sends."""
+_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+class ChatTap:
+    """Feed it each chunk as it passes. `events`: data events seen; `done`: `[DONE]` was seen; `finished`: a finish reason."""
+
+    __slots__ = ("_carry", "_drop_usage", "done", "error", "events", "finished", "served_model", "usage")
+
+    def __init__(self, *, drop_usage: bool = False) -> None:
+        self._carry = b""
+        self._drop_usage = drop_usage
+        self.events = 0
+        self.done = False
+        self.finished = False
+        self.served_model: str | None = None
+        self.usage: Usage | None = None
+        self.error: dict[str, Any] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """The answer ended as it should: a finish reason or the terminal event came."""
+        return self.done or self.finished
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Look at a chunk; returns the bytes to pass on: the same ones, save for a usage event that we asked for and
+        the client didn't (then whole events only are passed on). Raises ValueError for an event beyond all bounds."""
+        data = self._carry + chunk if self._carry else chunk
+        end = _last_end(data)
+        if end == 0:
+            self._carry = data
+            if len(data) > MAX_EVENT_BYTES:
+                raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+            return b"" if self._drop_usage else chunk
+        whole, self._carry = data[:end], data[end:]
+        passed = self._inspect(whole)
+        return passed if self._drop_usage else chunk
+
+    def rest(self) -> bytes:
+        """Bytes behind the last event's end that were held back; call it when the stream has ended."""
+        rest, self._carry = self._carry, b""
+        if rest:
+            self._inspect(rest)
+        return rest if self._drop_usage else b""
+
+    def _inspect(self, whole: bytes) -> bytes:
+        if self.served_model is None:
+            self._first(whole)
+        self.events += whole.count(b"data:")
+        if not self.finished and _FINISH.search(whole):
+            self.finished = True
+        if b"[DONE]" in whole:
+            self.done = True
+        if b'"usage"' in whole:
+            return self._with_usage(whole)
+        return whole
+
+    def _first(self, whole: bytes) -> None:
+        for event in _split(whole):
+            document = _json(event)
+            if document is None:
+                continue
+            if isinstance(document.get("error"), dict | str):
+                error = document["error"]
+                self.error = error if isinstance(error, dict) else {"message": error}
+            model = document.get("model")
+            self.served_model = model if isinstance(model, str) else ""
+            return
+
+    def _with_usage(self, whole: bytes) -> bytes:
+        kept = []
+        for event in _split(whole):
+            document = _json(event) if b'"usage"' in event else None
+            found = document.get("usage") if document else None
+            if isinstance(found, dict):
+                self.usage = usage_of(found)
+                if self._drop_usage and document is not None and not document.get("choices"):
+                    continue
+            kept.append(event)
+        return b"".join(kept) if self._drop_usage else whole
+
+
+def usage_of(found: dict[str, Any]) -> Usage:
+    """A chat usage object as `Usage`; numbers that aren't whole are taken as not said."""
+    prompt = _details(found, "prompt_tokens_details")
+    completion = _details(found, "completion_tokens_details")
+    return Usage(
+        input_tokens=_count(found, "prompt_tokens"),
+        cached_tokens=_count(prompt, "cached_tokens") or _count(found, "prompt_cache_hit_tokens"),
+        cache_write_tokens=_count(prompt, "cache_write_tokens"),
+        output_tokens=_count(found, "completion_tokens"),
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+    )
+
+
+def _details(found: dict[str, Any], name: str) -> dict[str, Any]:
+    inner = found.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _count(found: dict[str, Any], name: str) -> int:
+    value = found.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _last_end(data: bytes) -> int:
+    """Index behind the last blank line, 0 if there is none."""
+    lf, crlf, cr = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r")
+    return max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
+
+
+def _split(whole: bytes) -> list[bytes]:
+    """Events with their line ends, in order."""
+    events, start = [], 0
+    for match in _END.finditer(whole):
+        events.append(whole[start : match.end()])
+        start = match.end()
+    if start < len(whole):
+        events.append(whole[start:])
+    return events
+
+
+def _json(event: bytes) -> dict[str, Any] | None:
+    """The event's data as an object; None for comments, `[DONE]` and what doesn't parse."""
+    lines = [line[5:].lstrip() for line in event.splitlines() if line.startswith(b"data:")]
+    if not lines:
+        return None
+    try:
+        document = orjson.loads(b"\n".join(lines))
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
