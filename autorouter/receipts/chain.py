@@ -1,0 +1,191 @@
+"""The chain: what one line of a day's file is, and how a changed, removed, moved or cut line is found.
+
+A line is canonical JSON and a newline. Beside its payload it carries four fields of the chain:
+
+    {"id":"r-01","prev":"sha256:9c…","seq":1,"sum":"sha256:4e…",…,"type":"receipt"}
+
+    seq   0, 1, 2 … within the file
+    prev  digest of the line before (its bytes without the newline); a file's first line carries the digest of the last
+          line of the newest earlier file, or GENESIS
+    sum   digest of this record without `sum`, so that a changed byte is found in the last line too
+    type  "receipt" | "context" (what receipts refer to by digest) | "lost" | "recovered"
+
+Beside the files stands `.head`, rewritten after each write: {"digest":"sha256:4e…","file":"2026-07-01.jsonl","seq":1}.
+It tells when whole lines are cut off the end of the newest file, which the chain itself can't know.
+A digest proves that nothing was changed by accident or by halves; who rewrites every file and the head isn't caught.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autorouter.errors import ReceiptError
+from autorouter.receipts.canonical import canonical, digest
+
+GENESIS = "sha256:" + "0" * 64
+HEAD_FILE = ".head"
+_DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
+_OURS = frozenset({"seq", "prev", "sum"})
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fault of the chain. `line` counts from 1, as editors do."""
+
+    file: Path
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """What verification keeps of a line that is sound in itself."""
+
+    line: int
+    seq: int
+    prev: str
+    digest: str
+
+
+def seal(payload: Record, seq: int, prev: str) -> bytes:
+    """The line (without newline) of a tidied payload; without a type of its own it is a receipt."""
+    if taken := _OURS & payload.keys():
+        raise ReceiptError(f"a record can't bring its own {', '.join(sorted(taken))}")
+    record = {"type": "receipt", **payload, "seq": seq, "prev": prev}
+    record["sum"] = digest(record)
+    return canonical(record)
+
+
+def files(directory: Path) -> list[Path]:
+    """The days' files, oldest first; none when there is no such directory."""
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if _DAY_FILE.fullmatch(path.name))
+
+
+def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, the line with its newline); only the last can lack one: cut, or being written just now."""
+    try:
+        with path.open("rb") as file:
+            yield from enumerate(file, start=1)
+    except OSError as exc:
+        raise ReceiptError(f"{path} can't be read: {exc.strerror}") from exc
+
+
+def parse(line: bytes) -> Record | None:
+    """The record of a line that is a JSON object with a `seq` and a `prev`, else None."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(record, dict) or type(record.get("seq")) is not int or type(record.get("prev")) is not str:
+        return None
+    return record
+
+
+def read_head(directory: Path) -> Record | None:
+    """What `.head` says, or None when there is none that can be read (a copied folder has none)."""
+    try:
+        head = orjson.loads((directory / HEAD_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return head if isinstance(head, dict) and type(head.get("seq")) is int else None
+
+
+def verify_directory(directory: Path) -> list[Problem]:
+    """Faults of all files and of the links between them. The oldest file may follow one that was deleted since.
+    Beside a writer at work, the newest file's last line may look cut: it is being written."""
+    problems: list[Problem] = []
+    head, days = read_head(directory), files(directory)
+    prev = None
+    for path in days:
+        problems += verify_chain(path, prev)
+        prev = last_digest(path) or prev
+    if head and head.get("file") not in {path.name for path in days}:
+        problems.append(Problem(file=directory / str(head.get("file")), line=1, reason="the newest file is missing"))
+    return problems
+
+
+def last_digest(path: Path) -> str | None:
+    """Digest of the last line that has an end; None when there is no such line."""
+    last = None
+    for _, raw in raw_lines(path):
+        last = raw if raw.endswith(b"\n") else last
+    return digest(last[:-1]) if last else None
+
+
+def verify_chain(path: Path, prev: str | None = None) -> list[Problem]:
+    """Faults of one file by line; `prev` is the digest its first line has to carry, None to believe it.
+    About 30 us per line of 4 kB."""
+    head = read_head(path.parent)  # before the lines: a writer at work may add some, and takes none away
+    links: list[_Link] = []
+    broken: list[tuple[int, str]] = []
+    for number, raw in raw_lines(path):
+        link = _link(number, raw)
+        if isinstance(link, str):
+            broken.append((number, link))
+        else:
+            links.append(link)
+    faults = [*broken, *_order_faults(links), *_gap_faults(links, [number for number, _ in broken], prev)]
+    if head and head.get("file") == path.name:
+        faults += _end_faults(links, len(links) + len(broken), bool(broken), head)
+    return [Problem(file=path, line=line, reason=reason) for line, reason in sorted(faults)]
+
+
+def _link(number: int, raw: bytes) -> _Link | str:
+    """The line's link, or what is wrong with the line in itself."""
+    if not raw.endswith(b"\n"):
+        return f"the line is cut off after {len(raw)} bytes"
+    line = raw[:-1]
+    record = parse(line)
+    if record is None:
+        return "the line isn't a record"
+    if canonical(record) != line:
+        return "the line isn't canonical JSON: it was changed"
+    if record.pop("sum", None) != digest(record):
+        return "the record doesn't match its sum: it was changed"
+    return _Link(line=number, seq=record["seq"], prev=record["prev"], digest=digest(line))
+
+
+def _order_faults(links: list[_Link]) -> Iterator[tuple[int, str]]:
+    """Two swapped lines are exactly the two whose seq isn't the one of their rank."""
+    for link, due in zip(links, sorted(link.seq for link in links), strict=True):
+        if link.seq != due:
+            yield link.line, f"the line is out of place: seq {link.seq} stands where {due} belongs"
+
+
+def _gap_faults(links: list[_Link], broken: list[int], first_prev: str | None) -> Iterator[tuple[int, str]]:
+    """Missing and repeated lines, and links to a line that was replaced. A broken line explains a gap around it."""
+    due_seq, due_prev, line_before = 0, first_prev, 0
+    for link in sorted(links, key=lambda link: link.seq):
+        if link.seq < due_seq:
+            yield link.line, f"seq {link.seq} is there twice"
+            continue
+        if link.seq > due_seq:
+            if bisect_right(broken, line_before) == bisect_right(broken, link.line):
+                yield link.line, f"{link.seq - due_seq} line(s) before this one are missing, from seq {due_seq}"
+        elif due_prev is not None and link.prev != due_prev:
+            before = f"seq {link.seq - 1}" if link.seq else "the file before"
+            yield link.line, f"the line doesn't follow the last line of {before}: one of them was replaced or cut"
+        due_seq, due_prev, line_before = link.seq + 1, link.digest, link.line
+
+
+def _end_faults(links: list[_Link], lines: int, any_broken: bool, head: Record) -> Iterator[tuple[int, str]]:
+    by_seq = {link.seq: link for link in links}
+    at_head, newest = by_seq.get(head["seq"]), max(by_seq, default=-1)
+    if at_head is not None and at_head.digest != head.get("digest"):
+        yield at_head.line, "the line isn't the one that was written: it was replaced"
+    elif newest < head["seq"] and not any_broken:
+        yield lines, f"{head['seq'] - newest} line(s) after this one are missing"

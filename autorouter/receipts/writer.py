@@ -1,0 +1,207 @@
+"""The writer of receipts: `put` costs the request a fraction of a microsecond; a thread does the rest.
+
+    put(build) -> deque -> thread: build() -> tidy -> seal -> one os.write per batch -> .head
+
+Nothing is lost in silence. What can't be written is counted in `dropped` and said in the file as soon as that works:
+
+    {"type":"lost","count":3,"reason":"the queue was full, the writer closed or the disk refused",…}
+    {"type":"lost","count":1,"reason":"KeyError at recorder.py:88",…}     a builder raised
+    {"type":"recovered","file":"2026-07-01.jsonl","torn_bytes":812,"torn_file":"2026-07-01.torn-1","missing_lines":0,…}
+
+The last is said at start when a process was killed in mid-write. Reasons never quote values: these may be a prompt's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autorouter.errors import ReceiptError
+from autorouter.receipts.canonical import digest, tidy
+from autorouter.receipts.chain import Record
+from autorouter.receipts.page import Draft, Page
+from autorouter.receipts.recovery import lock, recover
+
+_BATCH = 256
+"""Records per os.write: 1 MB of typical receipts."""
+_CONTEXTS = 16
+"""Contexts kept for the next file; a change of configuration adds one."""
+_BREATH_S = 50e-6
+"""Slept after each record, so that the event loop gets the GIL: without it a busy writer holds the loop up for 19 ms
+at the 99th percentile, with it for less than 1 ms (measured with a 0.5 ms ticker beside 3,000 pending records)."""
+
+Build = Callable[[], Record]
+
+
+class Writer:
+    """Appends to the day's file in `directory`, from a thread of its own, until `close`.
+
+    `clock` gives seconds since the epoch. A record waits at most about `flush_s`. ReceiptError when another process
+    writes there, or when the directory can't be used. `problem` says what the disk answered when it refused.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Callable[[], float],
+        flush_s: float = 0.05,
+        max_pending: int = 10_000,
+        fsync: bool = False,
+    ) -> None:
+        self.dropped = 0
+        self.problem: str | None = None
+        self._clock, self._flush_s, self._max_pending = clock, flush_s, max_pending
+        self._pending: deque[Build | threading.Event] = deque()
+        self._contexts: dict[str, Any] = {}
+        self._said = 0
+        self._count_lock = threading.Lock()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._closing = False
+        self._lock_fd = lock(directory)
+        try:
+            self._page = self._first_page(directory, fsync)
+        except OSError as exc:
+            os.close(self._lock_fd)
+            raise ReceiptError(f"{directory} can't be written: {exc.strerror}", hint="set [receipts].dir") from exc
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+        self._thread = threading.Thread(target=self._run, name="receipts", daemon=True)
+        self._thread.start()
+
+    @property
+    def seq(self) -> int:
+        """The number the next line of the file gets."""
+        return self._page.seq
+
+    @property
+    def last_digest(self) -> str:
+        """Digest of the last line on disk, of an earlier file when this one is empty; GENESIS when there is none."""
+        return self._page.prev
+
+    def put(self, build: Build) -> None:
+        """Hands over a builder of a record; returns at once (0.2 us) and never raises."""
+        if self._closing or len(self._pending) >= self._max_pending:
+            self._drop(1)
+            return
+        self._pending.append(build)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def context(self, context_digest: str, record: Any) -> None:
+        """Keeps what receipts refer to as `"context": context_digest`; written once per file, before the first that
+        does. The digest is that of the tidied record, else ReceiptError: a receipt couldn't be run again."""
+        record = tidy(record)
+        if digest(record) != context_digest:
+            raise ReceiptError(f"{context_digest} isn't the digest of this context", hint="digest(tidy(record)) is")
+        self._contexts.pop(context_digest, None)  # the newest stands last, and the oldest goes first
+        self._contexts[context_digest] = record
+        while len(self._contexts) > _CONTEXTS:
+            del self._contexts[next(iter(self._contexts))]
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Waits until everything put before is on disk (or counted as dropped); False when that takes too long."""
+        if not self._thread.is_alive():
+            return not self._pending
+        written = threading.Event()
+        self._pending.append(written)
+        self._hurry.set()
+        self._wake.set()
+        return written.wait(timeout_s)
+
+    def close(self) -> None:
+        """Writes what is pending and lets go of the directory. May be called again, and from atexit."""
+        with self._count_lock:
+            first, self._closing = not self._closing, True
+        if first:
+            self._hurry.set()
+            self._wake.set()
+            self._thread.join()
+            self._drain()  # what was put between the thread's last look and `_closing`
+            if self.dropped > self._said:
+                self._write([])
+            self._page.close()
+            os.close(self._lock_fd)
+
+    def _first_page(self, directory: Path, fsync: bool) -> Page:
+        """Takes up the chain where the newest file ends, and says what had to be moved aside for it."""
+        left = recover(directory)
+        page = Page(directory, left, fsync=fsync)
+        page.turn(self._today())
+        if left.report:
+            draft = page.draft()
+            draft.add({**left.report, "at_s": self._clock()})
+            page.append(draft)
+        return page
+
+    def _today(self) -> str:
+        return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d.jsonl")
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            self._wake.wait()
+            self._hurry.wait(self._flush_s)  # lets a batch gather, unless someone waits for it
+            closing = self._closing
+            self._hurry.clear()
+            self._wake.clear()  # before the draining: what is put from here on wakes the thread again
+            self._drain()
+
+    def _drain(self) -> None:
+        while self._pending:
+            self._write([self._pending.popleft() for _ in range(min(_BATCH, len(self._pending)))])
+
+    def _write(self, batch: list[Build | threading.Event]) -> None:
+        builders = [item for item in batch if not isinstance(item, threading.Event)]
+        unsaid = self.dropped - self._said
+        try:
+            self._page.turn(self._today())
+            draft = self._page.draft()
+            if unsaid:
+                reason = "the queue was full, the writer closed or the disk refused"
+                draft.add({"type": "lost", "count": unsaid, "reason": reason, "at_s": self._clock()})
+            for build in builders:
+                self._add(draft, build)
+                if not self._closing:
+                    time.sleep(_BREATH_S)
+            self._page.append(draft)
+            self._said += unsaid
+        except OSError as exc:
+            self.problem = exc.strerror
+            self._drop(len(builders))
+        for item in batch:
+            if isinstance(item, threading.Event):
+                item.set()
+
+    def _add(self, draft: Draft, build: Build) -> None:
+        """The builder's record, after the context it refers to when this file hasn't got that yet."""
+        try:
+            record = build()
+            name: Any = record.get("context")
+            context = self._contexts.get(name) if name not in draft.contexts else None
+            if context is not None:
+                draft.add({"type": "context", "digest": name, "record": context})
+                draft.contexts.add(name)
+            draft.add(record)
+        except Exception as exc:
+            draft.add({"type": "lost", "count": 1, "reason": _where(exc), "at_s": self._clock()})
+
+    def _drop(self, count: int) -> None:
+        with self._count_lock:
+            self.dropped += count
+
+
+def _where(exc: Exception) -> str:
+    """Such as `KeyError at recorder.py:88`: enough to find the fault, and nothing of what was being recorded."""
+    if isinstance(exc, ReceiptError):
+        return exc.message
+    frame, line = list(traceback.walk_tb(exc.__traceback__))[-1]
+    return f"{type(exc).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
