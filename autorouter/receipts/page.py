@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autorouter.receipts.canonical import canonical, digest, tidy
+from autorouter.receipts.canonical import canonical, digest
 from autorouter.receipts.chain import HEAD_FILE, seal
 from autorouter.receipts.recovery import Left, open_private
 
@@ -30,7 +30,7 @@ class Draft:
 
     def add(self, payload: Any) -> None:
         """Seals one more line; a payload that can't be one is a ReceiptError, and changes nothing."""
-        line = seal(tidy(payload), self.seq, self.prev)
+        line = seal(payload, self.seq, self.prev)
         self.seq, self.prev = self.seq + 1, digest(line)
         self.lines.append(line)
 

@@ -1,6 +1,6 @@
 """The writer of receipts: `put` costs the request a fraction of a microsecond; a thread does the rest.
 
-    put(build) -> deque -> thread: build() -> tidy -> seal -> one os.write per batch -> .head
+    put(build) -> deque -> thread: build() -> seal -> one os.write per batch -> .head
 
 Nothing is lost in silence. What can't be written is counted in `dropped` and said in the file as soon as that works:
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import digest, tidy
+from autorouter.receipts.canonical import digest
 from autorouter.receipts.chain import Record
 from autorouter.receipts.page import Draft, Page
 from autorouter.receipts.recovery import lock, recover
@@ -98,10 +98,9 @@ class Writer:
 
     def context(self, context_digest: str, record: Any) -> None:
         """Keeps what receipts refer to as `"context": context_digest`; written once per file, before the first that
-        does. The digest is that of the tidied record, else ReceiptError: a receipt couldn't be run again."""
-        record = tidy(record)
+        does. The digest is that of the record, else ReceiptError: a receipt couldn't be run again."""
         if digest(record) != context_digest:
-            raise ReceiptError(f"{context_digest} isn't the digest of this context", hint="digest(tidy(record)) is")
+            raise ReceiptError(f"{context_digest} isn't the digest of this context", hint="digest(record) is")
         self._contexts.pop(context_digest, None)  # the newest stands last, and the oldest goes first
         self._contexts[context_digest] = record
         while len(self._contexts) > _CONTEXTS:
