@@ -1,0 +1,1 @@
+"""Floor 6, the server: bytes in, bytes out. It decides nothing."""

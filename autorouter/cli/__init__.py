@@ -1,0 +1,89 @@
+"""Floor 6, the command line. One file per group of commands; each is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from autorouter import __version__
+from autorouter.errors import AutorouterError
+
+COMMANDS = {
+    "init": ("autorouter.cli.init", "Write a commented autorouter.toml from the keys and servers found here."),
+    "serve": ("autorouter.cli.serve", "Start the router."),
+    "models": ("autorouter.cli.models", "List the labels and the candidates."),
+    "route": ("autorouter.cli.route", "Show which model a prompt would go to, and why. Calls no model."),
+    "chat": ("autorouter.cli.chat", "Ask through the router: one question, standard input, or a conversation."),
+    "receipt": ("autorouter.cli.receipt", "List, show, explain, verify and export receipts."),
+    "config": ("autorouter.cli.config", "Show and check the configuration."),
+}
+"""Command -> (module, help). The module's `command` is what is run."""
+
+HELP = """A local-first router for coding agents whose every decision can be inspected.
+
+\b
+Try it without a key:
+  autorouter serve --dry-run
+  autorouter route "fix the off-by-one in parse_range" --explain
+
+\b
+Then point a client at http://127.0.0.1:8787/v1 with the model openfusion/auto.
+Exit codes: 0 done, 1 a check failed, 2 usage, 3 configuration, 4 upstream,
+5 no route or budget, 6 receipt, 7 adapter.
+"""
+
+
+class LazyGroup(click.Group):
+    """Lists all commands without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else " `autorouter --help` lists them."
+            raise click.UsageError(f"{exc.message.rstrip('.')}.{hint}", ctx) from exc
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="autorouter")
+def group() -> None:
+    """The root of all commands."""
+
+
+def main() -> None:
+    """Run; render any of our errors as one line, with its exit code."""
+    try:
+        code = group.main(standalone_mode=False)
+    except AutorouterError as error:
+        for line in str(error).splitlines():
+            click.echo(f"error: {line}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,25 @@
+"""Options that many commands share, and the settings that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from autorouter.config.load import Settings, environment, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config", "-c", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration file."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Answer from the dry run: no key, no network, no cost.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+dial_option = click.option("--dial", type=click.FloatRange(0, 10), help="0 best .. 10 cheapest.")
+
+
+def settings(path: Path | None, *, dry_run: bool = False, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Load the configuration the way every command does; its notes go to standard error."""
+    return load(path, env=environment(), overrides=overrides, dry_run=dry_run)

@@ -1,0 +1,120 @@
+"""`autorouter serve`: start the router and stay until stopped."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
+from autorouter.config.load import Settings, environment, local_key
+from autorouter.errors import ConfigError
+
+DRAIN_S = 20
+"""Open streams may finish for so long after SIGTERM."""
+BACKLOG = 2048
+
+
+@click.command(name="serve")
+@config_option
+@dry_run_option
+@dial_option
+@click.option("--host", help="Address to listen on; default 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; default 8787, 0 takes a free one.")
+def command(path: Path | None, dry_run: bool, dial: float | None, host: str | None, port: int | None) -> None:
+    """Start the router.
+
+    \b
+    Examples:
+      autorouter serve --dry-run          try it without a key
+      OPENROUTER_API_KEY=... autorouter serve
+    """
+    overrides = {"server.host": host, "server.port": port, "policy.dial": dial}
+    run(settings(path, dry_run=dry_run, overrides=overrides))
+
+
+def run(found: Settings) -> None:
+    """Listen, serve, drain, and write the last receipts."""
+    import uvicorn
+
+    from autorouter import runtime as assembly
+    from autorouter.server.app import build_app
+    from autorouter.server.guard import Door
+
+    server = found.config.server
+    _logging(server.log_level)
+    key = local_key(found.config, environment())
+    listener = _listen(server.host, server.port)
+    runtime = assembly.build(found, env=environment())
+    hosts = frozenset({server.host, *server.allowed_hosts})
+    door = Door(
+        hosts=hosts, origins=frozenset(server.allowed_origins), key=key, max_body_bytes=server.max_body_bytes
+    )
+    app = build_app(runtime, door)
+    _announce(found, listener)
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        http="httptools",
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=75,
+    )
+    # What was loaded so far lives as long as the process: no collection needs to look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        runtime.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket, made by us so that a taken port is one clear line."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise ConfigError(
+            f"can't listen on {host}:{port}: {exc.strerror}", hint="stop what runs there, or choose another --port"
+        ) from exc
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _announce(found: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    kind = "dry run, no model is called" if found.dry_run else f"{len(found.candidates)} candidates"
+    click.echo(f"autorouter on http://{shown}:{port} ({kind})")
+    click.echo(f"  base URL  http://{shown}:{port}/v1      model  openfusion/auto")
+    if found.config.receipts.enabled:
+        click.echo(f"  receipts  {found.config.receipts.dir}")
+    sys.stdout.flush()
+
+
+class _Quiet(logging.Filter):
+    """A stream that we cut on purpose is no error of the server's; the receipt says what happened."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "without completing response" not in record.getMessage()
+
+
+def _logging(level: str) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    server = logging.getLogger("uvicorn.error")
+    server.setLevel(logging.WARNING)
+    server.addFilter(_Quiet())
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

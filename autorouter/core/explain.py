@@ -1,0 +1,49 @@
+"""A decision in one sentence, for people."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from autorouter.core.decide import Decision
+from autorouter.core.features import Features
+from autorouter.core.scoring import Points, Score
+
+TERMS = tuple(field.name for field in fields(Points))
+
+
+def task_sentence(features: Features) -> str:
+    """What was read: kind, phase, difficulty, risk, trouble."""
+    said = [f"{features.kind} ({features.phase} step, difficulty {features.difficulty:+.2f})"]
+    if features.risk.words:
+        said.append(f"risk {features.risk.value:.2f} from {', '.join(features.risk.words)}")
+    if features.evidence.signals:
+        said.append("tools show: " + ", ".join(features.evidence.signals))
+    return "; ".join(said)
+
+
+def why(decision: Decision, features: Features) -> str:
+    """Why this candidate answers, in at most 400 characters."""
+    return f"{task_sentence(features)}. {_choice(decision)}"[:400]
+
+
+def _choice(decision: Decision) -> str:
+    plan = decision.plan
+    if plan is None:
+        return decision.refusal.message if decision.refusal else "Nothing can be done."
+    scores = decision.scores
+    chosen = next(s for s in scores if s.candidate == plan.primary)
+    switch = decision.switch
+    if switch is not None and switch.verdict == "stay":
+        return f"{plan.primary} stays: {switch.candidate} {switch.reason}."
+    other = next((s for s in scores if s is not chosen), None)
+    if other is None:
+        return f"{plan.primary} is the only candidate left."
+    words = "leads" if chosen.total >= other.total else "was asked for and trails"
+    return f"{plan.primary} {words} {other.candidate} by {abs(chosen.total - other.total):.1f} points ({differences(chosen, other)})."
+
+
+def differences(chosen: Score, other: Score) -> str:
+    """The terms that part two scores, largest first: `price +3.1, task_fit -0.4`."""
+    gaps = [(name, getattr(chosen.points, name) - getattr(other.points, name)) for name in TERMS]
+    gaps.sort(key=lambda gap: -abs(gap[1]))
+    return ", ".join(f"{name} {gap:+.1f}" for name, gap in gaps[:3] if abs(gap) >= 0.05) or "all terms alike"

@@ -1,0 +1,174 @@
+"""One call to one upstream, up to the point from which its answer is the client's.
+
+`whole` returns a complete answer that is known to be one, `begin` a stream whose first event is here and is no error.
+Everything else raises `Failed` with its verdict. Both fill in the attempt's times, status and served model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import orjson
+
+from autorouter.engine.deps import Deps
+from autorouter.engine.trace import Attempt
+from autorouter.upstream import failures
+from autorouter.upstream.failures import Verdict
+from autorouter.upstream.profiles import profile_of
+from autorouter.upstream.transport import Call, Failure, Reply, read_all
+from autorouter.wire import chat
+from autorouter.wire.chat import ChatRequest
+from autorouter.wire.sse import ChatTap
+
+ERROR_BODY_BYTES = 64 * 1024
+"""So much of an error's body is read for its code and message."""
+CHAT_PATH = "/chat/completions"
+
+
+class Failed(Exception):
+    """An attempt that gave no answer."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.kind)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A complete answer: its bytes as they came, and the same parsed."""
+
+    body: bytes
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
+
+    first: bytes
+    reply: Reply
+    source: AsyncIterator[bytes]
+    tap: ChatTap
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes the calls of one step."""
+
+    deps: Deps
+    request: ChatRequest
+    request_id: str
+    fault: str | None
+
+    async def whole(self, attempt: Attempt, number: int) -> Whole:
+        """The whole answer, parsed to make sure that it is one."""
+        call = self._call(attempt, number, stream=False)
+        reply = await self._send(call, attempt)
+        try:
+            async with asyncio.timeout(call.target.timeouts.total_s):
+                body = await read_all(reply, self.deps.max_answer_bytes)
+            document = orjson.loads(body)
+        except Failure as failure:
+            raise Failed(failures.of_failure(failure)) from failure
+        except TimeoutError as exc:
+            raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
+        except orjson.JSONDecodeError as exc:
+            raise _failed(call, "protocol", "answered 200 with what is not JSON") from exc
+        finally:
+            reply.close()
+        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
+            _no_completion(call, document)
+        served = document.get("model")
+        attempt.served_model = served if isinstance(served, str) else None
+        return Whole(body, document)
+
+    async def begin(self, attempt: Attempt, number: int) -> Opened:
+        """The stream up to its first event, within the first-byte limit."""
+        call = self._call(attempt, number, stream=True)
+        reply = await self._send(call, attempt)
+        tap = ChatTap(drop_usage=self._asks_usage(call) and not self.request.wants_usage)
+        source = reply.chunks()
+        try:
+            async with asyncio.timeout(call.target.timeouts.first_byte_s):
+                first = await _until_event(source, tap)
+        except Failure as failure:
+            reply.close()
+            raise Failed(failures.of_failure(failure)) from failure
+        except TimeoutError as exc:
+            reply.close()
+            raise _failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
+        except ValueError as exc:
+            reply.close()
+            raise _failed(call, "protocol", str(exc)) from exc
+        except BaseException:
+            reply.close()
+            raise
+        if tap.error is not None or tap.served_model is None:
+            reply.close()
+            if tap.error is not None:
+                raise Failed(failures.of_error_event(call, tap.error))
+            raise _failed(call, "protocol", "answered 200 with what is no event stream")
+        attempt.ttft_s = self.deps.timer() - attempt.began_s
+        attempt.served_model = tap.served_model or None
+        return Opened(first, reply, source, tap, attempt)
+
+    def _call(self, attempt: Attempt, number: int, *, stream: bool) -> Call:
+        candidate = self.deps.by_id[attempt.candidate]
+        target = self.deps.targets[candidate.upstream]
+        stream_usage = stream and profile_of(target.profile).stream_usage
+        return Call(
+            target=target,
+            candidate=candidate,
+            path=CHAT_PATH,
+            body=chat.outgoing(self.request, candidate.model, stream_usage=stream_usage),
+            stream=stream,
+            request_id=self.request_id,
+            attempt=number,
+            fault=self.fault,
+        )
+
+    def _asks_usage(self, call: Call) -> bool:
+        return profile_of(call.target.profile).stream_usage
+
+    async def _send(self, call: Call, attempt: Attempt) -> Reply:
+        """Send, and return a reply whose status is a success; any other one is judged."""
+        try:
+            reply = await self.deps.transport.send(call)
+        except Failure as failure:
+            raise Failed(failures.of_failure(failure)) from failure
+        attempt.status = reply.status
+        attempt.headers_s = self.deps.timer() - attempt.began_s
+        if reply.status == 200:
+            return reply
+        try:
+            body = await read_all(reply, ERROR_BODY_BYTES)
+        except Failure:
+            body = b""
+        finally:
+            reply.close()
+        raise Failed(failures.of_status(call, reply.status, reply.headers, body))
+
+
+async def _until_event(source: AsyncIterator[bytes], tap: ChatTap) -> bytes:
+    """Bytes up to and with the first data event; comments before it are held back with it."""
+    held = b""
+    while tap.served_model is None:
+        chunk = await anext(source, None)
+        if chunk is None:
+            return held + tap.rest()
+        held += tap.feed(chunk)
+    return held
+
+
+def _failed(call: Call, kind: str, what: str) -> Failed:
+    return Failed(failures.of_failure(Failure(kind, f"upstream `{call.target.name}`: {what}")))
+
+
+def _no_completion(call: Call, document: Any) -> NoReturn:
+    if isinstance(document, dict) and isinstance(document.get("error"), dict):
+        raise Failed(failures.of_error_event(call, document["error"]))
+    raise _failed(call, "protocol", "answered 200 with JSON that is no chat completion")

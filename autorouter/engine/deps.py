@@ -1,0 +1,100 @@
+"""What the engine works with, as arguments: nothing here is global, and nothing is made at import."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from autorouter.core.health import UNKNOWN, Health, Outcome, observe
+from autorouter.core.policy import Policy
+from autorouter.core.session import NEW, Session
+from autorouter.core.snapshot import Snapshot
+from autorouter.core.values import Candidate, Strategy
+from autorouter.upstream.transport import Target, Transport
+
+DAY_S = 86_400.0
+
+
+class Receipts(Protocol):
+    """Where receipts go. `put` returns at once; the builder runs later, in the writer's own thread."""
+
+    def put(self, build: Callable[[], dict[str, Any]]) -> None: ...
+
+
+class State:
+    """What the router remembers between requests: health by candidate, sessions, today's spending. Bounded."""
+
+    def __init__(self, *, max_sessions: int = 10_000) -> None:
+        self.health: dict[str, Health] = {}
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._max_sessions = max_sessions
+        self._day = 0.0
+        self._spent_today_usd = 0.0
+        self._reserved_usd = 0.0
+
+    def session(self, key: str | None) -> Session:
+        """The session's state; a new one for a key that isn't known."""
+        return self._sessions.get(key, NEW) if key else NEW
+
+    def keep_session(self, key: str, session: Session) -> None:
+        """Remember a session; the one that was used longest ago goes when there are too many."""
+        self._sessions[key] = session
+        self._sessions.move_to_end(key)
+        while len(self._sessions) > self._max_sessions:
+            self._sessions.popitem(last=False)
+
+    def observe(self, candidate: str, outcome: Outcome, now_s: float) -> None:
+        """Fold an attempt into the candidate's health. The mapping is replaced, never changed: snapshots hold it."""
+        seen = self.health.get(candidate, UNKNOWN)
+        self.health = {**self.health, candidate: observe(seen, outcome, now_s)}
+
+    def spent_today_usd(self, now_s: float) -> float:
+        """Settled and reserved dollars of the current UTC day."""
+        if now_s // DAY_S != self._day:
+            self._day, self._spent_today_usd = now_s // DAY_S, 0.0
+        return self._spent_today_usd + self._reserved_usd
+
+    def reserve(self, usd: float) -> None:
+        """Hold what a request may cost, until `settle`."""
+        self._reserved_usd += usd
+
+    def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
+        """Exchange a reservation for what was really spent."""
+        self.spent_today_usd(now_s)
+        self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
+        self._spent_today_usd += spent_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deps:
+    """All that carrying out a request needs. `clock` is wall time in seconds since the epoch, `timer` a monotonic one;
+    `context` is the digest under which receipts find the policy and the candidates in force."""
+
+    candidates: tuple[Candidate, ...]
+    targets: Mapping[str, Target]
+    policy: Policy
+    transport: Transport
+    receipts: Receipts
+    state: State
+    clock: Callable[[], float]
+    timer: Callable[[], float]
+    new_id: Callable[[], str]
+    context: str
+    dry_run: bool
+    performable: tuple[Strategy, ...] = (Strategy.SINGLE,)
+    max_answer_bytes: int = 64 * 1024 * 1024
+    by_id: Mapping[str, Candidate] = field(default_factory=dict)
+
+    def snapshot(self, session: str | None) -> Snapshot:
+        """The world as of now, for one decision."""
+        now_s = self.clock()
+        return Snapshot(
+            now_s=now_s,
+            candidates=self.candidates,
+            health=self.state.health,
+            session=self.state.session(session),
+            spent_today_usd=self.state.spent_today_usd(now_s),
+            performable=self.performable,
+        )

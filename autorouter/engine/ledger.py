@@ -1,0 +1,85 @@
+"""What a step leaves behind: health, the session, the money. Folded when it is known, settled once at the end."""
+
+from __future__ import annotations
+
+from autorouter.core import session as sessions
+from autorouter.core.health import Outcome
+from autorouter.core.values import Usage
+from autorouter.engine.deps import Deps
+from autorouter.engine.router import Routed, session_key
+from autorouter.engine.trace import Attempt, Trace, price_usage
+from autorouter.upstream.failures import Verdict
+
+ESTIMATED = "estimated, the upstream reported none"
+CUT = "estimated, the answer was cut"
+
+
+def failed(attempt: Attempt, verdict: Verdict, deps: Deps) -> None:
+    """An attempt gave no answer."""
+    attempt.close(verdict.kind, deps.timer())
+    attempt.retry_after_s = verdict.error.retry_after_s
+    if verdict.cools:
+        outcome = Outcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
+        deps.state.observe(attempt.candidate, outcome, deps.clock())
+
+
+def broke(attempt: Attempt, kind: str, tokens: int, routed: Routed, deps: Deps) -> None:
+    """An answer began and didn't end: it is paid for as far as it came, and it speaks against the candidate."""
+    attempt.close(kind, deps.timer())
+    _estimate(attempt, tokens, CUT, routed, deps)
+    deps.state.observe(attempt.candidate, Outcome(ok=False, reason=kind), deps.clock())
+
+
+def left(attempt: Attempt, tokens: int, routed: Routed, deps: Deps) -> None:
+    """The client hung up: paid for as far as it came, and nobody's fault."""
+    attempt.close("client_gone", deps.timer())
+    if attempt.status == 200:
+        _estimate(attempt, tokens, CUT, routed, deps)
+
+
+def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed, deps: Deps) -> None:
+    """A complete answer. `tokens` is our count of its output, used where the upstream reports no usage."""
+    attempt.close("answered", deps.timer())
+    if usage is None:
+        _estimate(attempt, tokens, ESTIMATED, routed, deps)
+    else:
+        attempt.usage, attempt.usage_source = usage, "reported by the upstream"
+        price_usage(attempt, deps.by_id[attempt.candidate])
+    streamed = attempt.ttft_s is not None and attempt.seconds is not None
+    outcome = Outcome(
+        ok=True,
+        ttft_s=attempt.ttft_s,
+        stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
+        output_tokens=usage.output_tokens if usage else None,
+        input_tokens=usage.input_tokens if usage else None,
+        estimated_input_tokens=routed.features.input_tokens,
+    )
+    deps.state.observe(attempt.candidate, outcome, deps.clock())
+
+
+def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> None:
+    """Exchange the reservation for what was spent, and fold the step into its session."""
+    now_s = deps.clock()
+    cost_usd = trace.cost_usd or 0.0
+    deps.state.settle(reserved_usd, cost_usd, now_s)
+    key = session_key(routed.task)
+    last = trace.attempts[-1] if trace.attempts else None
+    if key is None or last is None or last.usage is None:
+        return
+    phase = routed.features.phase
+    folded = sessions.step(
+        deps.state.session(key),
+        candidate=last.candidate,
+        input_tokens=last.usage.input_tokens,
+        cost_usd=cost_usd,
+        fresh=phase == "first",
+        pins=phase != "housekeeping",
+        now_s=now_s,
+    )
+    deps.state.keep_session(key, folded)
+
+
+def _estimate(attempt: Attempt, tokens: int, source: str, routed: Routed, deps: Deps) -> None:
+    attempt.usage = Usage(input_tokens=round(routed.features.input_tokens), output_tokens=tokens)
+    attempt.usage_source = source
+    price_usage(attempt, deps.by_id[attempt.candidate])

@@ -1,0 +1,45 @@
+"""Routing a task: snapshot, features, decision. Preview and execution both come through here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autorouter.core.decide import Decision, Refusal, decide
+from autorouter.core.features import Features, features
+from autorouter.core.snapshot import Snapshot
+from autorouter.core.values import Task
+from autorouter.engine.deps import Deps
+from autorouter.errors import AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A task with the decision on it, and all that the decision was made from."""
+
+    task: Task
+    features: Features
+    snapshot: Snapshot
+    decision: Decision
+
+
+def route(task: Task, deps: Deps) -> Routed:
+    """Decide. Raises UnknownModel for a label that isn't known; a refusal is part of the decision."""
+    snapshot = deps.snapshot(session_key(task))
+    read = features(task, deps.policy)
+    return Routed(task, read, snapshot, decide(read, snapshot, deps.policy))
+
+
+def session_key(task: Task) -> str | None:
+    """Sub-agents are sessions of their own: they have their own prompt, and so their own cache."""
+    if task.session is None:
+        return None
+    return f"{task.session}/{task.agent}" if task.agent else task.session
+
+
+def error_of(refusal: Refusal) -> AutorouterError:
+    """The error that the client gets for a refusal."""
+    if refusal.code == "context_length_exceeded":
+        return ContextTooLong(refusal.message, hint="compact the conversation, or add a candidate with a larger window")
+    if refusal.code == "budget_exceeded":
+        return BudgetExceeded(refusal.message, hint="raise the cap under [budget], or wait for the next day")
+    return RoutingError(refusal.message, retry_after_s=refusal.retry_after_s)

@@ -1,0 +1,88 @@
+"""What happened while a step was carried out: attempts and the outcome. Filled on the way, recorded at the end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from autorouter.core import economics
+from autorouter.core.values import Candidate, Usage
+
+Result = Literal["answered", "failed", "refused", "broken", "client_gone"]
+"""`broken`: the answer had begun and couldn't be finished. `client_gone`: the client hung up first."""
+_DATED = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One call to an upstream. Times in seconds since the call began; `cost_usd` None where the price is unknown."""
+
+    candidate: str
+    upstream: str
+    model: str
+    began_s: float
+    result: str = "open"
+    status: int | None = None
+    served_model: str | None = None
+    headers_s: float | None = None
+    ttft_s: float | None = None
+    seconds: float | None = None
+    retry_after_s: float | None = None
+    usage: Usage | None = None
+    usage_source: str | None = None
+    cost_usd: float | None = None
+
+    def close(self, result: str, now_s: float) -> None:
+        """The attempt is over."""
+        self.result, self.seconds = result, now_s - self.began_s
+
+    @property
+    def served_differs(self) -> bool:
+        """The upstream says that another model answered than the one asked for."""
+        return bool(self.served_model) and not same_model(self.model, self.served_model or "")
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace:
+    """All attempts of a step, and how it ended."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    result: Result = "failed"
+    status: int = 0
+    error: str | None = None
+    overhead_s: float | None = None
+    seconds: float | None = None
+    degraded: list[str] = field(default_factory=list)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Sum over attempts; None where an attempt that used tokens has an unknown price."""
+        used = [a for a in self.attempts if a.usage is not None]
+        if any(a.cost_usd is None for a in used):
+            return None
+        return sum(a.cost_usd or 0.0 for a in used)
+
+
+def same_model(asked: str, served: str) -> bool:
+    """Whether two names mean one model: vendor prefixes, dates and variants aside, one begins with the other."""
+    one, other = _bare(asked), _bare(served)
+    return one.startswith(other) or other.startswith(one)
+
+
+def _bare(name: str) -> str:
+    return _DATED.sub("", name.lower().rsplit("/", 1)[-1])
+
+
+def price_usage(attempt: Attempt, candidate: Candidate) -> None:
+    """Set the attempt's cost from its usage, where the price is known."""
+    usage = attempt.usage
+    if usage is None or candidate.price is None:
+        return
+    attempt.cost_usd = economics.usage_usd(
+        candidate.price,
+        input_tokens=usage.input_tokens,
+        cached=usage.cached_tokens,
+        written=usage.cache_write_tokens,
+        output=usage.output_tokens,
+    )

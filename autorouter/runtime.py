@@ -1,0 +1,128 @@
+"""Assembly: the only place that makes transports, clocks and writers. The server and every command call `build`.
+
+    runtime = build(settings, env=environment())
+    runtime.deps          what the engine works with
+    await runtime.aclose()    inside the loop: the transport;   runtime.close(): the receipts, at the very end
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autorouter.config.load import Settings, key_for
+from autorouter.config.schema import Upstream
+from autorouter.engine.deps import Deps, Receipts, State
+from autorouter.engine.recorder import context_record
+from autorouter.receipts.canonical import digest
+from autorouter.receipts.writer import Writer
+from autorouter.upstream.profiles import profile_of
+from autorouter.upstream.transport import Target, Timeouts, Transport
+
+
+class NoReceipts:
+    """Receipts that are switched off."""
+
+    def put(self, build: Callable[[], dict[str, Any]]) -> None:
+        """Forget it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A built router. `writer` is None where receipts are off."""
+
+    settings: Settings
+    deps: Deps
+    writer: Writer | None
+
+    async def aclose(self) -> None:
+        """Close the transport's connections; inside the running loop."""
+        await self.deps.transport.aclose()
+
+    def close(self) -> None:
+        """Write what is still pending. After the loop has ended, so that every step has handed over its receipt."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+def build(
+    settings: Settings,
+    *,
+    env: Mapping[str, str],
+    transport: Transport | None = None,
+    clock: Callable[[], float] = time.time,
+    timer: Callable[[], float] = time.monotonic,
+    new_id: Callable[[], str] | None = None,
+    record: bool = True,
+) -> Runtime:
+    """Put a router together. `record` False leaves the receipts directory alone (previews). Raises ReceiptError when
+    another process writes there."""
+    config = settings.config
+    writer = None
+    if record and config.receipts.enabled and config.receipts.dir:
+        writer = Writer(Path(config.receipts.dir).expanduser(), clock=clock, flush_s=config.receipts.flush_s)
+    context = context_record(settings.policy, settings.candidates)
+    context_digest = digest(context)
+    if writer is not None:
+        writer.context(context_digest, context)
+    receipts: Receipts = writer or NoReceipts()
+    deps = Deps(
+        candidates=settings.candidates,
+        targets={name: target_of(name, upstream, env) for name, upstream in config.upstreams.items()},
+        policy=settings.policy,
+        transport=transport or make_transport(settings),
+        receipts=receipts,
+        state=State(max_sessions=config.session.max_sessions),
+        clock=clock,
+        timer=timer,
+        new_id=new_id or (lambda: new_receipt_id(clock())),
+        context=context_digest,
+        dry_run=settings.dry_run,
+        by_id={candidate.id: candidate for candidate in settings.candidates},
+    )
+    return Runtime(settings=settings, deps=deps, writer=writer)
+
+
+def make_transport(settings: Settings) -> Transport:
+    """The dry run, or the network. Imported here, so that neither costs the other's start."""
+    if settings.dry_run:
+        from autorouter.upstream.dryrun import DryRunTransport
+
+        return DryRunTransport(time_scale=settings.config.dry_run.time_scale)
+    from autorouter.upstream.network import NetworkTransport
+
+    return NetworkTransport()
+
+
+def target_of(name: str, upstream: Upstream, env: Mapping[str, str]) -> Target:
+    """An upstream with its key read and its headers made."""
+    key = key_for(upstream, env)
+    headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autorouter"}
+    headers |= profile_of(upstream.profile).headers
+    headers |= upstream.headers
+    if key is not None:
+        headers |= {"x-api-key": key} if upstream.wire == "messages" else {"authorization": f"Bearer {key}"}
+    return Target(
+        name=name,
+        base_url=upstream.base_url.rstrip("/"),
+        wire=upstream.wire,
+        profile=upstream.profile,
+        headers=headers,
+        key=key,
+        key_env=upstream.api_key_env,
+        timeouts=Timeouts(
+            connect_s=upstream.connect_s,
+            first_byte_s=upstream.first_byte_s,
+            between_bytes_s=upstream.between_bytes_s,
+            total_s=upstream.total_s,
+        ),
+    )
+
+
+def new_receipt_id(now_s: float) -> str:
+    """Sorts by time and is unique: `ar_`, milliseconds, and 40 random bits, in hex."""
+    return f"ar_{int(now_s * 1000):011x}{secrets.token_hex(5)}"

@@ -1,0 +1,144 @@
+"""`POST /v1/chat/completions` and, on the same way up to the decision, `POST /debug/route`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autorouter.core.codec import to_plain
+from autorouter.core.explain import why
+from autorouter.core.record import decision_record
+from autorouter.engine.calling import Opened
+from autorouter.engine.deps import Deps
+from autorouter.engine.recorder import snapshot_record
+from autorouter.engine.router import Routed, route
+from autorouter.engine.single import Step, StreamBroken
+from autorouter.errors import AutorouterError
+from autorouter.server.http import (
+    EVENT_STREAM,
+    JSON,
+    HangUp,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    read_body,
+    send_bytes,
+    send_error,
+    send_json,
+)
+from autorouter.wire import chat, splice
+
+FAULT_HEADER = "x-autorouter-fault"
+"""Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
+CurrentDeps = Callable[[], Deps]
+
+
+class ChatEndpoint:
+    """ASGI endpoint. `deps` is asked for each request: a changed configuration holds from the next one on."""
+
+    def __init__(self, deps: CurrentDeps) -> None:
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deps = self._deps()
+        began_s = deps.timer()
+        headers = headers_of(scope)
+        request = chat.parse(await read_body(receive, scope["autorouter.max_body_bytes"]), headers)
+        routed = route(request.task, deps)
+        fault = headers.get(FAULT_HEADER) if deps.dry_run else None
+        step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
+        try:
+            with HangUp(receive):
+                await (_stream if request.task.stream else _whole)(step, send, headers.get("x-request-id"))
+        finally:
+            step.finish()
+
+
+async def _whole(step: Step, send: Send, request_id: str | None) -> None:
+    try:
+        body = await step.answer()
+    except AutorouterError as error:
+        await send_error(send, error, _marks(step, request_id))
+        return
+    step.finish()
+    body = splice.with_member(body, chat.EXTENSION, summary(step))
+    await send_bytes(send, 200, body, (JSON, *_marks(step, request_id)))
+
+
+async def _stream(step: Step, send: Send, request_id: str | None) -> None:
+    try:
+        opened: Opened = await step.open()
+    except AutorouterError as error:
+        await send_error(send, error, _marks(step, request_id))
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step, request_id)]})
+    await send({"type": "http.response.body", "body": opened.first, "more_body": True})
+    try:
+        async for chunk in step.chunks(opened):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except StreamBroken:
+        # No end: the server then closes the connection, which every client takes for what it is.
+        return
+    # The client may act on the end at once: what the session learned must be there before it.
+    step.finish()
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _marks(step: Step, request_id: str | None) -> Headers:
+    """Which model answered, by which decision: the headers of every answer."""
+    plan = step.routed.decision.plan
+    marks = [(b"x-autorouter-receipt", step.receipt_id.encode()), (b"x-request-id", (request_id or step.receipt_id).encode("latin-1"))]
+    if plan is not None:
+        marks.append((b"x-autorouter-strategy", plan.strategy.encode()))
+    if step.trace.attempts:
+        marks.append((b"x-autorouter-model", step.trace.attempts[-1].candidate.encode()))
+    return marks
+
+
+SUMMARY_NOTES = 4
+
+
+def summary(step: Step) -> dict[str, Any]:
+    """What a non-streamed answer says of itself under `openfusion`: at most 2 kB."""
+    decision, trace = step.routed.decision, step.trace
+    last = trace.attempts[-1]
+    return {
+        "receipt": step.receipt_id,
+        "strategy": str(decision.plan.strategy) if decision.plan else None,
+        "candidate": last.candidate,
+        "model": last.model,
+        "why": why(decision, step.routed.features),
+        "notes": [note[:200] for note in decision.notes[:SUMMARY_NOTES]],
+        "attempts": len(trace.attempts),
+        "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),
+        "usage_source": last.usage_source,
+    }
+
+
+class DebugRoute:
+    """The decision on a request, without carrying it out: the same code, the same session, the same headers."""
+
+    def __init__(self, deps: CurrentDeps) -> None:
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deps = self._deps()
+        request = chat.parse(await read_body(receive, scope["autorouter.max_body_bytes"]), headers_of(scope))
+        await send_json(send, preview(route(request.task, deps), deps))
+
+
+def preview(routed: Routed, deps: Deps) -> dict[str, Any]:
+    """What `/debug/route` answers and `autorouter route --json` prints."""
+    return {
+        "object": "autorouter.route",
+        "why": why(routed.decision, routed.features),
+        "dry_run": deps.dry_run,
+        "context": deps.context,
+        "features": to_plain(routed.features),
+        "snapshot": snapshot_record(routed.snapshot),
+        "decision": decision_record(routed.decision),
+    }
+
+

@@ -1,0 +1,82 @@
+"""`GET /v1/models` and `/v1/models/{id}`: our labels and every candidate, with windows, capabilities and prices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autorouter.core import labels
+from autorouter.core.codec import to_plain
+from autorouter.core.values import Candidate
+from autorouter.engine.deps import Deps
+from autorouter.errors import UnknownModel
+from autorouter.server.chat import CurrentDeps
+from autorouter.server.http import Receive, Scope, Send, send_json
+
+CREATED = 1_767_225_600
+"""2026-01-01: the labels have no birthday, and a list that changes with the clock can't be cached."""
+
+
+class ModelsEndpoint:
+    """The list, or one entry when the path names it; labels hold slashes, so that the rest of the path is the name."""
+
+    def __init__(self, deps: CurrentDeps) -> None:
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deps = self._deps()
+        name = scope.get("path_params", {}).get("name")
+        if name is None:
+            entries = entries_of(deps)
+            ends = {"has_more": False, "first_id": entries[0]["id"], "last_id": entries[-1]["id"]}
+            await send_json(send, {"object": "list", "data": entries, **ends})
+            return
+        labels.parse(name, deps.by_id)
+        await send_json(send, next((e for e in entries_of(deps) if e["id"] == name), None) or _unknown(name))
+
+
+def _unknown(name: str) -> dict[str, Any]:
+    raise UnknownModel(f"The model `{name}` does not exist here", param="model")
+
+
+def entries_of(deps: Deps) -> list[dict[str, Any]]:
+    """Labels first, then candidates. A label's window is the largest that a candidate has, for the router picks one
+    that fits; its output limit likewise."""
+    window = max((c.context_tokens for c in deps.candidates), default=0)
+    output = max((c.output_tokens for c in deps.candidates), default=0)
+    capabilities = sorted({str(cap) for c in deps.candidates for cap in c.capabilities})
+    ours = [_entry(name, "autorouter", window, output, capabilities) for name in labels.every(())]
+    return ours + [_candidate(candidate) for candidate in deps.candidates]
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    entry = _entry(
+        candidate.id,
+        candidate.vendor or candidate.upstream,
+        candidate.context_tokens,
+        candidate.output_tokens,
+        sorted(candidate.capabilities),
+    )
+    return entry | {
+        "openfusion": {
+            "upstream": candidate.upstream,
+            "model": candidate.model,
+            "roles": [str(role) for role in candidate.roles],
+            "local": candidate.local,
+            "price_usd_per_mtok": to_plain(candidate.price),
+        }
+    }
+
+
+def _entry(name: str, owner: str, window: int, output: int, capabilities: list[Any]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "object": "model",
+        "type": "model",
+        "display_name": name,
+        "created": CREATED,
+        "created_at": "2026-01-01T00:00:00Z",
+        "owned_by": owner,
+        "context_length": window,
+        "max_output_tokens": output,
+        "capabilities": [str(c) for c in capabilities],
+    }

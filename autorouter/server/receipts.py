@@ -1,0 +1,65 @@
+"""`GET /debug/receipts?n=20` and `/debug/receipts/{id}`: what `autorouter receipt` shows, for pages and tools."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from autorouter.errors import ReceiptError, RequestError
+from autorouter.receipts import store
+from autorouter.runtime import Runtime
+from autorouter.server.http import Receive, Scope, Send, send_json
+
+MOST = 500
+
+
+class ReceiptsEndpoint:
+    """Reads files, so that it works in a thread; what is still in the writer's queue is flushed first."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        writer, directory = self._runtime.writer, self._runtime.settings.config.receipts.dir
+        if writer is None or directory is None:
+            raise RequestError("Receipts are switched off", hint="set receipts.enabled = true", http_status=404, code="not_found")
+        receipt_id = scope.get("path_params", {}).get("id")
+        found = await asyncio.to_thread(self._read, Path(directory).expanduser(), receipt_id, _count(scope))
+        await send_json(send, found)
+
+    def _read(self, directory: Path, receipt_id: str | None, count: int) -> dict[str, Any]:
+        if self._runtime.writer is not None:
+            self._runtime.writer.flush()
+        if receipt_id is None:
+            return {"object": "list", "data": [summary(record) for record in store.latest(directory, count)]}
+        try:
+            return store.find(directory, receipt_id)
+        except ReceiptError as exc:
+            raise RequestError(exc.message, hint=exc.hint, http_status=404, code="receipt_not_found") from exc
+
+
+def _count(scope: Scope) -> int:
+    text = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("n", ["20"])[-1]
+    if not text.isdigit() or not 1 <= int(text) <= MOST:
+        raise RequestError(f"`n` must be a whole number from 1 to {MOST}", param="n")
+    return int(text)
+
+
+def summary(record: dict[str, Any]) -> dict[str, Any]:
+    """A receipt in a line."""
+    outcome, decision = record["outcome"], record["decision"]
+    return {
+        "id": record["id"],
+        "at": record["at"],
+        "label": decision["label"],
+        "kind": record["features"]["kind"],
+        "strategy": outcome["strategy"],
+        "candidate": outcome["candidate"],
+        "result": outcome["result"],
+        "status": outcome["status"],
+        "attempts": len(record["attempts"]),
+        "cost_usd": outcome["cost_usd"],
+        "seconds": outcome["seconds"],
+    }
