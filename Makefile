@@ -1,0 +1,55 @@
+# Everything runs in .venv, which is made on the first call from the hash-pinned lock: nothing but Python >= 3.11 is needed.
+PYTHON ?= python3
+PORT ?= 8787
+BIN := .venv/bin
+PIN := pip compile --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+
+.PHONY: serve test lint types unit bench golden lock clean help
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+serve: .venv/ready  ## Install, then start the router (on the dry run while no key is set)
+	$(BIN)/autorouter serve --port $(PORT)
+
+test: .venv/dev lint types unit  ## Install, then lint, type-check and test everything
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+
+unit: .venv/dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=90 | tail -n 40
+
+bench: .venv/dev  ## Measure the router against a mock upstream of its own
+	$(BIN)/python -m bench.decide
+	$(BIN)/python -m bench.run
+
+golden: .venv/dev  ## Make the golden receipts anew, after a change that is meant to change them
+	$(BIN)/python -m pytest tests/receipts/test_golden.py --regenerate
+
+lock: .venv/dev  ## Pin the newest versions, with hashes
+	$(BIN)/uv $(PIN) --group build -o requirements.lock
+	$(BIN)/uv $(PIN) --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/ready: .venv/bin/python requirements.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/dev: .venv/ready requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+clean:  ## Remove the environment and all caches
+	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis
