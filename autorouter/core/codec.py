@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -39,14 +39,14 @@ def from_plain(hint: type[T], data: Any) -> T:
 
 
 @cache
-def _names(cls: type) -> tuple[str, ...]:
+def _names(cls: Any) -> tuple[str, ...]:
     if not is_dataclass(cls):
         raise TypeError(f"{cls.__name__} is no core value")
     return tuple(field.name for field in fields(cls))
 
 
 @cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
@@ -65,8 +65,8 @@ def _build(hint: Any, data: Any) -> Any:
             raise ValueError(f"{data!r} is none of {get_args(hint)}")
         return data
     if is_dataclass(hint):
-        hints = _hints(hint)  # type: ignore[arg-type]
-        return hint(**{name: _build(hints[name], data[name]) for name in data})
+        hints, make = _hints(hint), cast(Any, hint)
+        return make(**{name: _build(hints[name], data[name]) for name in data})
     if hint is float:
         return float(data)
     return hint(data)

@@ -144,7 +144,7 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
         usd_weight=policy.usd_weight(),
         plan=plan,
         preferred=preferred,
-        fallbacks=_fallbacks(plan, fitting, pool, policy),
+        fallbacks=_fallbacks(plan, pool, features, cap, policy),
         switch=_switch(plan, pool, switches),
         scores=pool.scores,
         rejections=pool.rejections,
@@ -158,9 +158,7 @@ def _asked(pool: _Pool, candidate: str) -> bool:
     return pool.wanted.candidate == candidate
 
 
-def _plans(
-    pool: _Pool, allowed: set[str], features: Features, snapshot: Snapshot, policy: Policy
-) -> list[Plan]:
+def _plans(pool: _Pool, allowed: set[str], features: Features, snapshot: Snapshot, policy: Policy) -> list[Plan]:
     """Every single plan that the gate allows, the best verify and the best fusion."""
     may = allowed.__contains__
     plans = [p for p in strategy.singles(pool.scores, features, policy) if may(p.primary)]
@@ -191,7 +189,7 @@ def _performed(preferred: Plan, fitting: Sequence[Plan], pool: _Pool, snapshot: 
     """The preferred plan, or the best one whose strategy can be carried out now."""
     if preferred.strategy in snapshot.performable:
         return preferred
-    notes.append(f"{preferred.strategy} scores highest but can't be carried out yet: the best single answers")
+    notes.append(f"{preferred.strategy} is the plan but can't be carried out yet: the best single model answers")
     return next((p for p in fitting if p.strategy in snapshot.performable), preferred)
 
 
@@ -204,11 +202,15 @@ def _note_budget(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance,
         )
 
 
-def _fallbacks(plan: Plan, fitting: Sequence[Plan], pool: _Pool, policy: Policy) -> tuple[str, ...]:
+def _fallbacks(plan: Plan, pool: _Pool, features: Features, cap: Allowance | None, policy: Policy) -> tuple[str, ...]:
     """Who is tried next, best first: any scored candidate within the budget, also one that the gate held back, for a
-    candidate that failed is a reason to leave it."""
-    affordable = {p.primary for p in fitting} | {s.candidate for s in pool.scores}
-    order = [s.candidate for s in pool.scores if s.candidate != plan.primary and s.candidate in affordable]
+    candidate that failed is reason enough to leave it."""
+    reserve = 1.0 + features.input_error
+    order = [
+        s.candidate
+        for s in pool.scores
+        if s.candidate != plan.primary and (cap is None or s.step_usd * reserve <= cap.left_usd)
+    ]
     return tuple(order[: policy.max_fallbacks])
 
 
@@ -245,7 +247,11 @@ def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Feat
             code="context_length_exceeded",
             message=f"This request is too long for every candidate (about {features.input_tokens:,.0f} tokens). {listed}",
         )
-    waits = [snapshot.health_of(r.candidate).cooldown_until_s - snapshot.now_s for r, c in zip(rejections, codes, strict=True) if c == {"cooldown"}]
+    waits = [
+        snapshot.health_of(r.candidate).cooldown_until_s - snapshot.now_s
+        for r, c in zip(rejections, codes, strict=True)
+        if c == {"cooldown"}
+    ]
     return Refusal(
         code="no_eligible_model",
         message=f"No candidate can serve this request. {listed}" if listed else "No candidate is configured",

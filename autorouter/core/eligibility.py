@@ -16,7 +16,9 @@ from autorouter.core.policy import Budget, Limits, Policy
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import SKILL_OF_KIND, Candidate, Capability, Role
 
-Code = Literal["cooldown", "capability", "window", "output", "price", "availability", "benchmark", "policy", "residency", "role"]
+Code = Literal[
+    "cooldown", "capability", "window", "output", "price", "availability", "benchmark", "policy", "residency", "role"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,14 @@ def _reasons(
     reasons: list[Reason] = []
     if health.cooldown_until_s > snapshot.now_s:
         left_s = health.cooldown_until_s - snapshot.now_s
-        reasons.append(Reason("cooldown", f"cooling down for {left_s:.1f} s more after {health.cooldown_reason or 'a failure'}"))
+        reasons.append(
+            Reason("cooldown", f"cooling down for {left_s:.1f} s more after {health.cooldown_reason or 'a failure'}")
+        )
     if role is not None and role not in candidate.roles:
         reasons.append(Reason("role", f"not configured as {role}"))
-    for need in features.needs:
-        # Reasoning effort is a wish, not a need: profiles drop it where a model has no such setting.
-        if need not in candidate.capabilities and need is not Capability.REASONING:
-            reasons.append(Reason("capability", f"has no {need}"))
+    # Reasoning effort is a wish, not a need: profiles drop it where a model has no such setting.
+    missing = [n for n in features.needs if n not in candidate.capabilities and n is not Capability.REASONING]
+    reasons += [Reason("capability", f"has no {need}") for need in missing]
     reasons += _window(candidate, features, health)
     if policy.allow or policy.deny:
         reasons += _lists(candidate, policy.allow, policy.deny)

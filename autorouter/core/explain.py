@@ -39,7 +39,8 @@ def _choice(decision: Decision) -> str:
     if other is None:
         return f"{plan.primary} is the only candidate left."
     words = "leads" if chosen.total >= other.total else "was asked for and trails"
-    return f"{plan.primary} {words} {other.candidate} by {abs(chosen.total - other.total):.1f} points ({differences(chosen, other)})."
+    gap = abs(chosen.total - other.total)
+    return f"{plan.primary} {words} {other.candidate} by {gap:.1f} points ({differences(chosen, other)})."
 
 
 def differences(chosen: Score, other: Score) -> str:

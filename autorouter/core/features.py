@@ -20,18 +20,33 @@ from autorouter.core.policy import Policy, Tuning
 from autorouter.core.risk import Risk, read_risk
 from autorouter.core.rules import Fired
 from autorouter.core.values import Capability, Kind, Phase, Task
-from autorouter.core.vocabulary import DEPTH_WORDS, KIND_CJK, KIND_WORDS, SMALL_TALK
+from autorouter.core.vocabulary import DEPTH_WORDS, KIND_CJK, KINDS_OF_WORD, SMALL_TALK
 
 WORDS_CHARS = 1_500
 """Words are looked up in so many characters of the ask: instructions stand at its beginning."""
 WORD = re.compile(r"[a-z0-9_#'éèêçñäöüß+]+(?:-[a-z0-9+]+)*")
-PATH = re.compile(r"(?:[\w.-]+/)+[\w.-]+|\b[\w-]+\.(?:py|rs|go|ts|tsx|js|jsx|c|h|cc|cpp|hpp|java|kt|rb|sql|toml|ya?ml|md|sh)\b")
-TRACE_LINE = re.compile(
-    r"^\s*(?:File \".+\", line \d+|at .+[:(]\d+|#\d+\s+0x[0-9a-f]+|#\d+ .+ at .+:\d+|\S+\.\w+:\d+(?::\d+)?[: ]"
-    r"|thread '.*' panicked|goroutine \d+|Segmentation fault|.*SIGSEGV|Traceback \(most recent|.*(?:Error|Exception): )",
-    re.MULTILINE,
+PATH = re.compile(
+    r"(?:[\w.-]+/)+[\w.-]+|\b[\w-]+\.(?:py|rs|go|ts|tsx|js|jsx|c|h|cc|cpp|hpp|java|kt|rb|sql|toml|ya?ml|md|sh)\b"
 )
-TRACE_HINTS = ('File "', "0x", "panicked", "goroutine ", "Segmentation", "SIGSEGV", "Traceback", "Error", "Exception", "    at ")
+TRACE_LINE = re.compile(
+    r"\s*(?:File \".+\", line \d+|at \S.*[:(]\d+|#\d+\s+(?:0x[0-9a-f]+|.+ at .+:\d+)|\S+\.\w+:\d+(?::\d+)?[: ]"
+    r"|thread '.*' panicked|goroutine \d+|Segmentation fault|Traceback \(most recent|[\w.]*(?:Error|Exception): |.*SIGSEGV)"
+)
+TRACE_HINTS = (
+    'File "',
+    "0x",
+    "panicked",
+    "goroutine ",
+    "Segmentation",
+    "SIGSEGV",
+    "Traceback",
+    "Error",
+    "Exception",
+    "    at ",
+)
+
+TRACE_LINES = 3
+"""So many lines make a stack trace; fewer may be a quotation."""
 
 BASE: dict[Kind, float] = {
     Kind.EDIT: 0.30,
@@ -43,6 +58,10 @@ BASE: dict[Kind, float] = {
     Kind.HOUSEKEEPING: -0.45,
 }
 """Difficulty of a plain request of each kind. Assumed; on public per-prompt results most of what text can tell is the kind."""
+EARLY_WORDS = 12.0
+"""A word weighs half so many words after the beginning: people begin with what they want."""
+QUESTION_WEIGHT = 0.3
+"""Question words stand in front of any kind ("why does this test fail")."""
 SMALL_TALK_BASE = -0.50
 MAX_TEXT_POINTS = 0.35
 """Counts transfer weakly between task families, so all of them together move the difficulty by no more than this."""
@@ -94,8 +113,9 @@ def features(task: Task, policy: Policy) -> Features:
     fired = user_rules.fire(policy.rules, task)
     text = task.ask[:WORDS_CHARS].lower()
     words = WORD.findall(text)
-    kind, kind_words = _kind(task, phase, words, fired)
-    parts = _difficulty_parts(task, kind, words, evidence)
+    traces = _trace_lines(task.ask)
+    kind, kind_words = _kind(task, phase, words, traces, fired)
+    parts = _difficulty_parts(task, kind, words, traces, evidence)
     difficulty = sum(part.points for part in parts)
     risk = read_risk(words, text)
     return Features(
@@ -156,31 +176,40 @@ def is_housekeeping(system: str, ask: str) -> bool:
     return any(mark in start for mark in HOUSEKEEPING_ASK)
 
 
-def _kind(task: Task, phase: Phase, words: Sequence[str], fired: Sequence[Fired]) -> tuple[Kind, tuple[str, ...]]:
+def _kind(
+    task: Task, phase: Phase, words: Sequence[str], traces: int, fired: Sequence[Fired]
+) -> tuple[Kind, tuple[str, ...]]:
     """The kind with the most weight of words, an early word counting more; the words that spoke for it."""
     if phase == "housekeeping":
         return Kind.HOUSEKEEPING, ()
     for rule in fired:
         if rule.kind is not None:
             return rule.kind, (f"rule: {rule.reason}",)
-    scores: dict[Kind, float] = {}
-    hits: dict[Kind, list[str]] = {}
-    for position, word in enumerate(words):
-        for kind, vocabulary in KIND_WORDS.items():
-            if word in vocabulary:
-                found = hits.setdefault(kind, [])
-                if word not in found:
-                    found.append(word)
-                    scores[kind] = scores.get(kind, 0.0) + 1.0 / (1.0 + position / 12.0)
+    scores, hits = _word_scores(words)
     if not task.ask.isascii():
         _cjk(task.ask[:WORDS_CHARS], scores, hits)
-    if _trace_lines(task.ask) >= 3:
+    if traces >= TRACE_LINES:
         scores[Kind.DEBUG] = scores.get(Kind.DEBUG, 0.0) + 1.5
         hits.setdefault(Kind.DEBUG, []).append("stack trace")
     if not scores:
         return (Kind.EDIT, ("code in the message",)) if "```" in task.ask else (Kind.EXPLAIN, ())
     best = max(scores, key=lambda kind: scores[kind])
+    if best is Kind.EDIT and Kind.WRITE in scores:
+        best = Kind.WRITE  # "write the README", "update the docs": the thing says more than the verb
     return best, tuple(hits[best][:4])
+
+
+def _word_scores(words: Sequence[str]) -> tuple[dict[Kind, float], dict[Kind, list[str]]]:
+    scores: dict[Kind, float] = {}
+    hits: dict[Kind, list[str]] = {}
+    for position, word in enumerate(words):
+        for kind in KINDS_OF_WORD.get(word, ()):
+            found = hits.setdefault(kind, [])
+            if word not in found:
+                found.append(word)
+                weight = QUESTION_WEIGHT if kind is Kind.EXPLAIN else 1.0
+                scores[kind] = scores.get(kind, 0.0) + weight / (1.0 + position / EARLY_WORDS)
+    return scores, hits
 
 
 def _cjk(text: str, scores: dict[Kind, float], hits: dict[Kind, list[str]]) -> None:
@@ -192,24 +221,35 @@ def _cjk(text: str, scores: dict[Kind, float], hits: dict[Kind, list[str]]) -> N
 
 
 def _trace_lines(ask: str) -> int:
-    return len(TRACE_LINE.findall(ask)) if any(hint in ask for hint in TRACE_HINTS) else 0
+    """Lines that look like a stack trace's; the pattern runs only where one of its hints stands."""
+    if not any(hint in ask for hint in TRACE_HINTS):
+        return 0
+    return sum(1 for line in ask.split("\n") if TRACE_LINE.match(line))
 
 
-def _difficulty_parts(task: Task, kind: Kind, words: Sequence[str], evidence: Evidence) -> tuple[Part, ...]:
+def _paths(ask: str) -> int:
+    """Different words that look like a file's name."""
+    if "." not in ask and "/" not in ask:
+        return 0
+    return len({word for word in ask[:WORDS_CHARS].split() if ("/" in word or "." in word[1:-1]) and PATH.search(word)})
+
+
+def _difficulty_parts(
+    task: Task, kind: Kind, words: Sequence[str], traces: int, evidence: Evidence
+) -> tuple[Part, ...]:
     if kind is Kind.HOUSEKEEPING:
         return (Part("housekeeping", 1, BASE[kind]),)
     small = len(words) <= 6 and kind is Kind.EXPLAIN and all(word in SMALL_TALK for word in words)
     base = Part("small talk", len(words), SMALL_TALK_BASE) if small else Part(f"kind {kind}", 1, BASE[kind])
-    text = [] if small else _text_parts(task, words)
+    text = [] if small else _text_parts(task, words, traces)
     parts = (base, *_bounded(text, evidence.steps), *_evidence_parts(evidence))
     return tuple(part for part in parts if part.points)
 
 
-def _text_parts(task: Task, words: Sequence[str]) -> list[Part]:
+def _text_parts(task: Task, words: Sequence[str], traces: int) -> list[Part]:
     ask = task.ask
     depth = len({word for word in words if word in DEPTH_WORDS})
-    traces = _trace_lines(ask)
-    paths = len(set(PATH.findall(ask[:WORDS_CHARS]))) if "." in ask or "/" in ask else 0
+    paths = _paths(ask)
     lines = ask.count("\n") + 1
     return [
         Part("words", len(words), 0.015 * log1p(len(words))),
@@ -218,7 +258,6 @@ def _text_parts(task: Task, words: Sequence[str]) -> list[Part]:
         Part("paths", paths, 0.015 * min(5, paths)),
         Part("trace lines", traces, 0.03 * log1p(traces)),
         Part("deep subjects", depth, 0.07 * min(4, depth)),
-        Part("digits", sum(map(ask[:600].count, "0123456789")), 0.0),
     ]
 
 

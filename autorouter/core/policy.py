@@ -58,8 +58,11 @@ class Tuning:
     """Constants of the utility. One *point* is one percentage point of the chance that the step succeeds."""
 
     discrimination: float = 8.0
-    """Slope of P = sigmoid(discrimination * (ability - difficulty)), both on 0..1. Assumed: with 8, a model at the 60th
-    percentile and one at the 95th differ by 0.2 points on "hi" and by 45 on work at the limit of the better one."""
+    """Slope of P = (1 - slip) * sigmoid(discrimination * (ability - difficulty)), both on 0..1. Assumed: with 8, a
+    model at the 60th percentile and one at the 95th differ by 0.2 points on "hi" and by 45 on work at the limit of the better."""
+    slip: float = 0.02
+    """Chance that even the ablest model gets the easiest step wrong: P never exceeds 1 - slip. Assumed; it is what makes
+    a second look worth something where a mistake is dear."""
     unknown_percentile: float = 40.0
     """A benchmark that nobody measured counts as a weak model's, so that an unknown model must be cheap to be tried."""
     point_usd: float = 0.02
@@ -94,7 +97,7 @@ class Tuning:
     public SWE-bench Verified results reaches 96 % of the best model at 54 % of its cost."""
     fix_rate: float = 0.5
     """Chance that a primary mends a wrong draft once it is told what is wrong. Assumed."""
-    spoil_rate: float = 0.1
+    spoil_rate: float = 0.02
     """Chance that a primary spoils a right draft that was rejected. Assumed."""
     verdict_tokens: float = 200.0
     """Output of a verdict in JSON."""
@@ -103,8 +106,8 @@ class Tuning:
     """Share of the best member's remaining failures that judge and synthesis mend where `panel_kinds` says that members
     bring different evidence; elsewhere 0: without it a panel is no better than its best member (N <= 40, public)."""
     panel_kinds: tuple[Kind, ...] = (Kind.PLAN, Kind.REVIEW)
-    risk_stakes: float = 1.0
-    """Stakes grow from 1 to 1 + this at full risk: a destructive step is worth twice the care."""
+    risk_stakes: float = 3.0
+    """Stakes grow from 1 to 1 + this at full risk: a destructive step is worth four times the care. Assumed."""
     housekeeping_stakes: float = 0.3
     """A title or a commit message is worth little."""
 
@@ -125,4 +128,4 @@ class Policy:
 
     def usd_weight(self) -> float:
         """λ, points per USD: the only thing the dial changes. Geometric, 1 / point_usd at dial 5."""
-        return self.tuning.dial_ratio ** (self.dial - 5.0) / self.tuning.point_usd
+        return float(self.tuning.dial_ratio ** (self.dial - 5.0)) / self.tuning.point_usd

@@ -1,6 +1,6 @@
 """Risk: destructive verbs and sensitive targets in the human's words. It chooses how carefully to work, never who works.
 
-    a verb alone 0.25 · a target alone 0.1 · both 0.6 · a phrase such as "rm -rf" 0.6 · each further word 0.1 · at most 1
+a verb alone 0.25 · a target alone 0.1 · both 0.6 · a phrase such as "rm -rf" 0.6 · each further word 0.1 · at most 1
 """
 
 from __future__ import annotations

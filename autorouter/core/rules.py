@@ -78,4 +78,3 @@ def _header(wanted: Iterable[tuple[str, str]], headers: Sequence[tuple[str, str]
 def _paths(task: Task) -> list[str]:
     texts = [task.ask] + [step.arguments for step in task.trail if isinstance(step, ToolCall)]
     return [word for text in texts for word in PATH_WORD.findall(text)]
-

@@ -7,7 +7,7 @@
     availability  -100 * stakes * P(kind) * (1 - availability)
     stickiness    -lambda * USD to warm a cache that is cold   0 for a warm incumbent
 
-    P(x) = sigmoid(discrimination * (percentile[x] / 100 - difficulty))
+    P(x) = (1 - slip) * sigmoid(discrimination * (percentile[x] / 100 - difficulty))
 
 A score depends on its own candidate only, so that adding or removing others never reorders the rest.
 """
@@ -77,7 +77,7 @@ class Score:
 def success(percentile: float | None, difficulty: float, tuning: Tuning) -> float:
     """Chance 0..1 that a model of this percentile succeeds."""
     known = tuning.unknown_percentile if percentile is None else percentile
-    return 1.0 / (1.0 + exp(-tuning.discrimination * (known / 100.0 - difficulty)))
+    return (1.0 - tuning.slip) / (1.0 + exp(-tuning.discrimination * (known / 100.0 - difficulty)))
 
 
 def load_of(features: Features, ratio: float, tuning: Tuning, output_limit: int) -> Load:

@@ -128,7 +128,11 @@ def _expert(score: Score, candidate: Candidate, features: Features, snapshot: Sn
 
 
 def verified(
-    scores: Sequence[Score], judges: Sequence[Expert], features: Features, policy: Policy, allowed: Callable[[str], bool]
+    scores: Sequence[Score],
+    judges: Sequence[Expert],
+    features: Features,
+    policy: Policy,
+    allowed: Callable[[str], bool],
 ) -> Plan | None:
     """The best single-plus-verifier plan over all primaries; a primary verifies itself only where nobody else can."""
     best: Plan | None = None
@@ -152,10 +156,9 @@ def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> 
     p_verified = p - p * (1 - accepts_right) * tuning.spoil_rate + (1 - p) * rejects_wrong * tuning.fix_rate * quality
     p_rejected = p * (1 - accepts_right) + (1 - p) * rejects_wrong
     extra_usd = judge.usd + p_rejected * (score.step_usd - score.warmup_usd)
-    seconds = score.seconds * (1 + p_rejected) + judge.seconds
-    return _plan(
-        Strategy.VERIFY, score, features, policy, p_verified, extra_usd, seconds, verifier=judge.candidate
-    )
+    # Twice the draft's time: it must be whole before it is judged, so that nobody reads along while it is written.
+    seconds = score.seconds * (2 + p_rejected) + judge.seconds
+    return _plan(Strategy.VERIFY, score, features, policy, p_verified, extra_usd, seconds, verifier=judge.candidate)
 
 
 def fused(
@@ -186,9 +189,7 @@ def fused(
     extra_usd = drafts_usd + judge.usd * len(panel) + lead.step_usd - lead.warmup_usd
     seconds = max(s.seconds for s in panel) + judge.seconds + lead.seconds
     members = tuple(s.candidate for s in panel)
-    return _plan(
-        Strategy.FUSION, lead, features, policy, p, extra_usd, seconds, panel=members, judge=judge.candidate
-    )
+    return _plan(Strategy.FUSION, lead, features, policy, p, extra_usd, seconds, panel=members, judge=judge.candidate)
 
 
 def _plan(

@@ -1,9 +1,9 @@
 """Whether the session may leave its incumbent. The gate doesn't know the dial, so that turning it stays monotone.
 
-    forced    the incumbent is down, too small, lacks a capability, or isn't configured any more
-    cost      the candidate is cheaper a step, and the switch pays back `switch_margin` times over the expected steps
-    quality   the candidate gains `switch_points` of success, and the human just spoke or tools have shown trouble
-    stay      otherwise
+forced    the incumbent is down, too small, lacks a capability, or isn't configured any more
+cost      the candidate is cheaper a step, and the switch pays back `switch_margin` times over the expected steps
+quality   the candidate gains `switch_points` of success, and the human just spoke or tools have shown trouble
+stay      otherwise
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ class Switch:
         return self.verdict != "stay"
 
 
-def gate(
-    scores: Sequence[Score], incumbent: str | None, features: Features, tuning: Tuning
-) -> Mapping[str, Switch]:
+def gate(scores: Sequence[Score], incumbent: str | None, features: Features, tuning: Tuning) -> Mapping[str, Switch]:
     """A verdict for every scored candidate, by id."""
     if incumbent is None or features.phase == "housekeeping":
-        why = "housekeeping never moves the pin" if features.phase == "housekeeping" else "nobody served this session yet"
+        why = (
+            "housekeeping never moves the pin" if features.phase == "housekeeping" else "nobody served this session yet"
+        )
         return {s.candidate: Switch(verdict="first", reason=why, candidate=s.candidate) for s in scores}
     holder = next((s for s in scores if s.candidate == incumbent), None)
     if holder is None:
         why = f"the incumbent {incumbent} can't serve this step"
         return {
-            s.candidate: Switch(verdict="forced", reason=why, candidate=s.candidate, incumbent=incumbent) for s in scores
+            s.candidate: Switch(verdict="forced", reason=why, candidate=s.candidate, incumbent=incumbent)
+            for s in scores
         }
     return {s.candidate: _judge(holder, s, features, tuning) for s in scores}
 

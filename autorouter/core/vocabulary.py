@@ -23,7 +23,7 @@ KIND_WORDS: dict[Kind, frozenset[str]] = {
     Kind.REVIEW: _words("review reviews reviewing audit audits critique inspect vulnerability vulnerabilities lgtm"),
     Kind.PLAN: _words(
         "plan plans design designs architecture architect tradeoff tradeoffs trade-off trade-offs compare decide "
-        "approach approaches strategy propose proposal rfc roadmap evaluate should"
+        "approach approaches prove proof strategy propose proposal rfc roadmap evaluate should"
     ),
     Kind.WRITE: _words(
         "docs documentation readme changelog blog email translate translation summarize summarise summary reword "
@@ -40,6 +40,12 @@ KIND_WORDS: dict[Kind, frozenset[str]] = {
         "explica explique pourquoi"
     ),
 }
+
+KINDS_OF_WORD: dict[str, tuple[Kind, ...]] = {
+    word: tuple(kind for kind, words in KIND_WORDS.items() if word in words)
+    for word in frozenset[str]().union(*KIND_WORDS.values())
+}
+"""The same, by word: one look-up each."""
 
 KIND_CJK: dict[Kind, tuple[str, ...]] = {
     Kind.DEBUG: ("修复", "报错", "错误", "调试", "崩溃", "失败", "修正", "デバッグ", "エラー"),
@@ -61,7 +67,16 @@ RISK_TARGETS = _words(
     "token tokens key keys certificate certificates permission permissions main master backup backups cluster bucket "
     "k8s kubernetes iam firewall dns pii users user 生产 支付 认证"
 )
-RISK_PHRASES = ("rm -rf", "force push", "push --force", "reset --hard", "data loss", "drop table", "chmod 777", "数据丢失")
+RISK_PHRASES = (
+    "rm -rf",
+    "force push",
+    "push --force",
+    "reset --hard",
+    "data loss",
+    "drop table",
+    "chmod 777",
+    "数据丢失",
+)
 
 DEPTH_WORDS = _words(
     "lock-free lockfree wait-free concurrency concurrent race races deadlock deadlocks livelock atomic atomics memory "
