@@ -1,0 +1,111 @@
+"""A decision for people. `route` and `receipt explain` print the same thing, both from the decision's record:
+
+View(decision=decision_record(...), features=..., models={"cheap": ("relay", "vendor/cheap")})
+headline(view)        one block: who answers, how, for how much, why, and who came second
+explanation(view)     all that it was made from: features, scores, rejections, plans, the switch, notes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autorouter.cli.output import facts, seconds, styled, usd
+from autorouter.core.explain import TERMS, task_sentence
+from autorouter.core.features import Features
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+WORDS = {name: name.replace("_", " ") for name in TERMS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What is shown. `models`: candidate -> (upstream, what that is asked for)."""
+
+    decision: Mapping[str, Any]
+    features: Features
+    models: Mapping[str, tuple[str, str]]
+    dry_run: bool = False
+
+    def score(self, candidate: str) -> Mapping[str, Any] | None:
+        """The candidate's row, None when it was rejected or isn't known."""
+        return next((s for s in self.decision["scores"] if s["candidate"] == candidate), None)
+
+
+def points_of(score: Mapping[str, Any]) -> list[float]:
+    """The six terms of a row in points, in their order."""
+    return [score["terms"][name]["points"] for name in TERMS]
+
+
+def headline(view: View) -> Table:
+    """The block that answers: who, how, how much, how long, why, and by how much before whom."""
+    decision, plan = view.decision, view.decision["plan"]
+    if plan is None:
+        return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
+    return facts(
+        [
+            ("answers", _answers(view, plan["primary"])),
+            ("strategy", strategy_text(plan)),
+            ("expected", _expected(view, plan)),
+            ("why", f"{task_sentence(view.features)}; {plan['success']:.0%} likely to succeed"),
+            ("runner-up", runner_up(view)),
+            ("then", ", ".join(decision["fallbacks"])),
+            *[("note", text) for text in decision["notes"]],
+        ]
+    )
+
+
+def _answers(view: View, candidate: str) -> Text:
+    upstream, model = view.models.get(candidate, ("", ""))
+    text = styled(candidate, "strong")
+    asked = f" as {model}" if model != candidate else ""
+    return text + styled(f"  by {upstream}{asked}" if upstream else "", "dim")
+
+
+def _expected(view: View, plan: Mapping[str, Any]) -> str:
+    steps = view.features.expected_steps
+    turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
+    dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
+    return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['seconds'])}{dry}"
+
+
+def strategy_text(plan: Mapping[str, Any]) -> str:
+    if plan["strategy"] == "verify":
+        return f"verify: {plan['verifier']} checks what {plan['primary']} says"
+    if plan["strategy"] == "fusion":
+        return f"fusion: {', '.join(plan['panel'])}; {plan['judge']} judges, {plan['primary']} writes"
+    return str(plan["strategy"])
+
+
+def refusal_text(view: View) -> str:
+    """A refusal in one clause: its message without the list of all rejections, which has a table of its own."""
+    refusal = view.decision["refusal"]
+    message = str(refusal["message"]) if refusal else "nothing can be done"
+    listed = view.decision["rejections"]
+    return message.partition(f" {listed[0]['candidate']}: ")[0] if listed else message
+
+
+def runner_up(view: View) -> str:
+    """Who would have answered otherwise, by how many points it is behind, and in which terms."""
+    plan, scores = view.decision["plan"], view.decision["scores"]
+    switch = view.decision["switch"]
+    if switch is not None and switch["verdict"] == "stay":
+        return f"{switch['candidate']}, held back: {switch['reason']}"
+    chosen = view.score(plan["primary"])
+    other = next((s for s in scores if s is not chosen), None)
+    if chosen is None or other is None:
+        return "none: nobody else may serve this request"
+    gap = chosen["total"] - other["total"]
+    behind = f"{gap:.2f} points behind" if gap >= 0 else f"{-gap:.2f} points ahead, but not asked for"
+    return f"{other['candidate']}, {behind} ({differences(chosen, other)})"
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The three terms that part two rows most: `price +3.10, task fit -0.42`."""
+    gaps = [(WORDS[n], a - b) for n, a, b in zip(TERMS, points_of(one), points_of(other), strict=True)]
+    gaps.sort(key=lambda gap: -abs(gap[1]))
+    return ", ".join(f"{name} {gap:+.2f}" for name, gap in gaps[:3] if abs(gap) >= 0.005) or "all terms alike"
