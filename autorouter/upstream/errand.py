@@ -1,0 +1,142 @@
+"""The errand of a dry run: one file with one line of text, read from what the human wrote, and how it is told in text.
+
+    ... PROBE_FILE=/tmp/a.txt PROBE_TEXT=word     any NAME; the latest counts; closes with `PROBE_DONE wrote /tmp/a.txt`
+    create a file hello.py that prints hi         closes with `Done (dry run): wrote hello.py`
+
+Agents without tools (Aider) get it as an edit block, in the format that their system text asks for.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Put `line` and a newline into `path`, then say `closing`."""
+
+    path: str
+    line: str
+    closing: str
+
+
+_FILE: Final = re.compile(r"""\b([A-Z][A-Z0-9]*)_FILE=(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'`,;<>)\]]+))""")
+_TEXT: Final = r"""\b{name}_TEXT=["']?([\w-]+)"""
+_VERB: Final = r"(?:create|write|make|add|generate)"
+_ENGLISH: Final = re.compile(
+    rf"""(?:^|[.!:\n"]\s*|\bplease\s+|\b(?:can|could|would)\ you\s+)(?:please\s+)?{_VERB}\s+
+    (?:(?:me|a|an|the|new|small|simple|short|tiny|python|text|shell|file|script|program|module|called|named|at)\s+)*
+    [`"']?(?P<path>[\w./~-]*\w\.[A-Za-z]\w{{0,9}})[`"']?,?\s+
+    (?:(?:that|which|and\ have\ it|to)\s+(?P<prints>prints?|says?|logs?|outputs?|echo(?:es)?|displays?)
+      |(?:that|which)\s+(?:contains?|holds?)|containing|holding
+      |with(?=\s+(?:(?:the|one|a)\s+)*(?:contents?|text|words?|line|string)\b|\s+["'`]))\s+
+    (?:(?:the|one|a)\s+|just\s+|only\s+|(?:contents?|text|words?|line|string)\s*:?\s+)*
+    (?:"(?P<q1>[^"\n]{{1,200}})"|'(?P<q2>[^'\n]{{1,200}})'|`(?P<q3>[^`\n]{{1,200}})`|(?P<bare>(?:[^.\n"'`]|\.(?=\w)){{1,80}}))""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_TAIL: Final = re.compile(
+    r"[,;]?\s+(?:and\s+(?:then|run|execute|show|test|tell|commit)|then|using|when)\b.*$|[\s,;!?]+$", re.DOTALL
+)
+"""What follows the words to print in a bare sentence."""
+
+
+def find(ask: str) -> Errand | None:
+    """The errand in the human's words, None where there is none."""
+    return _marked(ask) or _english(ask)
+
+
+def _marked(ask: str) -> Errand | None:
+    for match in reversed(list(_FILE.finditer(ask))):
+        name = match[1]
+        words = re.findall(_TEXT.format(name=name), ask)
+        path = match[2] or match[3] or match[4].rstrip(".:!?")
+        if words and path:
+            return Errand(path, words[-1], f"{name}_DONE wrote {path}")
+    return None
+
+
+def _english(ask: str) -> Errand | None:
+    match = _ENGLISH.search(ask)
+    if match is None:
+        return None
+    words = match["q1"] or match["q2"] or match["q3"] or _TAIL.sub("", match["bare"]).strip()
+    if not words:
+        return None
+    path = match["path"]
+    return Errand(path, _printing(path, words) if match["prints"] else words, f"Done (dry run): wrote {path}")
+
+
+def without_marks(text: str) -> str:
+    """The text without its `NAME_FILE=` and `NAME_TEXT=` parts, on one line."""
+    return " ".join(re.sub(r"\b[A-Z][A-Z0-9]*_(?:FILE|TEXT)=\S*", "", text).split())
+
+
+def writing_command(errand: Errand) -> str:
+    """A POSIX shell command that does the errand."""
+    return f"printf '%s\\n' {shlex.quote(errand.line)} > {shlex.quote(errand.path)}"
+
+
+def showing_command(errand: Errand) -> str:
+    return f"cat {shlex.quote(errand.path)}"
+
+
+def patch(errand: Errand, path: str | None = None) -> str:
+    """The errand in the `*** Begin Patch` format (apply_patch)."""
+    return f"*** Begin Patch\n*** Add File: {path or errand.path}\n+{errand.line}\n*** End Patch\n"
+
+
+def edit_block(rules: str, errand: Errand) -> str | None:
+    """The errand as text, in the edit format that `rules` describe; None where they describe none."""
+    name = _local_name(errand.path)
+    if "*** Begin Patch" in rules:
+        return patch(errand, name)
+    if "SEARCH/REPLACE" in rules:
+        block = f"<<<<<<< SEARCH\n=======\n{errand.line}\n>>>>>>> REPLACE"
+        head = f"```\n{name}" if _path_inside_fence(rules) else f"{name}\n```"
+        return f"I will create the file.\n\n{head}\n{block}\n```\n"
+    if "diff -U0" in rules or "unified diff" in rules:
+        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{errand.line}\n```\n"
+    if "file listing" in rules:
+        return f"{name}\n```\n{errand.line}\n```\n"
+    return None
+
+
+def _path_inside_fence(rules: str) -> bool:
+    """diff-fenced: its rules put the opening fence before the path, those of diff behind it."""
+    fence, path = rules.find("opening fence"), rules.find("file path alone on a line")
+    return 0 <= fence < path
+
+
+def _local_name(path: str) -> str:
+    """Edit formats take paths relative to the repository; of an absolute path only the name is known to be right."""
+    if path.startswith("/"):
+        return PurePosixPath(path).name
+    windows = PureWindowsPath(path)
+    return windows.name if windows.is_absolute() else path
+
+
+def _in_quotes(words: str) -> str:
+    return orjson.dumps(words).decode()
+
+
+_Line = Callable[[str], str]
+_PRINTING: Final[Mapping[str, _Line]] = {
+    "py": lambda words: f"print({_in_quotes(words)})",
+    "rb": lambda words: f"puts {_in_quotes(words)}",
+    "lua": lambda words: f"print({_in_quotes(words)})",
+    **dict.fromkeys(("sh", "bash"), lambda words: f"echo {shlex.quote(words)}"),
+    **dict.fromkeys(("js", "mjs", "cjs", "ts"), lambda words: f"console.log({_in_quotes(words)});"),
+}
+
+
+def _printing(path: str, words: str) -> str:
+    """One line that prints the words, by the file's ending; the words themselves where we know no such line."""
+    make = _PRINTING.get(path.rpartition(".")[2].lower())
+    return make(words) if make else words

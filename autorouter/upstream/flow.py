@@ -1,0 +1,96 @@
+"""An answer's bytes on their way, and how faults reshape them.
+
+    Flow(pieces=(event, event, ...), stream=True)     server-sent events, one each
+    Flow(pieces=(document,), stream=False)            one JSON document
+    Flow(..., ending="cut")                           after the last piece comes Failure("cut")
+
+No wire is known here but by the shape of its events: `data: {...}` and blank lines. What an error event looks like on a
+wire comes with the flow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
+
+COMMENT: Final = b": keep-alive\n\n"
+WIDE_COMMENT: Final = ": naïve – 漢字 🙂\n\n".encode()
+"""Gives `split_up` characters of two, three and four bytes to cut."""
+SPLIT_BYTES: Final = 11
+HUGE_BYTES: Final = 1024 * 1024
+"""Longer than any line buffer in common use, shorter than what a tap takes for an attack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """`error` is the bytes of an error in this answer's form; `ending` the kind of a Failure behind the last piece."""
+
+    pieces: tuple[bytes, ...]
+    stream: bool
+    error: bytes
+    ending: str | None = None
+
+
+def cut(flow: Flow) -> Flow:
+    return replace(flow, pieces=_first_half(flow), ending="cut")
+
+
+def stalled(flow: Flow) -> Flow:
+    return replace(flow, pieces=_first_half(flow), ending="timeout")
+
+
+def ended_early(flow: Flow) -> Flow:
+    return replace(flow, pieces=_first_half(flow))
+
+
+def halved(flow: Flow) -> Flow:
+    whole = b"".join(flow.pieces)
+    return replace(flow, pieces=(whole[: len(whole) // 2],))
+
+
+def malformed(flow: Flow) -> Flow:
+    """The event in the middle loses its second half, but not its end of line."""
+    if not flow.stream:
+        return replace(flow, pieces=(b"<html><body><h1>502 Bad Gateway</h1></body></html>\n",))
+    middle = len(_first_half(flow)) - 1
+    event = flow.pieces[middle].rstrip(b"\n")
+    broken = event[: max(len(b"data: {"), len(event) // 2)] + b"\n\n"
+    return replace(flow, pieces=(*flow.pieces[:middle], broken, *flow.pieces[middle + 1 :]))
+
+
+def error_inside(flow: Flow) -> Flow:
+    return replace(flow, pieces=(*_first_half(flow), flow.error) if flow.stream else (flow.error,))
+
+
+def crlf(flow: Flow) -> Flow:
+    """JSON escapes its line breaks, so that every bare one ends a line."""
+    return replace(flow, pieces=tuple(piece.replace(b"\n", b"\r\n") for piece in flow.pieces))
+
+
+def commented(flow: Flow) -> Flow:
+    if not flow.stream:
+        return flow
+    return replace(flow, pieces=tuple(part for piece in flow.pieces for part in (COMMENT, piece)))
+
+
+def split_up(flow: Flow) -> Flow:
+    """Pieces of `SPLIT_BYTES`, and a cut inside each character of more than one byte."""
+    whole = (WIDE_COMMENT if flow.stream else b"") + b"".join(flow.pieces)
+    cuts = {index for index, byte in enumerate(whole) if byte & 0xC0 == 0x80}
+    bounds = sorted({*cuts, *range(0, len(whole), SPLIT_BYTES), 0, len(whole)})
+    return replace(flow, pieces=tuple(whole[a:b] for a, b in pairwise(bounds)))
+
+
+def huge_line(flow: Flow) -> Flow:
+    """The first piece's JSON gets an unknown member of `HUGE_BYTES`."""
+    padding = b'{"padding":"' + b"x" * HUGE_BYTES + b'",'
+    return replace(flow, pieces=(flow.pieces[0].replace(b"{", padding, 1), *flow.pieces[1:]))
+
+
+def _first_half(flow: Flow) -> tuple[bytes, ...]:
+    """At least one piece, and never those that finish the answer: they are the last two or three of four or more."""
+    if flow.stream:
+        return flow.pieces[: max(1, len(flow.pieces) // 2)]
+    whole = b"".join(flow.pieces)
+    return (whole[: len(whole) // 2],)

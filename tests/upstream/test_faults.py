@@ -1,0 +1,130 @@
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorouter.upstream.faults import FAULTS, TOLERATED, parse
+from autorouter.upstream.flow import COMMENT, HUGE_BYTES, Flow
+
+JSON_EVENTS = [b"data: " + orjson.dumps({"n": n, "text": "schön 漢字"}) + b"\n\n" for n in range(5)]
+EVENTS = (*JSON_EVENTS, b"data: [DONE]\n\n")
+STREAM = Flow(pieces=EVENTS, stream=True, error=b'data: {"error":{}}\n\n')
+WHOLE = Flow(pieces=(orjson.dumps({"text": "schön", "choices": []}),), stream=False, error=b'{"error":{}}')
+
+
+def reshaped(name, flow):
+    return FAULTS[name].reshape(flow)
+
+
+def name_at(spec, attempt, candidate="a"):
+    fault = parse(spec).at(attempt, candidate)
+    return fault and fault.name
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("500", ["500", None, None]),
+        ("500*2", ["500", "500", None]),
+        ("cut-stream*all", ["cut-stream"] * 3),
+        ("429-no-header,500*2", ["429-no-header", "500", None]),
+        (" 503 , reset*all ", ["503", "reset", "reset"]),
+    ],
+)
+def test_a_spec_says_which_attempts_fail(spec, expected):
+    assert [name_at(spec, attempt) for attempt in (1, 2, 3)] == expected
+
+
+def test_a_candidates_fault_hits_it_at_any_attempt_and_no_other():
+    assert [name_at("503@openai/x:free", n, "openai/x:free") for n in (1, 2, 3)] == ["503"] * 3
+    assert name_at("503@openai/x", 1, "openai/y") is None
+    assert [name_at("503*1@x", n, "x") for n in (1, 2)] == ["503", None]
+    assert name_at("503@x,500*all", 2, "y") == "500"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("429-retry-aftr", "`429-retry-after`"),
+        ("cutstream", "`cut-stream`"),
+        ("utf8", "`split-utf8`"),
+        ("", "known: "),
+        ("500,", "unknown fault ``"),
+        ("500*0", "at least 1"),
+        ("500*-1", "at least 1"),
+        ("500*", "at least 1"),
+        ("500@", "a candidate's id is missing"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_the_nearest_names(spec, words):
+    with pytest.raises(ValueError, match="fault") as caught:
+        parse(spec)
+    assert words in str(caught.value)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_spec_or_a_value_error(text):
+    try:
+        spec = parse(text)
+    except ValueError:
+        return
+    assert spec.rules
+
+
+def test_every_fault_says_one_thing_that_happens():
+    for name, fault in FAULTS.items():
+        said = [fault.refusal, fault.failure, fault.slow_s, fault.served_model, not fault.usage, fault.reshape]
+        assert sum(map(bool, said)) == 1, name
+        assert fault.name == name
+        assert fault.summary
+        assert "\n" not in fault.summary
+    assert set(FAULTS) > TOLERATED
+
+
+@pytest.mark.parametrize("count", [4, 5, 6, 40])
+@pytest.mark.parametrize("name", ["stall", "cut-stream", "clean-eof", "error-event"])
+def test_broken_streams_begin_well_and_never_reach_their_finish(name, count):
+    flow = Flow(pieces=tuple(b"data: %d\n\n" % n for n in range(count)), stream=True, error=b"data: error\n\n")
+    kept = [piece for piece in reshaped(name, flow).pieces if piece != flow.error]
+    assert 1 <= len(kept) <= count - 2
+    assert tuple(kept) == flow.pieces[: len(kept)]
+
+
+def test_how_broken_answers_end():
+    endings = {name: reshaped(name, STREAM).ending for name in ("stall", "cut-stream", "clean-eof", "half-json")}
+    assert endings == {"stall": "timeout", "cut-stream": "cut", "clean-eof": None, "half-json": None}
+    assert reshaped("error-event", STREAM).pieces[-1] == STREAM.error
+    assert reshaped("error-event", WHOLE).pieces == (WHOLE.error,)
+
+
+@pytest.mark.parametrize("name", ["stall", "cut-stream", "clean-eof", "half-json", "malformed-chunk"])
+def test_broken_whole_answers_are_no_json(name):
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(b"".join(reshaped(name, WHOLE).pieces))
+
+
+def test_a_malformed_chunk_is_one_event_among_good_ones():
+    pieces = reshaped("malformed-chunk", STREAM).pieces
+    broken = [index for index, (a, b) in enumerate(zip(pieces, EVENTS, strict=True)) if a != b]
+    assert len(broken) == 1
+    piece = pieces[broken[0]]
+    assert piece.endswith(b"\n\n")
+    with pytest.raises(orjson.JSONDecodeError):
+        orjson.loads(piece.removeprefix(b"data: "))
+
+
+def test_split_pieces_join_to_the_answer_and_cut_characters():
+    pieces = reshaped("split-utf8", STREAM).pieces
+    assert b"".join(pieces).endswith(b"".join(EVENTS))
+    assert sum(1 for piece in pieces if piece[0] & 0xC0 == 0x80) > 10
+    assert b"".join(reshaped("split-utf8", WHOLE).pieces) == WHOLE.pieces[0]
+
+
+def test_legal_oddities_keep_the_content():
+    assert b"".join(reshaped("crlf", STREAM).pieces).replace(b"\r\n", b"\n") == b"".join(EVENTS)
+    assert b"".join(reshaped("comments", STREAM).pieces).replace(COMMENT, b"") == b"".join(EVENTS)
+    assert reshaped("comments", WHOLE) == WHOLE
+    for flow in (STREAM, WHOLE):
+        first = orjson.loads(reshaped("huge-line", flow).pieces[0].removeprefix(b"data: "))
+        assert len(first.pop("padding")) == HUGE_BYTES
+        assert first == orjson.loads(flow.pieces[0].removeprefix(b"data: "))
