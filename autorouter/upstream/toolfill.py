@@ -159,6 +159,8 @@ def _shaped(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value
             if command and _key(key) in _COMMANDS:
                 made[key] = _shaped(key, resolve(below, root), root, value, command=True)
         return [made]
+    if type_of(items) != "string" or "enum" in items or "const" in items:
+        return instance(schema, root)
     if command and not _key(name).endswith("s"):
         return ["bash", "-lc", value]
     return [value]
