@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import floor, log10
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -148,6 +150,19 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
             bar.stop()
 
 
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Around work of unknown length: after `PATIENCE_S` a line on standard error says what is awaited, on a terminal."""
+    timer = threading.Timer(PATIENCE_S, lambda: click.echo(f"{label} ...", err=True))
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def usd(value: float | None) -> str:
     """Dollars with the digits that count: $12.50, $0.0123, $0.000412; `unknown` is not zero."""
     if value is None:
@@ -160,9 +175,11 @@ def usd(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """`0.42 s`, `12 s`; `-` where nothing was measured."""
+    """`12 s`, `1.4 s`, `0.42 s`, `8 ms`; `-` where nothing was measured."""
     if value is None:
         return "-"
+    if value < 0.1:
+        return f"{value * 1000:.0f} ms"
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 1 else f"{value:.2f} s"
 
 

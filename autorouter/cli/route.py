@@ -63,7 +63,7 @@ def command(
     found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
     if request is not None:
         if prompt or system or max_tokens:
-            raise click.UsageError("--request is the whole body: it goes without PROMPT, --system and --max-tokens")
+            raise RequestError("--request is the whole body: it goes without PROMPT, --system and --max-tokens")
         body = read_file(request)
     else:
         body = chat_body(output.prompt_text(prompt), model=model, system=system, max_tokens=max_tokens)
@@ -125,7 +125,7 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
     for text in given:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
-            raise click.UsageError("-H wants 'NAME: VALUE', such as 'x-session-id: demo'")
+            raise RequestError("-H wants 'NAME: VALUE', such as 'x-session-id: demo'")
         found[name.strip().lower()] = value.strip()
     return found
 

@@ -1,0 +1,219 @@
+"""`autorouter receipt`: list, show, explain, verify and export what the router has recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import config_option, json_option
+from autorouter.errors import EXIT_RECEIPT, ReceiptError
+
+if TYPE_CHECKING:
+    from autorouter.cli.receipt_checks import Report
+
+PROBLEMS_SHOWN = 20
+dir_option = click.option(
+    "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="The receipts' folder."
+)
+
+
+@click.group(name="receipt")
+def command() -> None:
+    """List, show, explain, verify and export receipts.
+
+    An ID may be any unique beginning of one, or `last`.
+
+    \b
+    Examples:
+      autorouter receipt list --failed --since 2h
+      autorouter receipt explain last
+      autorouter receipt verify
+    """
+
+
+@command.command(name="list")
+@click.option("-n", "number", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most.")
+@click.option("--since", metavar="WHEN", help="Only from then on: 30m, 2h, 7d, or a date or time in UTC.")
+@click.option("--failed", is_flag=True, help="Only those that gave no complete answer.")
+@dir_option
+@config_option
+@json_option
+def list_(
+    number: int, since: str | None, failed: bool, directory: Path | None, path: Path | None, as_json: bool
+) -> None:
+    """List the newest receipts, newest first.
+
+    \b
+    Examples:
+      autorouter receipt list -n 5
+      autorouter receipt list --failed --since 2h
+    """
+    from autorouter.cli.receipt_find import moment, newest, place
+    from autorouter.cli.receipt_view import listing
+    from autorouter.server.receipts import summary
+
+    where = place(directory, path)
+    begin = moment(since) if since else ""
+    try:
+        found = [summary(record) for record in newest(where, number, begin, failed)]
+    except (KeyError, TypeError) as exc:
+        raise ReceiptError(f"{where} holds receipts of another version") from exc
+    if as_json:
+        output.emit({"object": "list", "data": found})
+    elif found:
+        output.show(listing(found))
+    else:
+        output.show(f"no such receipts in {where}; `autorouter serve` and `autorouter chat` write them")
+
+
+@command.command()
+@click.argument("receipt_id", metavar="ID")
+@dir_option
+@config_option
+@json_option
+def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bool) -> None:
+    """Show one receipt: the outcome, the calls that were made, and the decision in short.
+
+    \b
+    Example:
+      autorouter receipt show last
+    """
+    from autorouter.cli import receipt_view
+    from autorouter.cli.decision_view import headline
+    from autorouter.cli.receipt_find import context_if_there, find, place
+
+    where = place(directory, path)
+    record = find(where, receipt_id)
+    if as_json:
+        output.emit(record)
+        return
+    view = receipt_view.view_of(record, context_if_there(where, record))
+    output.show(receipt_view.outcome(record), receipt_view.attempts(record))
+    output.show(output.section("Decision", headline(view)))
+
+
+@command.command()
+@click.argument("receipt_id", metavar="ID")
+@click.option("--all", "every", is_flag=True, help="Don't cut long tables.")
+@dir_option
+@config_option
+@json_option
+def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | None, as_json: bool) -> None:
+    """Explain a recorded decision, as `route --explain` does, from the receipt alone.
+
+    \b
+    Example:
+      autorouter receipt explain last
+    """
+    from autorouter.cli import decision_tables, decision_view, receipt_view
+    from autorouter.cli.receipt_find import context_if_there, find, place
+
+    where = place(directory, path)
+    record = find(where, receipt_id)
+    if as_json:
+        output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
+        return
+    view = receipt_view.view_of(record, context_if_there(where, record))
+    output.show(f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view))
+    output.show(*decision_tables.explanation(view, every=every))
+
+
+@command.command()
+@click.argument("target", required=False, metavar="[ID|FILE|DIR]")
+@dir_option
+@config_option
+@json_option
+def verify(target: str | None, directory: Path | None, path: Path | None, as_json: bool) -> None:
+    """Check that no line was changed, removed or moved, and make every decision again.
+
+    Without an argument: the whole folder. Exit code 6 when anything is wrong.
+
+    \b
+    Examples:
+      autorouter receipt verify
+      autorouter receipt verify 2026-11-20.jsonl
+      autorouter receipt export last --out one.json && autorouter receipt verify one.json
+    """
+    from dataclasses import asdict
+
+    report, what = _verify(target, directory, path)
+    if as_json:
+        output.emit({"ok": report.ok, "target": what, **asdict(report)})
+    else:
+        _print_report(report, what)
+    if not report.ok:
+        output.leave(EXIT_RECEIPT)
+
+
+def _verify(target: str | None, directory: Path | None, config: Path | None) -> tuple[Report, str]:
+    from autorouter.cli import receipt_checks as checks
+    from autorouter.cli.receipt_find import context_of, find, place
+
+    given = Path(target) if target else place(directory, config)
+    with output.waiting("checking the chain"):
+        if target is None or given.is_dir():
+            return checks.check_directory(given, _track), str(given)
+        if given.is_file():
+            return checks.check_file(given, _track), str(given)
+        where = place(directory, config)
+        record = find(where, target)
+        report = checks.Report(files=1)
+        checks.check_receipt(record, context_of(where, record), record["id"], report)
+        return report, str(record["id"])
+
+
+def _track(lines: Iterable[tuple[int, bytes]], name: str, total: int) -> Iterable[tuple[int, bytes]]:
+    return output.track(lines, f"deciding again: {name}", total)
+
+
+def _print_report(report: Report, what: str) -> None:
+    for problem in report.problems[:PROBLEMS_SHOWN]:
+        output.show(problem)
+    left = len(report.problems) - PROBLEMS_SHOWN
+    if left > 0:
+        output.show(f"... and {output.count(left, 'more problem')} (--json lists all)")
+    found = f"{output.count(report.receipts, 'receipt')} in {output.count(report.files, 'file')}"
+    verdict = "ok" if report.ok else output.count(len(report.problems), "problem")
+    output.show(f"{verdict}: {what}: {found}, {output.count(report.decided, 'decision')} made again and equal")
+    if report.other_version:
+        output.show(
+            f"{output.count(report.other_version, 'receipt')} of another version: the decision wasn't made again"
+        )
+    if report.lost:
+        output.show(f"{output.count(report.lost, 'receipt')} could not be written at the time, as the files say")
+
+
+@command.command()
+@click.argument("receipt_id", metavar="ID")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file.")
+@dir_option
+@config_option
+@json_option
+def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path | None, as_json: bool) -> None:
+    """Print a receipt with the policy and the candidates that it refers to, as one line of canonical JSON.
+
+    `receipt verify FILE` accepts the result anywhere.
+
+    \b
+    Example:
+      autorouter receipt export last --out one.json
+    """
+    from autorouter.cli.receipt_checks import EXPORTED
+    from autorouter.cli.receipt_find import context_of, find, place
+    from autorouter.receipts.canonical import canonical
+
+    where = place(directory, path)
+    record = find(where, receipt_id)
+    data = canonical({**record, EXPORTED: context_of(where, record)}) + b"\n"
+    if out is None:
+        click.echo(data, nl=False)
+        return
+    try:
+        out.write_bytes(data)
+    except OSError as exc:
+        raise ReceiptError(f"{out} can't be written: {exc.strerror}") from exc
+    output.emit({"id": record["id"], "file": str(out)}) if as_json else output.show(str(out))

@@ -1,0 +1,81 @@
+"""Finding receipts: the folder, one by its id, the newest, and those since a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from autorouter.cli.options import settings
+from autorouter.errors import ReceiptError, RequestError
+from autorouter.receipts import store
+
+
+def place(directory: Path | None, config: Path | None) -> Path:
+    """The receipts' folder: the one given, else the configured one."""
+    if directory is not None:
+        return directory
+    configured = settings(config).config.receipts.dir
+    if configured is None:
+        raise ReceiptError("no receipts folder is configured", hint="give --dir")
+    return Path(configured).expanduser()
+
+
+def find(directory: Path, receipt_id: str) -> dict[str, Any]:
+    """A receipt by its id, by the beginning of it, or the last one."""
+    if receipt_id != "last":
+        return store.find(directory, receipt_id)
+    newest = store.latest(directory, 1)
+    if not newest:
+        raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
+    return newest[0]
+
+
+def context_of(directory: Path, record: Mapping[str, Any]) -> Any:
+    """The policy and the candidates that a receipt refers to. ReceiptError where they are gone."""
+    return store.context_of(directory, str(record.get("context")))
+
+
+def context_if_there(directory: Path, record: Mapping[str, Any]) -> Any:
+    """The same, None where they are gone: a receipt can be read without."""
+    try:
+        return context_of(directory, record)
+    except ReceiptError:
+        return None
+
+
+def moment(text: str) -> str:
+    """The time from which on, as receipts write it: `2h` is two hours ago, `2026-11-20` the beginning of that day."""
+    ago = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if ago:
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+        when = datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
+    else:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError as exc:
+            raise RequestError(
+                f"`{text}` is no time", hint="such as 30m, 2h, 7d, 2026-11-20 or 2026-11-20T09:00"
+            ) from exc
+        when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def newest(directory: Path, number: int, begin: str, failed: bool) -> Iterator[dict[str, Any]]:
+    """The newest receipts, newest first: at most `number`, since `begin` ("" for ever), or only the failed ones."""
+    if not begin and not failed:
+        yield from store.latest(directory, number)
+        return
+    for path in reversed(store.files(directory)):
+        if path.name[:10] < begin[:10]:
+            return
+        kept = [r for _, r, _ in store.records(path) if r.get("type") == "receipt" and _wanted(r, begin, failed)]
+        for record in kept[: -number - 1 : -1]:
+            number -= 1
+            yield record
+
+
+def _wanted(record: dict[str, Any], begin: str, failed: bool) -> bool:
+    return str(record["at"]) >= begin and not (failed and record["outcome"]["result"] == "answered")
