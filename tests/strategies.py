@@ -76,7 +76,7 @@ healths = st.builds(
 
 @st.composite
 def snapshots(draw, pool: st.SearchStrategy[tuple[Candidate, ...]] | None = None) -> Snapshot:
-    chosen = draw(pool or pools())
+    chosen = draw(pools() if pool is None else pool)
     names = [c.id for c in chosen]
     warm = draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
     session = Session(

@@ -19,7 +19,7 @@ from autorouter.core.policy import Policy
 from autorouter.core.scoring import Score
 from autorouter.core.session import incumbent
 from autorouter.core.snapshot import Snapshot
-from autorouter.core.strategy import Plan
+from autorouter.core.strategy import Expert, May, Plan
 from autorouter.core.switching import Switch
 from autorouter.core.values import Candidate, Role, Strategy
 
@@ -126,18 +126,21 @@ def _probe(
 def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Decision:
     pin = incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
     switches = switching.gate(pool.scores, pin, features, policy.tuning)
-    allowed = {s.candidate for s in pool.scores if switches[s.candidate].allowed or _asked(pool, s.candidate)}
-    plans = _plans(pool, allowed, features, snapshot, policy)
+    asked = pool.wanted.candidate
+    allowed = {s.candidate for s in pool.scores if switches[s.candidate].allowed or s.candidate == asked}
     cap = allowance(policy.budget, snapshot)
-    fitting = [p for p in plans if cap is None or p.reserve_usd <= cap.left_usd]
-    if not fitting:
-        message = _too_dear(plans, cap)
-        refusal = Refusal(code="budget_exceeded", message=message)
-        return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
-    preferred = _preferred(fitting, pool, notes)
-    plan = _performed(preferred, fitting, pool, snapshot, notes)
+    judges = strategy.experts(pool.scores, features, snapshot, policy, pool.by_id)
+    plans = _plans(pool, judges, features, policy, lambda name, _: name in allowed)
+    fitting = plans
     if cap is not None:
+        left_usd = cap.left_usd
+        fitting = _plans(pool, judges, features, policy, lambda name, usd: name in allowed and usd <= left_usd)
+        if not fitting:
+            refusal = Refusal(code="budget_exceeded", message=_too_dear(pool.scores, features, cap))
+            return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
         _note_budget(plans, fitting, cap, notes)
+    preferred = _preferred(fitting, pool, features, cap, notes)
+    plan = _performed(preferred, fitting, snapshot, notes)
     return Decision(
         label=features.label,
         dial=policy.dial,
@@ -148,44 +151,41 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
         switch=_switch(plan, pool, switches),
         scores=pool.scores,
         rejections=pool.rejections,
-        plans=_best_of_each(plans),
+        plans=tuple(plans),
         allowance=cap,
         notes=tuple(notes),
     )
 
 
-def _asked(pool: _Pool, candidate: str) -> bool:
-    return pool.wanted.candidate == candidate
+def _plans(pool: _Pool, judges: Sequence[Expert], features: Features, policy: Policy, may: May) -> list[Plan]:
+    """The best plan of each strategy among those that may be chosen, best first."""
+    found = (
+        strategy.best_single(pool.scores, features, may),
+        strategy.best_verified(pool.scores, judges, features, policy, may),
+        strategy.best_fused(pool.scores, judges, features, policy, pool.by_id, may),
+    )
+    return sorted((plan for plan in found if plan is not None), key=strategy.preference)
 
 
-def _plans(pool: _Pool, allowed: set[str], features: Features, snapshot: Snapshot, policy: Policy) -> list[Plan]:
-    """Every single plan that the gate allows, the best verify and the best fusion."""
-    may = allowed.__contains__
-    plans = [p for p in strategy.singles(pool.scores, features, policy) if may(p.primary)]
-    judges = strategy.experts(pool.scores, features, snapshot, policy, pool.by_id)
-    verified = strategy.verified(pool.scores, judges, features, policy, may)
-    fused = strategy.fused(pool.scores, judges, features, policy, pool.by_id, may)
-    plans += [p for p in (verified, fused) if p is not None]
-    plans.sort(key=strategy.preference)
-    return plans
-
-
-def _preferred(fitting: Sequence[Plan], pool: _Pool, notes: list[str]) -> Plan:
+def _preferred(
+    fitting: Sequence[Plan], pool: _Pool, features: Features, cap: Allowance | None, notes: list[str]
+) -> Plan:
     wanted = pool.wanted
     if wanted.candidate is not None:
-        named = [p for p in fitting if p.primary == wanted.candidate and p.strategy is Strategy.SINGLE]
-        if named:
-            return named[0]
+        named = next((s for s in pool.scores if s.candidate == wanted.candidate), None)
+        plan = strategy.single(named, features) if named else None
+        if plan is not None and (cap is None or plan.reserve_usd <= cap.left_usd):
+            return plan
         notes.append(f"{wanted.candidate} was asked for and can't serve this step: the best of the others does")
     if wanted.strategy is not None:
-        forced = [p for p in fitting if p.strategy is wanted.strategy]
-        if forced:
-            return forced[0]
+        forced = next((p for p in fitting if p.strategy is wanted.strategy), None)
+        if forced is not None:
+            return forced
         notes.append(f"{wanted.strategy} was asked for and doesn't fit the budget or the pool")
     return fitting[0]
 
 
-def _performed(preferred: Plan, fitting: Sequence[Plan], pool: _Pool, snapshot: Snapshot, notes: list[str]) -> Plan:
+def _performed(preferred: Plan, fitting: Sequence[Plan], snapshot: Snapshot, notes: list[str]) -> Plan:
     """The preferred plan, or the best one whose strategy can be carried out now."""
     if preferred.strategy in snapshot.performable:
         return preferred
@@ -195,7 +195,7 @@ def _performed(preferred: Plan, fitting: Sequence[Plan], pool: _Pool, snapshot: 
 
 def _note_budget(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance, notes: list[str]) -> None:
     best = plans[0]
-    if best not in fitting:
+    if best != fitting[0]:
         notes.append(
             f"{best.strategy} with {best.primary} would reserve ${best.reserve_usd:.4f}, "
             f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left: a cheaper plan is used"
@@ -221,20 +221,11 @@ def _switch(plan: Plan, pool: _Pool, switches: Mapping[str, Switch]) -> Switch:
     return switches[best] if chosen.verdict == "same" and not switches[best].allowed else chosen
 
 
-def _best_of_each(plans: Sequence[Plan]) -> tuple[Plan, ...]:
-    best: dict[Strategy, Plan] = {}
-    for plan in plans:
-        best.setdefault(plan.strategy, plan)
-    return tuple(best[kind] for kind in Strategy if kind in best)
-
-
-def _too_dear(plans: Sequence[Plan], cap: Allowance | None) -> str:
-    cheapest = min(plans, key=lambda p: p.reserve_usd)
-    left = max(0.0, cap.left_usd) if cap else 0.0
-    name = cap.cap if cap else "budget"
+def _too_dear(scores: Sequence[Score], features: Features, cap: Allowance) -> str:
+    cheapest = min(scores, key=lambda s: s.step_usd)
     return (
-        f"The budget doesn't allow this request: budget.{name} has ${left:.4f} left, and the cheapest candidate "
-        f"({cheapest.primary}) may cost ${cheapest.reserve_usd:.4f}"
+        f"The budget doesn't allow this request: budget.{cap.cap} has ${max(0.0, cap.left_usd):.4f} left, and the cheapest "
+        f"candidate ({cheapest.candidate}) may cost ${cheapest.step_usd * (1.0 + features.input_error):.4f}"
     )
 
 

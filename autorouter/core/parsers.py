@@ -51,14 +51,14 @@ def _best(text: str) -> Finding | None:
 
 
 _HEADS = re.compile(
-    r"\n(?=[A-Z=0-9✖×#<\[(/\-abdeoprstz])(?:=+ \d|\d+ (?:pass|fail|err|skip|x|desel|rerun|warn|subt|out of)|Ran \d"
+    r"\n(?=[A-Z=0-9✖×#<\[(*/\-abdeoprstz])(?:=+ \d|\d+ (?:pass|fail|err|skip|x|desel|rerun|warn|subt|out of)|Ran \d"
     r"|FAIL\t|ok  \t|--- (?:FAIL|PASS)|# .*\n.*\.go:\d|test result|Tests: |Test Suites: |[✖×] \d|Found |All checks"
     r"|Success: no|[Ee]rror|tool error|#+ (?:\d+ SEARCH|SearchR)|(?:Th\w+ )?(?:SEARCH|old_?[Ss]tr)|apply_patch |Hunk "
     r"|<(?:tool_use|returncode)|patch (?:rejected|failed)|[Ss]tring to rep|No replacement|Failed to edit|File has "
-    r"|\W?[Ee]xit(?:ed)?[ _](?:code|status|with)|(?:[Tt]he )?(?:[Cc]ommand|[Pp]rocess|[Pp]rogram|[Ss]cript) (?:ex|f|com)"
+    r"|[\[(*]*[Ee]xit(?:ed)?[ _](?:code|status|with)|(?:[Tt]he )?(?:[Cc]ommand|[Pp]rocess|[Pp]rogram|[Ss]cript) (?:e|f|c)"
     r"|Traceback \(|panic: |thread '|Uncaught |[A-Z]\w*Error: |Segmentation|(?:/bin/)?(?:ba|da|z)?sh: |/\S*: line \d)"
 )
-"""How the lines begin that some parser reads; the look-ahead turns most lines of source text away at once."""
+"""How the lines begin that a parser reads; the look-ahead turns most lines of source text away at once."""
 _FLAKE8_SPOT = re.compile(r"\.pyi?:\d+:\d+: [A-Z]{1,4}\d")
 
 
@@ -70,7 +70,7 @@ def _speaks(text: str) -> bool:
 
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_TIME = re.compile(r"[;,]? (?:finished )?in \d[\d.]*m?s\b.*$| \([\d.]+s\)$")
+_NOISE = re.compile(r"[;,]? (?:finished )?in \d[\d.]*m?s\b.*$| \([\d.]+s\)$|; \d+ ignored;.*$")
 _KEYISH = re.compile(
     r"(?i)(?<=://)[^/\s@]+@|\b(?:bearer|basic)\s+\S+|\b[\w-]*(?:key|token|secret|passw(?:or)?d|pwd)[\"']?\s*[=:]\s*\S+"
     r"|\b(?:sk|pk|rk|gh[a-z]|xox[a-z]|glpat)[-_]\S{8,}|\b(?:AKIA|eyJ)\S{12,}"
@@ -99,7 +99,7 @@ def _matches(text: str, shape: re.Pattern[str], *needles: str) -> list[re.Match[
 
 
 def _finding(tool: str, passed: int, failed: int, line: str) -> Finding:
-    return Finding(tool, "red" if failed else "green", passed, failed, _detail(_TIME.sub("", line)))
+    return Finding(tool, "red" if failed else "green", passed, failed, _detail(_NOISE.sub("", line)))
 
 
 # --- test runners
@@ -115,14 +115,11 @@ def _counted(tool: str, shape: str, *needles: str) -> Callable[[str], Finding | 
     line = re.compile(shape)
 
     def parse(text: str) -> Finding | None:
-        passed = failed = 0
-        shown = ""
-        for match in _matches(text, line, *needles):
-            counts = [(int(n[:9]), word) for n, word in _COUNT.findall(match[0])]
-            bad = sum(n for n, word in counts if word != "passed")
-            passed += sum(n for n, word in counts if word == "passed")
-            shown = match[0] if bad or not failed else shown
-            failed += bad
+        lines = [match[0] for match in _matches(text, line, *needles)]
+        counts = [(int(n[:9]), word) for shown in lines for n, word in _COUNT.findall(shown)]
+        passed = sum(n for n, word in counts if word == "passed")
+        failed = sum(n for n, word in counts if word != "passed")
+        shown = lines[0] if len(lines) == 1 else f"{failed} failed, {passed} passed"
         return _finding(tool, passed, failed, shown) if passed or failed else None
 
     return parse
@@ -143,7 +140,7 @@ def _unittest(text: str) -> Finding | None:
 
 _GO_FAIL = re.compile(r"--- FAIL: \S+ \([\d.]+s\)|FAIL\t\S+(?:\t[\d.]+s| \[(?:build|setup) failed\])")
 _GO_PASS = re.compile(r"--- PASS: \S+ \([\d.]+s\)|ok  \t\S+\t(?:[\d.]+s|\(cached\))(?!.*\[no tests to run\]).*")
-_GO_BUILD = re.compile(r"^# [\w./-]+(?: \[[^\]\n]*\])?\n(?:vet: )?([\w./-]+\.go:\d+:\d+: .+)$", re.M)
+_GO_BUILD = re.compile(r"^# [\w./-]+(?: \[[^\]\n]*\])?\n(?:# \[.*\]\n)?(?:vet: )?([\w./-]+\.go:\d+:\d+: .+)$", re.M)
 
 
 def _go(text: str) -> Finding | None:
@@ -213,18 +210,18 @@ _EDIT = re.compile(  # by aider; Codex and opencode; Claude Code; opencode; str_
     r"|patch failed: \S+:\d+|Hunk #\d+ FAILED at .*|\d+ out of \d+ hunks? (?:FAILED|failed)\b.*)"
 )
 _EXIT = re.compile(
-    r"(?i)(?:\W*(?:(?:the )?(?:command|process|program|script) )?(?:(?:failed|finished|completed) with )?exit(?:ed)?"
+    r"(?i)(?:[\[(*]*(?:(?:the )?(?:command|process|program|script) )?(?:(?:failed|finished|completed) with )?exit(?:ed)?"
     r"(?: with)?(?: non-zero)?(?: exit)?[ _](?:code|status)\W{0,3}|<returncode>)(\d{1,10})(?:</returncode>|\W*)"
 )
 _RAISED = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$", re.M)
 _CRASH = re.compile(
-    r"(?P<panic>panic: .+|thread '[^']*' (?:\(\d+\) )?panicked at .+)|(?P<shell>(?:\S+: )+command not found)"
+    r"(?P<panic>panic: .+|thread '[^']*' (?:\(\d+\) )?panicked at .+)|(?P<shell>\S*sh: .*command not found.*)"
     r"|(?P<segfault>(?:.*: )?(?: *\d+ )?Segmentation fault\b.*)|(?P<exception>(?:Uncaught )?[A-Z]\w*Error: .+)"
 )
 
 
 def _edit_failure(text: str) -> Finding | None:
-    failures = [match[0].removeprefix("<tool_use_error>") for match in _matches(text, _EDIT)]
+    failures = [re.sub("</?tool_use_error>", "", match[0]) for match in _matches(text, _EDIT)]
     return Finding("edit", "edit_failed", 0, 0, _detail(failures[0])) if failures else None
 
 

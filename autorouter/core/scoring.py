@@ -87,8 +87,10 @@ def load_of(features: Features, ratio: float, tuning: Tuning, output_limit: int)
     return Load(prefix=prefix, new=tokens - prefix, output=min(features.output_tokens, float(output_limit)))
 
 
-def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy) -> Score:
-    """Score one candidate."""
+def score(
+    candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy, usd_weight: float
+) -> Score:
+    """Score one candidate; `usd_weight` is the policy's, worked out once for all of them."""
     tuning = policy.tuning
     seen = snapshot.health_of(candidate.id)
     skill = SKILL_OF_KIND[features.kind]
@@ -108,7 +110,6 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
     seconds = health.ttft_s(candidate, seen) + load.output / health.throughput(candidate, seen)
     up = health.availability(candidate, seen, tuning)
     worth = 100.0 * features.stakes
-    usd_weight = policy.usd_weight()
     points = Points(
         worth * (p_kind - p_general),
         worth * p_general,
@@ -139,6 +140,7 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
 
 def rank(candidates: Iterable[Candidate], features: Features, snapshot: Snapshot, policy: Policy) -> tuple[Score, ...]:
     """Best first. Equal scores: the cheaper, then the id, so that the order is total."""
-    scores = [score(candidate, features, snapshot, policy) for candidate in candidates]
+    usd_weight = policy.usd_weight()
+    scores = [score(candidate, features, snapshot, policy, usd_weight) for candidate in candidates]
     scores.sort(key=lambda s: (-s.total, s.expected_usd, s.candidate))
     return tuple(scores)

@@ -74,16 +74,23 @@ def preference(plan: Plan) -> tuple[float, float, str]:
     return (-plan.total, plan.expected_usd, plan.primary)
 
 
-def singles(scores: Sequence[Score], features: Features, policy: Policy) -> list[Plan]:
-    """One plan per score; its utility is the score."""
-    return [_single(score, features) for score in scores]
+May = Callable[[str, float], bool]
+"""Whether a plan may be chosen, by its primary and the USD that it reserves: the switch gate, and the budget."""
 
 
-def _single(score: Score, features: Features) -> Plan:
+def best_single(scores: Sequence[Score], features: Features, may: May) -> Plan | None:
+    """The best single plan; its utility is the score, so that the first one that may be chosen is it."""
+    reserve = 1.0 + features.input_error
+    for score in scores:
+        if may(score.candidate, score.step_usd * reserve):
+            return single(score, features)
+    return None
+
+
+def single(score: Score, features: Features) -> Plan:
+    """The plan of one candidate answering alone."""
     points = score.points
-    worth = Worth(
-        points.task_fit + points.benchmark + points.availability, points.price, points.latency, points.stickiness
-    )
+    success = points.task_fit + points.benchmark + points.availability
     return Plan(
         Strategy.SINGLE,
         score.candidate,
@@ -96,7 +103,7 @@ def _single(score: Score, features: Features) -> Plan:
         score.warmup_usd,
         score.step_usd * (1.0 + features.input_error),
         score.seconds,
-        worth,
+        Worth(success, points.price, points.latency, points.stickiness),
         score.total,
     )
 
@@ -127,27 +134,36 @@ def _expert(score: Score, candidate: Candidate, features: Features, snapshot: Sn
     return Expert(candidate.id, scoring.success(percentile, features.difficulty, tuning), usd, seconds)
 
 
-def verified(
-    scores: Sequence[Score],
-    judges: Sequence[Expert],
-    features: Features,
-    policy: Policy,
-    allowed: Callable[[str], bool],
+def best_verified(
+    scores: Sequence[Score], judges: Sequence[Expert], features: Features, policy: Policy, may: May
 ) -> Plan | None:
     """The best single-plus-verifier plan over all primaries; a primary verifies itself only where nobody else can."""
-    best: Plan | None = None
+    best: tuple[tuple[float, float, str], Score, Draft] | None = None
     for score in scores:
-        if not allowed(score.candidate):
-            continue
         others = [j for j in judges if j.candidate != score.candidate] or judges
         for judge in others:
-            plan = _verify(score, judge, features, policy)
-            if best is None or preference(plan) < preference(best):
-                best = plan
-    return best
+            draft = _verify(score, judge, features, policy)
+            if (best is None or draft.rank < best[0]) and may(score.candidate, draft.reserve_usd):
+                best = (draft.rank, score, draft)
+    return _plan(best[2], best[1], features, policy) if best else None
 
 
-def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan's figures before it is known to be the best of its kind. `rank` sorts best first."""
+
+    strategy: Strategy
+    rank: tuple[float, float, str]
+    success: float
+    extra_usd: float
+    seconds: float
+    reserve_usd: float
+    verifier: str | None = None
+    panel: tuple[str, ...] = ()
+    judge: str | None = None
+
+
+def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> Draft:
     tuning = policy.tuning
     quality = judge.quality * (0.5 if judge.candidate == score.candidate else 1.0)
     accepts_right = 0.5 + (tuning.verifier_tpr - 0.5) * quality
@@ -158,30 +174,24 @@ def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> 
     extra_usd = judge.usd + p_rejected * (score.step_usd - score.warmup_usd)
     # Twice the draft's time: it must be whole before it is judged, so that nobody reads along while it is written.
     seconds = score.seconds * (2 + p_rejected) + judge.seconds
-    return _plan(Strategy.VERIFY, score, features, policy, p_verified, extra_usd, seconds, verifier=judge.candidate)
+    return _draft(Strategy.VERIFY, score, features, policy, p_verified, extra_usd, seconds, verifier=judge.candidate)
 
 
-def fused(
+def best_fused(
     scores: Sequence[Score],
     judges: Sequence[Expert],
     features: Features,
     policy: Policy,
     by_id: Mapping[str, Candidate],
-    allowed: Callable[[str], bool],
+    may: May,
 ) -> Plan | None:
     """A panel of the ablest of different vendors, judged by the ablest verifier, written by its best allowed member."""
     tuning = policy.tuning
     able = sorted(scores, key=lambda s: (-s.success, s.expected_usd, s.candidate))
-    lead = next((s for s in able if allowed(s.candidate)), None)
+    lead = next((s for s in able if may(s.candidate, 0.0)), None)
     if lead is None or not judges:
         return None
-    panel = [lead]
-    vendors = {by_id[lead.candidate].vendor}
-    for s in able:
-        if len(panel) < tuning.panel_size and s is not lead and by_id[s.candidate].vendor not in vendors:
-            panel.append(s)
-            vendors.add(by_id[s.candidate].vendor)
-    panel += [s for s in able if s not in panel][: tuning.panel_size - len(panel)]
+    panel = _panel(lead, able, by_id, tuning.panel_size)
     judge = judges[0]
     gain = tuning.panel_gain if features.kind in tuning.panel_kinds and len(panel) > 1 else 0.0
     p = lead.success + gain * (1.0 - lead.success)
@@ -189,10 +199,21 @@ def fused(
     extra_usd = drafts_usd + judge.usd * len(panel) + lead.step_usd - lead.warmup_usd
     seconds = max(s.seconds for s in panel) + judge.seconds + lead.seconds
     members = tuple(s.candidate for s in panel)
-    return _plan(Strategy.FUSION, lead, features, policy, p, extra_usd, seconds, panel=members, judge=judge.candidate)
+    draft = _draft(Strategy.FUSION, lead, features, policy, p, extra_usd, seconds, panel=members, judge=judge.candidate)
+    return _plan(draft, lead, features, policy) if may(lead.candidate, draft.reserve_usd) else None
 
 
-def _plan(
+def _panel(lead: Score, able: Sequence[Score], by_id: Mapping[str, Candidate], size: int) -> list[Score]:
+    """The lead, then the ablest of other vendors, then whoever is ablest."""
+    panel, vendors = [lead], {by_id[lead.candidate].vendor}
+    for s in able:
+        if len(panel) < size and by_id[s.candidate].vendor not in vendors:
+            panel.append(s)
+            vendors.add(by_id[s.candidate].vendor)
+    return panel + [s for s in able if s not in panel][: size - len(panel)]
+
+
+def _draft(
     strategy: Strategy,
     lead: Score,
     features: Features,
@@ -204,29 +225,39 @@ def _plan(
     verifier: str | None = None,
     panel: tuple[str, ...] = (),
     judge: str | None = None,
-) -> Plan:
+) -> Draft:
+    expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
+    total = (
+        100.0 * features.stakes * p * lead.availability
+        - policy.usd_weight() * expected_usd
+        - policy.tuning.points_per_s * seconds
+    )
+    reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
+    rank = (-total, expected_usd, lead.candidate)
+    return Draft(strategy, rank, p, extra_usd, seconds, reserve_usd, verifier, panel, judge)
+
+
+def _plan(draft: Draft, lead: Score, features: Features, policy: Policy) -> Plan:
     usd_weight = policy.usd_weight()
-    turn_usd = lead.turn_usd + extra_usd
+    turn_usd = lead.turn_usd + draft.extra_usd
     worth = Worth(
-        100.0 * features.stakes * p * lead.availability,
+        100.0 * features.stakes * draft.success * lead.availability,
         -usd_weight * turn_usd,
-        -policy.tuning.points_per_s * seconds,
+        -policy.tuning.points_per_s * draft.seconds,
         -usd_weight * lead.warmup_usd,
     )
-    step_usd = lead.step_usd + extra_usd
-    reserve = step_usd * (1.0 + features.input_error)
     return Plan(
-        strategy,
+        draft.strategy,
         lead.candidate,
-        verifier,
-        panel,
-        judge,
-        p,
-        step_usd,
+        draft.verifier,
+        draft.panel,
+        draft.judge,
+        draft.success,
+        lead.step_usd + draft.extra_usd,
         turn_usd,
         lead.warmup_usd,
-        reserve,
-        seconds,
+        draft.reserve_usd,
+        draft.seconds,
         worth,
         worth.total(),
     )

@@ -36,7 +36,7 @@ class NetworkReply:
         try:
             while chunk := await content.readany():
                 yield chunk
-        except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as exc:
+        except (TimeoutError, aiohttp.ClientError, ConnectionError) as exc:
             raise _failure(exc, self._call, "cut") from exc
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class NetworkTransport:
                     timeout=self._timeout(call),
                     allow_redirects=False,
                 )
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as exc:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _failure(exc, call, "reset") from exc
         return NetworkReply(call, response)
 
@@ -91,7 +91,9 @@ class NetworkTransport:
         made = self._timeouts.get(call.target.name)
         if made is None:
             t = call.target.timeouts
-            made = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=t.connect_s, sock_read=t.between_bytes_s)
+            made = aiohttp.ClientTimeout(
+                total=None, connect=None, sock_connect=t.connect_s, sock_read=t.between_bytes_s
+            )
             self._timeouts[call.target.name] = made
         return made
 

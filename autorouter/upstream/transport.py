@@ -1,8 +1,8 @@
 """The seam between the engine and whatever carries a call: the network, or the dry run.
 
-    reply = await transport.send(Call(...))     headers have come; raises Failure
-    async for chunk in reply.chunks(): ...      bytes as they arrive; raises Failure
-    reply.close()                               stops the call wherever it stands
+reply = await transport.send(Call(...))     headers have come; raises Failure
+async for chunk in reply.chunks(): ...      bytes as they arrive; raises Failure
+reply.close()                               stops the call wherever it stands
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import TRAIL_STEPS, Step, Task, ToolCall, ToolResult
+from autorouter.core.values import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import human, identity, splice
 
@@ -60,7 +60,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         prompt_bytes=len(body) - reading.image_bytes,
         ask=reading.ask,
         fresh=reading.fresh,
-        system=system[: human.EXCERPT_CHARS],
+        system=system[:EXCERPT_CHARS],
         opening=opening,
         trail=reading.trail,
         tools=_tools(document),
@@ -223,5 +223,6 @@ def _kept(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
         for name, value in headers.items()
-        if name in KEPT_HEADERS or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
+        if name in KEPT_HEADERS
+        or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
     )

@@ -1,6 +1,6 @@
 """Errors in the client's own shape.
 
-    chat     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
+chat     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
 """
 
 from __future__ import annotations

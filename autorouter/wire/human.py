@@ -63,7 +63,9 @@ def text_of(content: Any) -> str:
 def human_text(content: Any) -> str:
     """What the human wrote in a user message, at most `ASK_CHARS`; empty where nothing of it is the human's."""
     if isinstance(content, list):
-        parts = [_bare(part["text"]) for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        parts = [
+            _bare(part["text"]) for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
+        ]
         return "\n".join(part for part in parts if part)[:ASK_CHARS]
     return _bare(content) if isinstance(content, str) else ""
 

@@ -34,7 +34,9 @@ CLIENTS = (
 def client_of(headers: Mapping[str, str], system: str) -> str:
     """The client's name, by its user agent; Aider, which speaks through an SDK, by its system text."""
     agent = (headers.get("originator") or headers.get("user-agent") or "").lower()
-    if agent.startswith("openai/python") and system.startswith(("Act as an expert software dev", "You are an expert software eng")):
+    if agent.startswith("openai/python") and system.startswith(
+        ("Act as an expert software dev", "You are an expert software eng")
+    ):
         return "aider"
     for mark, name in CLIENTS:
         if mark in agent:

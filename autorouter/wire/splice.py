@@ -29,7 +29,7 @@ def with_model(body: bytes, document: dict[str, Any], model: str) -> bytes:
 def model_place(body: bytes, document: dict[str, Any]) -> tuple[int, int] | None:
     """Start and end of the top-level model's value; None where it isn't found or stands there twice."""
     match = _FIRST_KEY.match(body)
-    if match and body.count(b'"model"') == 1:
+    if match and orjson.loads(match[1]) == document.get("model"):
         return match.span(1)
     for tried, match in enumerate(_ANY_KEY.finditer(body)):
         if tried == _MAX_TRIES:

@@ -1,0 +1,184 @@
+"""What a failed attempt means: for the next attempt, for the candidate's health, and for the client.
+
+    400 413 422    the request's fault: final, unless it says the context is too long (another window may do)
+    401 403        the upstream refuses our key: the next candidate
+    402, 429 with `insufficient_quota`    no credit left: the next candidate
+    404            the upstream doesn't know the model: the next candidate
+    408, silence   timeout: the next candidate
+    429            rate limited: the next candidate, a cooldown as long as `Retry-After` says
+    5xx            the provider's fault: the next candidate
+    reset, cut, not JSON    the same
+
+Upstream bodies are not passed on: they may hold prompts or keys. Only the message of a refused request is, bounded and
+scrubbed, for without it nobody could mend the request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from autorouter.errors import UpstreamError
+from autorouter.upstream.transport import Call, Failure
+
+MESSAGE_CHARS = 300
+_KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|rk|xai|gsk|key|ghp|xoxb)[-_][A-Za-z0-9_-]{8,}|\bBearer\s+\S+|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{10,}\.\S+"
+)
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|maximum context length|context window|prompt is too long|input is too long|too many tokens"
+    r"|exceeds? the (?:model'?s? )?(?:maximum )?context",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`kind` is the word on the receipt. `retry_elsewhere`: another candidate may do. `cools`: it speaks against the
+    candidate's health. `error` is what the client gets if nobody else answers."""
+
+    kind: str
+    retry_elsewhere: bool
+    cools: bool
+    error: UpstreamError
+
+
+_STATUS: Mapping[int, tuple[str, int, str, str]] = {
+    401: ("auth", 401, "upstream_auth", "authentication_error"),
+    403: ("auth", 403, "upstream_forbidden", "permission_error"),
+    402: ("quota", 402, "insufficient_quota", "insufficient_quota"),
+    404: ("not_found", 404, "model_not_found", "invalid_request_error"),
+    408: ("timeout", 504, "upstream_timeout", "server_error"),
+    425: ("rate_limited", 429, "rate_limit_exceeded", "rate_limit_error"),
+    429: ("rate_limited", 429, "rate_limit_exceeded", "rate_limit_error"),
+    503: ("overloaded", 503, "server_is_overloaded", "server_error"),
+    504: ("timeout", 504, "upstream_timeout", "server_error"),
+    529: ("overloaded", 503, "server_is_overloaded", "server_error"),
+}
+"""Upstream status -> kind, the client's status, code, type."""
+_FINAL = (400, 413, 422)
+
+
+def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+    """Judge an answer that isn't a success. `body` may be cut."""
+    inner = _error_object(body)
+    where = f"upstream `{call.target.name}`, model `{call.candidate.model}`"
+    retry_after_s = parse_retry_after(headers.get("retry-after"))
+    if status in _FINAL:
+        return _refused(call, status, inner, where)
+    kind, http_status, code, error_type = _STATUS.get(status, ("server", 502, "upstream_error", "server_error"))
+    if kind == "rate_limited" and "insufficient_quota" in (inner.get("code"), inner.get("type")):
+        kind, code, error_type = "quota", "insufficient_quota", "insufficient_quota"
+    words, hint = _words(kind, status, call)
+    error = UpstreamError(
+        f"{where}: {words}",
+        kind=kind,
+        http_status=http_status,
+        code=code,
+        error_type=error_type,
+        status=status,
+        retry_after_s=retry_after_s,
+        hint=hint,
+    )
+    return Verdict(kind=kind, retry_elsewhere=True, cools=True, error=error)
+
+
+def _words(kind: str, status: int, call: Call) -> tuple[str, str | None]:
+    if kind == "auth":
+        key = call.target.key_env
+        return (
+            f"refused our key with {status}",
+            f"check the key in {key}" if key else "it asks for a key: set api_key_env",
+        )
+    if kind == "quota":
+        return f"says that the account has no credit left ({status})", "add credit there, or another upstream"
+    if kind == "not_found":
+        return f"doesn't know this model or path ({status})", "`autorouter models` lists what is configured"
+    if kind == "rate_limited":
+        return f"is rate limited ({status})", None
+    if kind == "overloaded":
+        return f"is overloaded ({status})", None
+    if kind == "timeout":
+        return f"timed out ({status})", None
+    return f"answered {status}", None
+
+
+def _refused(call: Call, status: int, inner: Mapping[str, Any], where: str) -> Verdict:
+    said = scrub(str(inner.get("message") or ""), call.target.key)[:MESSAGE_CHARS] or "the request was refused"
+    too_long = bool(_TOO_LONG.search(f"{inner.get('code')} {inner.get('type')} {inner.get('message')}"))
+    error = UpstreamError(
+        f"{where}: {said}",
+        kind="context" if too_long else "refused",
+        http_status=400 if too_long else status,
+        code="context_length_exceeded" if too_long else str(inner.get("code") or "invalid_request"),
+        error_type="invalid_request_error",
+        status=status,
+    )
+    param = inner.get("param")
+    error.param = param if isinstance(param, str) else None
+    return Verdict(kind=error.kind, retry_elsewhere=too_long, cools=False, error=error)
+
+
+_FAILURE: Mapping[str, tuple[int, str]] = {
+    "timeout": (504, "upstream_timeout"),
+    "connect": (502, "upstream_unreachable"),
+    "reset": (502, "upstream_reset"),
+    "cut": (502, "upstream_cut"),
+    "too_large": (502, "upstream_too_large"),
+    "protocol": (502, "upstream_protocol"),
+}
+
+
+def of_failure(failure: Failure) -> Verdict:
+    """Judge a call that got no usable answer at all."""
+    http_status, code = _FAILURE[failure.kind]
+    error = UpstreamError(failure.message, kind=failure.kind, http_status=http_status, code=code)
+    return Verdict(kind=failure.kind, retry_elsewhere=True, cools=True, error=error)
+
+
+def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:
+    """Judge a stream that begins with an error: as the status that it would have had."""
+    code = inner.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    return of_status(call, status, {}, orjson.dumps({"error": dict(inner)}))
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds from a `Retry-After` header in either form; None where it says nothing usable."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def scrub(text: str, key: str | None) -> str:
+    """Take out what looks like a key, and ours wherever it stands; fold white space."""
+    if key:
+        text = text.replace(key, "[key]")
+    return " ".join(_KEY_LIKE.sub("[key]", text).split())
+
+
+def _error_object(body: bytes) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    inner = document.get("error", document) if isinstance(document, dict) else {}
+    if isinstance(inner, str):
+        return {"message": inner}
+    return inner if isinstance(inner, dict) else {}
