@@ -1,0 +1,88 @@
+"""From the validated file to the core's values."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from autorouter.config import policy_schema, schema
+from autorouter.core import policy as core
+from autorouter.core.values import Benchmarks, Candidate, Price
+
+
+def is_local(upstream: schema.Upstream) -> bool:
+    """What the file says, else whether the host is this machine: loopback, localhost or a *.local name."""
+    if upstream.local is not None:
+        return upstream.local
+    host = urlsplit(upstream.base_url).hostname or ""
+    return is_loopback(host) or host.rstrip(".").endswith(".local")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address means this machine and nothing else."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def to_candidates(config: schema.Config) -> tuple[Candidate, ...]:
+    """The pool, in the file's order."""
+    return tuple(_candidate(entry, config.upstreams[entry.upstream]) for entry in config.candidates)
+
+
+def _candidate(entry: schema.Candidate, upstream: schema.Upstream) -> Candidate:
+    return Candidate(
+        id=entry.id,
+        upstream=entry.upstream,
+        model=entry.model,
+        vendor=entry.vendor,
+        local=is_local(upstream),
+        roles=entry.roles,
+        price=_price(entry.price_usd_per_mtok),
+        context_tokens=entry.context_tokens,
+        output_tokens=entry.output_tokens,
+        capabilities=frozenset(entry.capabilities),
+        benchmarks=Benchmarks(**dict(entry.benchmarks)),
+        ttft_s=entry.ttft_s,
+        throughput_tokens_per_s=entry.throughput_tokens_per_s,
+        availability=entry.availability,
+        cache_ttl_s=entry.cache_ttl_s,
+    )
+
+
+def _price(price: schema.Price | None) -> Price | None:
+    if price is None:
+        return None
+    return Price(
+        input=price.input,
+        output=price.output,
+        cache_read=price.input if price.cache_read is None else price.cache_read,
+        cache_write=price.input if price.cache_write is None else price.cache_write,
+    )
+
+
+def to_policy(config: schema.Config) -> core.Policy:
+    """Policy, budget and the session's lifetime as the one value that a decision is made with."""
+    policy = config.policy
+    return core.Policy(
+        dial=policy.dial,
+        allow=policy.allow,
+        deny=policy.deny,
+        limits=core.Limits(**dict(policy.limits)),
+        budget=core.Budget(**dict(config.budget)),
+        rules=tuple(_rule(rule) for rule in policy.rules),
+        max_fallbacks=policy.max_fallbacks,
+        session_ttl_s=config.session.ttl_s,
+        tuning=core.Tuning(**dict(policy.tuning)),
+    )
+
+
+def _rule(rule: policy_schema.Rule) -> core.Rule:
+    """Header names are lower-case, as the request's are."""
+    fields = dict(rule)
+    fields["headers"] = tuple((name.lower(), glob) for name, glob in rule.headers.items())
+    return core.Rule(**fields)

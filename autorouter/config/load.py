@@ -1,0 +1,185 @@
+"""Reading the configuration: files, flags and environment in, `Settings` or one ConfigError out.
+
+    settings = load(None, env=environment(), overrides={"server.port": 9000})
+
+Flag > environment > file > catalogue > default. Nothing else in the program reads the environment. A ConfigError has one
+line per problem: the source, the key's path, what is wrong, and the nearest right word.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autorouter.config import layers, pool
+from autorouter.config.convert import is_loopback, to_candidates, to_policy
+from autorouter.config.problems import Problem, leaves, validate
+from autorouter.config.schema import Config, Upstream
+from autorouter.core.policy import Policy
+from autorouter.core.values import Candidate
+from autorouter.errors import ConfigError
+
+FILE_NAME = "autorouter.toml"
+_APP = "autorouter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that was configured. `origins`: dotted key -> default | catalogue | file PATH | env NAME | flag.
+    `path`: the file that was read, None without one. `notes`: what a person should know, one sentence each.
+    `catalog_version`: None when no value came from the catalogue."""
+
+    config: Config
+    candidates: tuple[Candidate, ...]
+    policy: Policy
+    origins: dict[str, str]
+    path: Path | None
+    dry_run: bool
+    notes: tuple[str, ...]
+    catalog_version: str | None
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment, for `load` and `key_for`."""
+    return os.environ
+
+
+def default_path(env: Mapping[str, str]) -> Path:
+    """Where the user's file is looked for, and where `init` writes it."""
+    return _user_folder(env, "config") / FILE_NAME
+
+
+def key_for(upstream: Upstream, env: Mapping[str, str]) -> str | None:
+    """The upstream's key, None when it has none or its variable is unset or empty."""
+    return env.get(upstream.api_key_env or "", "").strip() or None
+
+
+def local_key(config: Config, env: Mapping[str, str]) -> str | None:
+    """The key that clients must send, None when none is asked for. ConfigError when one is asked for and its variable
+    is unset: the server must not start open."""
+    name = config.server.api_key_env
+    if name is None:
+        return None
+    key = env.get(name, "").strip()
+    if not key:
+        raise ConfigError(f"server.api_key_env: {name} is not set", hint=f"export {name}, or remove the key")
+    return key
+
+
+def load(
+    path: Path | None,
+    *,
+    env: Mapping[str, str],
+    overrides: Mapping[str, object] | None = None,
+    dry_run: bool = False,
+    catalog: Path | None = None,
+) -> Settings:
+    """The settings from `path`, else from AUTOROUTER_CONFIG, else from the user's file, else without a file.
+
+    `overrides` are flags by dotted key; None is a flag that wasn't given. ConfigError lists all problems.
+    """
+    path, data = _find(path, env)
+    from_env, problems = layers.of_environment(env)
+    above = [*layers.of_flags(overrides or {}), *from_env]
+    file_layer = layers.Layer(f"file {path}", data)
+    merged = layers.merge([*above, file_layer, _defaults(env)])
+    filled = pool.fill(merged, env, catalog)
+    merged["candidates"] = filled.candidates
+    if filled.upstreams:
+        merged["upstreams"] = {**merged.get("upstreams", {}), **filled.upstreams}
+    config = validate(merged, filled.providers)
+    problems += filled.problems
+    if isinstance(config, list):
+        problems += [problem for problem in config if not _follows(problem, filled.problems)]
+    if problems or isinstance(config, list):
+        raise ConfigError("\n".join(_line(problem, path, above) for problem in problems))
+    dry = dry_run or layers.wants_dry_run(env) or filled.dry_run
+    catalogued = layers.Layer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
+    return Settings(
+        config=config,
+        candidates=to_candidates(config),
+        policy=to_policy(config),
+        origins=layers.origins([*above, file_layer, catalogued], config.model_dump()),
+        path=path,
+        dry_run=dry,
+        notes=(*filled.notes, *_warnings(config, env, dry)),
+        catalog_version=filled.catalog_version,
+    )
+
+
+def _find(path: Path | None, env: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
+    """The file and its tables. Only a file that nobody asked for may be absent."""
+    named = env.get(layers.ENV_CONFIG, "").strip()
+    chosen = path or (Path(os.path.expanduser(named)) if named else None)
+    if chosen is not None:
+        return chosen, _read(chosen)
+    try:
+        default = default_path(env)
+        return (default, _read(default)) if default.exists() else (None, {})
+    except OSError as exc:
+        raise ConfigError(f"{default}: can't be read: {exc.strerror}") from exc
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"{path}: there is no such file", hint="autorouter init writes one") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: can't be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
+    except (ValueError, RecursionError) as exc:
+        raise ConfigError(f"{path}: is not TOML: {exc}") from exc
+    receipts = data.get("receipts")
+    if isinstance(receipts, dict) and isinstance(receipts.get("dir"), str) and receipts["dir"]:
+        receipts["dir"] = str(path.parent / os.path.expanduser(receipts["dir"]))
+    return data
+
+
+def _user_folder(env: Mapping[str, str], kind: str) -> Path:
+    """The user's folder for `config` or `state`, as the XDG variables or the platform have it."""
+    given = env.get(f"XDG_{kind.upper()}_HOME", "")
+    if os.path.isabs(given):
+        return Path(given) / _APP
+    import platformdirs
+
+    folder = platformdirs.user_config_path if kind == "config" else platformdirs.user_state_path
+    return folder(_APP, appauthor=False)
+
+
+def _defaults(env: Mapping[str, str]) -> layers.Layer:
+    """What the schema can't know."""
+    return layers.Layer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
+
+
+def _follows(problem: Problem, causes: list[Problem]) -> bool:
+    """A key that is missing because its catalogue model is: one line is enough."""
+    roots = tuple(cause.path.removesuffix("catalog") for cause in causes)
+    return problem.text == "is required" and problem.path.startswith(roots)
+
+
+def _line(problem: Problem, path: Path | None, above: list[layers.Layer]) -> str:
+    if problem.path.startswith("env "):
+        return f"{problem.path}: {problem.text}"
+    source = next((layer.origin for layer in above if problem.key in dict(leaves(layer.data))), None)
+    source = source or (str(path) if path else "built-in configuration")
+    return f"{source}: {problem.path}: {problem.text}"
+
+
+def _warnings(config: Config, env: Mapping[str, str], dry_run: bool) -> list[str]:
+    notes = []
+    if not dry_run:
+        used = {candidate.upstream for candidate in config.candidates}
+        notes += [
+            f"upstreams.{name}: {upstream.api_key_env} is not set, so its calls go without a key"
+            for name, upstream in config.upstreams.items()
+            if name in used and upstream.api_key_env and not key_for(upstream, env)
+        ]
+    if not is_loopback(config.server.host) and not config.server.api_key_env:
+        notes.append("server.host is not loopback and server.api_key_env is not set: anyone who reaches it can spend")
+    return notes

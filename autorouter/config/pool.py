@@ -1,0 +1,106 @@
+"""Which candidates there are: the file's own, those that it takes from the catalogue, or, without any, the catalogue as
+far as the keys in the environment reach; without a key too, the whole catalogue as a dry run.
+
+The catalogue is parsed only when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autorouter.config import catalog as catalogue
+from autorouter.config.catalog import Catalog
+from autorouter.config.crosscheck import named
+from autorouter.config.problems import Problem
+
+
+@dataclass(slots=True, kw_only=True)
+class Pool:
+    """What the catalogue adds: `candidates` replace the file's, `upstreams` complete them. `providers` are all
+    that it knows. `catalog_version` is None when the catalogue wasn't needed, `dry_run` True when no model can be reached."""
+
+    candidates: list[Any]
+    upstreams: dict[str, Any] = field(default_factory=dict)
+    providers: tuple[str, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dry_run: bool = False
+    catalog_version: str | None = None
+
+
+def is_set(name: object, env: Mapping[str, str]) -> bool:
+    """Whether the environment has a value under this name."""
+    return isinstance(name, str) and bool(env.get(name, "").strip())
+
+
+def fill(data: Mapping[str, Any], env: Mapping[str, str], catalog: Path | None) -> Pool:
+    """The pool for a file's tables, whatever is wrong with them: the schema says that later."""
+    written, upstreams = data.get("candidates", []), data.get("upstreams", {})
+    if not isinstance(written, list) or not isinstance(upstreams, dict):
+        return Pool(candidates=written)
+    if not written:
+        return _zero_configuration(catalogue.read(catalog), upstreams, env)
+    if not any(_needs_catalogue(entry, upstreams) for entry in written):
+        return Pool(candidates=written)
+    return _completed(catalogue.read(catalog), data, written, upstreams, env)
+
+
+def _needs_catalogue(entry: object, upstreams: Mapping[str, Any]) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    upstream = entry.get("upstream")
+    return isinstance(entry.get("catalog"), str) or (isinstance(upstream, str) and upstream not in upstreams)
+
+
+def _keyed(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
+    """Providers whose key is in the environment; the file's own definition of one wins."""
+    tables = {**catalog.providers, **{name: table for name, table in upstreams.items() if isinstance(table, dict)}}
+    return [name for name, table in tables.items() if is_set(table.get("api_key_env"), env)]
+
+
+def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> Pool:
+    keyed = _keyed(catalog, upstreams, env)
+    found = catalogue.reachable(catalog, keyed)
+    pool = Pool(candidates=found, providers=tuple(catalog.providers), catalog_version=catalog.version)
+    if found:
+        used = sorted({entry["upstream"] for entry in found})
+        pool.notes.append(
+            f"no candidates are configured: using {len(found)} models of the catalogue by {', '.join(used)}"
+        )
+    else:
+        pool.candidates = catalogue.reachable(catalog, catalog.providers)
+        pool.dry_run = True
+        pool.notes.append(
+            "no provider's key is set, so every answer comes from the dry run; to leave it, set "
+            f"{', '.join(catalog.key_envs()[:3])} or another provider's key, or name a local server (autorouter init)"
+        )
+    pool.upstreams = _missing(catalog, pool.candidates, upstreams)
+    return pool
+
+
+def _completed(
+    catalog: Catalog, data: Mapping[str, Any], written: list[Any], upstreams: Mapping[str, Any], env: Mapping[str, str]
+) -> Pool:
+    pool = Pool(candidates=[], providers=tuple(catalog.providers), catalog_version=catalog.version)
+    providers = {*upstreams, *_keyed(catalog, upstreams, env)}
+    for index, entry in enumerate(written):
+        if isinstance(entry, dict) and isinstance(entry.get("catalog"), str):
+            resolved = catalogue.resolve(catalog, entry, named(data, index), providers)
+            if isinstance(resolved, Problem):
+                pool.problems.append(resolved)
+                resolved = entry
+            pool.candidates.append(resolved)
+        else:
+            pool.candidates.append(entry)
+    pool.upstreams = _missing(catalog, pool.candidates, upstreams)
+    return pool
+
+
+def _missing(catalog: Catalog, candidates: list[Any], upstreams: Mapping[str, Any]) -> dict[str, Any]:
+    """The catalogue's providers that candidates need and the file doesn't define."""
+    wanted = [entry.get("upstream") for entry in candidates if isinstance(entry, dict)]
+    names = [name for name in wanted if isinstance(name, str) and name not in upstreams]
+    return {name: catalog.providers[name] for name in names if name in catalog.providers}

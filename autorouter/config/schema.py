@@ -1,0 +1,170 @@
+"""`autorouter.toml` as pydantic models: every key with its type, default and description.
+
+    schema_version = 1
+    [upstreams.relay]                base_url, api_key_env, wire, profile, local, headers, limits of time
+    [[candidates]]                   id, upstream, model, prices, windows, benchmarks ... or catalog = "ID"
+    [policy] [budget] [session]      what decides, what it may cost, how long a conversation is remembered
+    [server] [receipts] [dry_run]    where it listens, what it records, how the dry run behaves
+
+`docs/configuration.md` is generated from the descriptions here. References between tables are checked in `crosscheck`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, model_validator
+from pydantic_core import PydanticCustomError
+
+from autorouter.config.crosscheck import broken_references
+from autorouter.config.policy_schema import Budget, Policy
+from autorouter.config.types import (
+    BaseUrl,
+    CandidateId,
+    EnvName,
+    Flag,
+    Headers,
+    Host,
+    LogLevel,
+    NonNegative,
+    Origin,
+    Percentile,
+    Positive,
+    PositiveCount,
+    Profile,
+    Share,
+    Table,
+    Text,
+    UpstreamName,
+)
+from autorouter.core.values import Capability, Role, Wire
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""A long agent session with images is a few MiB; providers refuse bodies above 20 to 32 MiB."""
+
+
+def _key(default: Any, text: str) -> Any:
+    return Field(default, description=text)
+
+
+class Upstream(Table):
+    """A provider, a relay or a local server."""
+
+    base_url: BaseUrl = Field(description="Where its API begins, up to and including /v1; http or https.")
+    api_key_env: EnvName | None = _key(
+        None, "Name of the environment variable that holds its key; not for local servers."
+    )
+    wire: Wire = _key("chat", "Which API it speaks.")
+    profile: Profile = _key("generic", "Whose habits it has: what this provider accepts and refuses.")
+    local: Flag | None = _key(
+        None, "It runs on this machine, so that nothing leaves it. Default: base_url is loopback or *.local."
+    )
+    headers: Headers = _key({}, "Headers sent along with every request. No keys here.")
+    connect_s: Positive = _key(5.0, "Longest wait for a connection, seconds.")
+    first_byte_s: Positive = _key(60.0, "Longest wait for the first byte of an answer, seconds.")
+    between_bytes_s: Positive = _key(60.0, "Longest silence inside an answer, seconds.")
+    total_s: Positive = _key(600.0, "Longest time for a whole answer, seconds.")
+
+
+class Price(Table):
+    """List price in USD per million tokens."""
+
+    input: NonNegative = Field(description="Input.")
+    output: NonNegative = Field(description="Output, reasoning included.")
+    cache_read: NonNegative | None = _key(None, "Input found in the provider's cache. Default: as input.")
+    cache_write: NonNegative | None = _key(None, "Input put into the provider's cache. Default: as input.")
+
+
+class Benchmarks(Table):
+    """Percentiles 0..100 among the models of their source; leave out what nobody measured."""
+
+    general: Percentile | None = _key(None, "Questions and explanations.")
+    coding: Percentile | None = _key(None, "Writing and changing code.")
+    reasoning: Percentile | None = _key(None, "Planning, mathematics, logic.")
+    verification: Percentile | None = _key(None, "Judging other models' work.")
+    writing: Percentile | None = _key(None, "Prose.")
+
+
+class Candidate(Table):
+    """A model as one upstream offers it."""
+
+    id: CandidateId = Field(
+        description="Your name for it, unique; a client may ask for it. Default with catalog: that id."
+    )
+    catalog: Text | None = _key(None, "Take every key that isn't written here from this model of the catalogue.")
+    upstream: Text = Field(description="Which of the upstreams offers it. Default with catalog: the vendor's own.")
+    model: Text = Field(description="What the upstream is asked for. Default with catalog: its name at that upstream.")
+    vendor: str = _key("", "Who made it; allow and deny match it.")
+    roles: tuple[Role, ...] = _key((), "What it is good for; a label such as openfusion/coder asks for one.")
+    price_usd_per_mtok: Price | None = _key(
+        None, "Its price; without one it is scored as dear and fails every price limit."
+    )
+    context_tokens: PositiveCount = _key(128_000, "Its window: input and output together.")
+    output_tokens: PositiveCount = _key(16_000, "The longest answer it can give.")
+    capabilities: tuple[Capability, ...] = _key((Capability.TOOLS,), "What it can do beyond text.")
+    benchmarks: Benchmarks = Field(
+        default_factory=Benchmarks.model_construct, description="How good it is; any subset."
+    )
+    ttft_s: NonNegative = _key(1.0, "Usual time to the first token, seconds; corrected by what is measured.")
+    throughput_tokens_per_s: Positive = _key(60.0, "Usual output speed; corrected by what is measured.")
+    availability: Share = _key(0.98, "Share of calls that succeed, 0..1; corrected by what is measured.")
+    cache_ttl_s: NonNegative = _key(300.0, "How long the provider keeps a prompt in its cache, seconds.")
+
+
+class Session(Table):
+    """What is remembered of a conversation, in memory only."""
+
+    ttl_s: Positive = _key(3600.0, "How long after its last step, seconds.")
+    max_sessions: PositiveCount = _key(10_000, "How many at once; the oldest is forgotten first.")
+
+
+class Server(Table):
+    """Where the router listens and whom it answers."""
+
+    host: Host = _key("127.0.0.1", "Address to listen on; set api_key_env before you leave loopback.")
+    port: Annotated[int, Strict(), Field(ge=0, le=65_535)] = _key(8787, "Port to listen on; 0 takes a free one.")
+    allowed_hosts: tuple[Host, ...] = _key((), "Host names answered besides localhost, loopback and host.")
+    allowed_origins: tuple[Origin, ...] = _key((), "Web origins that may post; none by default.")
+    max_body_bytes: PositiveCount = _key(MAX_BODY_BYTES, "Largest request accepted; more is answered with 413.")
+    api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
+    log_level: LogLevel = _key("info", "Least important message that is logged.")
+
+
+class Receipts(Table):
+    """The record of every decision."""
+
+    enabled: Flag = _key(True, "Write receipts.")
+    dir: Text | None = _key(None, "Folder of the daily files; relative to this file. Default: the state directory.")
+    flush_s: NonNegative = _key(0.25, "Longest time that a receipt waits in memory, seconds: what a kill can lose.")
+
+
+class DryRun(Table):
+    """How the dry run answers."""
+
+    time_scale: NonNegative = _key(0.1, "Factor on each candidate's latency; 1 is real time, 0 instant.")
+
+
+class Config(Table):
+    """The whole file."""
+
+    schema_version: Literal[1] = _key(1, "Version of this format.")
+    upstreams: dict[UpstreamName, Upstream] = _key({}, "Providers, relays and local servers by name.")
+    candidates: tuple[Candidate, ...] = _key((), "The pool. Without any: the catalogue, as far as your keys reach.")
+    policy: Policy = Field(default_factory=Policy.model_construct, description="What decides between candidates.")
+    session: Session = Field(
+        default_factory=Session.model_construct, description="What is remembered of a conversation."
+    )
+    budget: Budget = Field(default_factory=Budget.model_construct, description="What it may cost.")
+    server: Server = Field(
+        default_factory=Server.model_construct, description="Where the router listens and whom it answers."
+    )
+    receipts: Receipts = Field(default_factory=Receipts.model_construct, description="The record of every decision.")
+    dry_run: DryRun = Field(default_factory=DryRun.model_construct, description="How the dry run answers.")
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        found = broken_references(self.model_dump())
+        if found:
+            text = "; ".join(f"{where}: {what}" for where, what in found)
+            raise PydanticCustomError("references", "{text}", {"text": text})
+        return self
