@@ -7,7 +7,7 @@ Text that came from outside (names, answers) is never read as markup, and can't 
 
 from __future__ import annotations
 
-import os
+import shutil
 import sys
 import threading
 import time
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PIPE_COLUMNS = 160
-"""Width where nobody looks at a terminal: wide enough that no table of ours wraps."""
+"""Width where there is no terminal and no COLUMNS: wide enough that no table of ours wraps."""
 PATIENCE_S = 2.0
 """Work that takes longer shows its progress."""
+_CONTROLS: dict[int, str] = {
+    **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F)), "\N{REPLACEMENT CHARACTER}"),
+    **{0x09: "\t", 0x0A: "\n", 0x0D: ""},
+}
+"""What could steer a terminal or turn a line around: controls, and marks of writing direction."""
 _STYLES = {"good": "green", "bad": "red", "dim": "dim", "strong": "bold", "head": "bold cyan"}
 
 
@@ -39,7 +44,7 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPE_COLUMNS
+    width = None if stream.isatty() else shutil.get_terminal_size((PIPE_COLUMNS, 50)).columns
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
@@ -81,7 +86,7 @@ def prompt_text(prompt: str | None) -> str:
 
 def plain(text: object) -> str:
     """Text without control characters: what a provider calls its model must not steer the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    return str(text).translate(_CONTROLS)
 
 
 def styled(text: object, style: str = "") -> Text:

@@ -1,0 +1,120 @@
+"""`autorouter config`: what holds and where it came from, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import config_option, json_option, settings
+from autorouter.errors import EXIT_CONFIG, ConfigError
+
+if TYPE_CHECKING:
+    from autorouter.config.load import Settings
+
+CATALOGUE = "catalogue"
+_GOOD = {"default": "dim", CATALOGUE: "dim"}
+
+
+@click.group(name="config")
+def command() -> None:
+    """Show and check the configuration.
+
+    \b
+    Examples:
+      autorouter config show
+      autorouter config check --config autorouter.toml
+    """
+
+
+@command.command()
+@click.option("--all", "every", is_flag=True, help="Candidates and upstreams of the catalogue too.")
+@config_option
+@json_option
+def show(every: bool, path: Path | None, as_json: bool) -> None:
+    """Show every key with its value, and where that came from.
+
+    Flag > environment > file > catalogue > default. Keys of providers are never shown: only their variables' names are
+    known here.
+
+    \b
+    Examples:
+      autorouter config show
+      AUTOROUTER_PORT=9000 autorouter config show --json
+    """
+    found = settings(path)
+    rows = list(_values(found))
+    if as_json:
+        keys = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
+        output.emit({"file": str(found.path) if found.path else None, "dry_run": found.dry_run, "keys": keys})
+        return
+    shown = [row for row in rows if every or not _unwritten(row[0], row[2])]
+    cells = [(key, _text(value), output.styled(origin, _GOOD.get(origin, "good"))) for key, value, origin in shown]
+    output.show(output.table(("key", "value", "from"), cells))
+    if len(shown) < len(rows):
+        output.show(
+            f"\n{len(rows) - len(shown):,} more values of candidates and upstreams are the catalogue's or defaults: --all"
+        )
+
+
+def _unwritten(key: str, origin: str) -> bool:
+    """What nobody wrote about a candidate or an upstream: hundreds of lines that `autorouter models` shows better."""
+    return key.startswith(("candidates[", "upstreams.")) and origin in ("default", CATALOGUE)
+
+
+def _values(found: Settings) -> Iterator[tuple[str, Any, str]]:
+    """(key, value, origin) of every key, in the order of the schema. A header's value may be a secret: it isn't shown."""
+    from autorouter.config.problems import leaves
+
+    values = dict(leaves(found.config.model_dump(mode="json")))
+    for key, origin in found.origins.items():
+        secret = key.startswith("upstreams.") and ".headers." in key
+        yield key, "(set)" if secret else values.get(key), origin
+
+
+def _text(value: Any) -> str:
+    """As TOML would have it; `-` for what isn't set."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(item) for item in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else "{}" if value == {} else str(value)
+
+
+@command.command()
+@config_option
+@json_option
+def check(path: Path | None, as_json: bool) -> None:
+    """Check the configuration: one line for each problem, exit code 3 if there is any.
+
+    \b
+    Example:
+      autorouter config check --config autorouter.toml
+    """
+    try:
+        found = settings(path)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        output.emit({"ok": False, "problems": str(error).splitlines()})
+        output.leave(EXIT_CONFIG)
+    upstreams = {candidate.upstream for candidate in found.candidates}
+    if as_json:
+        document: dict[str, Any] = {"ok": True, "problems": [], "file": str(found.path) if found.path else None}
+        document |= {"candidates": len(found.candidates), "upstreams": len(upstreams), "notes": list(found.notes)}
+        output.emit(document | {"rules": len(found.policy.rules), "dry_run": found.dry_run})
+        return
+    for remark in found.notes:
+        output.note(remark)
+    counts = (
+        output.count(len(found.candidates), "candidate"),
+        output.count(len(upstreams), "upstream"),
+        output.count(len(found.policy.rules), "rule"),
+    )
+    dry = " (dry run: no model is called)" if found.dry_run else ""
+    output.show(f"ok: {found.path or 'no file, built-in configuration'}: {', '.join(counts)}{dry}")

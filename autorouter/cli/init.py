@@ -1,0 +1,167 @@
+"""`autorouter init`: look around on this machine, and write the configuration that fits what was found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import json_option, settings
+from autorouter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from autorouter.config.template import LocalServer
+    from autorouter.config.types import Profile
+
+PROBE_S = 0.2
+"""A server on this machine answers at once, or it isn't one for us."""
+CLIENTS = {
+    "codex": "Codex",
+    "aider": "Aider",
+    "claude": "Claude Code",
+    "opencode": "OpenCode",
+    "cn": "Continue",
+    "cline": "Cline",
+}
+"""Program on PATH -> the client's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A port where a local server of some kind usually listens."""
+
+    name: str
+    port: int
+    profile: Profile
+
+
+PROBES = (
+    Probe("ollama", 11_434, "ollama"),
+    Probe("lmstudio", 1_234, "lmstudio"),
+    Probe("vllm", 8_000, "vllm"),
+    Probe("llamacpp", 8_080, "llamacpp"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What there is: names of variables that hold keys, servers that answered, clients on PATH."""
+
+    keys: tuple[str, ...]
+    servers: tuple[LocalServer, ...]
+    clients: tuple[str, ...]
+
+
+@click.command(name="init")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; default: the user's file."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there; it is kept beside it as NAME.bak.")
+@click.option("--dry-run", is_flag=True, help="Print the file and write nothing.")
+@json_option
+def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None:
+    """Write a commented autorouter.toml from the keys, servers and clients found here.
+
+    Looks at the names of the variables in the environment, never at a key's value, and at the usual ports of Ollama,
+    LM Studio, vLLM and llama.cpp on this machine. Nothing is sent anywhere else.
+
+    \b
+    Examples:
+      autorouter init
+      autorouter init --dry-run
+      autorouter init --out autorouter.toml --force
+    """
+    from autorouter.config.load import environment
+    from autorouter.config.template import starter
+
+    env = environment()
+    path = out or _default(env)
+    if path.exists() and not (force or dry_run):
+        raise ConfigError(f"{path} exists", hint="--force replaces it, --out writes another, --dry-run only prints")
+    found = look_around(env)
+    text = starter(env, found.servers)
+    if not dry_run:
+        _write(path, text)
+    if as_json:
+        output.emit({"file": str(path), "written": not dry_run, "found": asdict(found), "text": text})
+    elif dry_run:
+        click.echo(text, nl=False)
+    else:
+        _report(path, found)
+
+
+def _default(env: Mapping[str, str]) -> Path:
+    """Where the other commands will look for it."""
+    from autorouter.config.layers import ENV_CONFIG
+    from autorouter.config.load import default_path
+
+    named = env.get(ENV_CONFIG, "").strip()
+    return Path(named).expanduser() if named else default_path(env)
+
+
+def look_around(env: Mapping[str, str]) -> Found:
+    """Keys, servers and clients. Takes `PROBE_S` at most, save for servers that answer slowly."""
+    from autorouter.config import catalog
+
+    keys = [name for name in catalog.read().key_envs() if env.get(name, "").strip()]
+    with ThreadPoolExecutor(len(PROBES)) as pool:
+        servers = [server for server in pool.map(ask, PROBES) if server is not None]
+    clients = [name for program, name in CLIENTS.items() if shutil.which(program, path=env.get("PATH", ""))]
+    return Found(keys=tuple(dict.fromkeys(keys)), servers=tuple(servers), clients=tuple(clients))
+
+
+def ask(probe: Probe) -> LocalServer | None:
+    """The server at the probe's port with the models that it lists; None when nothing there speaks this API."""
+    import httpx
+
+    from autorouter.config.template import LocalServer
+
+    base_url = f"http://127.0.0.1:{probe.port}/v1"
+    try:
+        answer = httpx.get(f"{base_url}/models", timeout=PROBE_S, trust_env=False)
+        listed = answer.raise_for_status().json()["data"] or []
+        models = [entry["id"] for entry in listed if isinstance(entry["id"], str)]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+    return LocalServer(name=probe.name, base_url=base_url, profile=probe.profile, models=tuple(models))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.bak"))
+        path.write_text(text, "utf-8")
+    except OSError as exc:
+        raise ConfigError(f"{path} can't be written: {exc.strerror}", hint="choose another --out") from exc
+
+
+def _report(path: Path, found: Found) -> None:
+    servers = [f"{s.name} at {s.base_url} ({output.count(len(s.models), 'model')})" for s in found.servers]
+    pool = settings(path)
+    dry = "; every answer comes from the dry run" if pool.dry_run else ""
+    output.show(
+        output.facts(
+            [
+                ("keys", ", ".join(found.keys) or "none in the environment"),
+                ("servers", "\n".join(servers) or "none on this machine"),
+                ("clients", ", ".join(found.clients) or "none on PATH"),
+                ("pool", f"{output.count(len(pool.candidates), 'candidate')}{dry}"),
+                ("wrote", output.styled(path, "strong")),
+            ]
+        )
+    )
+    here = f" --config {path}" if path != _default_of_user() else ""
+    output.show("", "Next:", f"  autorouter serve{here}", f'  autorouter route "fix the flaky test" --explain{here}')
+
+
+def _default_of_user() -> Path:
+    from autorouter.config.load import environment
+
+    return _default(environment())
