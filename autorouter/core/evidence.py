@@ -70,14 +70,14 @@ _NAMES = re.compile(
     r"|(?P<look>.*(?:\b|_)(?:read|view|open|cat|ls|list|grep|glob|search|find|fetch|get))"
 )
 _COMMAND = re.compile(  # where a command begins, what may stand before its name, and the names
-    r"(?:^|(?<!\\)\"|[;&(\n]|(?P<pipe>\|))\s*(?:(?:[A-Z_][A-Z0-9_]*=\S*|sudo|time|env|exec|npx|bunx|timeout \S+|uv run"
-    r"|(?:poetry|pdm|hatch|pipenv) run|(?:pnpm|yarn|bundle) exec|[\w./~-]*python[\d.]* -m|bash -l?c \\?[\"'])\s*)*(?:[\w.~-]*/)*"
+    r"(?:^|(?<!\\)\"|[;&(\n]|(?P<pipe>\|)) *(?:bash -l?c \\?[\"'])?(?:(?:[A-Z_][A-Z0-9_]*=[^\s;|&(\"]*|sudo|time|env|exec|npx"
+    r"|bunx|timeout \S+|(?:uv|poetry|pdm|hatch|pipenv) run|(?:pnpm|yarn|bundle) exec|[\w./~-]*python[\d.]* -m) +)*(?:[\w.~/-]*/)?"
     r"(?:(?P<test>pytest|py\.test|unittest|tox|nox|ctest|rspec|phpunit|jest|vitest|mocha|node --test|gradlew? .*test"
     r"|(?:go|cargo|deno|bun|mix|dotnet|mvn|swift|rails|npm|pnpm|yarn|make|just)(?: -\S+)* (?:run )?(?:t|[\w-]*test[\w:-]*|ci))"
     r"|(?P<check>tsc|eslint|ruff|flake8|mypy|pyright|pylint|biome|golangci-lint|py_compile|compileall|make|cmake --build|gcc"
     r"|cargo (?:build|check|clippy)|go (?:build|vet)|(?:npm|pnpm|yarn|bun) (?:run )?(?:build|lint|type-?check|check)|g\+\+"
     r"|gradlew? .*build|mvn .*(?:compile|package)|dotnet build|javac|clang)"
-    r"|(?P<edit>apply_patch|(?:sed|perl) (?:-\w+ )*-\w*i|git apply|patch|tee)"
+    r"|(?P<edit>apply_patch|(?:sed|perl) (?:-\w+ )*-\w*i|git apply|patch)"
     r"|(?P<look>cat|head|less|grep|rg|ag|ls|find|fd|nl|wc|tree|sed -n|git (?:diff|log|show|grep)))(?![\w.-])"
 )
 _REDIRECT = re.compile(r"(?<=[\s'\"])>>?\s*(?!/dev/|/tmp/)[\w./~$-]*\w")
