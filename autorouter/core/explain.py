@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from autorouter.core.decide import Decision
 from autorouter.core.features import Features
 from autorouter.core.scoring import Points, Score
 
-TERMS = tuple(field.name for field in fields(Points))
+TERMS = Points._fields
 
 
 def task_sentence(features: Features) -> str:

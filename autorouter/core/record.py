@@ -18,24 +18,24 @@ from autorouter.core.eligibility import Rejection
 from autorouter.core.scoring import Score
 from autorouter.core.strategy import Plan
 
-DIGITS = 6
-SMALL, SMALL_DIGITS = 0.01, 9
-"""Dollars of a single step are small: below this the last digits count."""
+DIGITS, USD_DIGITS = 6, 9
+"""Dollars of a single step are small: their last digits count."""
 
 
 def decision_record(decision: Decision) -> dict[str, Any]:
     """The whole decision as a JSON value."""
+    plans = {id(plan): plan_record(plan) for plan in (*decision.plans, decision.plan, decision.preferred)}
     return {
         "label": decision.label,
         "dial": decision.dial,
-        "usd_weight_points_per_usd": _round(decision.usd_weight),
-        "plan": plan_record(decision.plan),
-        "preferred": plan_record(decision.preferred) if decision.preferred != decision.plan else None,
+        "usd_weight_points_per_usd": round(decision.usd_weight, DIGITS),
+        "plan": plans[id(decision.plan)],
+        "preferred": plans[id(decision.preferred)] if decision.preferred != decision.plan else None,
         "fallbacks": list(decision.fallbacks),
         "switch": rounded(to_plain(decision.switch)),
         "scores": [score_record(score) for score in decision.scores],
         "rejections": [_rejection(r) for r in decision.rejections],
-        "plans": [plan_record(plan) for plan in decision.plans],
+        "plans": [plans[id(plan)] for plan in decision.plans],
         "allowance": rounded(to_plain(decision.allowance)),
         "notes": list(decision.notes),
         "refusal": rounded(to_plain(decision.refusal)),
@@ -53,31 +53,31 @@ def plan_record(plan: Plan | None) -> dict[str, Any] | None:
 def score_record(score: Score) -> dict[str, Any]:
     """One row of the table: the six terms, each with value, unit, source and points; they add up to `total`."""
     points = score.points
-    percentile = f"configured percentile {_show(score.percentile)} ({score.skill})"
-    general = f"configured percentile {_show(score.general_percentile)} (general)"
     price = "assumed price, the real one is unknown" if score.price_assumed else "configured price"
-    seen = f"measured, n={score.samples}, with the configured prior" if score.samples else "configured"
+    seen = f"configured and measured, n={score.samples}" if score.samples else "configured"
+    fit = f"configured percentile {_show(score.percentile)} ({score.skill})"
+    general = f"configured percentile {_show(score.general_percentile)} (general)"
     return {
         "candidate": score.candidate,
-        "total": _round(score.total),
-        "success": _round(score.success),
-        "input_tokens": _round(score.input_tokens),
-        "output_tokens": _round(score.output_tokens),
-        "step_usd": _round(score.step_usd),
-        "expected_usd": _round(score.expected_usd),
+        "total": round(score.total, DIGITS),
+        "success": round(score.success, DIGITS),
+        "input_tokens": round(score.input_tokens, DIGITS),
+        "output_tokens": round(score.output_tokens, DIGITS),
+        "step_usd": round(score.step_usd, USD_DIGITS),
+        "expected_usd": round(score.expected_usd, USD_DIGITS),
         "terms": {
-            "task_fit": _term(score.success, "probability", percentile, points.task_fit),
+            "task_fit": _term(round(score.success, DIGITS), "probability", fit, points.task_fit),
             "benchmark": _term(score.general_percentile, "percentile", general, points.benchmark),
-            "price": _term(score.turn_usd, "usd", price + " x expected steps", points.price),
-            "latency": _term(score.seconds, "s", seen, points.latency),
-            "availability": _term(score.availability, "probability", seen, points.availability),
-            "stickiness": _term(score.warmup_usd, "usd", price + " of a cold cache", points.stickiness),
+            "price": _term(round(score.turn_usd, USD_DIGITS), "usd", price, points.price),
+            "latency": _term(round(score.seconds, DIGITS), "s", seen, points.latency),
+            "availability": _term(round(score.availability, DIGITS), "probability", seen, points.availability),
+            "stickiness": _term(round(score.warmup_usd, USD_DIGITS), "usd", price, points.stickiness),
         },
     }
 
 
 def _term(value: float | None, unit: str, source: str, points: float) -> dict[str, Any]:
-    return {"value": None if value is None else _round(value), "unit": unit, "source": source, "points": _round(points)}
+    return {"value": value, "unit": unit, "source": source, "points": round(points, DIGITS)}
 
 
 def _rejection(rejection: Rejection) -> dict[str, Any]:
@@ -88,14 +88,10 @@ def _show(percentile: float | None) -> str:
     return "unknown" if percentile is None else f"{percentile:g}"
 
 
-def _round(value: float) -> float:
-    return round(value, SMALL_DIGITS if -SMALL < value < SMALL else DIGITS) + 0.0  # + 0.0 makes -0.0 a plain zero
-
-
 def rounded(value: Any) -> Any:
     """A JSON value with every float in it rounded."""
     if isinstance(value, float):
-        return _round(value)
+        return round(value, USD_DIGITS)
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autorouter.core import economics, health, scoring
 from autorouter.core.features import Features
@@ -59,8 +60,7 @@ class Plan:
         return self.turn_usd + self.warmup_usd
 
 
-@dataclass(frozen=True, slots=True)
-class Expert:
+class Expert(NamedTuple):
     """A candidate as verifier or judge: `quality` is the chance that it tells right from wrong at this difficulty."""
 
     candidate: str
@@ -148,8 +148,7 @@ def best_verified(
     return _plan(best[2], best[1], features, policy) if best else None
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A plan's figures before it is known to be the best of its kind. `rank` sorts best first."""
 
     strategy: Strategy
@@ -242,9 +241,9 @@ def _plan(draft: Draft, lead: Score, features: Features, policy: Policy) -> Plan
     turn_usd = lead.turn_usd + draft.extra_usd
     worth = Worth(
         100.0 * features.stakes * draft.success * lead.availability,
-        -usd_weight * turn_usd,
-        -policy.tuning.points_per_s * draft.seconds,
-        -usd_weight * lead.warmup_usd,
+        0.0 - usd_weight * turn_usd,
+        0.0 - policy.tuning.points_per_s * draft.seconds,
+        0.0 - usd_weight * lead.warmup_usd,
     )
     return Plan(
         draft.strategy,

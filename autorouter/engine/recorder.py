@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +22,6 @@ from autorouter.core.policy import Policy
 from autorouter.core.record import decision_record, rounded
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Candidate, Task
-from autorouter.engine.router import Routed
 from autorouter.engine.trace import Attempt, Trace
 
 SCHEMA = "autorouter.receipt.v1"
@@ -32,23 +32,40 @@ def context_record(policy: Policy, candidates: Sequence[Candidate]) -> dict[str,
     return {"policy": to_plain(policy), "candidates": to_plain(tuple(candidates))}
 
 
-def receipt_record(receipt_id: str, routed: Routed, trace: Trace, *, context: str, dry_run: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a receipt is made from. It waits for the writer without the request's body."""
+
+    receipt_id: str
+    shape: dict[str, Any]
+    features: Features
+    snapshot: Snapshot
+    decision: Decision
+    trace: Trace
+    context: str
+    dry_run: bool
+
+    def __call__(self) -> dict[str, Any]:
+        return receipt_record(self)
+
+
+def receipt_record(made: Made) -> dict[str, Any]:
     """The whole receipt."""
     return {
         "type": "receipt",
         "schema": SCHEMA,
-        "id": receipt_id,
-        "at": at(routed.snapshot.now_s),
+        "id": made.receipt_id,
+        "at": at(made.snapshot.now_s),
         "version": __version__,
-        "dry_run": dry_run,
-        "context": context,
-        "request": request_shape(routed.task),
-        "features": to_plain(routed.features),
-        "snapshot": snapshot_record(routed.snapshot),
-        "decision": decision_record(routed.decision),
-        "attempts": [attempt_record(attempt) for attempt in trace.attempts],
-        "outcome": outcome_record(routed.decision, trace),
-        "degraded": list(trace.degraded),
+        "dry_run": made.dry_run,
+        "context": made.context,
+        "request": made.shape,
+        "features": to_plain(made.features),
+        "snapshot": snapshot_record(made.snapshot),
+        "decision": decision_record(made.decision),
+        "attempts": [attempt_record(attempt) for attempt in made.trace.attempts],
+        "outcome": outcome_record(made.decision, made.trace),
+        "degraded": list(made.trace.degraded),
     }
 
 

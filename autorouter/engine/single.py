@@ -18,7 +18,7 @@ from autorouter.core.values import Usage
 from autorouter.engine import ledger
 from autorouter.engine.calling import Caller, Failed, Opened, Whole
 from autorouter.engine.deps import Deps
-from autorouter.engine.recorder import receipt_record
+from autorouter.engine.recorder import Made, request_shape
 from autorouter.engine.router import Routed, error_of
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.errors import UpstreamError
@@ -41,7 +41,14 @@ class Step:
     """A request being carried out. Call `answer()`, or `open()` and then `chunks()`; in any case `finish()` at the end."""
 
     def __init__(
-        self, request: ChatRequest, routed: Routed, deps: Deps, *, receipt_id: str, began_s: float, fault: str | None = None
+        self,
+        request: ChatRequest,
+        routed: Routed,
+        deps: Deps,
+        *,
+        receipt_id: str,
+        began_s: float,
+        fault: str | None = None,
     ) -> None:
         self.routed = routed
         self.receipt_id = receipt_id
@@ -104,8 +111,17 @@ class Step:
             trace.result, trace.status = "client_gone", 499
         trace.seconds = deps.timer() - self._began_s
         ledger.settle(routed, trace, self._reserved_usd, deps)
-        receipt_id, context, dry_run = self.receipt_id, deps.context, deps.dry_run
-        deps.receipts.put(lambda: receipt_record(receipt_id, routed, trace, context=context, dry_run=dry_run))
+        made = Made(
+            receipt_id=self.receipt_id,
+            shape=request_shape(routed.task),
+            features=routed.features,
+            snapshot=routed.snapshot,
+            decision=routed.decision,
+            trace=trace,
+            context=deps.context,
+            dry_run=deps.dry_run,
+        )
+        deps.receipts.put(made)
 
     # ---- the order of attempts
 

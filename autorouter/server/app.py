@@ -1,12 +1,12 @@
-"""The application: which path goes where. Starlette routes to plain ASGI endpoints; the guard stands in front."""
+"""The application: which path goes where. Starlette's router leads to plain ASGI endpoints; the guard stands in front,
+and is the one place where errors are rendered: Starlette's own error middleware would only cost."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
@@ -24,7 +24,7 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
     """The ASGI application on a runtime."""
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         yield
         await runtime.aclose()
 
@@ -40,9 +40,10 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
         ("GET", "/livez", Live()),
         ("GET", "/readyz", Ready(runtime)),
     ]
-    starlette = Starlette(routes=[Route(path, Only(method, app)) for method, path, app in routes], lifespan=lifespan)
-    starlette.router.default = _unknown_path
-    return Guard(starlette, door)
+    router = Router(
+        [Route(path, Only(method, app)) for method, path, app in routes], default=_unknown_path, lifespan=lifespan
+    )
+    return Guard(router, door)
 
 
 class Only:
@@ -55,7 +56,9 @@ class Only:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] not in self._methods:
             hint = f"use {self._methods[0]}"
-            raise RequestError(f"{scope['method']} is not for this path", hint=hint, http_status=405, code="method_not_allowed")
+            raise RequestError(
+                f"{scope['method']} is not for this path", hint=hint, http_status=405, code="method_not_allowed"
+            )
         await self._app(scope, receive, send)
 
 

@@ -89,7 +89,10 @@ async def _stream(step: Step, send: Send, request_id: str | None) -> None:
 def _marks(step: Step, request_id: str | None) -> Headers:
     """Which model answered, by which decision: the headers of every answer."""
     plan = step.routed.decision.plan
-    marks = [(b"x-autorouter-receipt", step.receipt_id.encode()), (b"x-request-id", (request_id or step.receipt_id).encode("latin-1"))]
+    marks = [
+        (b"x-autorouter-receipt", step.receipt_id.encode()),
+        (b"x-request-id", (request_id or step.receipt_id).encode("latin-1")),
+    ]
     if plan is not None:
         marks.append((b"x-autorouter-strategy", plan.strategy.encode()))
     if step.trace.attempts:
@@ -140,5 +143,3 @@ def preview(routed: Routed, deps: Deps) -> dict[str, Any]:
         "snapshot": snapshot_record(routed.snapshot),
         "decision": decision_record(routed.decision),
     }
-
-

@@ -1,10 +1,10 @@
 """The door: who may speak to us at all. Plain ASGI, in front of every route.
 
-    Host       loopback, or named in server.allowed_hosts      else 403 (DNS rebinding)
-    Origin     none, or named in server.allowed_origins        else 403 (a web page may not spend the user's money)
-    key        only when server.api_key_env is set             else 401; compared in constant time
-    POST       application/json                                else 415 (a form or text/plain needs no preflight)
-    body       at most server.max_body_bytes                   else 413
+Host       loopback, or named in server.allowed_hosts      else 403 (DNS rebinding)
+Origin     none, or named in server.allowed_origins        else 403 (a web page may not spend the user's money)
+key        only when server.api_key_env is set             else 401; compared in constant time
+POST       application/json                                else 415 (a form or text/plain needs no preflight)
+body       at most server.max_body_bytes                   else 413
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
 from autorouter.server.http import ClientGone, Receive, Scope, Send, headers_of, send_error, too_large
@@ -62,7 +64,12 @@ class Guard:
                 await send_error(send, error)
         except Exception as exc:
             # Names and places only: an exception's text may hold a prompt.
-            log.error("internal error in %s %s: %s", scope["method"], scope["path"], type(exc).__name__, exc_info=_bare(exc))
+            log.error(
+                "internal error in %s %s: %s",
+                scope["method"],
+                scope["path"],
+                type(exc).__name__ + " at " + _places(exc),
+            )
             if not started:
                 await send_error(send, AutorouterError("Internal error", hint="the log names the place"))
 
@@ -74,7 +81,9 @@ class Guard:
             raise _forbidden(f"Host `{host[:80]}` is not served here", "add it to server.allowed_hosts", "host_refused")
         origin = headers.get("origin")
         if origin is not None and origin not in door.origins:
-            raise _forbidden("Requests from web pages are refused", "add the origin to server.allowed_origins", "origin_refused")
+            raise _forbidden(
+                "Requests from web pages are refused", "add the origin to server.allowed_origins", "origin_refused"
+            )
         if door.key is not None and scope["path"] not in OPEN_PATHS and not _knows(headers, door.key):
             raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <server key>`")
         if scope["method"] == "POST":
@@ -120,14 +129,7 @@ def _knows(headers: dict[str, str], key: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
 
 
-def _bare(exc: BaseException) -> tuple[type[BaseException], BaseException, object]:
-    """The traceback with the exception's own text left out."""
-    return type(exc), type(exc)().with_traceback(exc.__traceback__) if _plain(type(exc)) else Exception(), exc.__traceback__
-
-
-def _plain(kind: type[BaseException]) -> bool:
-    try:
-        kind()
-    except TypeError:
-        return False
-    return True
+def _places(exc: BaseException) -> str:
+    """Where it happened, innermost last: `chat.py:41 < router.py:33`."""
+    frames = traceback.extract_tb(exc.__traceback__)[-6:]
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

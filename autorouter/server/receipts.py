@@ -24,12 +24,15 @@ class ReceiptsEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         writer, directory = self._runtime.writer, self._runtime.settings.config.receipts.dir
         if writer is None or directory is None:
-            raise RequestError("Receipts are switched off", hint="set receipts.enabled = true", http_status=404, code="not_found")
+            raise RequestError(
+                "Receipts are switched off", hint="set receipts.enabled = true", http_status=404, code="not_found"
+            )
         receipt_id = scope.get("path_params", {}).get("id")
-        found = await asyncio.to_thread(self._read, Path(directory).expanduser(), receipt_id, _count(scope))
+        found = await asyncio.to_thread(self._read, directory, receipt_id, _count(scope))
         await send_json(send, found)
 
-    def _read(self, directory: Path, receipt_id: str | None, count: int) -> dict[str, Any]:
+    def _read(self, place: str, receipt_id: str | None, count: int) -> dict[str, Any]:
+        directory = Path(place).expanduser()
         if self._runtime.writer is not None:
             self._runtime.writer.flush()
         if receipt_id is None:

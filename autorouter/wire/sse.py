@@ -10,6 +10,7 @@ Understands LF, CRLF and CR line ends, comments, events split anywhere, and `dat
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -76,8 +77,9 @@ class ChatTap:
         return whole
 
     def _first(self, whole: bytes) -> None:
-        for event in _split(whole):
-            document = _json(event)
+        """Look at the first data event: who answers, or what went wrong."""
+        for start, end in _events(whole):
+            document = _json(whole[start:end])
             if document is None:
                 continue
             if isinstance(document.get("error"), dict | str):
@@ -88,16 +90,22 @@ class ChatTap:
             return
 
     def _with_usage(self, whole: bytes) -> bytes:
-        kept = []
-        for event in _split(whole):
-            document = _json(event) if b'"usage"' in event else None
-            found = document.get("usage") if document else None
-            if isinstance(found, dict):
-                self.usage = usage_of(found)
-                if self._drop_usage and document is not None and not document.get("choices"):
-                    continue
-            kept.append(event)
-        return b"".join(kept) if self._drop_usage else whole
+        """Read usage from the events that have one; only they are parsed."""
+        kept: list[bytes] = []
+        done = 0
+        found = whole.find(b'"usage"')
+        while found >= 0:
+            start = max(done, _last_end(whole[done:found]) + done)
+            end = next((stop for _, stop in _events(whole, start)), len(whole))
+            document = _json(whole[start:end])
+            usage = document.get("usage") if document else None
+            if isinstance(usage, dict):
+                self.usage = usage_of(usage)
+            drop = self._drop_usage and isinstance(usage, dict) and document is not None and not document.get("choices")
+            kept.append(whole[done : start if drop else end])
+            done = end
+            found = whole.find(b'"usage"', end)
+        return b"".join(kept) + whole[done:] if self._drop_usage else whole
 
 
 def usage_of(found: dict[str, Any]) -> Usage:
@@ -129,15 +137,13 @@ def _last_end(data: bytes) -> int:
     return max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
 
 
-def _split(whole: bytes) -> list[bytes]:
-    """Events with their line ends, in order."""
-    events, start = [], 0
-    for match in _END.finditer(whole):
-        events.append(whole[start : match.end()])
+def _events(whole: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
+    """Start and end (behind the blank line) of each event, in order."""
+    for match in _END.finditer(whole, start):
+        yield start, match.end()
         start = match.end()
     if start < len(whole):
-        events.append(whole[start:])
-    return events
+        yield start, len(whole)
 
 
 def _json(event: bytes) -> dict[str, Any] | None:
