@@ -56,7 +56,8 @@ def _build(hint: Any, data: Any) -> Any:
             raise ValueError(f"{data!r} is none of {get_args(hint)}")
         return data
     if is_dataclass(hint):
-        hints, make = _hints(hint), cast(Any, hint)
+        make = cast(Any, hint)
+        hints = _hints(make)
         return make(**{name: _build(hints[name], data[name]) for name in data})
     if hint is float:
         return float(data)

@@ -191,8 +191,14 @@ def _counted(acts: Sequence[_Act]) -> Evidence:
         repeated_calls=_most(act.key for act in acts),
         repeated_errors=_most(line for _, line in {(act.key, act.found.detail) for act in errors}),
         errors=len(errors),
-        findings=tuple(f"step {a.step} {a.found.tool} {a.found.verdict}: {a.found.detail}" for a in told),
+        findings=tuple(f"step {a.step} {_shown(a.found)}" for a in told),
     )
+
+
+def _shown(found: Finding) -> str:
+    """A finding by its counts only: a receipt keeps it, and an error's line may quote what nobody should read there."""
+    counts = f": {found.failed} failed, {found.passed} passed" if found.failed or found.passed else ""
+    return f"{found.tool} {found.verdict}{counts}"
 
 
 def read_trail(trail: Sequence[Step], *, steps: int | None = None) -> Evidence:

@@ -250,7 +250,7 @@ def test_a_batch_is_answered_in_order_and_a_cut_batch_from_its_end() -> None:
 def test_findings_are_few_and_the_latest_is_last() -> None:
     evidence = read_trail(trail(*(pytest_run(f"{n} failed in 0.1s") for n in range(1, 10))))
     assert len(evidence.findings) == FINDINGS_SHOWN
-    assert evidence.findings[-1] == "step 9 pytest red: 9 failed"
+    assert evidence.findings[-1] == "step 9 pytest red: 9 failed, 0 passed"
 
 
 pieces = st.lists(
