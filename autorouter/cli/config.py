@@ -52,8 +52,12 @@ def show(every: bool, path: Path | None, as_json: bool) -> None:
         output.emit({"file": str(found.path) if found.path else None, "dry_run": found.dry_run, "keys": keys})
         return
     shown = [row for row in rows if every or not _unwritten(row[0], row[2])]
-    cells = [(key, _text(value), output.styled(origin, _GOOD.get(origin, "good"))) for key, value, origin in shown]
-    output.show(output.table(("key", "value", "from"), cells))
+    short = {f"file {found.path}": "file"}
+    cells = [
+        (key, _text(value), output.styled(short.get(origin, origin), _GOOD.get(origin, "good")))
+        for key, value, origin in shown
+    ]
+    output.show(f"file: {found.path or 'none'}", "", output.table(("key", "value", "from"), cells))
     if len(shown) < len(rows):
         output.show(
             f"\n{len(rows) - len(shown):,} more values of candidates and upstreams are the catalogue's or defaults: --all"

@@ -58,10 +58,14 @@ def list_(
 
     where = place(directory, path)
     begin = moment(since) if since else ""
-    try:
-        found = [summary(record) for record in newest(where, number, begin, failed)]
-    except (KeyError, TypeError) as exc:
-        raise ReceiptError(f"{where} holds receipts of another version") from exc
+    found, foreign = [], 0
+    for record in newest(where, number, begin, failed):
+        try:
+            found.append(summary(record))
+        except (KeyError, TypeError):
+            foreign += 1
+    if foreign:
+        output.note(f"{output.count(foreign, 'receipt')} of another version can't be listed; show ID --json prints one")
     if as_json:
         output.emit({"object": "list", "data": found})
     elif found:

@@ -78,4 +78,6 @@ def newest(directory: Path, number: int, begin: str, failed: bool) -> Iterator[d
 
 
 def _wanted(record: dict[str, Any], begin: str, failed: bool) -> bool:
-    return str(record["at"]) >= begin and not (failed and record["outcome"]["result"] == "answered")
+    outcome = record.get("outcome")
+    answered = isinstance(outcome, dict) and outcome.get("result") == "answered"
+    return str(record.get("at")) >= begin and not (failed and answered)
