@@ -20,7 +20,7 @@ from autorouter.core.scoring import Score
 from autorouter.core.session import incumbent
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.strategy import Expert, May, Plan
-from autorouter.core.switching import Switch
+from autorouter.core.switching import Gate, Switch
 from autorouter.core.values import Candidate, Role, Strategy
 
 
@@ -125,9 +125,9 @@ def _probe(
 
 def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Decision:
     pin = incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
-    switches = switching.gate(pool.scores, pin, features, policy.tuning)
+    gate = switching.gate(pool.scores, pin, features, policy.tuning)
     asked = pool.wanted.candidate
-    allowed = {s.candidate for s in pool.scores if switches[s.candidate].allowed or s.candidate == asked}
+    allowed = {s.candidate for s in pool.scores if s.candidate == asked or gate.allows(s)}
     cap = allowance(policy.budget, snapshot)
     judges = strategy.experts(pool.scores, features, snapshot, policy, pool.by_id)
     plans = _plans(pool, judges, features, policy, lambda name, _: name in allowed)
@@ -148,7 +148,7 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
         plan=plan,
         preferred=preferred,
         fallbacks=_fallbacks(plan, pool, features, cap, policy),
-        switch=_switch(plan, pool, switches),
+        switch=_switch(plan, pool, gate),
         scores=pool.scores,
         rejections=pool.rejections,
         plans=tuple(plans),
@@ -214,11 +214,12 @@ def _fallbacks(plan: Plan, pool: _Pool, features: Features, cap: Allowance | Non
     return tuple(order[: policy.max_fallbacks])
 
 
-def _switch(plan: Plan, pool: _Pool, switches: Mapping[str, Switch]) -> Switch:
+def _switch(plan: Plan, pool: _Pool, gate: Gate) -> Switch:
     """The verdict on the candidate that answers; where it is the incumbent, on the best one that was held back."""
-    best = pool.scores[0].candidate
-    chosen = switches[plan.primary]
-    return switches[best] if chosen.verdict == "same" and not switches[best].allowed else chosen
+    best = pool.scores[0]
+    if best.candidate != plan.primary and gate.incumbent == plan.primary and not gate.allows(best):
+        return gate.switch(best)
+    return gate.switch(next(s for s in pool.scores if s.candidate == plan.primary))
 
 
 def _too_dear(scores: Sequence[Score], features: Features, cap: Allowance) -> str:
