@@ -158,16 +158,15 @@ def _verify(target: str | None, directory: Path | None, config: Path | None) -> 
     from autorouter.cli.receipt_find import context_of, find, place
 
     given = Path(target) if target else place(directory, config)
-    with output.waiting("checking the chain"):
-        if target is None or given.is_dir():
-            return checks.check_directory(given, _track), str(given)
-        if given.is_file():
-            return checks.check_file(given, _track), str(given)
-        where = place(directory, config)
-        record = find(where, target)
-        report = checks.Report(files=1)
-        checks.check_receipt(record, context_of(where, record), record["id"], report)
-        return report, str(record["id"])
+    if target is None or given.is_dir():
+        return checks.check_directory(given, _track), str(given)
+    if given.is_file():
+        return checks.check_file(given, _track), str(given)
+    where = place(directory, config)
+    record = find(where, target)
+    report = checks.Report(files=1)
+    checks.check_receipt(record, context_of(where, record), record["id"], report)
+    return report, str(record["id"])
 
 
 def _track(lines: Iterable[tuple[int, bytes]], name: str, total: int) -> Iterable[tuple[int, bytes]]:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter import __version__
+from autorouter.cli.output import waiting
 from autorouter.engine.recorder import SCHEMA, decide_again
 from autorouter.errors import AutorouterError, ReceiptError
 from autorouter.receipts import store
@@ -62,7 +63,8 @@ def check_directory(directory: Path, track: Track) -> Report:
     if not days:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     report = Report()
-    faults = store.verify_directory(directory)
+    with waiting("checking the chain"):
+        faults = store.verify_directory(directory)
     for path in days:
         _check_lines(path, report, faults, track)
     return report.with_faults(faults)

@@ -76,7 +76,8 @@ def test_dollars_keep_the_digits_that_count(value: float | None, shown: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "-"), (0.004, "4 ms"), (0.42, "0.42 s"), (1.44, "1.4 s"), (61.2, "61 s")]
+    ("value", "shown"),
+    [(None, "-"), (0.0004, "0.4 ms"), (0.04, "40 ms"), (0.42, "0.42 s"), (1.44, "1.4 s"), (61.2, "61 s")],
 )
 def test_seconds_keep_the_digits_that_count(value: float | None, shown: str) -> None:
     assert output.seconds(value) == shown
