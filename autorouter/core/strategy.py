@@ -111,15 +111,14 @@ def single(score: Score, features: Features) -> Plan:
 def experts(
     scores: Sequence[Score], features: Features, snapshot: Snapshot, policy: Policy, by_id: Mapping[str, Candidate]
 ) -> list[Expert]:
-    """Who may verify or judge: the ablest, and the cheapest of those at least half as able. Not a matter of the dial."""
+    """Who may verify or judge: the two ablest (the ablest can't well verify itself), and the cheapest of those at least
+    half as able. Best first; not a matter of the dial."""
     tuning = policy.tuning
     pool = [_expert(score, by_id[score.candidate], features, snapshot, tuning) for score in scores]
-    if not pool:
-        return []
-    ablest = max(pool, key=lambda e: (e.quality, -e.usd, e.candidate))
-    able = [expert for expert in pool if expert.quality >= ablest.quality / 2]
-    cheapest = min(able, key=lambda e: (e.usd, -e.quality, e.candidate))
-    return [ablest] if cheapest is ablest else [ablest, cheapest]
+    pool.sort(key=lambda e: (-e.quality, e.usd, e.candidate))
+    able = [expert for expert in pool if expert.quality >= pool[0].quality / 2]
+    cheapest = min(able, key=lambda e: (e.usd, -e.quality, e.candidate), default=None)
+    return pool[:2] if cheapest is None or cheapest in pool[:2] else [*pool[:2], cheapest]
 
 
 def _expert(score: Score, candidate: Candidate, features: Features, snapshot: Snapshot, tuning: Tuning) -> Expert:
