@@ -73,13 +73,13 @@ def group() -> None:
 def main() -> None:
     """Run; render any of our errors as one line, with its exit code."""
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="autorouter", standalone_mode=False)
     except AutorouterError as error:
         for line in str(error).splitlines():
             click.echo(f"error: {line}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as exc:
-        exc.show()
+        click.echo(f"error: {exc.format_message()}", err=True)
         sys.exit(exc.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)

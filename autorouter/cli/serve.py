@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -72,10 +73,16 @@ def run(found: Settings) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    # The server raises a signal again once it has drained; the receipts must be written before it ends the process.
+    signal.signal(signal.SIGTERM, _stop)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         runtime.close()
+
+
+def _stop(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def _listen(host: str, port: int) -> socket.socket:
