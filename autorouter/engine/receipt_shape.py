@@ -1,0 +1,232 @@
+"""The shape of a receipt, as types: what `receipts/receipt.schema.json` is generated from.
+
+Units end a name (`_s`, `_usd`, `_tokens`, `_bytes`) or stand in `unit`; where a number came from stands in `source` or
+`usage_source`. `features`, `snapshot` and the context are the inputs, kept exactly; `decision` is what was computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
+
+from autorouter.core.decide import Refusal
+from autorouter.core.features import Features
+from autorouter.core.health import Health
+from autorouter.core.policy import Policy
+from autorouter.core.session import Session
+from autorouter.core.switching import Switch
+from autorouter.core.values import Candidate, Strategy, Usage, Wire
+from autorouter.engine.trace import Result
+
+
+class Term(TypedDict):
+    """One of a score's six terms. Points are percentage points of the chance that the step succeeds."""
+
+    value: float | None
+    unit: Literal["probability", "percentile", "usd", "s"]
+    source: str
+    points: float
+
+
+class Terms(TypedDict):
+    """Their points add up to the score's total."""
+
+    task_fit: Term
+    benchmark: Term
+    price: Term
+    latency: Term
+    availability: Term
+    stickiness: Term
+
+
+class ScoreRecord(TypedDict):
+    """A candidate that may serve. `expected_usd`: the turn's expected steps and the warming of a cold cache."""
+
+    candidate: str
+    total: float
+    success: float
+    input_tokens: float
+    output_tokens: float
+    step_usd: float
+    expected_usd: float
+    terms: Terms
+
+
+class ReasonRecord(TypedDict):
+    """Why a candidate can't serve."""
+
+    code: str
+    text: str
+
+
+class RejectionRecord(TypedDict):
+    """A candidate that can't serve, with every reason."""
+
+    candidate: str
+    reasons: list[ReasonRecord]
+
+
+class WorthRecord(TypedDict):
+    """A plan's utility in points."""
+
+    success: float
+    price: float
+    latency: float
+    stickiness: float
+
+
+class PlanRecord(TypedDict):
+    """A strategy with its models. `reserve_usd`: what is held back of the budget until usage is known."""
+
+    strategy: Strategy
+    primary: str
+    verifier: str | None
+    panel: list[str]
+    judge: str | None
+    success: float
+    step_usd: float
+    turn_usd: float
+    warmup_usd: float
+    reserve_usd: float
+    seconds: float
+    worth: WorthRecord
+    total: float
+
+
+class AllowanceRecord(TypedDict):
+    """The tightest cap."""
+
+    cap: str
+    left_usd: float
+
+
+class DecisionRecord(TypedDict):
+    """What was decided. `preferred`: the plan of highest utility where another one is carried out, `notes` say why."""
+
+    label: str
+    dial: float
+    usd_weight_points_per_usd: float
+    plan: PlanRecord | None
+    preferred: PlanRecord | None
+    fallbacks: list[str]
+    switch: Switch | None
+    scores: list[ScoreRecord]
+    rejections: list[RejectionRecord]
+    plans: list[PlanRecord]
+    allowance: AllowanceRecord | None
+    notes: list[str]
+    refusal: Refusal | None
+
+
+class RequestShape(TypedDict):
+    """Counts and names of the request; session and agent are digests."""
+
+    wire: Wire
+    label: str
+    stream: bool
+    client: str
+    session: str | None
+    agent: str | None
+    body_bytes: int
+    prompt_bytes: int
+    messages: int
+    ask_chars: int
+    tools: int
+    images: int
+    trail_steps: int
+    max_output_tokens: int | None
+
+
+class SnapshotRecord(TypedDict):
+    """The world before the decision; the candidates stand in the context."""
+
+    now_s: float
+    health: dict[str, Health]
+    session: Session
+    spent_today_usd: float
+    performable: list[Strategy]
+
+
+class AttemptRecord(TypedDict):
+    """One call. Seconds since it began; `cost_usd` null where the price is unknown, never zero for that."""
+
+    candidate: str
+    upstream: str
+    model: str
+    served_model: str | None
+    served_differs: bool
+    result: str
+    status: int | None
+    headers_s: float | None
+    ttft_s: float | None
+    seconds: float | None
+    retry_after_s: float | None
+    usage: Usage | None
+    usage_source: str | None
+    cost_usd: float | None
+
+
+class OutcomeRecord(TypedDict):
+    """How the step ended. `overhead_s`: from the request's arrival to the first call."""
+
+    result: Result
+    status: int
+    error: str | None
+    strategy: Strategy | None
+    candidate: str | None
+    model: str | None
+    served_model: str | None
+    ttft_s: float | None
+    seconds: float | None
+    overhead_s: float | None
+    cost_usd: float | None
+
+
+class ContextRecord(TypedDict):
+    """What many receipts share, referred to by its digest."""
+
+    policy: Policy
+    candidates: list[Candidate]
+
+
+class _Chained(TypedDict):
+    """A line's place in its file: see docs/receipts.md."""
+
+    seq: int
+    prev: str
+    sum: str
+
+
+class Receipt(_Chained):
+    """A receipt as a line of its file; `receipt export` adds `context_record`."""
+
+    type: Literal["receipt"]
+    schema: Literal["autorouter.receipt.v1"]
+    id: str
+    at: str
+    version: str
+    dry_run: bool
+    context: str
+    request: RequestShape
+    features: Features
+    snapshot: SnapshotRecord
+    decision: DecisionRecord
+    attempts: list[AttemptRecord]
+    outcome: OutcomeRecord
+    degraded: list[str]
+
+
+class ExportedReceipt(Receipt, total=False):
+    """With its context: all that is needed to make the decision again."""
+
+    context_record: ContextRecord
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a receipt."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    ExportedReceipt.__pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    found = TypeAdapter(ExportedReceipt).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "autorouter receipt, v1"}

@@ -1,0 +1,71 @@
+"""The golden receipts in `receipts/`: made by dry runs, compared byte for byte. `make golden` makes them anew."""
+
+from pathlib import Path
+
+import jsonschema
+import orjson
+import pytest
+
+from autorouter.engine.receipt_shape import json_schema
+from autorouter.engine.recorder import decide_again
+from autorouter.receipts.canonical import canonical
+from autorouter.resources import folder
+from tests.receipts.golden import RUNS, receipt_of
+
+GOLDEN = folder("receipts")
+SCHEMA = GOLDEN / "receipt.schema.json"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_a_run_gives_its_golden_receipt_to_the_byte(run, tmp_path, regenerate):
+    path = GOLDEN / f"{run.name}.json"
+    made = receipt_of(run, tmp_path)
+    if regenerate:
+        path.write_bytes(made)
+    assert made == path.read_bytes(), f"{path.name} differs: `make golden` if that is meant"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_a_golden_receipt_can_be_decided_again_from_itself_alone(run):
+    receipt = orjson.loads((GOLDEN / f"{run.name}.json").read_bytes())
+    assert canonical(decide_again(receipt, receipt["context_record"])) == canonical(receipt["decision"])
+
+
+def test_the_schema_is_that_of_the_types(regenerate):
+    made = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    if regenerate:
+        SCHEMA.write_bytes(made)
+    assert made == SCHEMA.read_bytes(), "`make golden` writes it anew"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_every_golden_receipt_fits_the_schema(run):
+    receipt = orjson.loads((GOLDEN / f"{run.name}.json").read_bytes())
+    jsonschema.validate(receipt, orjson.loads(SCHEMA.read_bytes()))
+
+
+def test_there_is_no_golden_receipt_without_its_run():
+    names = {path.stem for path in Path(GOLDEN).glob("*.json")} - {"receipt.schema"}
+    assert names == {run.name for run in RUNS}
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("small-talk", lambda r: r["outcome"]["candidate"] == "cheap"),
+        ("edit-streamed", lambda r: r["outcome"]["candidate"] == "strong" and r["outcome"]["ttft_s"] is not None),
+        ("tool-loop-pinned", lambda r: r["decision"]["switch"]["verdict"] in ("same", "stay")),
+        ("tool-loop-in-trouble", lambda r: r["decision"]["switch"]["verdict"] == "quality"),
+        ("risky", lambda r: r["features"]["risk"]["value"] > 0.5),
+        ("housekeeping", lambda r: r["features"]["phase"] == "housekeeping" and r["outcome"]["candidate"] == "cheap"),
+        ("fusion-asked-for", lambda r: r["decision"]["preferred"]["strategy"] == "fusion"),
+        ("fallback", lambda r: [a["result"] for a in r["attempts"]] == ["server", "answered"]),
+        ("all-fail", lambda r: r["outcome"]["status"] == 429 and len(r["attempts"]) == 2),
+        ("broken-stream", lambda r: r["outcome"]["result"] == "broken" and r["attempts"][0]["usage"] is not None),
+        ("over-budget", lambda r: r["outcome"]["status"] == 402 and r["attempts"] == []),
+        ("too-long", lambda r: r["decision"]["refusal"]["code"] == "context_length_exceeded"),
+        ("image-to-the-one-that-sees", lambda r: r["decision"]["rejections"][0]["candidate"] == "strong"),
+    ],
+)
+def test_what_each_golden_receipt_is_there_to_show(name, holds):
+    assert holds(orjson.loads((GOLDEN / f"{name}.json").read_bytes()))
