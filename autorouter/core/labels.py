@@ -72,7 +72,9 @@ def every(candidates: Collection[str]) -> tuple[str, ...]:
 
 def _unknown(name: str, candidates: Collection[str]) -> UnknownModel:
     near = difflib.get_close_matches(name, every(candidates), n=3, cutoff=0.5)
-    hint = "did you mean " + " or ".join(f"`{n}`" for n in near) + "?" if near else "`autorouter models` and GET /v1/models list the names"
+    hint = "`autorouter models` and GET /v1/models list the names"
+    if near:
+        hint = "did you mean " + " or ".join(f"`{n}`" for n in near) + "?"
     return UnknownModel(f"The model `{name}` does not exist here", hint=hint, param="model")
 
 

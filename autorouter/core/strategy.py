@@ -114,37 +114,45 @@ def experts(
     """Who may verify or judge: the two ablest (the ablest can't well verify itself), and the cheapest of those at least
     half as able. Best first; not a matter of the dial."""
     tuning = policy.tuning
-    pool = [_expert(score, by_id[score.candidate], features, snapshot, tuning) for score in scores]
-    pool.sort(key=lambda e: (-e.quality, e.usd, e.candidate))
-    able = [expert for expert in pool if expert.quality >= pool[0].quality / 2]
-    cheapest = min(able, key=lambda e: (e.usd, -e.quality, e.candidate), default=None)
-    return pool[:2] if cheapest is None or cheapest in pool[:2] else [*pool[:2], cheapest]
+    pool = sorted(_able(score, by_id[score.candidate], features, tuning) for score in scores)
+    if not pool:
+        return []
+    least = -pool[0][0] / 2
+    cheapest = min((entry for entry in pool if -entry[0] >= least), key=lambda entry: (entry[1], entry[0], entry[2]))
+    chosen = pool[:2] if cheapest in pool[:2] else [*pool[:2], cheapest]
+    return [_expert(entry, by_id[entry[2]], snapshot, tuning) for entry in chosen]
 
 
-def _expert(score: Score, candidate: Candidate, features: Features, snapshot: Snapshot, tuning: Tuning) -> Expert:
+def _able(score: Score, candidate: Candidate, features: Features, tuning: Tuning) -> tuple[float, float, str]:
+    """(-quality, USD of a verdict, id): sorts the ablest first, then the cheaper."""
     price = economics.price_of(candidate, tuning)
-    seen = snapshot.health_of(candidate.id)
     percentile = candidate.benchmarks.verification
     if percentile is None:
         percentile = candidate.benchmarks.general
-    tokens = score.input_tokens + features.output_tokens
-    usd = (tokens * price.input + tuning.verdict_tokens * price.output) * economics.PER_MTOK
+    usd = (score.input_tokens + features.output_tokens) * price.input + tuning.verdict_tokens * price.output
+    return -scoring.success(percentile, features.difficulty, tuning), usd * economics.PER_MTOK, candidate.id
+
+
+def _expert(entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning) -> Expert:
+    seen = snapshot.health_of(candidate.id)
     seconds = health.ttft_s(candidate, seen) + tuning.verdict_tokens / health.throughput(candidate, seen)
-    return Expert(candidate.id, scoring.success(percentile, features.difficulty, tuning), usd, seconds)
+    return Expert(candidate.id, -entry[0], entry[1], seconds)
 
 
 def best_verified(
     scores: Sequence[Score], judges: Sequence[Expert], features: Features, policy: Policy, may: May
 ) -> Plan | None:
     """The best single-plus-verifier plan over all primaries; a primary verifies itself only where nobody else can."""
-    best: tuple[tuple[float, float, str], Score, Draft] | None = None
+    usd_weight = policy.usd_weight()
+    best: Draft | None = None
+    lead: Score | None = None
     for score in scores:
         others = [j for j in judges if j.candidate != score.candidate] or judges
         for judge in others:
-            draft = _verify(score, judge, features, policy)
-            if (best is None or draft.rank < best[0]) and may(score.candidate, draft.reserve_usd):
-                best = (draft.rank, score, draft)
-    return _plan(best[2], best[1], features, policy) if best else None
+            draft = _verify(score, judge, features, policy.tuning, usd_weight)
+            if (best is None or draft.rank < best.rank) and may(score.candidate, draft.reserve_usd):
+                best, lead = draft, score
+    return _plan(best, lead, features, policy) if best is not None and lead is not None else None
 
 
 class Draft(NamedTuple):
@@ -161,8 +169,7 @@ class Draft(NamedTuple):
     judge: str | None = None
 
 
-def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> Draft:
-    tuning = policy.tuning
+def _verify(score: Score, judge: Expert, features: Features, tuning: Tuning, usd_weight: float) -> Draft:
     quality = judge.quality * (0.5 if judge.candidate == score.candidate else 1.0)
     accepts_right = 0.5 + (tuning.verifier_tpr - 0.5) * quality
     rejects_wrong = 0.5 + (tuning.verifier_tnr - 0.5) * quality
@@ -172,7 +179,25 @@ def _verify(score: Score, judge: Expert, features: Features, policy: Policy) -> 
     extra_usd = judge.usd + p_rejected * (score.step_usd - score.warmup_usd)
     # Twice the draft's time: it must be whole before it is judged, so that nobody reads along while it is written.
     seconds = score.seconds * (2 + p_rejected) + judge.seconds
-    return _draft(Strategy.VERIFY, score, features, policy, p_verified, extra_usd, seconds, verifier=judge.candidate)
+    rank, reserve_usd = _rank(score, features, p_verified, extra_usd, seconds, tuning, usd_weight)
+    return Draft(Strategy.VERIFY, rank, p_verified, extra_usd, seconds, reserve_usd, judge.candidate)
+
+
+def _rank(
+    lead: Score,
+    features: Features,
+    p: float,
+    extra_usd: float,
+    seconds: float,
+    tuning: Tuning,
+    usd_weight: float,
+) -> tuple[tuple[float, float, str], float]:
+    """The sort key of a plan, best first, and the USD that it reserves."""
+    expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
+    worth = 100.0 * features.stakes * p * lead.availability
+    total = worth - usd_weight * expected_usd - tuning.points_per_s * seconds
+    reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
+    return (-total, expected_usd, lead.candidate), reserve_usd
 
 
 def best_fused(
@@ -196,9 +221,10 @@ def best_fused(
     drafts_usd = sum(s.step_usd for s in panel if s is not lead)
     extra_usd = drafts_usd + judge.usd * len(panel) + lead.step_usd - lead.warmup_usd
     seconds = max(s.seconds for s in panel) + judge.seconds + lead.seconds
+    rank, reserve_usd = _rank(lead, features, p, extra_usd, seconds, tuning, policy.usd_weight())
     members = tuple(s.candidate for s in panel)
-    draft = _draft(Strategy.FUSION, lead, features, policy, p, extra_usd, seconds, panel=members, judge=judge.candidate)
-    return _plan(draft, lead, features, policy) if may(lead.candidate, draft.reserve_usd) else None
+    draft = Draft(Strategy.FUSION, rank, p, extra_usd, seconds, reserve_usd, None, members, judge.candidate)
+    return _plan(draft, lead, features, policy) if may(lead.candidate, reserve_usd) else None
 
 
 def _panel(lead: Score, able: Sequence[Score], by_id: Mapping[str, Candidate], size: int) -> list[Score]:
@@ -209,30 +235,6 @@ def _panel(lead: Score, able: Sequence[Score], by_id: Mapping[str, Candidate], s
             panel.append(s)
             vendors.add(by_id[s.candidate].vendor)
     return panel + [s for s in able if s not in panel][: size - len(panel)]
-
-
-def _draft(
-    strategy: Strategy,
-    lead: Score,
-    features: Features,
-    policy: Policy,
-    p: float,
-    extra_usd: float,
-    seconds: float,
-    *,
-    verifier: str | None = None,
-    panel: tuple[str, ...] = (),
-    judge: str | None = None,
-) -> Draft:
-    expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
-    total = (
-        100.0 * features.stakes * p * lead.availability
-        - policy.usd_weight() * expected_usd
-        - policy.tuning.points_per_s * seconds
-    )
-    reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
-    rank = (-total, expected_usd, lead.candidate)
-    return Draft(strategy, rank, p, extra_usd, seconds, reserve_usd, verifier, panel, judge)
 
 
 def _plan(draft: Draft, lead: Score, features: Features, policy: Policy) -> Plan:
