@@ -21,7 +21,7 @@ from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Call, Failure, Reply, read_all
 from autorouter.wire import chat
 from autorouter.wire.chat import ChatRequest
-from autorouter.wire.sse import ChatTap
+from autorouter.wire.sse import MAX_EVENT_BYTES, ChatTap
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
@@ -156,11 +156,13 @@ class Caller:
 async def _until_event(source: AsyncIterator[bytes], tap: ChatTap) -> bytes:
     """Bytes up to and with the first data event; comments before it are held back with it."""
     held = b""
-    while tap.served_model is None:
+    while tap.served_model is None and tap.error is None:
         chunk = await anext(source, None)
         if chunk is None:
             return held + tap.rest()
         held += tap.feed(chunk)
+        if len(held) > MAX_EVENT_BYTES:
+            raise ValueError(f"no event among {MAX_EVENT_BYTES} bytes")
     return held
 
 

@@ -1,7 +1,7 @@
 """One model answers. Candidates are tried in order until one begins; from its first byte on it is the one.
 
     routed ──► try primary ──► first byte ──► stream on ──► complete: "answered"
-                   │ failed                       │ cut, stalled, ended early: "broken", the client's line is cut
+                   │ failed                       │ cut, stalled, ended early, an error: "broken", the client's line is cut
                    ▼                              │ the client hangs up: "client_gone", the upstream is stopped
                next fallback ──► none left: "failed", one verdict for the client
 
@@ -81,19 +81,23 @@ class Step:
                 passed = tap.feed(chunk)
                 if passed:
                     yield passed
+                if tap.error is not None:
+                    break
             rest = tap.rest()
-            if rest:
+            if rest and tap.complete:
                 yield rest
         except Failure as failure:
-            self._broke(opened, failure.kind)
-            raise StreamBroken from failure
+            # Behind the terminal event nothing can be missing.
+            if not tap.done:
+                self._broke(opened, failure.kind)
+                raise StreamBroken from failure
         except ValueError as exc:
             self._broke(opened, "protocol")
             raise StreamBroken from exc
         finally:
             opened.reply.close()
-        if not tap.complete:
-            self._broke(opened, "early_end")
+        if tap.error is not None or not tap.complete:
+            self._broke(opened, "error_event" if tap.error is not None else "early_end")
             raise StreamBroken
         self._answered(opened.attempt, tap.usage, tap.events)
 

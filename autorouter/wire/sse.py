@@ -1,10 +1,12 @@
 """A tap on a chat stream: it looks at the bytes that pass, and parses only the few events that matter.
 
-    data: {"id":...,"model":"m","choices":[...]}      first event: the served model; an error event fails the attempt
+    data: {"id":...,"model":"m","choices":[...]}      first event: the served model
     data: {..."usage":{...}}                          usage, wherever a server puts it
+    data: {"error":{...}}                             an error, first or later: it and what follows is not passed on
     data: [DONE]                                      the terminal event; without it (or a finish_reason) a stream is broken
 
-Understands LF, CRLF and CR line ends, comments, events split anywhere, and `data:` without a space.
+Understands LF, CRLF and CR line ends, comments, events split anywhere, and `data:` without a space. Whole events are
+passed on: a part of one is of no use to a client, and might be the beginning of an error.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from autorouter.core.values import Usage
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """An event longer than this is no event: memory stays bounded whatever an upstream sends."""
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+"""In texts the quotes are escaped. Some servers say `""` until they have one."""
+_DONE = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]")
+"""At the beginning of a line: an answer may well speak of `[DONE]`."""
 
 
 class ChatTap:
@@ -44,47 +49,52 @@ class ChatTap:
         return self.done or self.finished
 
     def feed(self, chunk: bytes) -> bytes:
-        """Look at a chunk; returns the bytes to pass on: the same ones, save for a usage event that we asked for and
-        the client didn't (then whole events only are passed on). Raises ValueError for an event beyond all bounds."""
+        """Look at a chunk; returns the whole events that are there now, to pass on: the same bytes, save for a usage event
+        that we asked for and the client didn't, and for an error. Raises ValueError for an event beyond all bounds."""
         data = self._carry + chunk if self._carry else chunk
         end = _last_end(data)
-        if end == 0:
-            self._carry = data
-            if len(data) > MAX_EVENT_BYTES:
-                raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-            return b"" if self._drop_usage else chunk
-        whole, self._carry = data[:end], data[end:]
-        passed = self._inspect(whole)
-        return passed if self._drop_usage else chunk
+        if len(data) - end > MAX_EVENT_BYTES:
+            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        self._carry = data[end:]
+        return self._inspect(data[:end]) if end else b""
 
     def rest(self) -> bytes:
-        """Bytes behind the last event's end that were held back; call it when the stream has ended."""
+        """What stands behind the last blank line; call it when the stream has ended."""
         rest, self._carry = self._carry, b""
-        if rest:
-            self._inspect(rest)
-        return rest if self._drop_usage else b""
+        return self._inspect(rest) if rest else b""
 
     def _inspect(self, whole: bytes) -> bytes:
+        if self.error is not None:
+            return b""
+        if b'"error"' in whole:
+            whole = self._up_to_error(whole)
         if self.served_model is None:
             self._first(whole)
         self.events += whole.count(b"data:")
         if not self.finished and _FINISH.search(whole):
             self.finished = True
-        if b"[DONE]" in whole:
+        if not self.done and b"[DONE]" in whole and _DONE.search(whole):
             self.done = True
         if b'"usage"' in whole:
             return self._with_usage(whole)
         return whole
 
+    def _up_to_error(self, whole: bytes) -> bytes:
+        """The events before an error event; all where there is none."""
+        for start, end in _events(whole):
+            document = _json(whole[start:end]) if b'"error"' in whole[start:end] else None
+            error = document.get("error") if document else None
+            if error and isinstance(error, dict | str):
+                self.error = error if isinstance(error, dict) else {"message": error}
+                return whole[:start]
+        return whole
+
     def _first(self, whole: bytes) -> None:
-        """Look at the first data event: who answers, or what went wrong."""
+        """Look at the first data event: who answers."""
         for start, end in _events(whole):
             document = _json(whole[start:end])
             if document is None:
                 continue
-            if isinstance(document.get("error"), dict | str):
-                error = document["error"]
-                self.error = error if isinstance(error, dict) else {"message": error}
             model = document.get("model")
             self.served_model = model if isinstance(model, str) else ""
             return
