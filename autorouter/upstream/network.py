@@ -19,6 +19,59 @@ POOL: Final = 512
 """Open connections in all; further calls wait for a free one within their connect time."""
 
 
+LOOK_S: Final = 1.0
+"""How often a wait for bytes is looked at. Answers that take less cost no look at all."""
+
+
+class Silence:
+    """Ends a wait for bytes that lasts too long, or that nothing can end any more.
+
+    aiohttp's own `sock_read` has one limit for the first byte and all others, is set anew for every packet, and stops at a
+    malformed chunk without waking the reader. This one is a timer per answer.
+    """
+
+    __slots__ = ("_handle", "_limit_s", "_loop", "_response", "_since")
+
+    def __init__(self, response: aiohttp.ClientResponse, limit_s: float) -> None:
+        self._response = response
+        self._loop = asyncio.get_running_loop()
+        self._limit_s = limit_s
+        self._since: float | None = None
+        self._handle = self._loop.call_later(min(LOOK_S, limit_s), self._look)
+
+    def begins(self) -> None:
+        """The wait for bytes begins. While the client is slow to take what it got, nobody waits."""
+        self._since = self._loop.time()
+
+    def ends(self, limit_s: float) -> None:
+        """Bytes came; the next ones may take `limit_s`."""
+        self._since = None
+        if limit_s != self._limit_s:
+            self._limit_s = limit_s
+            self._handle.cancel()
+            self._handle = self._loop.call_later(min(LOOK_S, limit_s), self._look)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        left_s = self._limit_s
+        if self._since is not None:
+            left_s -= self._loop.time() - self._since
+            if left_s <= 0:
+                self._response.content.set_exception(TimeoutError())
+                return
+            if self._lost():
+                self._response.content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
+                return
+        self._handle = self._loop.call_later(min(LOOK_S, left_s), self._look)
+
+    def _lost(self) -> bool:
+        connection, content = self._response.connection, self._response.content
+        protocol = connection.protocol if connection is not None else None
+        return protocol is not None and not protocol.is_connected() and not content.is_eof()
+
+
 class NetworkReply:
     """An aiohttp response as a Reply."""
 
@@ -32,12 +85,18 @@ class NetworkReply:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Whatever has arrived, as soon as it has."""
-        content = self._response.content
+        content, limits = self._response.content, self._call.target.timeouts
+        silence = Silence(self._response, limits.first_byte_s)
         try:
+            silence.begins()
             while chunk := await content.readany():
+                silence.ends(limits.between_bytes_s)
                 yield chunk
+                silence.begins()
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as exc:
             raise _failure(exc, self._call, "cut") from exc
+        finally:
+            silence.stop()
 
     def close(self) -> None:
         """Give a finished connection back to the pool; cut one that is still busy."""
@@ -68,6 +127,11 @@ class NetworkTransport:
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
             raise _failure(exc, call, "reset") from exc
+        protocol = response.connection.protocol if response.connection is not None else None
+        if protocol is not None:
+            # From here on `Silence` watches.
+            protocol.read_timeout = None
+            protocol.start_timeout()
         return NetworkReply(call, response)
 
     async def aclose(self) -> None:
@@ -91,9 +155,7 @@ class NetworkTransport:
         made = self._timeouts.get(call.target.name)
         if made is None:
             t = call.target.timeouts
-            made = aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=t.connect_s, sock_read=t.between_bytes_s
-            )
+            made = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=t.connect_s, sock_read=t.first_byte_s)
             self._timeouts[call.target.name] = made
         return made
 
