@@ -105,17 +105,23 @@ class HangUp:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        assert self._watch is not None
-        assert self._task is not None
-        self._watch.cancel()
+        watch, task = self._watch, self._task
+        assert watch is not None
+        assert task is not None
+        watch.cancel()
+        # The cancelled watch keeps its frame and so this object: without these lines each request would be a cycle that
+        # holds its whole body until the collector comes.
+        self._watch = self._task = None
+        del self._receive
         if self.gone and kind is asyncio.CancelledError:
-            self._task.uncancel()
+            task.uncancel()
             return True
         return False
 
     async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        receive = self._receive
+        while (await receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        assert self._task is not None
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()

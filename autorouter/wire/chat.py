@@ -16,6 +16,9 @@ from autorouter.core.values import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolC
 from autorouter.errors import RequestError
 from autorouter.wire import human, identity, splice
 
+MAX_LABEL_CHARS = 300
+"""No model's name is longer, and near names are looked for."""
+ASK_USAGE = {"include_usage": True}
 EXTENSION = "openfusion"
 """Our own member in a body: read here, never sent on."""
 KEPT_HEADERS = ("user-agent", "x-session-id", "originator", "x-client-name")
@@ -25,28 +28,25 @@ SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-auth
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request as it came: the task for the core, and the parsed document for what must be changed on its way out."""
+    """A request as it came: the task for the core, and what must be known to send it on. The parsed document isn't kept:
+    it weighs several times its bytes, and an answer may take minutes.
+
+    `place`: where the model's name stands in the body; None where the body must be written anew (our own member is in it,
+    or the name's place can't be proved). `wants_usage`: the client asked for a usage chunk at the end of its stream;
+    `has_options`: it sent `stream_options` at all.
+    """
 
     task: Task
-    document: dict[str, Any]
-
-    @property
-    def wants_usage(self) -> bool:
-        """The client asked for a usage chunk at the end of its stream."""
-        options = self.document.get("stream_options")
-        return isinstance(options, dict) and options.get("include_usage") is True
+    place: tuple[int, int] | None
+    wants_usage: bool
+    has_options: bool
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     """Read and check a request. Raises RequestError (400) that names the field."""
     document = _document(body)
     messages = _messages(document)
-    label = document.get("model")
-    if not isinstance(label, str) or not label:
-        raise RequestError("`model` is missing", hint="use `openfusion/auto`", param="model")
-    stream = document.get("stream") or False
-    if not isinstance(stream, bool):
-        raise RequestError("`stream` must be true or false", param="stream")
+    label, stream = _label(document), _stream(document)
     system = _system(messages)
     reading = _read(messages)
     opening = _opening(messages)
@@ -74,21 +74,31 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         agent=agent,
         headers=_kept(headers),
     )
-    return ChatRequest(task, document)
+    options = document.get("stream_options")
+    return ChatRequest(
+        task,
+        None if EXTENSION in document else splice.model_place(body, document),
+        isinstance(options, dict) and options.get("include_usage") is True,
+        options is not None,
+    )
 
 
 def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
     """The body for an upstream of the same wire. `stream_usage`: ask for usage in the stream for the receipt's sake."""
-    document, body = request.document, request.task.body
-    if EXTENSION in document or (stream_usage and "stream_options" in document and not request.wants_usage):
-        changed = {key: value for key, value in document.items() if key != EXTENSION} | {"model": model}
-        if stream_usage:
-            changed["stream_options"] = {**(document.get("stream_options") or {}), "include_usage": True}
-        return orjson.dumps(changed)
-    body = splice.with_model(body, document, model)
-    if stream_usage and not request.wants_usage:
-        body = splice.with_member(body, "stream_options", {"include_usage": True})
-    return body
+    body, place = request.task.body, request.place
+    asks = stream_usage and not request.wants_usage
+    if place is None or (asks and request.has_options):
+        return _rewritten(body, model, asks)
+    body = body[: place[0]] + orjson.dumps(model) + body[place[1] :]
+    return splice.with_member(body, "stream_options", ASK_USAGE) if asks else body
+
+
+def _rewritten(body: bytes, model: str, asks: bool) -> bytes:
+    """The body parsed and written anew, without our own member; the seldom way."""
+    document = {key: value for key, value in orjson.loads(body).items() if key != EXTENSION} | {"model": model}
+    if asks:
+        document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
+    return orjson.dumps(document)
 
 
 def _document(body: bytes) -> dict[str, Any]:
@@ -109,6 +119,25 @@ def _messages(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise RequestError(f"`messages[{index}]` must be an object with a `role`", param=f"messages[{index}]")
     return messages
+
+
+def _label(document: Mapping[str, Any]) -> str:
+    label = document.get("model")
+    if not isinstance(label, str) or not label:
+        raise RequestError("`model` is missing", hint="use `openfusion/auto`", param="model")
+    if len(label) > MAX_LABEL_CHARS:
+        raise RequestError(f"`model` has more than {MAX_LABEL_CHARS} characters", param="model")
+    return label
+
+
+def _stream(document: Mapping[str, Any]) -> bool:
+    stream = document.get("stream") or False
+    if not isinstance(stream, bool):
+        raise RequestError("`stream` must be true or false", param="stream")
+    options = document.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise RequestError("`stream_options` must be an object", param="stream_options")
+    return stream
 
 
 @dataclass(slots=True)
@@ -138,7 +167,7 @@ def _read(messages: Sequence[Mapping[str, Any]]) -> _Reading:
             reading.ask = human.human_text(message.get("content"))
             if reading.ask:
                 break
-    reading.trail = tuple(reversed(steps))
+    reading.trail = tuple(reversed(steps[:TRAIL_STEPS]))
     for message in messages:
         if isinstance(message.get("content"), list):
             _count_images(message["content"], reading)

@@ -13,17 +13,12 @@ import orjson
 
 _FIRST_KEY = re.compile(rb'\s*\{\s*"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _ANY_KEY = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_COLON = re.compile(rb"\s*:")
 _MAX_TRIES = 8
+"""A try costs a parse; where so many have failed, walking over every string is cheaper."""
 _PROBE = b'"\\u0000autorouter probe"'
 _PROBE_TEXT = "\0autorouter probe"
-
-
-def with_model(body: bytes, document: dict[str, Any], model: str) -> bytes:
-    """`body` with its top-level `model` set; `document` is the same body parsed. All other bytes stay as they are."""
-    place = model_place(body, document)
-    if place is None:
-        return orjson.dumps({**document, "model": model})
-    return body[: place[0]] + orjson.dumps(model) + body[place[1] :]
 
 
 def model_place(body: bytes, document: dict[str, Any]) -> tuple[int, int] | None:
@@ -38,7 +33,25 @@ def model_place(body: bytes, document: dict[str, Any]) -> tuple[int, int] | None
         probed = orjson.loads(body[:start] + _PROBE + body[end:])
         if probed.get("model") == _PROBE_TEXT:
             return start, end
-    return None
+    return _walk(body)
+
+
+def _walk(body: bytes) -> tuple[int, int] | None:
+    """The same by reading the text once, string by string and bracket by bracket."""
+    places: list[tuple[int, int]] = []
+    depth, wanted = 0, False
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if token in (b"{", b"["):
+            depth += 1
+        elif token in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and wanted:
+            places.append(match.span())
+            wanted = False
+        elif depth == 1 and _COLON.match(body, match.end()):
+            wanted = orjson.loads(token) == "model"
+    return places[0] if len(places) == 1 else None
 
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:
