@@ -15,6 +15,7 @@ scrubbed, for without it nobody could mend the request.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ MESSAGE_CHARS = 300
 _KEY_LIKE = re.compile(
     r"\b(?:sk|pk|rk|xai|gsk|key|ghp|xoxb)[-_][A-Za-z0-9_-]{8,}|\bBearer\s+\S+|\bAKIA[A-Z0-9]{12,}|\beyJ[\w-]{10,}\.\S+"
 )
+_WORD = re.compile(r"[A-Za-z][\w.\[\]/-]{0,79}")
+"""What an upstream's `code` or `param` looks like; anything else may be anything."""
 _TOO_LONG = re.compile(
     r"context_length_exceeded|maximum context length|context window|prompt is too long|input is too long|too many tokens"
     r"|exceeds? the (?:model'?s? )?(?:maximum )?context",
@@ -63,6 +66,19 @@ _STATUS: Mapping[int, tuple[str, int, str, str]] = {
 }
 """Upstream status -> kind, the client's status, code, type."""
 _FINAL = (400, 413, 422)
+_STATUS_OF_WORD: Mapping[str, int] = {
+    "context_length_exceeded": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "server_is_overloaded": 503,
+}
+"""An error inside a 200 has no status of its own: its code or type, as providers write it, stands for one."""
 
 
 def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
@@ -116,13 +132,19 @@ def _refused(call: Call, status: int, inner: Mapping[str, Any], where: str) -> V
         f"{where}: {said}",
         kind="context" if too_long else "refused",
         http_status=400 if too_long else status,
-        code="context_length_exceeded" if too_long else str(inner.get("code") or "invalid_request"),
+        code="context_length_exceeded" if too_long else _word(inner.get("code"), call) or "invalid_request",
         error_type="invalid_request_error",
         status=status,
     )
-    param = inner.get("param")
-    error.param = param if isinstance(param, str) else None
+    error.param = _word(inner.get("param"), call)
     return Verdict(kind=error.kind, retry_elsewhere=too_long, cools=False, error=error)
+
+
+def _word(value: Any, call: Call) -> str | None:
+    """A single word without a key in it, else None."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value) or scrub(value, call.target.key) != value:
+        return None
+    return value
 
 
 _FAILURE: Mapping[str, tuple[int, str]] = {
@@ -144,8 +166,14 @@ def of_failure(failure: Failure) -> Verdict:
 
 def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:
     """Judge a stream that begins with an error: as the status that it would have had."""
-    code = inner.get("code")
-    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    status = 502
+    for told in (inner.get("code"), inner.get("type")):
+        if isinstance(told, int) and 400 <= told < 600:
+            status = told
+        elif isinstance(told, str) and told in _STATUS_OF_WORD:
+            status = _STATUS_OF_WORD[told]
+        if status != 502:
+            break
     return of_status(call, status, {}, orjson.dumps({"error": dict(inner)}))
 
 
@@ -154,12 +182,13 @@ def parse_retry_after(value: str | None) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
