@@ -1,0 +1,65 @@
+"""Reading what others wrote: values of a wrong type count as absent, so that no document can raise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+def an_object(value: Any) -> dict[str, Any]:
+    """`value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects of a list; empty for anything else."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def text(value: Any) -> str:
+    """`value` if it is text, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A text alone, or the texts of a list."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def count(value: Any) -> int:
+    """`value` if it is a whole number above 0, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def number(value: Any) -> float | None:
+    """`value` if it is a number, else None."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def flag(value: Any) -> bool | None:
+    """`value` if it is true or false, else None."""
+    return value if isinstance(value, bool) else None
+
+
+def loads(data: bytes | str) -> dict[str, Any] | None:
+    """The object that JSON text stands for; None where it is none."""
+    try:
+        found = orjson.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def dumps(value: Any) -> str:
+    """JSON text of a value that came out of JSON."""
+    return orjson.dumps(value).decode()
+
+
+def as_json(value: Any) -> str:
+    """Arguments as JSON text: some servers send an object where a text belongs, and nothing where it has no members."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else dumps(value)
