@@ -60,8 +60,9 @@ def _explicit(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None
     for name in ("thread-id", "x-claude-code-session-id", "x-session-id", "x-session-affinity"):
         if headers.get(name):
             return f"{name}:{headers[name]}"
-    if isinstance(body.get("prompt_cache_key"), str):
-        return f"prompt_cache_key:{body['prompt_cache_key']}"
+    cache_key = body.get("prompt_cache_key")
+    if isinstance(cache_key, str) and cache_key:
+        return f"prompt_cache_key:{cache_key}"
     metadata = body.get("metadata")
     if isinstance(metadata, dict):
         found = _from_user_id(metadata.get("user_id")) or metadata.get("session")
