@@ -22,7 +22,8 @@ from autorouter.core.values import Usage
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """An event longer than this is no event: memory stays bounded whatever an upstream sends."""
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_FINISH = b'"finish_reason"'
+_REASON = re.compile(rb'\s*:\s*"[^"]')
 """In texts the quotes are escaped. Some servers say `""` until they have one."""
 _DONE = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]")
 """At the beginning of a line: an answer may well speak of `[DONE]`."""
@@ -71,8 +72,8 @@ class ChatTap:
         if self.served_model is None:
             self._first(whole)
         self.events += whole.count(b"data:")
-        if not self.finished and _FINISH.search(whole):
-            self.finished = True
+        if not self.finished:
+            self.finished = _finishes(whole)
         if not self.done and b"[DONE]" in whole and _DONE.search(whole):
             self.done = True
         if b'"usage"' in whole:
@@ -141,8 +142,22 @@ def _count(found: dict[str, Any], name: str) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
+def _finishes(whole: bytes) -> bool:
+    """Whether a finish reason stands in it. (`find` and a look at each place: one pattern over the whole costs ten times
+    as much, and was a fifth of a stream's time.)"""
+    place = whole.find(_FINISH)
+    while place >= 0:
+        place += len(_FINISH)
+        if not whole.startswith(b":null", place) and _REASON.match(whole, place):
+            return True
+        place = whole.find(_FINISH, place)
+    return False
+
+
 def _last_end(data: bytes) -> int:
     """Index behind the last blank line, 0 if there is none."""
+    if data.endswith(b"\n\n"):
+        return len(data)
     lf, crlf, cr = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r")
     return max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
 
