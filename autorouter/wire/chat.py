@@ -33,7 +33,7 @@ class ChatRequest:
 
     `place`: where the model's name stands in the body; None where the body must be written anew (our own member is in it,
     or the name's place can't be proved). `wants_usage`: the client asked for a usage chunk at the end of its stream;
-    `has_options`: it sent `stream_options` at all.
+    `has_options`: it sent `stream_options` at all, be it null.
     """
 
     task: Task
@@ -79,7 +79,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         task,
         None if EXTENSION in document else splice.model_place(body, document),
         isinstance(options, dict) and options.get("include_usage") is True,
-        options is not None,
+        "stream_options" in document,
     )
 
 
