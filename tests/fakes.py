@@ -35,12 +35,13 @@ MODEL: Final = "served/model"
 
 @dataclass
 class Seen:
-    """A request as it came in. `closed` is set when its connection has ended."""
+    """A request as it came in. `closed` is set when its connection, counted from 1, has ended."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    connection: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -59,6 +60,7 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._connections = 0
         self.port = 0
 
     def __enter__(self) -> Relay:
@@ -112,10 +114,13 @@ class Relay:
         assert task is not None
         self._tasks.add(task)
         mine: list[Seen] = []
+        self._connections += 1
+        number = self._connections
         try:
             going_on = True
             while going_on:
                 mine.append(await _read(reader))
+                mine[-1].connection = number
                 self.seen.append(mine[-1])
                 going_on = await _perform(self._next(mine[-1]), reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
