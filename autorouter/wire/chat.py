@@ -89,8 +89,8 @@ def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
     asks = stream_usage and not request.wants_usage
     if place is None or (asks and request.has_options):
         return _rewritten(body, model, asks)
-    body = body[: place[0]] + orjson.dumps(model) + body[place[1] :]
-    return splice.with_member(body, "stream_options", ASK_USAGE) if asks else body
+    added = ("stream_options", ASK_USAGE) if asks else None
+    return splice.spliced(body, place, model, added)
 
 
 def _rewritten(body: bytes, model: str, asks: bool) -> bytes:

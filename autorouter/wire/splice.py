@@ -54,11 +54,34 @@ def _walk(body: bytes) -> tuple[int, int] | None:
     return places[0] if len(places) == 1 else None
 
 
+def with_model(body: bytes, document: dict[str, Any], model: str) -> bytes:
+    """`body` with its top-level `model` set; `document` is the same body parsed. All other bytes stay as they are."""
+    place = model_place(body, document)
+    return orjson.dumps({**document, "model": model}) if place is None else spliced(body, place, model)
+
+
+def spliced(body: bytes, place: tuple[int, int], model: str, added: tuple[str, Any] | None = None) -> bytes:
+    """`body` with another model at `place`, and one more member at its end. One copy: bodies are long."""
+    view = memoryview(body)
+    if added is None:
+        return b"".join((view[: place[0]], orjson.dumps(model), view[place[1] :]))
+    end, comma = _end(body)
+    member = orjson.dumps({added[0]: added[1]})[1:]
+    return b"".join((view[: place[0]], orjson.dumps(model), view[place[1] : end], comma, member))
+
+
 def with_member(body: bytes, name: str, value: Any) -> bytes:
     """`body`, an object that has no such key, with one more member at its end. Trailing white space is dropped."""
+    end, comma = _end(body)
+    return b"".join((memoryview(body)[:end], comma, orjson.dumps({name: value})[1:]))
+
+
+def _end(body: bytes) -> tuple[int, bytes]:
+    """Where an object's members end, and the comma that one more member needs."""
     head = body.rstrip()
     if not head.endswith(b"}"):
         raise ValueError("not a JSON object")
-    inner = head[:-1].rstrip()
-    comma = b"" if inner.endswith(b"{") else b","
-    return inner + comma + orjson.dumps(name) + b":" + orjson.dumps(value) + b"}"
+    end = len(head) - 1
+    while body[end - 1] in b" \t\r\n":
+        end -= 1
+    return end, b"" if body[end - 1] == ord("{") else b","
