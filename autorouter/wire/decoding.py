@@ -56,6 +56,12 @@ class Calls:
             yield CallDelta(index, passed)
         yield CallEnded(index)
 
+    def end_if_whole(self, key: Any) -> Iterator[Event]:
+        """A call's end, unless its arguments break off: then only the answer's end says whether they were cut."""
+        _, arguments = self._open[key]
+        if loose.loads((arguments.text + arguments.held) or "{}") is not None:
+            yield from self.end(key)
+
     def end_all(self, *, cut: bool = False) -> Iterator[Event]:
         """The end of all that are open, in order. `cut`: the answer was cut off, so that the last one may have no end."""
         for key in tuple(self._open):
@@ -111,6 +117,9 @@ class Decoder(ABC):
             document = loose.loads(frame.data)
             if document is None:
                 yield Failed("an event of the upstream is no JSON object", "malformed")
+                return
+            if document.get("error") and not document.get("type"):
+                yield failure(document["error"])
                 return
             yield from self._document(frame.name, document)
 

@@ -1,6 +1,7 @@
 """Errors in the client's own shape.
 
-chat     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
+chat, responses     {"error": {"message": ..., "type": ..., "param": ..., "code": ...}}
+messages            {"type": "error", "error": {"type": "overloaded_error", "message": ...}}
 """
 
 from __future__ import annotations
@@ -19,6 +20,32 @@ def chat_error(error: AutorouterError) -> bytes:
     """The body of an error for an OpenAI client."""
     inner = {"message": str(error), "type": error.error_type, "param": error.param, "code": error.code}
     return orjson.dumps({"error": inner})
+
+
+def responses_error(error: AutorouterError) -> bytes:
+    """The body of an error for a Responses client: as for chat."""
+    return chat_error(error)
+
+
+MESSAGES_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Status -> the type by which Anthropic's clients tell errors apart; any other status is an `api_error`."""
+
+
+def messages_error(error: AutorouterError) -> bytes:
+    """The body of an error for a Messages client."""
+    kind = MESSAGES_TYPES.get(error.http_status, "api_error")
+    return orjson.dumps({"type": "error", "error": {"type": kind, "message": str(error), "code": error.code}})
 
 
 def retry_after(error: AutorouterError) -> str | None:

@@ -1,0 +1,139 @@
+"""The way across, for any pair of wires.
+
+    sent = outgoing(task.body, "responses", "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
+    answer = Translation(client="responses", upstream="chat", names=sent.names, heading=Heading(...))
+    answer.feed(chunk) -> bytes for the client      ... answer.end() -> the last ones
+    body_of(answer_of(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
+
+`Translation.failed` is set where the upstream's answer ended in an error: the server then decides whether the client sees
+the error event or a cut line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from autorouter.core.values import Usage, Wire
+from autorouter.wire import (
+    chat_out,
+    decode_chat,
+    decode_messages,
+    decode_responses,
+    encode_chat,
+    encode_messages,
+    encode_responses,
+    messages_in,
+    messages_out,
+    neutral_chat,
+    responses_in,
+    responses_out,
+)
+from autorouter.wire.chat_out import Outgoing
+from autorouter.wire.decoding import Decoder
+from autorouter.wire.encoding import Encoder, Heading
+from autorouter.wire.events import Answer, Event, Failed, Started, UsageEvent, collect
+from autorouter.wire.names import Names, Restorer
+from autorouter.wire.neutral import Conversation
+
+TO_NEUTRAL = {
+    "chat": neutral_chat.to_neutral,
+    "responses": responses_in.to_neutral,
+    "messages": messages_in.to_neutral,
+}
+DECODERS: dict[Wire, type[Decoder]] = {
+    "chat": decode_chat.ChatDecoder,
+    "responses": decode_responses.ResponsesDecoder,
+    "messages": decode_messages.MessagesDecoder,
+}
+ENCODERS: dict[Wire, type[Encoder]] = {
+    "chat": encode_chat.ChatEncoder,
+    "responses": encode_responses.ResponsesEncoder,
+    "messages": encode_messages.MessagesEncoder,
+}
+WHOLE_IN = {"chat": decode_chat.whole, "responses": decode_responses.whole, "messages": decode_messages.whole}
+WHOLE_OUT = {"chat": encode_chat.whole, "responses": encode_responses.whole, "messages": encode_messages.whole}
+
+
+def to_neutral(document: Mapping[str, Any], wire: Wire) -> Conversation:
+    """A request as its wire's module reads it."""
+    return TO_NEUTRAL[wire](document)
+
+
+def outgoing(
+    body: bytes,
+    client: Wire,
+    upstream: Wire,
+    model: str,
+    *,
+    origin: str | None = None,
+    stream: bool | None = None,
+    max_tokens: int = messages_out.MAX_TOKENS,
+) -> Outgoing:
+    """A client's request, which `parse` let pass, as the upstream's wire has it. `origin` is `upstream/model`, whose own
+    reasoning is kept. `stream` overrules the client's wish; `max_tokens` holds where an upstream needs a limit and the
+    client set none."""
+    conversation = to_neutral(orjson.loads(body), client)
+    if stream is not None:
+        conversation = replace(conversation, stream=stream)
+    match upstream:
+        case "chat":
+            return chat_out.from_neutral(conversation, model, origin=origin)
+        case "responses":
+            return responses_out.from_neutral(conversation, model, origin=origin)
+        case "messages":
+            return messages_out.from_neutral(conversation, model, origin=origin, max_tokens=max_tokens)
+
+
+class Translation:
+    """An upstream's stream in one wire -> a client's in another. `served_model`, `usage`, `failed` as for a tap; `events`
+    counts the events."""
+
+    def __init__(self, *, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
+        self._decoder = DECODERS[upstream]()
+        self._restorer = Restorer(names)
+        self._encoder = ENCODERS[client](heading)
+        self.served_model: str | None = None
+        self.usage: Usage | None = None
+        self.failed: Failed | None = None
+        self.events = 0
+
+    @property
+    def complete(self) -> bool:
+        """The answer ended as it should."""
+        return self._encoder.ended and self.failed is None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes for the client; empty where a chunk completes no event."""
+        return self._pass(self._decoder.feed(chunk))
+
+    def end(self) -> bytes:
+        """The upstream's stream has ended: what is left, and an error event where it ended too early."""
+        return self._pass(self._decoder.end()) + self._encoder.end()
+
+    def _pass(self, events: list[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            self.events += 1
+            if isinstance(event, Started):
+                self.served_model = event.model
+            elif isinstance(event, UsageEvent):
+                self.usage = event.usage
+            elif isinstance(event, Failed):
+                self.failed = event
+            out.extend(self._encoder.feed(restored) for restored in self._restorer.feed(event))
+        return b"".join(out)
+
+
+def answer_of(document: dict[str, Any], upstream: Wire, names: Names) -> Answer:
+    """An upstream's whole answer, with the client's own tool names; `failed` is set where it is none."""
+    restorer = Restorer(names)
+    return collect(restored for event in WHOLE_IN[upstream](document) for restored in restorer.feed(event))
+
+
+def body_of(answer: Answer, client: Wire, heading: Heading) -> bytes:
+    """A whole answer as the client's wire has it."""
+    return WHOLE_OUT[client](answer, heading)
