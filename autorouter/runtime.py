@@ -24,7 +24,6 @@ from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Target, Timeouts, Transport
 
-
 RECORDS_AT_ONCE = 8
 """Receipts are built in the event loop, so many at a time: each costs about 0.15 ms, and no request should wait for more
 than a millisecond of them. What comes to less is built by the writer's thread at its next flush."""

@@ -18,6 +18,9 @@ COMMANDS = {
     "route": ("autorouter.cli.route", "Show which model a prompt would go to, and why. Calls no model."),
     "chat": ("autorouter.cli.chat", "Ask through the router: one question, standard input, or a conversation."),
     "receipt": ("autorouter.cli.receipt", "List, show, explain, verify and export receipts."),
+    "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, take it back."),
+    "codex": ("autorouter.cli.codex", "See and change where Codex points."),
+    "run": ("autorouter.cli.run", "Start a client that asks this router, for this one process."),
     "config": ("autorouter.cli.config", "Show and check the configuration."),
 }
 """Command -> (module, help). The module's `command` is what is run."""
