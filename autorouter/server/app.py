@@ -41,7 +41,10 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
         ("GET", "/readyz", Ready(runtime)),
     ]
     router = Router(
-        [Route(path, Only(method, app)) for method, path, app in routes], default=_unknown_path, lifespan=lifespan
+        [Route(path, Only(method, app)) for method, path, app in routes],
+        default=_unknown_path,
+        redirect_slashes=False,
+        lifespan=lifespan,
     )
     return Guard(router, door)
 
