@@ -1,0 +1,172 @@
+"""What an install changes in a client's configuration, on plain data: no format, no file.
+
+    path      ("model_providers", "autorouter", "base_url"), or with an item of a list: ("models", Item("name", "x"))
+    Change    path, the value that is set, and what was there before (MISSING: nothing)
+
+Tables are merged, never replaced: what is missing is added as a whole, what is there is changed key by key. `undo` takes
+back exactly what still stands as it was set; what somebody has changed since is left alone and named. A list that loses
+its last item to us goes too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from autorouter.errors import AdapterError
+
+
+class _Missing(Enum):
+    MISSING = "missing"
+
+
+MISSING: Final = _Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The item of a list whose `key` is `value`."""
+
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"[{self.key}={self.value}]"
+
+
+Path: TypeAlias = tuple["str | Item", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that is set; `value` MISSING takes it away."""
+
+    path: Path
+    value: Any
+    before: Any = MISSING
+
+
+def shown(path: Path) -> str:
+    """`models[name=x].apiBase`."""
+    text = ""
+    for part in path:
+        text += str(part) if isinstance(part, Item) or not text else f".{part}"
+    return text
+
+
+def get(data: Any, path: Path) -> Any:
+    """The value at a path, MISSING when there is none."""
+    for part in path:
+        data = _item(data, part) if isinstance(part, Item) else _value(data, part)
+        if data is MISSING:
+            return MISSING
+    return data
+
+
+def _value(data: Any, key: str) -> Any:
+    return data.get(key, MISSING) if isinstance(data, Mapping) else MISSING
+
+
+def _item(data: Any, item: Item) -> Any:
+    found = data if isinstance(data, Sequence) and not isinstance(data, str) else ()
+    return next((x for x in found if isinstance(x, Mapping) and x.get(item.key) == item.value), MISSING)
+
+
+def after(data: Any, change: Change) -> Any:
+    """The data once a change is made; the data itself stays as it is. An item that is new comes first in its list."""
+    if not change.path:
+        return change.value
+    head, rest = change.path[0], Change(change.path[1:], change.value)
+    if isinstance(head, Item):
+        return _after_in_list(list(data or ()), head, rest)
+    found = dict(data or {})
+    value = after(found.get(head), rest)
+    if value is MISSING or (value == [] and rest.path and change.value is MISSING):
+        found.pop(head, None)
+    else:
+        found[head] = value
+    return found
+
+
+def _after_in_list(found: list[Any], item: Item, rest: Change) -> list[Any]:
+    old = _item(found, item)
+    at = next((n for n, x in enumerate(found) if x is old), 0)
+    new = after(None if old is MISSING else old, rest)
+    return [*found[:at], *(() if new is MISSING else (new,)), *found[at if old is MISSING else at + 1 :]]
+
+
+def needed(data: Any, path: Path, value: Any, *, only_if_missing: bool = False) -> Iterator[Change]:
+    """The changes after which `path` holds `value`. AdapterError where something that is no table stands in the way."""
+    for depth in range(1, len(path)):
+        found = get(data, path[:depth])
+        if found is MISSING or (found is None and not isinstance(path[depth], Item)):
+            if isinstance(path[depth], Item):
+                break
+            before = MISSING if found is MISSING else None
+            yield Change(path[:depth], _nested(path[depth:], value), before)
+            return
+        wanted = list if isinstance(path[depth], Item) else Mapping
+        if found is not None and not isinstance(found, wanted):
+            kind = "list" if wanted is list else "table"
+            raise AdapterError(f"`{shown(path[:depth])}` is no {kind}", hint="set it by hand, as the guide shows")
+    found = get(data, path)
+    if found is MISSING:
+        yield Change(path, value)
+    elif only_if_missing or same(found, value):
+        return
+    elif isinstance(found, Mapping) and isinstance(value, Mapping) and not isinstance(path[-1], Item):
+        for key, inner in value.items():
+            yield from needed(data, (*path, key), inner)
+    else:
+        yield Change(path, value, found)
+
+
+def _nested(path: Path, value: Any) -> Any:
+    for part in reversed(path):
+        assert isinstance(part, str)
+        value = {part: value}
+    return value
+
+
+def undo(data: Any, changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
+    """The changes that take `changes` back, last first, and the paths that were changed since and so are left."""
+    steps: list[Change] = []
+    left: list[str] = []
+    for change in reversed(list(changes)):
+        for step in _undone(data, change, left):
+            steps.append(step)
+            data = after(data, step)
+    return steps, left
+
+
+def _undone(data: Any, change: Change, left: list[str]) -> list[Change]:
+    current = get(data, change.path)
+    if current is MISSING:
+        return []
+    if same(current, change.value):
+        return [Change(change.path, change.before, current)]
+    if not (isinstance(current, Mapping) and isinstance(change.value, Mapping) and change.before is MISSING):
+        left.append(shown(change.path))
+        return []
+    steps = []
+    for key, value in change.value.items():
+        steps += _undone(data, Change((*change.path, key), value), left)
+    rest = current
+    for step in steps:
+        rest = get(after(data, step), change.path)
+        data = after(data, step)
+    return [Change(change.path, MISSING, current)] if rest == {} else steps
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal in value and in type: 1 is not true, and not 1.0; NaN is NaN."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float) and math.isnan(a):
+        return math.isnan(b)
+    return type(a) is type(b) and bool(a == b)

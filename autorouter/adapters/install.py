@@ -1,0 +1,234 @@
+"""Pointing a client here, and taking it back: first a plan that only reads, then the writing.
+
+    plan = plan_install(adapter, target, places)      plan.steps[0].diff
+    apply(plan, places)
+
+install     backup beside the file -> journal with the original bytes -> the file, by rename
+uninstall   untouched since: the original bytes; edited since: our settings alone are taken out, and it is said
+again       from the original, so that nothing piles up; when everything is already so, nothing is written
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autorouter.adapters import edits, files
+from autorouter.adapters.changes import Change
+from autorouter.adapters.journal import Entry, Journal, sha256
+from autorouter.adapters.model import Adapter, FileSpec, Target, path_of, state_folder, wanted
+from autorouter.errors import AdapterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where things are: the user's environment, and the time in seconds since 1970."""
+
+    env: Mapping[str, str]
+    clock: Callable[[], float]
+
+    @property
+    def state(self) -> Path:
+        """The folder of journals and generated files."""
+        return state_folder(self.env)
+
+    def journal(self, adapter: Adapter) -> Journal:
+        """The record of a client."""
+        return Journal(self.state, adapter.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One file: `before` and `after` are its bytes, None where there is no file. `entry`: what the journal is to say,
+    None to forget it. `exact`: `after` is what was there before the install. `generated`: a file of ours alone, whose
+    diff is no news."""
+
+    path: Path
+    before: bytes | None
+    after: bytes | None
+    entry: Entry | None = None
+    exact: bool = False
+    generated: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changes_file(self) -> bool:
+        """Whether there is something to write."""
+        return self.before != self.after
+
+    @property
+    def diff(self) -> str:
+        """Unified; empty when nothing changes."""
+        old, new = (
+            (data or b"").decode("utf-8", "replace").splitlines(keepends=True) for data in (self.before, self.after)
+        )
+        a, b = ("/dev/null" if data is None else str(self.path) for data in (self.before, self.after))
+        lines = difflib.unified_diff(old, new, a, b)
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All files of a client, in the order in which they are written."""
+
+    adapter: Adapter
+    steps: tuple[Step, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write."""
+        return any(step.changes_file for step in self.steps)
+
+
+def plan_install(adapter: Adapter, target: Target, places: Places, catalog: bytes | None = None) -> Plan:
+    """What pointing this client at `target` would change. `catalog`: the content of the file `target.catalog`."""
+    if not adapter.files:
+        hint = f"autorouter adapter {adapter.name} prints how to set it up"
+        raise AdapterError(f"{adapter.title} has no file to edit", hint=hint)
+    journal = places.journal(adapter)
+    steps = [_install(spec, target, path_of(spec, places.env), journal) for spec in adapter.files]
+    if adapter.catalog and catalog is not None:
+        steps.insert(0, _generated(Path(target.catalog), catalog, journal))
+    return Plan(adapter=adapter, steps=tuple(steps))
+
+
+def plan_uninstall(adapter: Adapter, places: Places) -> Plan:
+    """What taking it back would change; no steps when nothing is installed. The last file first."""
+    entries = places.journal(adapter).entries()
+    formats = {files.followed(path_of(spec, places.env)): spec for spec in adapter.files}
+    return Plan(adapter=adapter, steps=tuple(_uninstall(e, formats.get(e.path), adapter) for e in reversed(entries)))
+
+
+def _install(spec: FileSpec, target: Target, shown: Path, journal: Journal) -> Step:
+    path = files.followed(shown)
+    before = files.read(path)
+    settings = [(p, value, setting.only_if_missing) for setting, p, value in wanted(spec, target)]
+    entry = journal.entry(path)
+    original, notes = _original(entry, before, spec, path)
+    with _about(path):
+        text, made = edits.change(files.text_of(original, path), spec.format, settings)
+    after = text.encode() if made else original
+    if after == before:
+        return Step(path=path, before=before, after=before, entry=entry, notes=notes)
+    return Step(
+        path=path, before=before, after=after, entry=_new_entry(entry, path, original, after, made), notes=notes
+    )
+
+
+def _new_entry(
+    entry: Entry | None, path: Path, original: bytes | None, after: bytes | None, made: list[Change]
+) -> Entry | None:
+    if after is None or not made:
+        return None
+    new = Entry(path=path, original=original, installed_sha256=sha256(after), changes=tuple(made))
+    same = entry is not None and entry.original == original
+    return replace(new, backup=entry.backup, made_folders=entry.made_folders) if entry and same else new
+
+
+def _original(
+    entry: Entry | None, before: bytes | None, spec: FileSpec, path: Path
+) -> tuple[bytes | None, tuple[str, ...]]:
+    """What an uninstall would lead to now."""
+    if entry is None or before is None or before == entry.original:
+        return before, ()
+    if sha256(before) == entry.installed_sha256:
+        return entry.original, ()
+    with _about(path):
+        text, left = edits.undo(files.text_of(before, path), spec.format, entry.changes)
+    notes = [f"{path} was edited since the last install; those edits stay"]
+    notes += [f"{path}: `{name}` was changed since; what it is now is what an uninstall brings back" for name in left]
+    return text.encode(), tuple(notes)
+
+
+def _generated(path: Path, data: bytes, journal: Journal) -> Step:
+    path = files.followed(path)
+    entry = journal.entry(path) or Entry(path=path, original=None, installed_sha256="", generated=True)
+    return Step(
+        path=path,
+        before=files.read(path),
+        after=data,
+        generated=True,
+        entry=replace(entry, installed_sha256=sha256(data)),
+    )
+
+
+def _uninstall(entry: Entry, spec: FileSpec | None, adapter: Adapter) -> Step:
+    before = files.read(entry.path)
+    if before == entry.original or before is None:
+        gone = before is None and entry.original is not None
+        deleted = (f"{entry.path} was deleted since; it stays so",) if gone else ()
+        return Step(path=entry.path, before=before, after=before, exact=not gone, notes=deleted)
+    if entry.generated or sha256(before) == entry.installed_sha256:
+        return Step(path=entry.path, before=before, after=entry.original, exact=True, generated=entry.generated)
+    form = (spec or adapter.files[0]).format
+    with _about(entry.path):
+        text, left = edits.undo(files.text_of(before, entry.path), form, entry.changes)
+    notes = [f"{entry.path} was edited since the install: only our settings are taken out"]
+    notes += [f"{entry.path}: `{name}` was changed since and is left as it is" for name in left]
+    return Step(path=entry.path, before=before, after=text.encode(), notes=tuple(notes))
+
+
+class _about:  # noqa: N801
+    """Puts the file's name before what went wrong in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, AdapterError):
+            raise AdapterError(f"{self._path}: {error.message}", hint=error.hint) from error
+
+
+def apply(plan: Plan, places: Places) -> list[Path]:
+    """Do it; the backups that were made. AdapterError leaves the file that it names as it was."""
+    journal = places.journal(plan.adapter)
+    backups = []
+    for step in plan.steps:
+        if files.read(step.path) != step.before:
+            raise AdapterError(f"{step.path}: changed in the meantime", hint="run it again")
+        backup = _apply_install(step, journal, places) if step.entry else _apply_uninstall(step, journal, places)
+        backups += [backup] if backup else []
+    return backups
+
+
+def _apply_install(step: Step, journal: Journal, places: Places) -> Path | None:
+    entry = step.entry
+    assert entry is not None
+    if not step.changes_file or step.after is None:
+        return None
+    made = files.make_folder(step.path.parent)
+    backup = None
+    if step.before is not None and not entry.generated and not _kept(step.before, journal.entry(step.path)):
+        backup = files.backup(step.path, step.before, places.clock())
+    journal.put(replace(entry, backup=backup or entry.backup, made_folders=(*made, *entry.made_folders)))
+    files.write(step.path, step.after)
+    return backup
+
+
+def _kept(before: bytes, old: Entry | None) -> bool:
+    """Whether there is nothing of the user's in these bytes that isn't in a backup already."""
+    if old is None or sha256(before) != old.installed_sha256:
+        return False
+    return old.original is None or (old.backup is not None and old.backup.exists())
+
+
+def _apply_uninstall(step: Step, journal: Journal, places: Places) -> Path | None:
+    entry = journal.entry(step.path)
+    backup = None
+    if step.changes_file:
+        if not step.exact and step.before is not None:
+            backup = files.backup(step.path, step.before, places.clock())
+        if step.after is None:
+            files.remove(step.path, list(entry.made_folders) if entry else [])
+        else:
+            files.write(step.path, step.after)
+    if entry is not None:
+        if step.exact and entry.backup is not None and files.read(entry.backup) == entry.original:
+            files.remove(entry.backup)
+        journal.forget(step.path)
+    return backup

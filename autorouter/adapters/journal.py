@@ -1,0 +1,121 @@
+"""What was installed where, and the bytes that were there before: `adapters/NAME.json` in the state directory, mode 0600.
+
+    {"schema": 1, "client": "codex", "files": [{"path": "...", "original": "<base64>" or null,
+     "installed_sha256": "...", "backup": "...", "made_folders": [], "changes": [[path, value, before], ...]}]}
+
+It is written before the file itself: if the program dies in between, the file still holds `original`, and that is how
+`entry` sees that nothing was installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autorouter.adapters import files
+from autorouter.adapters.changes import MISSING, Change, Item
+from autorouter.errors import AdapterError
+
+_NOTHING = {"$missing": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One installed file. `original` None: it wasn't there. `generated`: wholly ours, there is nothing to merge."""
+
+    path: Path
+    original: bytes | None
+    installed_sha256: str
+    backup: Path | None = None
+    made_folders: tuple[Path, ...] = ()
+    changes: tuple[Change, ...] = ()
+    generated: bool = False
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal digest."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Journal:
+    """The record of one client."""
+
+    def __init__(self, folder: Path, client: str) -> None:
+        self.path = folder / f"{client}.json"
+        self._client = client
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What is installed; AdapterError when the record can't be read."""
+        data = files.read(self.path)
+        if data is None:
+            return ()
+        try:
+            return tuple(_entry(found) for found in json.loads(data)["files"])
+        except (ValueError, KeyError, TypeError) as exc:
+            hint = "restore the backup beside the client's file, then delete this one"
+            raise AdapterError(f"{self.path}: the record of the install is broken", hint=hint) from exc
+
+    def entry(self, path: Path) -> Entry | None:
+        """The record of one file."""
+        return next((entry for entry in self.entries() if entry.path == path), None)
+
+    def put(self, entry: Entry) -> None:
+        """Record a file, in place of what was recorded of it."""
+        self._write((*(e for e in self.entries() if e.path != entry.path), entry))
+
+    def forget(self, path: Path) -> None:
+        """Take a file out; the last one takes the record with it."""
+        rest = tuple(entry for entry in self.entries() if entry.path != path)
+        if rest:
+            self._write(rest)
+        else:
+            files.remove(self.path)
+
+    def _write(self, entries: tuple[Entry, ...]) -> None:
+        files.make_folder(self.path.parent)
+        document = {"schema": 1, "client": self._client, "files": [_plain(entry) for entry in entries]}
+        try:
+            text = json.dumps(document, indent=1)
+        except TypeError as exc:
+            raise AdapterError(f"a value that would be replaced can't be recorded: {exc}") from exc
+        files.write(self.path, text.encode())
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    return {
+        "path": str(entry.path),
+        "original": None if entry.original is None else base64.b64encode(entry.original).decode(),
+        "installed_sha256": entry.installed_sha256,
+        "backup": str(entry.backup) if entry.backup else None,
+        "made_folders": [str(folder) for folder in entry.made_folders],
+        "changes": [
+            [_parts(c), *(_NOTHING if v is MISSING else v for v in (c.value, c.before))] for c in entry.changes
+        ],
+        "generated": entry.generated,
+    }
+
+
+def _parts(change: Change) -> list[Any]:
+    return [[part.key, part.value] if isinstance(part, Item) else part for part in change.path]
+
+
+def _entry(found: dict[str, Any]) -> Entry:
+    entry = Entry(
+        path=Path(found["path"]),
+        original=None if found["original"] is None else base64.b64decode(found["original"], validate=True),
+        installed_sha256=found["installed_sha256"],
+        backup=Path(found["backup"]) if found["backup"] else None,
+        made_folders=tuple(Path(folder) for folder in found["made_folders"]),
+        generated=found["generated"],
+    )
+    return replace(entry, changes=tuple(_change(*change) for change in found["changes"]))
+
+
+def _change(parts: list[Any], value: Any, before: Any) -> Change:
+    path = tuple(Item(*part) if isinstance(part, list) else part for part in parts)
+    gone = [MISSING if v == _NOTHING else v for v in (value, before)]
+    return Change(path, *gone)

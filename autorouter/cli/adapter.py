@@ -1,0 +1,170 @@
+"""`autorouter adapter`: point a client here, see where it points, take it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autorouter.cli import adapter_view, output
+from autorouter.cli.options import config_option, json_option
+from autorouter.errors import AdapterError, RequestError
+
+if TYPE_CHECKING:
+    from autorouter.adapters.model import Adapter, Target
+    from autorouter.adapters.status import Status
+    from autorouter.core.values import Candidate
+
+
+@click.command(name="adapter")
+@click.argument("client", required=False)
+@click.option("--install", "action", flag_value="install", help="Edit the client's own configuration; the diff first.")
+@click.option("--uninstall", "action", flag_value="uninstall", help="Bring back what was there, byte for byte.")
+@click.option("--status", "action", flag_value="status", help="Say whether the client points here.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+@click.option("--base-url", metavar="URL", help="Where the router is; default: server.host and server.port.")
+@click.option(
+    "--model", "label", default="openfusion/auto", show_default=True, metavar="LABEL", help="What to ask for."
+)
+@click.option("--dry-run", is_flag=True, help="Show the diff and change nothing.")
+@config_option
+@json_option
+def command(
+    client: str | None,
+    action: str | None,
+    yes: bool,
+    base_url: str | None,
+    label: str,
+    dry_run: bool,
+    path: Path | None,
+    as_json: bool,
+) -> None:
+    """Point a client here, see where it points, take it back.
+
+    With a CLIENT alone its guide is printed, with the router's address in it; without one, all clients are listed.
+    Only the file named in the diff is edited: a backup is made beside it, and comments, order and profiles stay.
+
+    \b
+    Examples:
+      autorouter adapter
+      autorouter adapter codex
+      autorouter adapter aider --install
+      autorouter adapter aider --uninstall --yes
+    """
+    wanted, pool = adapter_view.target(path, base_url, label)
+    if client is None:
+        if action is not None:
+            raise RequestError(f"--{action} wants a client", hint=f"autorouter adapter codex --{action}")
+        _list(wanted, as_json=as_json)
+        return
+    from autorouter.adapters import model
+
+    adapter = model.load(client)
+    match action:
+        case "install":
+            install(adapter, wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
+        case "uninstall":
+            uninstall(adapter, wanted, yes=yes, dry_run=dry_run, as_json=as_json)
+        case "status":
+            status(adapter, wanted, as_json=as_json)
+        case _:
+            _guide(adapter, wanted, as_json=as_json)
+
+
+def install(
+    adapter: Adapter, wanted: Target, pool: tuple[Candidate, ...], *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    """Install, and say what is still to be done in the shell."""
+    from autorouter.adapters.model import unserved
+    from autorouter.adapters.render import shell_env
+
+    missing = unserved(adapter)
+    if missing and not as_json:
+        output.note(f"{missing}; installed now, {adapter.title} won't work until it does")
+    plan = adapter_view.plan_install(adapter, wanted, pool)
+    done = f"{adapter.title} points to {wanted.base_url}, model {wanted.model}"
+    document = adapter_view.carry_out(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
+    found = _status(adapter, wanted)
+    if as_json:
+        output.emit(document | {"status": adapter_view.status_document(found, adapter), "warning": missing})
+        return
+    for text in found.notes:
+        output.note(text)
+    if wanted.key_env:
+        for name, value in shell_env(adapter, wanted).items():
+            output.show(f"needed in its environment: {name}={value}" if name != wanted.key_env else f"needed: {name}")
+
+
+def uninstall(adapter: Adapter, wanted: Target, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Uninstall. AdapterError when the client points here without an install of ours on record."""
+    from autorouter.adapters.install import plan_uninstall
+
+    plan = plan_uninstall(adapter, adapter_view.places())
+    if not plan.steps and adapter.files and _status(adapter, wanted).here:
+        hint = "change it by hand, or restore one of the backups beside the file"
+        raise AdapterError(f"{adapter.title} points here, but there is no record of an install", hint=hint)
+    exact = all(step.exact for step in plan.steps)
+    done = f"{adapter.title} is as it was before" if exact else f"our settings are taken out of {adapter.title}"
+    document = adapter_view.carry_out(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
+    if as_json:
+        output.emit(document | {"exact": exact})
+
+
+def status(adapter: Adapter, wanted: Target, *, as_json: bool) -> None:
+    """Print where the client points."""
+    found = _status(adapter, wanted)
+    if as_json:
+        output.emit(adapter_view.status_document(found, adapter))
+    else:
+        adapter_view.show_status(found, adapter, wanted)
+
+
+def _status(adapter: Adapter, wanted: Target) -> Status:
+    from autorouter.adapters.status import status as read
+
+    return read(adapter, wanted.base_url, adapter_view.places())
+
+
+def _guide(adapter: Adapter, wanted: Target, *, as_json: bool) -> None:
+    from autorouter.adapters.render import render
+
+    text = render(adapter, wanted)
+    if as_json:
+        output.emit({"client": adapter.name, "data": adapter.model_dump(mode="json"), "guide": text})
+    else:
+        click.echo(text, nl=False)
+
+
+def _list(wanted: Target, *, as_json: bool) -> None:
+    from autorouter.adapters import model
+    from autorouter.adapters.status import unreadable
+
+    found = []
+    for name in model.names():
+        adapter = model.load(name)
+        try:
+            found.append((adapter, _status(adapter, wanted)))
+        except AdapterError as error:
+            found.append((adapter, unreadable(adapter, error)))
+    if as_json:
+        output.emit({"clients": [adapter_view.status_document(status, adapter) for adapter, status in found]})
+        return
+    output.show(output.table(("client", "wire", "points", "model", "edited by --install"), map(_row, found)))
+    waiting = sorted({adapter.wire for adapter, _ in found} - model.served_wires())
+    if waiting:
+        output.note(f"not served yet by this version of the router: {', '.join(waiting)}")
+    for _, seen in found:
+        for text in seen.notes:
+            output.note(text)
+
+
+def _row(pair: tuple[Adapter, Status]) -> tuple[object, ...]:
+    adapter, found = pair
+    if not adapter.files:
+        return adapter.name, adapter.wire, "-", "-", "no, see its guide"
+    points = (
+        f"here ({found.mode})" if found.here else f"{found.mode} at {found.base_url}" if found.base_url else found.mode
+    )
+    shown = output.styled(points, "good" if found.here else "dim")
+    return adapter.name, adapter.wire, shown, found.model or "-", "\n".join(found.files)
