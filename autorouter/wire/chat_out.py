@@ -52,7 +52,7 @@ def from_neutral(conversation: Conversation, model: str, *, origin: str | None =
         messages.append({"role": "system", "content": "\n\n".join(part.text for part in conversation.system)})
     settled = settle(conversation.messages, origin=origin, shapes=("chat",), losses=losses)
     for message in paired(settled, losses):
-        _add(messages, message, names)
+        _add(messages, message, names, losses)
     document: dict[str, Any] = {"model": model, "messages": messages, "stream": conversation.stream}
     if conversation.stream:
         document["stream_options"] = {"include_usage": True}
@@ -78,7 +78,7 @@ def _wishes(conversation: Conversation) -> dict[str, Any]:
     return {name: value for name, value in wishes.items() if value is not None}
 
 
-def _add(messages: list[dict[str, Any]], message: Message, names: Names) -> None:
+def _add(messages: list[dict[str, Any]], message: Message, names: Names, losses: list[Loss]) -> None:
     if message.role == "assistant":
         messages.append(_assistant(message, names))
         return
@@ -88,6 +88,8 @@ def _add(messages: list[dict[str, Any]], message: Message, names: Names) -> None
     images: list[Image] = []
     for part in message.parts:
         if isinstance(part, Result):
+            if part.is_error:
+                losses.append(Loss("field", "is_error", "a result isn't marked as failed there; its text stays"))
             words = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
             found = [inner for inner in part.parts if isinstance(inner, Image)]
             images.extend(found)

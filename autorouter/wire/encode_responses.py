@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire import frames
-from autorouter.wire.encoding import Encoder, Heading, responses_usage
+from autorouter.wire.encoding import Encoder, Heading
 from autorouter.wire.events import (
     Answer,
     CallDelta,
@@ -30,6 +30,7 @@ from autorouter.wire.events import (
     TextDelta,
 )
 from autorouter.wire.neutral import Call, Reasoning
+from autorouter.wire.responses_objects import call_item, response_document, responses_usage
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -200,40 +201,6 @@ def _kind(item: _Item) -> str:
 
 def _where(item: _Item) -> dict[str, Any]:
     return {"item_id": item.document["id"], "output_index": item.place}
-
-
-def call_item(call: CallStarted | Call, heading: Heading, place: int, status: str) -> dict[str, Any]:
-    """A call's output item, without its arguments."""
-    kind, prefix, member = ("custom_tool_call", "ctc", "input") if call.custom else ("function_call", "fc", "arguments")
-    item: dict[str, Any] = {
-        "type": kind,
-        "id": f"{prefix}_{heading.seed}_{place}",
-        "call_id": call.id or f"call_{heading.seed}_{place}",
-        "name": call.name,
-    }
-    if call.namespace:
-        item["namespace"] = call.namespace
-    return item | {member: "", "status": status}
-
-
-def response_document(heading: Heading, status: str, *, output: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """The response object; `usage` stays null where the upstream said nothing, for Codex acts on what stands there."""
-    return {
-        "id": f"resp_{heading.seed}",
-        "object": "response",
-        "created_at": heading.created_s,
-        "status": status,
-        "model": heading.model,
-        "output": output or [],
-        "error": None,
-        "incomplete_details": None,
-        "instructions": None,
-        "metadata": {},
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": None,
-    }
 
 
 def whole(answer: Answer, heading: Heading) -> bytes:

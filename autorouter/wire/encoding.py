@@ -100,17 +100,6 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def responses_usage(usage: Usage) -> dict[str, Any]:
-    """`Usage` as Responses spells it."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-    }
-
-
 def messages_usage(usage: Usage) -> dict[str, Any]:
     """`Usage` as Messages spells it: there cached tokens are not part of the input."""
     return {

@@ -7,9 +7,11 @@ messages            {"type": "error", "error": {"type": "overloaded_error", "mes
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import orjson
 
+from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, RoutingError, UpstreamError
 
 DEFAULT_RETRY_AFTER_S = 5.0
@@ -46,6 +48,13 @@ def messages_error(error: AutorouterError) -> bytes:
     """The body of an error for a Messages client."""
     kind = MESSAGES_TYPES.get(error.http_status, "api_error")
     return orjson.dumps({"type": "error", "error": {"type": kind, "message": str(error), "code": error.code}})
+
+
+IN_SHAPE: Mapping[Wire, Callable[[AutorouterError], bytes]] = {
+    "chat": chat_error,
+    "responses": responses_error,
+    "messages": messages_error,
+}
 
 
 def retry_after(error: AutorouterError) -> str | None:

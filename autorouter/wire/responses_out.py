@@ -39,7 +39,13 @@ def from_neutral(conversation: Conversation, model: str, *, origin: str | None =
     if conversation.stop:
         losses.append(Loss("field", "stop", "Responses has no stop sequences"))
     settled = settle(conversation.messages, origin=origin, shapes=("responses",), losses=losses)
-    items = [item for message in paired(settled, losses) for item in _items(message)]
+    messages = paired(settled, losses)
+    for message in messages:
+        failed = [part for part in message.parts if isinstance(part, Result) and part.is_error]
+        losses.extend(
+            Loss("field", "is_error", "a result isn't marked as failed there; its text stays") for _ in failed
+        )
+    items = [item for message in messages for item in _items(message)]
     document: dict[str, Any] = {
         "model": model,
         "input": items,

@@ -30,6 +30,11 @@ class _Tap:
         self.usage: Usage | None = None
         self.error: dict[str, Any] | None = None
 
+    @property
+    def done(self) -> bool:
+        """The terminal event came."""
+        return self.complete
+
     def feed(self, chunk: bytes) -> bytes:
         """Look at a chunk; returns it. Raises ValueError for an event beyond all bounds."""
         self._look(self._splitter.feed(chunk))
