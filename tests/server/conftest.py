@@ -19,6 +19,7 @@ from autorouter import runtime as assembly
 from autorouter.config.load import load, local_key
 from autorouter.server.app import build_app
 from autorouter.server.guard import Door
+from autorouter.upstream.transport import Transport
 from tests.fakes import WAIT_S, Relay
 
 KEY_ONE, KEY_TWO = "upstream-key-number-one", "upstream-key-number-two"
@@ -138,14 +139,14 @@ def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., 
     url, switch = server
     running: list[Router] = []
 
-    def begin(text: str, *, dry_run: bool = False, **env: str) -> Router:
+    def begin(text: str, *, dry_run: bool = False, transport: Transport | None = None, **env: str) -> Router:
         path = tmp_path / "autorouter.toml"
         path.write_text(text, "utf-8")
         receipts = tmp_path / "receipts"
         settings = load(
             path, env=env, overrides={"receipts.dir": str(receipts), "receipts.flush_s": 0.0}, dry_run=dry_run
         )
-        runtime = assembly.build(settings, env=env)
+        runtime = assembly.build(settings, env=env, transport=transport)
         config = settings.config.server
         door = Door(
             hosts=frozenset({config.host, *config.allowed_hosts}),
