@@ -139,7 +139,12 @@ def _original(
         text, left = edits.undo(files.text_of(before, path), spec.format, entry.changes)
     notes = [f"{path} was edited since the last install; those edits stay"]
     notes += [f"{path}: `{name}` was changed since; what it is now is what an uninstall brings back" for name in left]
-    return text.encode(), tuple(notes)
+    return _bytes(text, entry), tuple(notes)
+
+
+def _bytes(text: str, entry: Entry) -> bytes | None:
+    """None where nothing is left of a file that wasn't there before the install."""
+    return None if entry.original is None and "".join(text.split()) in ("", "{}", "[]") else text.encode()
 
 
 def _generated(path: Path, data: bytes, journal: Journal) -> Step:
@@ -167,7 +172,7 @@ def _uninstall(entry: Entry, spec: FileSpec | None, adapter: Adapter) -> Step:
         text, left = edits.undo(files.text_of(before, entry.path), form, entry.changes)
     notes = [f"{entry.path} was edited since the install: only our settings are taken out"]
     notes += [f"{entry.path}: `{name}` was changed since and is left as it is" for name in left]
-    return Step(path=entry.path, before=before, after=text.encode(), notes=tuple(notes))
+    return Step(path=entry.path, before=before, after=_bytes(text, entry), notes=tuple(notes))
 
 
 class _about:  # noqa: N801

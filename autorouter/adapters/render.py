@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from autorouter.adapters import model
-from autorouter.adapters.model import Adapter, Target, fill_text, unserved
+from autorouter.adapters.model import STAND_IN_KEY, Adapter, Target, fill_text, unserved
 
 
 def render(adapter: Adapter, target: Target) -> str:
-    """The guide, ready to be copied from; a first line says it when the client's wire isn't served yet."""
+    """The guide, ready to be copied from; the first lines say what must be known before."""
     text = fill_text(model.guide(adapter.name), target.values()).rstrip() + "\n"
-    missing = unserved(adapter)
-    return f"> Note: {missing}.\n\n{text}" if missing else text
+    notes = [f"{missing}."] if (missing := unserved(adapter)) else []
+    if target.key_env:
+        notes.append(
+            f"This router asks for a key: where `{STAND_IN_KEY}` stands, the value of ${target.key_env} is meant."
+        )
+    return "".join(f"> Note: {note}\n\n" for note in notes) + text
 
 
 def shell_env(adapter: Adapter, target: Target) -> dict[str, str]:
@@ -19,5 +23,6 @@ def shell_env(adapter: Adapter, target: Target) -> dict[str, str]:
 
 
 def setup(adapter: Adapter, target: Target) -> list[str]:
-    """The command that sets the client up, for those that have one instead of a file."""
-    return [fill_text(part, target.values()) for part in adapter.setup]
+    """The command that sets the client up, for those that have one instead of a file. The key stays a variable's name."""
+    values = target.values() | ({"key": f"${target.key_env}"} if target.key_env else {})
+    return [fill_text(part, values) for part in adapter.setup]

@@ -77,8 +77,16 @@ def install(
 ) -> None:
     """Install, and say what is still to be done in the shell."""
     from autorouter.adapters.model import unserved
-    from autorouter.adapters.render import shell_env
+    from autorouter.adapters.render import setup, shell_env
 
+    if adapter.setup:
+        line = " ".join(setup(adapter, wanted))
+        if as_json:
+            output.emit({"client": adapter.name, "changed": False, "files": [], "command": line})
+        else:
+            output.note(f"{adapter.title} has no file to edit; this command sets it up")
+            click.echo(line)
+        return
     missing = unserved(adapter)
     if missing and not as_json:
         output.note(f"{missing}; installed now, {adapter.title} won't work until it does")

@@ -103,11 +103,21 @@ def test_errors_have_exit_code_7_and_one_line(user: User) -> None:
         assert done.code == 7
         assert "line 2" in done.err
         assert "Traceback" not in done.err
-    assert user.run("adapter", "cline", "--install", "--yes").code == 7
+    assert user.run("adapter", "curl", "--install", "--yes").code == 7
     assert user.run("adapter", "nobody").code == 7
     assert user.run("adapter", "--install").code == 2
     assert user.run("adapter", "aider", "--base-url", "nonsense").code == 2
     assert user.run("adapter", "aider", "--model", "openfusion/nonsense").code == 2
+
+
+def test_cline_is_set_up_by_its_own_command(user: User) -> None:
+    done = user.run("adapter", "cline", "--install", "--base-url", "http://box:1")
+    assert (done.code, done.out) == (0, "cline auth -p openai -k local-key -m openfusion/auto -b http://box:1/v1\n")
+    config = str(user.file("keyed.toml", '[server]\napi_key_env = "MY_KEY"\n'))
+    done = user.run("adapter", "cline", "--install", "--json", "--config", config)
+    assert "-k $MY_KEY" in done.json()["command"]
+    assert "$MY_KEY is meant" in user.run("adapter", "cline", "--config", config).out
+    assert "MY_KEY" in user.run("adapter", "codex", "--install", "--yes", "--config", config).out
 
 
 def test_uninstall_without_a_record_says_so(user: User) -> None:

@@ -116,6 +116,50 @@ def test_a_new_item_comes_first_in_the_indentation_of_its_list() -> None:
     assert new == ("models:\n# first\n    - name: x\n      roles: [a]\n    - name: one # 1\n      model: m\nend: 1\n")
 
 
+ITEM = ((Item("name", "x"),), {"name": "x", "size": 1}, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "new"),
+    [
+        ("", "- name: x\n  size: 1\n"),
+        ("# mine\n", "# mine\n- name: x\n  size: 1\n"),
+        ("# mine\n- name: a # 1\n  b: {c: d}\n", "# mine\n- name: x\n  size: 1\n- name: a # 1\n  b: {c: d}\n"),
+        (
+            "- name: a\n- name: x\n  size: 2\n  # in\n- name: b\n",
+            "- name: a\n- name: x\n  size: 1\n  # in\n- name: b\n",
+        ),
+        ("  - name: a\r\n", "  - name: x\r\n    size: 1\r\n  - name: a\r\n"),
+    ],
+)
+def test_an_item_of_a_root_list(text: str, new: str) -> None:
+    found, made = edits.change(text, "yaml", [ITEM])
+    assert found == new
+    back, left = edits.undo(found, "yaml", made)
+    assert left == []
+    assert (edits.parse(back, "yaml") or []) == (edits.parse(text, "yaml") or [])
+
+
+@pytest.mark.parametrize(
+    ("text", "new"),
+    [
+        ("m: []\n", "m: [{name: x, size: 1}]\n"),
+        ("m: [{name: a}] # c\n", "m: [{name: x, size: 1}, {name: a}] # c\n"),
+        ("m: [{name: a}, {name: x}]\n", "m: [{name: a}, {name: x, size: 1}]\n"),
+        ("m: ~ # c\n", "m: [{name: x, size: 1}] # c\n"),
+        ("m: # c", "m: # c\n  - name: x\n    size: 1\n"),
+        ("m:\nz: 1\n", "m:\n  - name: x\n    size: 1\nz: 1\n"),
+    ],
+)
+def test_an_item_of_a_list_in_any_style(text: str, new: str) -> None:
+    found, made = edits.change(text, "yaml", [(("m", *ITEM[0]), ITEM[1], False)])
+    assert found == new
+    back, left = edits.undo(found, "yaml", made)
+    assert left == []
+    old = edits.parse(text, "yaml")
+    assert (edits.parse(back, "yaml") or {}) == {key: value for key, value in old.items() if value}
+
+
 def test_what_was_edited_since_is_left_and_named() -> None:
     text = '{"env": {"A": "1"}}'
     new, made = edits.change(text, "json", [(("env", "B"), "2", False), (("env", "C"), "3", False)])

@@ -163,6 +163,29 @@ def test_a_value_that_the_user_set_since_is_left(user: User) -> None:
     assert tomllib.loads(path.read_text())["model"] == "gpt-6"
 
 
+def test_a_file_of_ours_that_was_reformatted_goes_all_the_same(user: User) -> None:
+    installed(user, "claude-code")
+    path = user.path / ".claude/settings.json"
+    path.write_text(path.read_text().replace("\n", "\n\n"))
+    uninstalled(user, "claude-code")
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_no_traceback(user: User) -> None:
+    user.file(".codex", "a file where a folder should be")
+    with pytest.raises(AdapterError, match="codex"):
+        installed(user)
+
+
+def test_a_link_that_leads_nowhere_makes_the_file_it_names(user: User) -> None:
+    (user.path / ".aider.conf.yml").symlink_to(user.path / "dotfiles/aider.yml")
+    installed(user, "aider")
+    assert (user.path / "dotfiles/aider.yml").exists()
+    uninstalled(user, "aider")
+    assert not (user.path / "dotfiles").exists()
+    assert (user.path / ".aider.conf.yml").is_symlink()
+
+
 def test_a_link_is_followed_and_stays(user: User) -> None:
     real = user.file("dotfiles/codex.toml", CODEX)
     (user.path / ".codex").mkdir()
