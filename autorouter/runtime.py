@@ -96,7 +96,7 @@ def build(
     receipts: Receipts = LoopReceipts(writer) if writer else NoReceipts()
     deps = Deps(
         candidates=settings.candidates,
-        targets={name: target_of(name, upstream, env) for name, upstream in config.upstreams.items()},
+        targets={name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()},
         policy=settings.policy,
         transport=transport or make_transport(settings),
         receipts=receipts,
@@ -122,18 +122,20 @@ def make_transport(settings: Settings) -> Transport:
     return NetworkTransport()
 
 
-def target_of(name: str, upstream: Upstream, env: Mapping[str, str]) -> Target:
-    """An upstream with its key read and its headers made."""
+def target_of(name: str, upstream: Upstream, env: Mapping[str, str], *, dry_run: bool = False) -> Target:
+    """An upstream with its key read and its headers made. The dry run speaks chat, whoever it stands in for."""
     key = key_for(upstream, env)
     headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autorouter"}
     headers |= profile_of(upstream.profile).headers
+    if upstream.wire == "messages":
+        headers |= {"anthropic-version": "2023-06-01"}
     headers |= upstream.headers
     if key is not None:
         headers |= {"x-api-key": key} if upstream.wire == "messages" else {"authorization": f"Bearer {key}"}
     return Target(
         name=name,
         base_url=upstream.base_url.rstrip("/"),
-        wire=upstream.wire,
+        wire="chat" if dry_run else upstream.wire,
         profile=upstream.profile,
         headers=headers,
         key=key,

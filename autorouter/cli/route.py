@@ -164,7 +164,7 @@ def _print_json(routed: Routed, deps: Deps, name: str | None) -> None:
     from autorouter.cli import why_not as counterfactual
     from autorouter.core.codec import to_plain
     from autorouter.core.record import rounded
-    from autorouter.server.chat import preview
+    from autorouter.server.wires import preview
 
     document = preview(routed, deps)
     if name is not None:

@@ -118,7 +118,8 @@ class _Quiet(logging.Filter):
     """A stream that we cut on purpose is no error of the server's; the receipt says what happened."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "without completing response" not in record.getMessage()
+        message = record.getMessage()
+        return "without completing response" not in message and "pgrade request" not in message
 
 
 def _logging(level: str) -> None:

@@ -41,7 +41,6 @@ def _candidate(entry: schema.Candidate, upstream: schema.Upstream) -> Candidate:
         model=entry.model,
         vendor=entry.vendor,
         local=is_local(upstream),
-        wire=upstream.wire,
         roles=entry.roles,
         price=_price(entry.price_usd_per_mtok),
         context_tokens=entry.context_tokens,

@@ -17,7 +17,6 @@ from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import SKILL_OF_KIND, Candidate, Capability, Role
 
 Code = Literal[
-    "wire",
     "cooldown",
     "capability",
     "window",
@@ -79,8 +78,6 @@ def _reasons(
     if role is not None and role not in candidate.roles:
         reasons.append(Reason("role", f"not configured as {role}"))
     # Reasoning effort is a wish, not a need: profiles drop it where a model has no such setting.
-    if candidate.wire != features.wire:
-        reasons.append(Reason("wire", f"its upstream speaks {candidate.wire}, and the request is {features.wire}"))
     missing = [n for n in features.needs if n not in candidate.capabilities and n is not Capability.REASONING]
     reasons += [Reason("capability", f"has no {need}") for need in missing]
     reasons += _window(candidate, features, health)

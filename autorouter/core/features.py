@@ -19,7 +19,7 @@ from autorouter.core.evidence import Evidence, read_trail
 from autorouter.core.policy import Policy, Tuning
 from autorouter.core.risk import Risk, read_risk
 from autorouter.core.rules import Fired
-from autorouter.core.values import Capability, Kind, Phase, Task, Wire
+from autorouter.core.values import Capability, Kind, Phase, Task
 from autorouter.core.vocabulary import DEPTH_WORDS, KIND_CJK, KINDS_OF_WORD, SMALL_TALK
 
 WORDS_CHARS = 1_500
@@ -85,7 +85,6 @@ class Features:
     """All that a decision knows about a request. Tokens are estimates with a relative error band `input_error`."""
 
     label: str
-    wire: Wire
     phase: Phase
     kind: Kind
     kind_words: tuple[str, ...]
@@ -121,7 +120,6 @@ def features(task: Task, policy: Policy) -> Features:
     risk = read_risk(words, text)
     return Features(
         label=task.label,
-        wire=task.wire,
         phase=phase,
         kind=kind,
         kind_words=kind_words,

@@ -94,7 +94,7 @@ class Candidate:
     """A model as one upstream offers it. `id` is ours and unique; `model` is what the upstream is asked for.
 
     `price` None is an unknown price: never zero, and never under a cap. `availability` is a prior, 0..1.
-    `local`: the upstream runs on this machine, so that nothing leaves it. `wire`: what its upstream speaks.
+    `local`: the upstream runs on this machine, so that nothing leaves it.
     """
 
     id: str
@@ -102,7 +102,6 @@ class Candidate:
     model: str
     vendor: str = ""
     local: bool = False
-    wire: Wire = "chat"
     roles: tuple[Role, ...] = ()
     price: Price | None = None
     context_tokens: int = 128_000

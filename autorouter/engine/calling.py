@@ -7,25 +7,23 @@ Everything else raises `Failed` with its verdict. Both fill in the attempt's tim
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
 
-import orjson
-
+from autorouter.core.values import Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import failures
 from autorouter.upstream.failures import Verdict
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Call, Failure, Reply, read_all
-from autorouter.wire import chat
-from autorouter.wire.chat import ChatRequest
-from autorouter.wire.sse import MAX_EVENT_BYTES, ChatTap
+from autorouter.wire import exchange
+from autorouter.wire.exchange import PATHS, Exchange, NotAnAnswer, Request, Tap, Whole
+from autorouter.wire.sse import MAX_EVENT_BYTES
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
-CHAT_PATH = "/chat/completions"
+PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
 
 
 class Failed(Exception):
@@ -37,21 +35,13 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """A complete answer: its bytes as they came, and the same parsed."""
-
-    body: bytes
-    document: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class Opened:
     """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
 
     first: bytes
     reply: Reply
     source: AsyncIterator[bytes]
-    tap: ChatTap
+    tap: Tap
     attempt: Attempt
 
 
@@ -60,37 +50,36 @@ class Caller:
     """Makes the calls of one step."""
 
     deps: Deps
-    request: ChatRequest
+    request: Request
     request_id: str
     fault: str | None
 
     async def whole(self, attempt: Attempt, number: int) -> Whole:
         """The whole answer, parsed to make sure that it is one."""
-        call = self._call(attempt, number, stream=False)
+        call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
         try:
             async with asyncio.timeout(call.target.timeouts.total_s):
                 body = await read_all(reply, self.deps.max_answer_bytes)
-            document = orjson.loads(body)
+            whole = between.whole(body)
         except Failure as failure:
             raise Failed(failures.of_failure(failure)) from failure
         except TimeoutError as exc:
             raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
-        except orjson.JSONDecodeError as exc:
-            raise _failed(call, "protocol", "answered 200 with what is not JSON") from exc
+        except NotAnAnswer as exc:
+            if exc.error is not None:
+                raise Failed(failures.of_error_event(call, exc.error)) from exc
+            raise _failed(call, "protocol", f"answered 200 with {exc}") from exc
         finally:
             reply.close()
-        if not isinstance(document, dict) or not isinstance(document.get("choices"), list):
-            _no_completion(call, document)
-        served = document.get("model")
-        attempt.served_model = served if isinstance(served, str) else None
-        return Whole(body, document)
+        attempt.served_model = whole.served_model
+        return whole
 
     async def begin(self, attempt: Attempt, number: int) -> Opened:
         """The stream up to its first event, within the first-byte limit."""
-        call = self._call(attempt, number, stream=True)
+        call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
-        tap = ChatTap(drop_usage=self._asks_usage(call) and not self.request.wants_usage)
+        tap = between.tap()
         source = reply.chunks()
         try:
             async with asyncio.timeout(call.target.timeouts.first_byte_s):
@@ -116,23 +105,37 @@ class Caller:
         attempt.served_model = tap.served_model or None
         return Opened(first, reply, source, tap, attempt)
 
-    def _call(self, attempt: Attempt, number: int, *, stream: bool) -> Call:
+    def _call(self, attempt: Attempt, number: int) -> tuple[Call, Exchange]:
+        """The call, and what lies between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
-        stream_usage = stream and profile_of(target.profile).stream_usage
-        return Call(
+        between = exchange.between(
+            self.request,
+            target.wire,
+            candidate.model,
+            origin=f"{target.name}/{candidate.model}",
+            seed=self.request_id,
+            stream_usage=profile_of(target.profile).stream_usage,
+        )
+        attempt.losses = between.losses
+        call = Call(
             target=target,
             candidate=candidate,
-            path=CHAT_PATH,
-            body=chat.outgoing(self.request, candidate.model, stream_usage=stream_usage),
-            stream=stream,
+            path=PATHS[target.wire],
+            body=between.body,
+            stream=self.request.task.stream,
             request_id=self.request_id,
             attempt=number,
             fault=self.fault,
+            headers=self._passed(target.wire),
         )
+        return call, between
 
-    def _asks_usage(self, call: Call) -> bool:
-        return profile_of(call.target.profile).stream_usage
+    def _passed(self, wire: Wire) -> Mapping[str, str]:
+        """The client's headers that belong to the wire's protocol, where both sides speak it."""
+        if wire != "messages" or self.request.task.wire != "messages":
+            return {}
+        return {name: value for name, value in self.request.task.headers if name in PROTOCOL_HEADERS}
 
     async def _send(self, call: Call, attempt: Attempt) -> Reply:
         """Send, and return a reply whose status is a success; any other one is judged."""
@@ -153,7 +156,7 @@ class Caller:
         raise Failed(failures.of_status(call, reply.status, reply.headers, body))
 
 
-async def _until_event(source: AsyncIterator[bytes], tap: ChatTap) -> bytes:
+async def _until_event(source: AsyncIterator[bytes], tap: Tap) -> bytes:
     """Bytes up to and with the first data event; comments before it are held back with it."""
     held = b""
     while tap.served_model is None and tap.error is None:
@@ -168,9 +171,3 @@ async def _until_event(source: AsyncIterator[bytes], tap: ChatTap) -> bytes:
 
 def _failed(call: Call, kind: str, what: str) -> Failed:
     return Failed(failures.of_failure(Failure(kind, f"upstream `{call.target.name}`: {what}")))
-
-
-def _no_completion(call: Call, document: Any) -> NoReturn:
-    if isinstance(document, dict) and isinstance(document.get("error"), dict):
-        raise Failed(failures.of_error_event(call, document["error"]))
-    raise _failed(call, "protocol", "answered 200 with JSON that is no chat completion")

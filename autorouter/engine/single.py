@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from autorouter.core.values import Usage
 from autorouter.engine import ledger
-from autorouter.engine.calling import Caller, Failed, Opened, Whole
+from autorouter.engine.calling import Caller, Failed, Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import Made, request_shape
 from autorouter.engine.router import Routed, error_of
@@ -24,13 +24,11 @@ from autorouter.engine.trace import Attempt, Trace
 from autorouter.errors import UpstreamError
 from autorouter.upstream.failures import Verdict
 from autorouter.upstream.transport import Failure
-from autorouter.wire.chat import ChatRequest
-from autorouter.wire.sse import usage_of
+from autorouter.wire.exchange import Request, Whole
 
 T = TypeVar("T")
 VERDICT_ORDER = ("context", "rate_limited", "overloaded", "timeout", "server", "cut", "reset", "connect", "protocol")
 """When all attempts failed, the client gets the verdict that helps it most: first those that a wait may cure."""
-BYTES_PER_TOKEN = 4
 
 
 class StreamBroken(Exception):
@@ -42,7 +40,7 @@ class Step:
 
     def __init__(
         self,
-        request: ChatRequest,
+        request: Request,
         routed: Routed,
         deps: Deps,
         *,
@@ -63,9 +61,7 @@ class Step:
     async def answer(self) -> bytes:
         """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
         whole: Whole = await self._first_that(self._caller.whole)
-        found = whole.document.get("usage")
-        usage = usage_of(found) if isinstance(found, dict) else None
-        self._answered(self.trace.attempts[-1], usage, len(whole.body) // BYTES_PER_TOKEN)
+        self._answered(self.trace.attempts[-1], whole.usage, whole.tokens)
         return whole.body
 
     async def open(self) -> Opened:
@@ -113,6 +109,8 @@ class Step:
                 self._opened.reply.close()
             ledger.left(last, self._opened.tap.events if self._opened else 0, routed, deps)
             trace.result, trace.status = "client_gone", 499
+        if last is not None:
+            trace.degraded += last.losses
         trace.seconds = deps.timer() - self._began_s
         ledger.settle(routed, trace, self._reserved_usd, deps)
         made = Made(

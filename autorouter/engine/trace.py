@@ -32,6 +32,8 @@ class Attempt:
     usage: Usage | None = None
     usage_source: str | None = None
     cost_usd: float | None = None
+    losses: tuple[str, ...] = ()
+    """What couldn't cross to the upstream's wire, a clause each."""
 
     def close(self, result: str, now_s: float) -> None:
         """The attempt is over."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable

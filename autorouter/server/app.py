@@ -3,19 +3,20 @@ and is the one place where errors are rendered: Starlette's own error middleware
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.routing import Route, Router
 
+from autorouter.engine.deps import Deps
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
-from autorouter.server.chat import ChatEndpoint, DebugRoute
 from autorouter.server.guard import Door, Guard
 from autorouter.server.health import Live, Ready
 from autorouter.server.http import Receive, Scope, Send
 from autorouter.server.models import ModelsEndpoint
 from autorouter.server.receipts import ReceiptsEndpoint
+from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -28,20 +29,26 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
         yield
         await runtime.aclose()
 
-    chat, models = ChatEndpoint(lambda: runtime.deps), ModelsEndpoint(lambda: runtime.deps)
-    receipts = ReceiptsEndpoint(runtime)
+    def deps() -> Deps:
+        return runtime.deps
+
+    models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", chat),
+        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps)),
+        ("POST", "/v1/messages", WireEndpoint("messages", deps)),
+        ("POST", "/v1/messages/count_tokens", CountTokens(deps)),
+        ("POST", "/v1/responses/compact", no_compaction),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{name:path}", models),
-        ("POST", "/debug/route", DebugRoute(lambda: runtime.deps)),
+        ("POST", "/debug/route", DebugRoute(deps)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
         ("GET", "/livez", Live()),
         ("GET", "/readyz", Ready(runtime)),
     ]
+    responses = ByMethod({"POST": WireEndpoint("responses", deps), "GET": no_websocket})
     router = Router(
-        [Route(path, Only(method, app)) for method, path, app in routes],
+        [*(Route(path, ByMethod({method: app})) for method, path, app in routes), Route("/v1/responses", responses)],
         default=_unknown_path,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -49,20 +56,22 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
     return Guard(router, door)
 
 
-class Only:
-    """An endpoint that answers one method (GET also as HEAD); any other gets 405 in the client's error shape."""
+class ByMethod:
+    """An endpoint per method (GET also as HEAD); any other gets 405 in the client's error shape."""
 
-    def __init__(self, method: str, app: Asgi) -> None:
-        self._methods = ("GET", "HEAD") if method == "GET" else (method,)
-        self._app = app
+    def __init__(self, apps: Mapping[str, Asgi]) -> None:
+        self._apps = dict(apps)
+        if "GET" in apps:
+            self._apps.setdefault("HEAD", apps["GET"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] not in self._methods:
-            hint = f"use {self._methods[0]}"
+        app = self._apps.get(scope["method"])
+        if app is None:
+            hint = f"use {next(iter(self._apps))}"
             raise RequestError(
                 f"{scope['method']} is not for this path", hint=hint, http_status=405, code="method_not_allowed"
             )
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
 
 
 async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:

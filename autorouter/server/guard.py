@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
 from autorouter.server.http import ClientGone, Receive, Scope, Send, headers_of, send_error, too_large
 
@@ -61,7 +62,7 @@ class Guard:
             return
         except AutorouterError as error:
             if not started:
-                await send_error(send, error)
+                await send_error(send, error, wire=_wire(scope))
         except Exception as exc:
             # Names and places only: an exception's text may hold a prompt.
             log.error(
@@ -71,7 +72,9 @@ class Guard:
                 type(exc).__name__ + " at " + _places(exc),
             )
             if not started:
-                await send_error(send, AutorouterError("Internal error", hint="the log names the place"))
+                await send_error(
+                    send, AutorouterError("Internal error", hint="the log names the place"), wire=_wire(scope)
+                )
 
     def _check(self, scope: Scope) -> None:
         headers = headers_of(scope)
@@ -101,6 +104,11 @@ class Guard:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._door.max_body_bytes:
             raise too_large(self._door.max_body_bytes)
+
+
+def _wire(scope: Scope) -> Wire:
+    """Whose shape an error takes, where no endpoint has read the request yet."""
+    return "messages" if scope["path"].startswith("/v1/messages") else "chat"
 
 
 def _forbidden(message: str, hint: str, code: str) -> RequestError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.wire import errors
 
@@ -76,13 +77,15 @@ async def send_json(send: Send, document: Any, status: int = 200, headers: Itera
     await send_bytes(send, status, orjson.dumps(document), (JSON, *headers))
 
 
-async def send_error(send: Send, error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """An error before the first byte, in the OpenAI shape."""
+async def send_error(
+    send: Send, error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = (), *, wire: Wire = "chat"
+) -> None:
+    """An error before the first byte, in the shape of the client's wire."""
     found = [JSON, *headers]
     wait = errors.retry_after(error)
     if wait is not None:
         found.append((b"retry-after", wait.encode()))
-    await send_bytes(send, error.http_status, errors.chat_error(error), found)
+    await send_bytes(send, error.http_status, errors.IN_SHAPE[wire](error), found)
 
 
 class HangUp:

@@ -9,8 +9,8 @@ from autorouter.core.codec import to_plain
 from autorouter.core.values import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
-from autorouter.server.chat import CurrentDeps
 from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.wires import CurrentDeps
 
 CREATED = 1_767_225_600
 """2026-01-01: the labels have no birthday, and a list that changes with the clock can't be cached."""

@@ -121,7 +121,7 @@ class NetworkTransport:
                 response = await self._open().post(
                     target.base_url + call.path,
                     data=call.body,
-                    headers={**target.headers, "x-request-id": call.request_id},
+                    headers={**target.headers, **call.headers, "x-request-id": call.request_id},
                     timeout=self._timeout(call),
                     allow_redirects=False,
                 )

@@ -8,10 +8,10 @@ reply.close()                               stops the call wherever it stands
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from autorouter.core.values import Candidate
+from autorouter.core.values import Candidate, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Target:
 
     name: str
     base_url: str
-    wire: str
+    wire: Wire
     profile: str
     headers: Mapping[str, str]
     key: str | None
@@ -50,6 +50,7 @@ class Call:
     request_id: str
     attempt: int = 1
     fault: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Failure(Exception):

@@ -21,7 +21,7 @@ MAX_LABEL_CHARS = 300
 ASK_USAGE = {"include_usage": True}
 EXTENSION = "openfusion"
 """Our own member in a body: read here, never sent on."""
-KEPT_HEADERS = ("user-agent", "x-session-id", "originator", "x-client-name")
+KEPT_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
 """Headers that rules may look at, beside any `x-` header; never those that carry keys."""
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 

@@ -1,19 +1,24 @@
-"""`POST /v1/chat/completions` and, on the same way up to the decision, `POST /debug/route`."""
+"""`POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`; on the same way up to the decision, `POST /debug/route`;
+and the small answers that their clients ask for besides."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from autorouter.core.codec import to_plain
 from autorouter.core.explain import why
+from autorouter.core.features import features
 from autorouter.core.record import decision_record
+from autorouter.core.values import Wire
 from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
 from autorouter.engine.router import Routed, route
 from autorouter.engine.single import Step, StreamBroken
-from autorouter.errors import AutorouterError
+from autorouter.errors import AutorouterError, RequestError
 from autorouter.server.http import (
     EVENT_STREAM,
     JSON,
@@ -28,24 +33,26 @@ from autorouter.server.http import (
     send_error,
     send_json,
 )
-from autorouter.wire import chat, splice
+from autorouter.wire import chat, exchange, splice
 
 FAULT_HEADER = "x-autorouter-fault"
 """Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
 CurrentDeps = Callable[[], Deps]
 
 
-class ChatEndpoint:
-    """ASGI endpoint. `deps` is asked for each request: a changed configuration holds from the next one on."""
+class WireEndpoint:
+    """ASGI endpoint of one wire. `deps` is asked for each request: a changed configuration holds from the next one on."""
 
-    def __init__(self, deps: CurrentDeps) -> None:
+    def __init__(self, wire: Wire, deps: CurrentDeps) -> None:
+        self._wire = wire
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
         began_s = deps.timer()
         headers = headers_of(scope)
-        request = chat.parse(await read_body(receive, scope["autorouter.max_body_bytes"]), headers)
+        body = await read_body(receive, scope["autorouter.max_body_bytes"])
+        request = exchange.parse(self._wire, body, headers)
         routed = route(request.task, deps)
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
@@ -60,7 +67,7 @@ async def _whole(step: Step, send: Send, request_id: str | None) -> None:
     try:
         body = await step.answer()
     except AutorouterError as error:
-        await send_error(send, error, _marks(step, request_id))
+        await send_error(send, error, _marks(step, request_id), wire=step.routed.task.wire)
         return
     step.finish()
     body = splice.with_member(body, chat.EXTENSION, summary(step))
@@ -71,7 +78,7 @@ async def _stream(step: Step, send: Send, request_id: str | None) -> None:
     try:
         opened: Opened = await step.open()
     except AutorouterError as error:
-        await send_error(send, error, _marks(step, request_id))
+        await send_error(send, error, _marks(step, request_id), wire=step.routed.task.wire)
         return
     await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step, request_id)]})
     await send({"type": "http.response.body", "body": opened.first, "more_body": True})
@@ -121,15 +128,59 @@ def summary(step: Step) -> dict[str, Any]:
 
 
 class DebugRoute:
-    """The decision on a request, without carrying it out: the same code, the same session, the same headers."""
+    """The decision on a request, without carrying it out: the same code, the same session, the same headers. The wire is
+    told by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
 
     def __init__(self, deps: CurrentDeps) -> None:
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
-        request = chat.parse(await read_body(receive, scope["autorouter.max_body_bytes"]), headers_of(scope))
+        headers = headers_of(scope)
+        body = await read_body(receive, scope["autorouter.max_body_bytes"])
+        request = exchange.parse(_wire_of(body, headers), body, headers)
         await send_json(send, preview(route(request.task, deps), deps))
+
+
+def _wire_of(body: bytes, headers: dict[str, str]) -> Wire:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "chat"
+    if isinstance(document, dict) and "messages" not in document and "input" in document:
+        return "responses"
+    if isinstance(document, dict) and ("anthropic-version" in headers or "system" in document):
+        return "messages"
+    return "chat"
+
+
+class CountTokens:
+    """`POST /v1/messages/count_tokens`: our estimate, which is what a decision works with; no upstream is asked."""
+
+    def __init__(self, deps: CurrentDeps) -> None:
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(receive, scope["autorouter.max_body_bytes"])
+        task = exchange.parse("messages", body, headers_of(scope)).task
+        policy = self._deps().policy
+        await send_json(send, {"input_tokens": max(1, round(features(task, policy).input_tokens))})
+
+
+async def no_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """`GET /v1/responses`: Codex tries a WebSocket first, and falls back to HTTP at once on exactly this status."""
+    error = RequestError("WebSockets are not served here", hint="use POST", http_status=426, code="upgrade_required")
+    await send_error(send, error, [(b"upgrade", b"HTTP/1.1"), (b"connection", b"Upgrade")])
+
+
+async def no_compaction(scope: Scope, receive: Receive, send: Send) -> None:
+    """`POST /v1/responses/compact`: a provider's own service, which nobody else can give."""
+    raise RequestError(
+        "Remote compaction is not served here",
+        hint="the client compacts by an ordinary request",
+        http_status=404,
+        code="not_supported",
+    )
 
 
 def preview(routed: Routed, deps: Deps) -> dict[str, Any]:

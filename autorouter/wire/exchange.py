@@ -1,0 +1,236 @@
+"""One request and one upstream's wire: what goes out, how the stream that comes back is looked at, what the client gets.
+
+    exchange = between(request, "responses", "gpt-6", origin="openai/gpt-6", seed="ar_...", stream_usage=True)
+    exchange.body                 the upstream's request
+    exchange.tap()                looks at the upstream's stream and gives the bytes for the client
+    exchange.whole(body)          an answer that isn't streamed, for the client
+
+On the same wire bytes go through; between two wires everything is translated through one neutral form. The modules of the
+other wires are loaded when they are first needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from autorouter.core.values import Task, Usage, Wire
+from autorouter.wire import chat, sse
+from autorouter.wire.chat import ChatRequest
+
+if TYPE_CHECKING:
+    from autorouter.wire.encoding import Heading
+    from autorouter.wire.names import Names
+
+PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
+"""Where each wire is spoken, below an upstream's base URL."""
+BYTES_PER_TOKEN = 4
+
+
+class Request(Protocol):
+    """A parsed request of any wire."""
+
+    @property
+    def task(self) -> Task: ...
+
+
+class Tap(Protocol):
+    """Looks at a stream. `served_model` is None until the first event; `done`: nothing that matters can follow."""
+
+    served_model: str | None
+    usage: Usage | None
+    error: dict[str, Any] | None
+    events: int
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def rest(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A complete answer as the client gets it. `tokens` is our count of its output, for where no usage is reported."""
+
+    body: bytes
+    usage: Usage | None
+    served_model: str | None
+    tokens: int
+
+
+class NotAnAnswer(Exception):
+    """An upstream's 200 that holds no answer: its error object where it has one."""
+
+    def __init__(self, what: str, error: dict[str, Any] | None = None) -> None:
+        super().__init__(what)
+        self.error = error
+
+
+class Exchange(Protocol):
+    """What one call needs to know of its two wires. `losses`: what couldn't cross, a clause each."""
+
+    body: bytes
+    losses: tuple[str, ...]
+
+    def tap(self) -> Tap: ...
+
+    def whole(self, body: bytes) -> Whole: ...
+
+
+def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
+    """Read a request of any wire. Raises RequestError."""
+    if wire == "chat":
+        return chat.parse(body, headers)
+    if wire == "responses":
+        from autorouter.wire import responses
+
+        return responses.parse(body, headers)
+    from autorouter.wire import messages
+
+    return messages.parse(body, headers)
+
+
+def between(request: Request, upstream: Wire, model: str, *, origin: str, seed: str, stream_usage: bool) -> Exchange:
+    """The exchange between a client's request and an upstream. `origin` (`upstream/model`) stamps reasoning, `seed` makes
+    ids, `stream_usage`: the upstream knows how to report usage in a chat stream."""
+    if request.task.wire == upstream:
+        return SameWire(request, model, stream_usage=stream_usage and request.task.stream)
+    return Translated(request, upstream, model, origin=origin, seed=seed)
+
+
+class SameWire:
+    """Bytes through, with only the model's name exchanged."""
+
+    losses: tuple[str, ...] = ()
+
+    def __init__(self, request: Request, model: str, *, stream_usage: bool) -> None:
+        self._wire = request.task.wire
+        self._drop_usage = False
+        if isinstance(request, ChatRequest):
+            self.body = chat.outgoing(request, model, stream_usage=stream_usage)
+            self._drop_usage = stream_usage and not request.wants_usage
+        else:
+            from autorouter.wire import reading
+
+            self.body = reading.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+
+    def tap(self) -> Tap:
+        if self._wire == "chat":
+            return sse.ChatTap(drop_usage=self._drop_usage)
+        from autorouter.wire import taps
+
+        return taps.ResponsesTap() if self._wire == "responses" else taps.MessagesTap()
+
+    def whole(self, body: bytes) -> Whole:
+        document = _object(body)
+        if not isinstance(document.get(ANSWER_MEMBER[self._wire]), list):
+            raise _no_answer(document)
+        usage, served = document.get("usage"), document.get("model")
+        return Whole(
+            body,
+            _usage_of(self._wire, usage) if isinstance(usage, dict) else None,
+            served if isinstance(served, str) else None,
+            len(body) // BYTES_PER_TOKEN,
+        )
+
+
+ANSWER_MEMBER: Mapping[Wire, str] = {"chat": "choices", "responses": "output", "messages": "content"}
+"""The list that makes a document an answer of its wire."""
+
+
+class Translated:
+    """Between two wires, through the neutral form."""
+
+    def __init__(self, request: Request, upstream: Wire, model: str, *, origin: str, seed: str) -> None:
+        from autorouter.wire import translate
+        from autorouter.wire.encoding import Heading
+
+        task = request.task
+        sent = translate.outgoing(task.body, task.wire, upstream, model, origin=origin)
+        self.body = orjson.dumps(sent.document)
+        self.losses = tuple(f"{loss.what} {loss.name}: {loss.why}" for loss in sent.losses)
+        self._client, self._upstream, self._names = task.wire, upstream, sent.names
+        wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
+        self._heading = Heading(seed=seed, model=model, origin=origin, wants_usage=wants_usage)
+
+    def tap(self) -> Tap:
+        return TranslatingTap(self._client, self._upstream, self._names, self._heading)
+
+    def whole(self, body: bytes) -> Whole:
+        from autorouter.wire import translate
+
+        document = _object(body)
+        if not isinstance(document.get(ANSWER_MEMBER[self._upstream]), list):
+            raise _no_answer(document)
+        answer = translate.answer_of(document, self._upstream, self._names)
+        if answer.failed is not None:
+            failed = answer.failed
+            raise NotAnAnswer("an answer that failed", {"message": failed.message, "code": failed.code})
+        encoded = translate.body_of(answer, self._client, self._heading)
+        return Whole(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
+
+
+class TranslatingTap:
+    """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire."""
+
+    def __init__(self, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
+        from autorouter.wire.translate import Translation
+
+        self._translation = Translation(client=client, upstream=upstream, names=names, heading=heading)
+        self.served_model: str | None = None
+        self.usage: Usage | None = None
+        self.error: dict[str, Any] | None = None
+        self.events = 0
+
+    @property
+    def complete(self) -> bool:
+        return self._translation.complete
+
+    @property
+    def done(self) -> bool:
+        return self._translation.complete
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._seen(self._translation.feed(chunk))
+
+    def rest(self) -> bytes:
+        return self._seen(self._translation.end())
+
+    def _seen(self, out: bytes) -> bytes:
+        translation = self._translation
+        self.events, self.usage, self.served_model = translation.events, translation.usage, translation.served_model
+        if translation.failed is not None:
+            self.error = {"message": translation.failed.message, "code": translation.failed.code}
+            return b""
+        return out
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise NotAnAnswer("what is not JSON") from exc
+    if not isinstance(document, dict):
+        raise NotAnAnswer("JSON that is no answer")
+    return document
+
+
+def _no_answer(document: dict[str, Any]) -> NotAnAnswer:
+    error = document.get("error")
+    return NotAnAnswer("JSON that is no answer", error if isinstance(error, dict) else None)
+
+
+def _usage_of(wire: Wire, usage: dict[str, Any]) -> Usage:
+    if wire == "chat":
+        return sse.usage_of(usage)
+    from autorouter.wire import decode_messages, decode_responses
+
+    return decode_responses.usage_of(usage) if wire == "responses" else decode_messages.usage_of(usage)
