@@ -61,14 +61,15 @@ def settle(
             parts: list[Part] = []
             for part in message.parts:
                 own = not isinstance(part, Reasoning) or (part.origin == origin and part.shape in shapes)
-                parts.extend((part,) if own or not isinstance(part, Reasoning) else _readable(part, losses))
+                parts.extend((part,) if own or not isinstance(part, Reasoning) else readable(part, losses))
             message = Message(message.role, tuple(parts))
         if message.parts:
             settled.append(message)
     return settled
 
 
-def _readable(part: Reasoning, losses: list[Loss]) -> tuple[Part, ...]:
+def readable(part: Reasoning, losses: list[Loss]) -> tuple[Part, ...]:
+    """What can be read of a reasoning, as the assistant's text; the rest is a loss."""
     summary = "\n\n".join(part.summary).strip()[:SUMMARY_CHARS]
     if part.payload or summary:
         why = "its maker's only; the summary is kept as text" if summary else "its maker's only, and nothing to read"
