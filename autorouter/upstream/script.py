@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from autorouter.core.features import is_housekeeping
+from autorouter.core.kinds import is_housekeeping
 from autorouter.upstream import errand as errands
 from autorouter.upstream import toolfill
 from autorouter.upstream.errand import Errand

@@ -1,6 +1,8 @@
 import pytest
 
-from autorouter.core.features import MAX_TEXT_POINTS, features, is_housekeeping
+from autorouter.core.difficulty import MAX_TEXT_POINTS
+from autorouter.core.features import features
+from autorouter.core.kinds import is_housekeeping
 from autorouter.core.policy import Policy, Rule
 from autorouter.core.values import Capability, Kind, ToolCall, ToolResult
 from tests.core.worlds import task

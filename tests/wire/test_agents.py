@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from autorouter.core.features import phase_of
+from autorouter.core.kinds import phase_of
 from autorouter.core.values import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
 from autorouter.wire import messages, responses
