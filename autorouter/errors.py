@@ -7,6 +7,7 @@
     │   └── ContextTooLong     400
     ├── LocalAuthError         401 the client's local key
     ├── RoutingError           503 no candidate is left (every rejection is named)
+    │   ├── AllCooling         429 every provider asked for a pause
     │   └── BudgetExceeded     402
     ├── UpstreamError          502 a provider failed; carries the facts of the failed attempt
     ├── ReceiptError           6   a receipt can't be read, found or verified
@@ -110,6 +111,14 @@ class RoutingError(AutorouterError):
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class AllCooling(RoutingError):
+    """Every capable candidate's provider asked for a pause. 429 with `Retry-After`: that is what agents wait for."""
+
+    code = "rate_limit_exceeded"
+    error_type = "rate_limit_error"
+    http_status = 429
 
 
 class BudgetExceeded(RoutingError):

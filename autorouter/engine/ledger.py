@@ -73,7 +73,8 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
         input_tokens=last.usage.input_tokens,
         cost_usd=cost_usd,
         fresh=phase == "first",
-        pins=phase != "housekeeping",
+        # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
+        pins=phase != "housekeeping" and last.result == "answered",
         now_s=now_s,
     )
     deps.state.keep_session(key, folded)

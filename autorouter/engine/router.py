@@ -9,7 +9,7 @@ from autorouter.core.features import Features, features
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Task
 from autorouter.engine.deps import Deps
-from autorouter.errors import AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
+from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +42,6 @@ def error_of(refusal: Refusal) -> AutorouterError:
         return ContextTooLong(refusal.message, hint="compact the conversation, or add a candidate with a larger window")
     if refusal.code == "budget_exceeded":
         return BudgetExceeded(refusal.message, hint="raise the cap under [budget], or wait for the next day")
-    return RoutingError(refusal.message, retry_after_s=refusal.retry_after_s)
+    if refusal.retry_after_s is not None:
+        return AllCooling(refusal.message, retry_after_s=refusal.retry_after_s)
+    return RoutingError(refusal.message)
