@@ -168,9 +168,13 @@ class Writer:
             self._drain()
 
     def _drain(self) -> None:
+        """Build and write what waits now. What comes meanwhile is left to `work`, or to the next flush: a thread that went
+        on as long as something came would build everything itself, and fight the loop for the GIL all the while."""
         with self._at_page:
-            while self._pending or self._draft or self.dropped > self._said:
-                self._build(_BATCH)
+            left = len(self._pending)
+            while left > 0 or self._draft or self.dropped > self._said:
+                self._build(min(_BATCH, left))
+                left -= _BATCH
                 self._append()
                 for waiting in self._waiting:
                     waiting.set()
