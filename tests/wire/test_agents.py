@@ -9,8 +9,9 @@ from autorouter.core.values import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
 from autorouter.wire import messages, responses
 from autorouter.wire.errors import messages_error, responses_error
+from autorouter.wire.events import UsageEvent
 from autorouter.wire.taps import MessagesTap, ResponsesTap
-from tests.wire.fixtures import load, stream
+from tests.wire.fixtures import decode, load, stream
 
 CODEX = load("crossings")["codex_to_chat"]["document"]
 CLAUDE = load("crossings")["claude_to_chat"]["document"]
@@ -56,7 +57,9 @@ def test_codexs_turn_and_compaction_are_known_by_its_metadata():
     document = {"model": "m", "input": [*CODEX["input"], asked]}
     in_body = codex(document | {"client_metadata": {"x-codex-turn-metadata": compaction}})
     in_header = codex(document, **{"x-codex-turn-metadata": compaction})
-    for request in (in_body, in_header):
+    with_tools = document | {"input": [asked, *CODEX["input"][4:]], "tools": CODEX["tools"]}
+    odd = codex(with_tools, **{"x-codex-turn-metadata": compaction})
+    for request in (in_body, in_header, odd):
         assert (request.chore, request.turn) == ("compaction", "u2")
         assert phase_of(request.task) == "housekeeping"
 
@@ -136,6 +139,15 @@ def test_a_tap_sees_model_usage_and_end_and_changes_nothing(name, wire, tap, siz
     assert (tapped.served_model, tapped.complete, tapped.error) == ("served", True, None)
     assert tapped.usage == Usage(**case["usage"])
     assert tapped.events == len(case[wire])
+
+
+def test_a_count_of_nothing_at_the_end_doesnt_replace_the_one_at_the_start():
+    case = load("answers")["text"]["messages"]
+    frames = [f | {"usage": f["usage"] | {"input_tokens": 0}} if f["type"] == "message_delta" else f for f in case]
+    tapped = MessagesTap()
+    tapped.feed(stream(frames, "messages"))
+    counted = next(e.usage for e in decode(stream(frames, "messages"), "messages") if isinstance(e, UsageEvent))
+    assert tapped.usage.input_tokens == counted.input_tokens == 120
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from autorouter.wire import translate
 from autorouter.wire.events import Failed, Finished, collect
-from autorouter.wire.names import Names
+from autorouter.wire.names import Names, unwrap_input
+from autorouter.wire.pieces import Arguments
 from autorouter.wire.translate import DECODERS, Heading, Translation
 from tests.wire.fixtures import PAIRS, WIRES, decode, load, parts_of, stream, usage_of
 
@@ -163,6 +164,43 @@ def test_responses_events_are_numbered_and_each_item_is_opened_and_closed_once(n
     closed = [event["output_index"] for event in events if event["type"] == "response.output_item.done"]
     assert opened == sorted(closed) == list(range(len(opened)))
     assert len(events[-1]["response"]["output"]) == len(opened)
+
+
+@pytest.mark.parametrize("upstream", WIRES)
+def test_a_call_that_the_limit_cut_is_not_called_complete(upstream):
+    events = documents(across(stream(ANSWERS["cut_by_length"][upstream], upstream), "responses", upstream)[0])
+    item = next(event["item"] for event in events if event["type"] == "response.output_item.done")
+    assert (item["status"], item["arguments"]) == ("incomplete", '{"path":"lo')
+    assert events[-1]["type"] == "response.incomplete"
+    assert events[-1]["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+def test_a_chat_client_gets_usage_only_where_it_asked():
+    data = stream(ANSWERS["text"]["chat"], "chat")
+    heading = Heading(seed="s", model="m", origin="o", wants_usage=False)
+    translation = Translation(client="chat", upstream="chat", names=Names(), heading=heading)
+    assert b'"usage"' not in translation.feed(data)
+    assert b'"usage"' in across(data, "chat", "chat")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ('{"input":"a\\nb"}', "a\nb"),
+        ('{"patch":"a"}', "a"),
+        ("*** Begin", "*** Begin"),
+        ('{"input":1,"x":2}', '{"input":1,"x":2}'),
+        ('"a"', '"a"'),
+        ("", ""),
+    ],
+)
+def test_free_form_input_is_unwrapped_as_it_was_meant(arguments, meant):
+    assert unwrap_input(arguments) == meant
+
+
+def test_blank_pieces_before_arguments_are_no_snapshots():
+    found = Arguments()
+    assert "".join([found.feed(" "), found.feed(' {"a":1}'), found.end()]) == '  {"a":1}'
 
 
 @pytest.mark.parametrize("upstream", WIRES)
