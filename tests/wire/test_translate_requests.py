@@ -142,3 +142,11 @@ def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
     assert [part.parts[0].text for part in messages[2].parts] == ["1", portable.NO_RESULT]
     assert messages[5].parts == (result("a", "2"),)
     assert [(loss.what, loss.name) for loss in losses] == [("result", "a"), ("call", "b")]
+
+
+def test_stream_options_are_for_streams_only():
+    body = json.dumps({"input": "x", "stream": True}).encode()
+    streamed = translate.outgoing(body, "responses", "chat", "m").document
+    whole = translate.outgoing(body, "responses", "chat", "m", stream=False).document
+    assert streamed["stream_options"] == {"include_usage": True}
+    assert (whole["stream"], "stream_options" in whole) == (False, False)
