@@ -20,8 +20,8 @@ CLIENTS = (
     ("codex", "codex"),
     ("claude-cli", "claude-code"),
     ("opencode", "opencode"),
-    ("cline", "cline"),
-    ("continue", "continue"),
+    ("ls/js", "continue"),
+    ("ai-sdk/openai-compatible", "ai-sdk"),
     ("aider", "aider"),
     ("openai/python", "openai-python"),
     ("openai/js", "openai-js"),
@@ -29,6 +29,8 @@ CLIENTS = (
     ("anthropic/python", "anthropic-python"),
     ("curl", "curl"),
 )
+"""A mark in the user agent and the name for it; the first that is found counts. Continue's SDK calls itself `ls/JS`, and
+Cline names no more than the library through which it speaks."""
 
 
 def client_of(headers: Mapping[str, str], system: str) -> str:
