@@ -106,32 +106,32 @@ def _adding_up(points: Sequence[float], total: float) -> list[str]:
 
 def _raw_values(view: View, every: bool) -> Group:
     names = ("P", "this step", "turn, warm", "cold cache", "wait", "up")
-    rows = []
-    for s in _shown(view, every):
-        terms = s["terms"]
-        general = terms["benchmark"]["value"]
-        skill = str(terms["task_fit"]["source"]).removeprefix("configured percentile ")
-        rows.append(
-            (
-                _name(view, s["candidate"]),
-                f"{skill}, {'unknown' if general is None else f'{general:g}'} (general)",
-                f"{s['success']:.1%}",
-                usd(s["step_usd"]),
-                usd(terms["price"]["value"]),
-                usd(terms["stickiness"]["value"]),
-                seconds(terms["latency"]["value"]),
-                f"{terms['availability']['value']:.1%}",
-                _origin(terms),
-            )
+    rows = [
+        (
+            _name(view, s["candidate"]),
+            f"{_percentile(s['percentile'])} ({s['skill']}), {_percentile(s['general_percentile'])} (general)",
+            f"{s['success']:.1%}",
+            usd(s["step_usd"]),
+            usd(s["turn_usd"]),
+            usd(s["warmup_usd"]),
+            seconds(s["wait_s"]),
+            f"{s['availability']:.1%}",
+            _origin(s),
         )
+        for s in _shown(view, every)
+    ]
     body = table(("candidate", "percentile", *names, "from"), rows, right=names)
     return section("The values behind them", body)
 
 
-def _origin(terms: Mapping[str, Any]) -> str:
+def _percentile(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:g}"
+
+
+def _origin(score: Mapping[str, Any]) -> str:
     """Where a row's values come from: configured, measured, and whether its price had to be assumed."""
-    assumed = "; price assumed" if str(terms["price"]["source"]).startswith("assumed") else ""
-    return f"{terms['latency']['source']}{assumed}"
+    assumed = "; price assumed" if str(score["price_source"]).startswith("assumed") else ""
+    return f"{score['health_source']}{assumed}"
 
 
 def _rejections(view: View, every: bool) -> Group:
@@ -156,7 +156,7 @@ def _plans(view: View) -> Group:
         mark = " *" if p == plan else " (preferred)" if p == preferred else ""
         cost = usd(p["turn_usd"] + p["warmup_usd"])
         who = p["primary"] if p["strategy"] == "single" else strategy_text(p)
-        figures = (f"{p['success']:.1%}", usd(p["step_usd"]), cost, seconds(p["seconds"]), f"{p['total']:.2f}")
+        figures = (f"{p['success']:.1%}", usd(p["step_usd"]), cost, seconds(p["wait_s"]), f"{p['total']:.2f}")
         rows.append((f"{p['strategy']}{mark}", *figures, who))
     return section("Plans side by side", table(("best plan", *names, "who"), rows, right=names))
 

@@ -38,7 +38,7 @@ class View:
 
 def points_of(score: Mapping[str, Any]) -> list[float]:
     """The six terms of a row in points, in their order."""
-    return [score["terms"][name]["points"] for name in TERMS]
+    return [score["points"][name] for name in TERMS]
 
 
 def headline(view: View) -> Table:
@@ -70,7 +70,7 @@ def _expected(view: View, plan: Mapping[str, Any]) -> str:
     steps = view.features.expected_steps
     turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
     dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
-    return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['seconds'])}{dry}"
+    return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
 
 
 def strategy_text(plan: Mapping[str, Any]) -> str:

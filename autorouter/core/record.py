@@ -1,9 +1,10 @@
 """A decision as a record: what a receipt keeps and `/debug/route` shows. Every number has its unit and its source.
 
-    {"label": "openfusion/auto", "dial": 5.0, "plan": {...}, "scores": [{"candidate": "cheap", "total": 96.4,
-     "terms": {"task_fit": {"value": 0.93, "unit": "probability", "source": "configured percentile 48 (coding)",
-                            "points": -1.2}, ...}}], "rejections": [...], "switch": {...}, "notes": [...]}
+    {"label": "openfusion/auto", "dial": 5.0, "plan": {...}, "scores": [{"candidate": "cheap", "total": 96.4, "points":
+     {"task_fit": -1.2, "benchmark": 99.1, ...}, "success": 0.93, "percentile": 48.0, "turn_usd": 0.0012, "wait_s": 2.1,
+     "price_source": "configured", "health_source": "configured and measured, n=12", ...}], "rejections": [...], ...}
 
+Units stand in the names; percentiles are configured, and where prices, times and availability come from stands beside them.
 Computed numbers are rounded to `DIGITS` decimals, for math.exp may differ by a last bit between platforms; inputs are
 kept exactly, elsewhere on the receipt.
 """
@@ -46,46 +47,62 @@ def plan_record(plan: Plan | None) -> dict[str, Any] | None:
     """A plan with its chance of success, its cost and its points."""
     if plan is None:
         return None
-    found: dict[str, Any] = rounded(to_plain(plan))
-    return found
-
-
-def score_record(score: Score) -> dict[str, Any]:
-    """One row of the table: the six terms, each with value, unit, source and points; they add up to `total`."""
-    points = score.points
-    price = "assumed price, the real one is unknown" if score.price_assumed else "configured price"
-    seen = f"configured and measured, n={score.samples}" if score.samples else "configured"
-    fit = f"configured percentile {_show(score.percentile)} ({score.skill})"
-    general = f"configured percentile {_show(score.general_percentile)} (general)"
+    worth = plan.worth
     return {
-        "candidate": score.candidate,
-        "total": round(score.total, DIGITS),
-        "success": round(score.success, DIGITS),
-        "input_tokens": round(score.input_tokens, DIGITS),
-        "output_tokens": round(score.output_tokens, DIGITS),
-        "step_usd": round(score.step_usd, USD_DIGITS),
-        "expected_usd": round(score.expected_usd, USD_DIGITS),
-        "terms": {
-            "task_fit": _term(round(score.success, DIGITS), "probability", fit, points.task_fit),
-            "benchmark": _term(score.general_percentile, "percentile", general, points.benchmark),
-            "price": _term(round(score.turn_usd, USD_DIGITS), "usd", price, points.price),
-            "latency": _term(round(score.seconds, DIGITS), "s", seen, points.latency),
-            "availability": _term(round(score.availability, DIGITS), "probability", seen, points.availability),
-            "stickiness": _term(round(score.warmup_usd, USD_DIGITS), "usd", price, points.stickiness),
+        "strategy": plan.strategy.value,
+        "primary": plan.primary,
+        "verifier": plan.verifier,
+        "panel": list(plan.panel),
+        "judge": plan.judge,
+        "success": round(plan.success, DIGITS),
+        "step_usd": round(plan.step_usd, USD_DIGITS),
+        "turn_usd": round(plan.turn_usd, USD_DIGITS),
+        "warmup_usd": round(plan.warmup_usd, USD_DIGITS),
+        "reserve_usd": round(plan.reserve_usd, USD_DIGITS),
+        "wait_s": round(plan.seconds, DIGITS),
+        "worth": {
+            "success": round(worth.success, DIGITS),
+            "price": round(worth.price, DIGITS),
+            "latency": round(worth.latency, DIGITS),
+            "stickiness": round(worth.stickiness, DIGITS),
         },
+        "total": round(plan.total, DIGITS),
     }
 
 
-def _term(value: float | None, unit: str, source: str, points: float) -> dict[str, Any]:
-    return {"value": value, "unit": unit, "source": source, "points": round(points, DIGITS)}
+def score_record(score: Score) -> dict[str, Any]:
+    """One row of the table: the six terms in points, which add up to `total`, the values behind them, and their sources.
+    Flat, and rounded by hand: there is one for every candidate of every request."""
+    points = score.points
+    return {
+        "candidate": score.candidate,
+        "total": round(score.total, DIGITS),
+        "points": {
+            "task_fit": round(points.task_fit, DIGITS),
+            "benchmark": round(points.benchmark, DIGITS),
+            "price": round(points.price, DIGITS),
+            "latency": round(points.latency, DIGITS),
+            "availability": round(points.availability, DIGITS),
+            "stickiness": round(points.stickiness, DIGITS),
+        },
+        "success": round(score.success, DIGITS),
+        "skill": score.skill,
+        "percentile": score.percentile,
+        "general_percentile": score.general_percentile,
+        "input_tokens": round(score.input_tokens, DIGITS),
+        "output_tokens": round(score.output_tokens, DIGITS),
+        "step_usd": round(score.step_usd, USD_DIGITS),
+        "turn_usd": round(score.turn_usd, USD_DIGITS),
+        "warmup_usd": round(score.warmup_usd, USD_DIGITS),
+        "wait_s": round(score.seconds, DIGITS),
+        "availability": round(score.availability, DIGITS),
+        "price_source": "assumed, the real one is unknown" if score.price_assumed else "configured",
+        "health_source": f"configured and measured, n={score.samples}" if score.samples else "configured",
+    }
 
 
 def _rejection(rejection: Rejection) -> dict[str, Any]:
     return {"candidate": rejection.candidate, "reasons": [{"code": r.code, "text": r.text} for r in rejection.reasons]}
-
-
-def _show(percentile: float | None) -> str:
-    return "unknown" if percentile is None else f"{percentile:g}"
 
 
 def rounded(value: Any) -> Any:

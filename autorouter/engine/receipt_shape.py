@@ -20,37 +20,38 @@ from autorouter.core.values import Candidate, Strategy, Usage, Wire
 from autorouter.engine.trace import Result
 
 
-class Term(TypedDict):
-    """One of a score's six terms. Points are percentage points of the chance that the step succeeds."""
+class PointsRecord(TypedDict):
+    """The six terms of a score, in percentage points of the chance that the step succeeds; they add up to its total."""
 
-    value: float | None
-    unit: Literal["probability", "percentile", "usd", "s"]
-    source: str
-    points: float
-
-
-class Terms(TypedDict):
-    """Their points add up to the score's total."""
-
-    task_fit: Term
-    benchmark: Term
-    price: Term
-    latency: Term
-    availability: Term
-    stickiness: Term
+    task_fit: float
+    benchmark: float
+    price: float
+    latency: float
+    availability: float
+    stickiness: float
 
 
 class ScoreRecord(TypedDict):
-    """A candidate that may serve. `expected_usd`: the turn's expected steps and the warming of a cold cache."""
+    """A candidate that may serve. `success` and `availability` are probabilities 0..1; percentiles 0..100 are configured;
+    `turn_usd` is the turn's expected steps with a warm cache, `warmup_usd` what a cold one costs once, `step_usd` this
+    step with its warm-up, `wait_s` this step's seconds. `health_source`: of `wait_s` and `availability`."""
 
     candidate: str
     total: float
+    points: PointsRecord
     success: float
+    skill: str
+    percentile: float | None
+    general_percentile: float | None
     input_tokens: float
     output_tokens: float
     step_usd: float
-    expected_usd: float
-    terms: Terms
+    turn_usd: float
+    warmup_usd: float
+    wait_s: float
+    availability: float
+    price_source: str
+    health_source: str
 
 
 class ReasonRecord(TypedDict):
@@ -89,7 +90,7 @@ class PlanRecord(TypedDict):
     turn_usd: float
     warmup_usd: float
     reserve_usd: float
-    seconds: float
+    wait_s: float
     worth: WorthRecord
     total: float
 
