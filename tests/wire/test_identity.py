@@ -105,7 +105,11 @@ def test_odd_characters_make_a_digest_too():
         ({"user-agent": "claude-cli/2.1.329 (external, sdk-cli)"}, "", "claude-code"),
         ({"user-agent": "opencode/1.18.33"}, "", "opencode"),
         ({"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3.14"}, "", "opencode"),
-        ({"user-agent": "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30 runtime/bun/1.3.13"}, "", "ai-sdk"),
+        (
+            {"user-agent": "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30 runtime/bun/1.3.13"},
+            "",
+            "ai-sdk",
+        ),
         ({"user-agent": "ls/JS 5.23.2"}, "", "continue"),
         ({"user-agent": "OpenAI/Python 2.20.0"}, "Act as an expert software developer.\n", "aider"),
         ({"user-agent": "OpenAI/Python 2.20.0"}, "You are helpful.", "openai-python"),
