@@ -96,7 +96,10 @@ def build(
     receipts: Receipts = LoopReceipts(writer) if writer else NoReceipts()
     deps = Deps(
         candidates=settings.candidates,
-        targets={name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()},
+        targets={
+            name: target_of(name, upstream, env, dry_run=settings.dry_run)
+            for name, upstream in config.upstreams.items()
+        },
         policy=settings.policy,
         transport=transport or make_transport(settings),
         receipts=receipts,

@@ -53,6 +53,8 @@ class Caller:
     request: Request
     request_id: str
     fault: str | None
+    strip: bool = False
+    """Send no reasoning: the target has refused what the history carries."""
 
     async def whole(self, attempt: Attempt, number: int) -> Whole:
         """The whole answer, parsed to make sure that it is one."""
@@ -116,6 +118,7 @@ class Caller:
             origin=f"{target.name}/{candidate.model}",
             seed=self.request_id,
             stream_usage=profile_of(target.profile).stream_usage,
+            strip=self.strip,
         )
         attempt.losses = between.losses
         call = Call(

@@ -6,12 +6,14 @@
                next fallback ──► none left: "failed", one verdict for the client
 
 Before the first byte nothing has been promised, so that any failure is ours to absorb. A reset connection is tried once
-more on the same candidate: it is most often a pooled connection that the upstream had just closed.
+more on the same candidate: it is most often a pooled connection that the upstream had just closed. So is a request whose
+history carries reasoning that the target refuses, without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from autorouter.core.values import Usage
@@ -29,6 +31,9 @@ from autorouter.wire.exchange import Request, Whole
 T = TypeVar("T")
 VERDICT_ORDER = ("context", "rate_limited", "overloaded", "timeout", "server", "cut", "reset", "connect", "protocol")
 """When all attempts failed, the client gets the verdict that helps it most: first those that a wait may cure."""
+ONCE_MORE = ("reset", "reasoning")
+"""Failures after which the same candidate is asked once more: a pooled connection that had just been closed, and a history
+whose reasoning its target doesn't take (then without it)."""
 
 
 class StreamBroken(Exception):
@@ -60,13 +65,13 @@ class Step:
 
     async def answer(self) -> bytes:
         """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
-        whole: Whole = await self._first_that(self._caller.whole)
+        whole: Whole = await self._first_that(Caller.whole)
         self._answered(self.trace.attempts[-1], whole.usage, whole.tokens)
         return whole.body
 
     async def open(self) -> Opened:
         """The beginning of a streamed answer. Raises as `answer` does."""
-        self._opened = await self._first_that(self._caller.begin)
+        self._opened = await self._first_that(Caller.begin)
         return self._opened
 
     async def chunks(self, opened: Opened) -> AsyncIterator[bytes]:
@@ -127,22 +132,24 @@ class Step:
 
     # ---- the order of attempts
 
-    async def _first_that(self, perform: Callable[[Attempt, int], Awaitable[T]]) -> T:
+    async def _first_that(self, perform: Callable[[Caller, Attempt, int], Awaitable[T]]) -> T:
         queue = self._queue()
         verdicts: list[Verdict] = []
         retried = False
         while queue:
             attempt = self._attempt(queue.pop(0))
             try:
-                return await perform(attempt, len(self.trace.attempts))
+                return await perform(self._caller, attempt, len(self.trace.attempts))
             except Failed as failed:
                 verdict = failed.verdict
             verdicts.append(verdict)
-            again = verdict.kind == "reset" and not retried
+            again = verdict.kind in ONCE_MORE and not retried
             ledger.failed(attempt, verdict, self._deps)
             if again:
                 retried = True
                 queue.insert(0, attempt.candidate)
+                if verdict.kind == "reasoning":
+                    self._caller = replace(self._caller, strip=True)
             elif not verdict.retry_elsewhere:
                 break
         raise self._verdict(verdicts)

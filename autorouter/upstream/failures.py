@@ -41,6 +41,13 @@ _TOO_LONG = re.compile(
 )
 
 
+_BAD_REASONING = re.compile(
+    r"invalid_encrypted_content|encrypted content|thinking block|signature.{0,60}(?:valid|required|missing|string)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How providers refuse reasoning that another one made. Some say `code: null`, so that the message counts too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """`kind` is the word on the receipt. `retry_elsewhere`: another candidate may do. `cools`: it speaks against the
@@ -127,10 +134,12 @@ def _words(kind: str, status: int, call: Call) -> tuple[str, str | None]:
 
 def _refused(call: Call, status: int, inner: Mapping[str, Any], where: str) -> Verdict:
     said = scrub(str(inner.get("message") or ""), call.target.key)[:MESSAGE_CHARS] or "the request was refused"
-    too_long = bool(_TOO_LONG.search(f"{inner.get('code')} {inner.get('type')} {inner.get('message')}"))
+    words = f"{inner.get('code')} {inner.get('type')} {inner.get('message')}"
+    too_long = bool(_TOO_LONG.search(words))
+    reasoning = not too_long and bool(_BAD_REASONING.search(words))
     error = UpstreamError(
         f"{where}: {said}",
-        kind="context" if too_long else "refused",
+        kind="context" if too_long else "reasoning" if reasoning else "refused",
         http_status=400 if too_long else status,
         code="context_length_exceeded" if too_long else _word(inner.get("code"), call) or "invalid_request",
         error_type="invalid_request_error",

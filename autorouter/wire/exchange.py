@@ -11,7 +11,7 @@ other wires are loaded when they are first needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +24,7 @@ from autorouter.wire.chat import ChatRequest
 if TYPE_CHECKING:
     from autorouter.wire.encoding import Heading
     from autorouter.wire.names import Names
+    from autorouter.wire.neutral import Loss
 
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 """Where each wire is spoken, below an upstream's base URL."""
@@ -98,12 +99,15 @@ def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
     return messages.parse(body, headers)
 
 
-def between(request: Request, upstream: Wire, model: str, *, origin: str, seed: str, stream_usage: bool) -> Exchange:
+def between(
+    request: Request, upstream: Wire, model: str, *, origin: str, seed: str, stream_usage: bool, strip: bool = False
+) -> Exchange:
     """The exchange between a client's request and an upstream. `origin` (`upstream/model`) stamps reasoning, `seed` makes
-    ids, `stream_usage`: the upstream knows how to report usage in a chat stream."""
+    ids, `stream_usage`: the upstream knows how to report usage in a chat stream. `strip`: without any reasoning, as the
+    target has just refused it."""
     if request.task.wire == upstream:
-        return SameWire(request, model, stream_usage=stream_usage and request.task.stream)
-    return Translated(request, upstream, model, origin=origin, seed=seed)
+        return SameWire(request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip)
+    return Translated(request, upstream, model, origin=None if strip else origin, stamped=origin, seed=seed)
 
 
 class SameWire:
@@ -111,16 +115,18 @@ class SameWire:
 
     losses: tuple[str, ...] = ()
 
-    def __init__(self, request: Request, model: str, *, stream_usage: bool) -> None:
+    def __init__(self, request: Request, model: str, *, origin: str, stream_usage: bool, strip: bool) -> None:
         self._wire = request.task.wire
         self._drop_usage = False
         if isinstance(request, ChatRequest):
             self.body = chat.outgoing(request, model, stream_usage=stream_usage)
             self._drop_usage = stream_usage and not request.wants_usage
         else:
-            from autorouter.wire import reading
+            from autorouter.wire import carried, reading
 
-            self.body = reading.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+            body = reading.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+            self.body, losses = carried.settled(body, self._wire, origin=origin, strip=strip)
+            self.losses = _clauses(losses)
 
     def tap(self) -> Tap:
         if self._wire == "chat":
@@ -149,17 +155,19 @@ ANSWER_MEMBER: Mapping[Wire, str] = {"chat": "choices", "responses": "output", "
 class Translated:
     """Between two wires, through the neutral form."""
 
-    def __init__(self, request: Request, upstream: Wire, model: str, *, origin: str, seed: str) -> None:
+    def __init__(
+        self, request: Request, upstream: Wire, model: str, *, origin: str | None, stamped: str, seed: str
+    ) -> None:
         from autorouter.wire import translate
         from autorouter.wire.encoding import Heading
 
         task = request.task
         sent = translate.outgoing(task.body, task.wire, upstream, model, origin=origin)
         self.body = orjson.dumps(sent.document)
-        self.losses = tuple(f"{loss.what} {loss.name}: {loss.why}" for loss in sent.losses)
+        self.losses = _clauses(sent.losses)
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
         wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
-        self._heading = Heading(seed=seed, model=model, origin=origin, wants_usage=wants_usage)
+        self._heading = Heading(seed=seed, model=model, origin=stamped, wants_usage=wants_usage)
 
     def tap(self) -> Tap:
         return TranslatingTap(self._client, self._upstream, self._names, self._heading)
@@ -211,6 +219,10 @@ class TranslatingTap:
             self.error = {"message": translation.failed.message, "code": translation.failed.code}
             return b""
         return out
+
+
+def _clauses(losses: Iterable[Loss]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{loss.what} {loss.name}: {loss.why}" for loss in losses))
 
 
 def _object(body: bytes) -> dict[str, Any]:
