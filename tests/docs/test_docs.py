@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 import json
 import re
 import shlex
@@ -21,10 +22,11 @@ from starlette.routing import Route, Router
 from autorouter import errors, runtime
 from autorouter.cli import group
 from autorouter.config.load import Settings, load
-from autorouter.server.app import build_app
-from autorouter.server.guard import Door, Guard
+from autorouter.server.app import ByMethod, build_app
+from autorouter.server.guard import OPEN_PATHS, Door, Guard
 from autorouter.upstream import failures
 from autorouter.upstream.faults import FAULTS
+from autorouter.wire import errors as wire_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -139,12 +141,53 @@ def app_of(settings: Settings) -> Guard:
     return build_app(runtime.build(settings, env={}, record=False), DOOR)
 
 
-def test_every_endpoint_is_on_its_page(settings: Settings) -> None:
+def endpoints(settings: Settings) -> set[tuple[str, str]]:
+    """(method, path) of all that is served; a HEAD goes with its GET."""
     (router,) = (value for value in vars(app_of(settings)).values() if isinstance(value, Router))
-    paths = {re.sub(r":\w+\}", "}", route.path) for route in router.routes if isinstance(route, Route)}
-    assert len(paths) >= 8
-    documented = set(re.findall(r"^\| `(?:GET|POST) (/\S+)` \|", text_of(DOCS / "http.md"), re.MULTILINE))
-    assert documented == paths
+    served = set()
+    for route in router.routes:
+        assert isinstance(route, Route)
+        assert isinstance(route.app, ByMethod)
+        served |= {(method, re.sub(r":\w+\}", "}", route.path)) for method in vars(route.app)["_apps"]}
+    return {(method, path) for method, path in served if method != "HEAD"}
+
+
+def test_every_endpoint_is_on_its_page(settings: Settings) -> None:
+    documented = re.findall(r"^\| `([A-Z]+) (/\S+)` \|", text_of(DOCS / "http.md"), re.MULTILINE)
+    assert set(documented) == endpoints(settings)
+    assert {("POST", "/v1/responses"), ("GET", "/v1/responses"), ("POST", "/v1/messages")} <= set(documented)
+
+
+@pytest.mark.parametrize(
+    ("headers", "key", "status", "code"),
+    [
+        ({"host": "evil.example"}, None, 403, "host_refused"),
+        ({"origin": "https://evil.example"}, None, 403, "origin_refused"),
+        ({"authorization": "Bearer wrong"}, "sesame", 401, "invalid_api_key"),
+        ({"content-type": "text/plain"}, None, 415, "unsupported_media_type"),
+        ({"content-length": str(2**30)}, None, 413, "body_too_large"),
+    ],
+)
+def test_every_endpoint_is_behind_the_guard(
+    settings: Settings, headers: dict[str, str], key: str | None, status: int, code: str
+) -> None:
+    """`docs/security.md` says so: whoever adds a path has it on this list by itself."""
+    app = build_app(runtime.build(settings, env={}, record=False), dataclasses.replace(DOOR, key=key))
+    for method, path in sorted(endpoints(settings)):
+        if (key and path in OPEN_PATHS) or (status in (413, 415) and method != "POST"):
+            continue
+        given = {"host": "localhost", "content-type": "application/json"} | headers
+        answered, _, _, data = asyncio.run(call(app, method, path, given, b"{}"))
+        assert (method, path, answered) == (method, path, status)
+        error = json.loads(data)
+        assert error["error"]["code"] == code
+        assert (error.get("type") == "error") == path.startswith("/v1/messages")
+
+
+def test_the_types_of_errors_under_messages_are_on_the_page() -> None:
+    rows = re.findall(r"^\| (\d[\d, ]*) \| `(\w+)` \|$", text_of(DOCS / "http.md"), re.MULTILINE)
+    told = {int(status): name for statuses, name in rows for status in statuses.split(", ")}
+    assert told == wire_errors.MESSAGES_TYPES
 
 
 # ---- error codes
@@ -172,7 +215,8 @@ def all_codes() -> set[tuple[str, int | None]]:
         (cls.code, cls.http_status) for cls in subclasses(errors.AutorouterError) if cls is not errors.UpstreamError
     }
     ours.add((errors.UpstreamError.code, 502))  # an instance says its status; this is the one of whatever has no row
-    sources = [*(ROOT / "autorouter/server").glob("*.py"), ROOT / "autorouter/wire/chat.py"]
+    sources = [*(ROOT / "autorouter/server").glob("*.py")]
+    sources += [ROOT / f"autorouter/wire/{name}.py" for name in ("chat", "responses", "messages", "reading")]
     for path in [*sources, ROOT / "autorouter/core/decide.py"]:
         ours.update(codes_of_calls(text_of(path)))
     guard = re.findall(r'_forbidden\(.*?"(\w+_refused)"\s*\)', text_of(ROOT / "autorouter/server/guard.py"), re.S)
@@ -205,8 +249,17 @@ async def ask(app: Guard, fault: str, *, stream: bool) -> tuple[int, str, bool, 
     """Status, candidate, whether the answer came to its end, and its bytes: what a server would send to the client."""
     messages = [{"role": "user", "content": "hi"}]
     body = json.dumps({"model": "openfusion/auto", "stream": stream, "messages": messages}).encode()
-    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"x-autorouter-fault", fault.encode())]
-    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "query_string": b""}
+    headers = {"host": "localhost", "content-type": "application/json", "x-autorouter-fault": fault}
+    status, answered, ended, data = await call(app, "POST", "/v1/chat/completions", headers, body)
+    return status, answered[b"x-autorouter-model"].decode(), ended, data
+
+
+async def call(
+    app: Guard, method: str, path: str, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[bytes, bytes], bool, bytes]:
+    """Status, headers, whether the answer came to its end, and its bytes."""
+    sent_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "headers": sent_headers, "query_string": b""}
     arrived = [{"type": "http.request", "body": body}]
     sent: list[Any] = []
 
@@ -217,9 +270,8 @@ async def ask(app: Guard, fault: str, *, stream: bool) -> tuple[int, str, bool, 
         sent.append(message)
 
     await app(scope, receive, send)
-    candidate = dict(sent[0]["headers"])[b"x-autorouter-model"].decode()
     data = b"".join(message["body"] for message in sent[1:])
-    return sent[0]["status"], candidate, not sent[-1].get("more_body"), data
+    return sent[0]["status"], dict(sent[0]["headers"]), not sent[-1].get("more_body"), data
 
 
 def seen(settings: Settings, fault: str, first: str) -> str:
