@@ -19,7 +19,8 @@ def render(adapter: Adapter, target: Target) -> str:
 
 def shell_env(adapter: Adapter, target: Target) -> dict[str, str]:
     """The variables that the client needs in its environment once it is installed."""
-    return {name: fill_text(value, target.values()) for name, value in adapter.env.items()}
+    values = target.values()
+    return {fill_text(name, values): fill_text(value, values) for name, value in adapter.env.items()}
 
 
 def setup(adapter: Adapter, target: Target) -> list[str]:

@@ -117,7 +117,9 @@ def test_cline_is_set_up_by_its_own_command(user: User) -> None:
     done = user.run("adapter", "cline", "--install", "--json", "--config", config)
     assert "-k $MY_KEY" in done.json()["command"]
     assert "$MY_KEY is meant" in user.run("adapter", "cline", "--config", config).out
-    assert "MY_KEY" in user.run("adapter", "codex", "--install", "--yes", "--config", config).out
+    codex = user.run("adapter", "codex", "--install", "--yes", "--config", config).out
+    assert "needed: MY_KEY" in codex
+    assert "{key_env}" not in codex
 
 
 def test_uninstall_without_a_record_says_so(user: User) -> None:
