@@ -211,7 +211,7 @@ def codes_of_calls(source: str) -> Iterator[tuple[str, int | None]]:
 
 
 def all_codes() -> set[tuple[str, int | None]]:
-    ours = {
+    ours: set[tuple[str, int | None]] = {
         (cls.code, cls.http_status) for cls in subclasses(errors.AutorouterError) if cls is not errors.UpstreamError
     }
     ours.add((errors.UpstreamError.code, 502))  # an instance says its status; this is the one of whatever has no row
