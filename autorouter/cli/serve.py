@@ -119,7 +119,9 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return "without completing response" not in message and "pgrade request" not in message
+        return not any(
+            words in message for words in ("without completing response", "pgrade request", "WebSocket library")
+        )
 
 
 def _logging(level: str) -> None:

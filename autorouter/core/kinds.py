@@ -42,8 +42,9 @@ QUESTION_WEIGHT = 0.3
 
 
 def phase_of(task: Task) -> Phase:
-    """Housekeeping is known by its shape: no tools, nothing to continue, and a system text of a known sort."""
-    if not task.tools and not task.trail and is_housekeeping(task.system, task.ask):
+    """Housekeeping is known by its shape: nothing to continue, and a known system text without tools, or a known request
+    (a compaction may keep the tools)."""
+    if not task.trail and (asks_housekeeping(task.ask) or (not task.tools and is_housekeeping(task.system, task.ask))):
         return "housekeeping"
     return "first" if task.fresh else "continuation"
 
@@ -72,6 +73,11 @@ def is_housekeeping(system: str, ask: str) -> bool:
     head = system[:1_200].lower()
     if any(mark in head for mark in HOUSEKEEPING_SYSTEM):
         return True
+    return asks_housekeeping(ask)
+
+
+def asks_housekeeping(ask: str) -> bool:
+    """The request itself is a client's own."""
     start = ask[:400].lower()
     return any(mark in start for mark in HOUSEKEEPING_ASK)
 

@@ -53,6 +53,7 @@ class Caller:
     request: Request
     request_id: str
     fault: str | None
+    created_s: int
     strip: bool = False
     """Send no reasoning: the target has refused what the history carries."""
 
@@ -118,6 +119,7 @@ class Caller:
             origin=f"{target.name}/{candidate.model}",
             seed=self.request_id,
             stream_usage=profile_of(target.profile).stream_usage,
+            created_s=self.created_s,
             strip=self.strip,
         )
         attempt.losses = between.losses

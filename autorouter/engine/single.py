@@ -57,7 +57,7 @@ class Step:
         self.receipt_id = receipt_id
         self.trace = Trace()
         self._deps = deps
-        self._caller = Caller(deps, request, receipt_id, fault)
+        self._caller = Caller(deps, request, receipt_id, fault, int(routed.snapshot.now_s))
         self._began_s = began_s
         self._reserved_usd = 0.0
         self._opened: Opened | None = None

@@ -13,6 +13,7 @@ The same request gets the same answer, always.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -147,4 +148,7 @@ def _housekeeping(request: DryRequest) -> str:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a whole number beyond 64 bits, which a schema may well ask for
+        return json.dumps(value)

@@ -100,14 +100,23 @@ def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
 
 
 def between(
-    request: Request, upstream: Wire, model: str, *, origin: str, seed: str, stream_usage: bool, strip: bool = False
+    request: Request,
+    upstream: Wire,
+    model: str,
+    *,
+    origin: str,
+    seed: str,
+    stream_usage: bool,
+    created_s: int,
+    strip: bool = False,
 ) -> Exchange:
     """The exchange between a client's request and an upstream. `origin` (`upstream/model`) stamps reasoning, `seed` makes
-    ids, `stream_usage`: the upstream knows how to report usage in a chat stream. `strip`: without any reasoning, as the
+    ids, `created_s` is Unix time, `stream_usage`: the upstream knows how to report usage in a chat stream. `strip`: without any reasoning, as the
     target has just refused it."""
     if request.task.wire == upstream:
         return SameWire(request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip)
-    return Translated(request, upstream, model, origin=None if strip else origin, stamped=origin, seed=seed)
+    heading = (origin, seed, created_s)
+    return Translated(request, upstream, model, origin=None if strip else origin, heading=heading)
 
 
 class SameWire:
@@ -156,7 +165,7 @@ class Translated:
     """Between two wires, through the neutral form."""
 
     def __init__(
-        self, request: Request, upstream: Wire, model: str, *, origin: str | None, stamped: str, seed: str
+        self, request: Request, upstream: Wire, model: str, *, origin: str | None, heading: tuple[str, str, int]
     ) -> None:
         from autorouter.wire import translate
         from autorouter.wire.encoding import Heading
@@ -167,7 +176,8 @@ class Translated:
         self.losses = _clauses(sent.losses)
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
         wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
-        self._heading = Heading(seed=seed, model=model, origin=stamped, wants_usage=wants_usage)
+        stamped, seed, created_s = heading
+        self._heading = Heading(seed=seed, model=model, origin=stamped, created_s=created_s, wants_usage=wants_usage)
 
     def tap(self) -> Tap:
         return TranslatingTap(self._client, self._upstream, self._names, self._heading)

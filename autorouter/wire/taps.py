@@ -36,9 +36,10 @@ class _Tap:
         return self.complete
 
     def feed(self, chunk: bytes) -> bytes:
-        """Look at a chunk; returns it. Raises ValueError for an event beyond all bounds."""
+        """Look at a chunk; returns it, or nothing once an error came: its words are the upstream's, and the line is cut.
+        Raises ValueError for an event beyond all bounds."""
         self._look(self._splitter.feed(chunk))
-        return chunk
+        return chunk if self.error is None else b""
 
     def rest(self) -> bytes:
         """The stream has ended: look at what stands behind the last blank line. Nothing is ever held back."""
