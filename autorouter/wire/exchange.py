@@ -106,13 +106,15 @@ def between(
     *,
     origin: str,
     seed: str,
-    stream_usage: bool,
     created_s: int,
+    stream_usage: bool,
     strip: bool = False,
 ) -> Exchange:
-    """The exchange between a client's request and an upstream. `origin` (`upstream/model`) stamps reasoning, `seed` makes
-    ids, `created_s` is Unix time, `stream_usage`: the upstream knows how to report usage in a chat stream. `strip`: without any reasoning, as the
-    target has just refused it."""
+    """The exchange between a client's request and an upstream.
+
+    origin: `upstream/model`, which stamps reasoning. seed: makes ids. created_s: Unix time. stream_usage: the upstream knows
+    how to report usage in a chat stream. strip: without any reasoning, as the target has just refused it.
+    """
     if request.task.wire == upstream:
         return SameWire(request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip)
     heading = (origin, seed, created_s)
