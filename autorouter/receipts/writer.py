@@ -33,6 +33,8 @@ from autorouter.receipts.recovery import lock, recover
 
 _BATCH = 256
 """Records per os.write: 1 MB of typical receipts."""
+_DRAFT_LINES = 64
+"""So many built lines aren't kept waiting for the next flush: half a megabyte."""
 _CONTEXTS = 16
 """Contexts kept for the next file; a change of configuration adds one."""
 Build = Callable[[], Record]
@@ -108,6 +110,8 @@ class Writer:
         if self._at_page.acquire(blocking=False):
             try:
                 self._build(most)
+                if self._draft is not None and len(self._draft.lines) >= _DRAFT_LINES:
+                    self._hurry.set()
             finally:
                 self._at_page.release()
 
