@@ -1,0 +1,1 @@
+"""Real coding agents against the router: `make test-clients`. Not collected by pytest; see `run`."""
