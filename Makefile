@@ -4,7 +4,7 @@ PORT ?= 8787
 BIN := .venv/bin
 PIN := pip compile --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: serve test lint types unit bench golden lock clean help
+.PHONY: serve test test-clients lint types unit bench golden lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ unit: .venv/dev
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 | tail -n 40
+
+test-clients: .venv/dev  ## Install pinned Codex and Aider in .clients, and let them work through the dry run
+	$(BIN)/python -m tests.clients.run
 
 bench: .venv/dev  ## Measure the router against a mock upstream of its own
 	$(BIN)/python -m bench.decide
