@@ -18,6 +18,7 @@ from autorouter.upstream.failures import Verdict
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Call, Failure, Reply, read_all
 from autorouter.wire import exchange
+from autorouter.wire.adjust import adjusted
 from autorouter.wire.exchange import PATHS, Exchange, NotAnAnswer, Request, Tap, Whole
 from autorouter.wire.sse import MAX_EVENT_BYTES
 
@@ -112,22 +113,24 @@ class Caller:
         """The call, and what lies between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
+        profile = profile_of(target.profile)
         between = exchange.between(
             self.request,
             target.wire,
             candidate.model,
             origin=f"{target.name}/{candidate.model}",
             seed=self.request_id,
-            stream_usage=profile_of(target.profile).stream_usage,
+            stream_usage=profile.stream_usage,
             created_s=self.created_s,
             strip=self.strip,
         )
-        attempt.losses = between.losses
+        body, changes = adjusted(between.body, profile) if target.wire == "chat" else (between.body, ())
+        attempt.losses = (*between.losses, *changes)
         call = Call(
             target=target,
             candidate=candidate,
             path=PATHS[target.wire],
-            body=between.body,
+            body=body,
             stream=self.request.task.stream,
             request_id=self.request_id,
             attempt=number,

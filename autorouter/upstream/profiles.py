@@ -1,6 +1,8 @@
-"""What each provider accepts, as far as a chat request needs to know it. Grows with the wires.
+"""What each provider accepts in a chat request, and how it names it.
 
-A field that a provider refuses is dropped or renamed here, and the receipt says so; nothing is sent to fail.
+A field that a provider refuses is dropped or renamed, and the receipt says so; nothing is sent to fail. Only what is known
+stands here, each with its source, for a wrong drop is worse than a 400: it loses what the client asked for without need.
+What only some of a provider's models refuse (`temperature`, `reasoning_effort`, `stop`) is sent.
 """
 
 from __future__ import annotations
@@ -8,38 +10,168 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from autorouter.wire.adjust import Rules
+
+READ = "2026-11-20"
+"""When the sources were read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """`stream_usage`: knows `stream_options.include_usage`. `headers` are sent with every call."""
+class Profile(Rules):
+    """`stream_usage`: knows `stream_options.include_usage`. `headers` are sent with every call. `source`: each dropped or
+    renamed field, `messages.NAME` and `developer` -> where it is documented; `*` stands for all that aren't named."""
 
-    name: str
     stream_usage: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def source_of(self, name: str) -> str | None:
+        return self.source.get(name, self.source.get("*"))
 
 
 _OPENROUTER = {"x-title": "autorouter"}
+_OLD_LIMIT = {"max_completion_tokens": "max_tokens"}
+
+_OPENAI = Profile(
+    name="openai",
+    drops=frozenset(
+        {  # Other providers' extensions that clients send.
+            "chat_template_kwargs",
+            "client_metadata",
+            "enable_thinking",
+            "extra_body",
+            "include_reasoning",
+            "metadata",
+            "min_p",
+            "models",
+            "num_ctx",
+            "plugins",
+            "provider",
+            "reasoning",
+            "repetition_penalty",
+            "route",
+            "session_id",
+            "thinking",
+            "top_k",
+            "transforms",
+        }
+    ),
+    renames={"max_tokens": "max_completion_tokens"},
+    unless={"metadata": "store", "max_tokens": "prediction"},
+    source={
+        "*": "openai-python 3.52.0, completion_create_params: no such parameter, and an unknown one is a 400"
+        " (`Unrecognized request argument supplied`: nashsu/llm_wiki#336, t8y2/dbx#3411, CherryHQ/cherry-studio#6155)",
+        "max_tokens": "openai-python 3.52.0: deprecated, and not for reasoning models (400: devnullvoid/dms-ai-assistant#12);"
+        " with `prediction` it is the other way round (community.openai.com/t/1355217)",
+        "metadata": "400 unless `store` is true: tmc/langchaingo#1484, QwenLM/qwen-code#243",
+    },
+)
+_MISTRAL = Profile(
+    name="mistral",
+    stream_usage=False,  # It sends usage unasked.
+    drops=frozenset(
+        {
+            "logit_bias",
+            "logprobs",
+            "safety_identifier",
+            "service_tier",
+            "store",
+            "stream_options",
+            "top_logprobs",
+            "user",
+            "verbosity",
+        }
+    ),
+    renames={**_OLD_LIMIT, "seed": "random_seed"},
+    message_drops=frozenset({"reasoning_content"}),
+    developer_as_system=True,
+    source={
+        "*": "mistralai/client-python, ChatCompletionRequest: no such field or role, and an unknown one is a 422"
+        " (`extra_forbidden`: mistralai/platform-docs-public#7)",
+        "stream_options": "422: avante-corp/avante.nvim#2347",
+        "store": "422: Gitlawb/openclaude#739",
+        "max_completion_tokens": "422: Gitlawb/openclaude#739, editor-code-assistant/eca#231",
+        "messages.reasoning_content": "422: charmbracelet/crush#1590, OpenMinis/OpenMinis#87",
+    },
+)
+_GROQ = Profile(
+    name="groq",
+    drops=frozenset(
+        {"logit_bias", "logprobs", "metadata", "prompt_cache_key", "reasoning", "top_logprobs", "verbosity"}
+    ),
+    message_drops=frozenset({"reasoning_content"}),
+    source={
+        "logit_bias": "console.groq.com/docs/openai: 400",
+        "logprobs": "console.groq.com/docs/openai: 400",
+        "top_logprobs": "console.groq.com/docs/openai: 400",
+        "metadata": "400: skye-harris/hass_local_openai_llm#59",
+        "prompt_cache_key": "400: eigent-ai/eigent#1827, sipeed/picoclaw#1196",
+        "reasoning": "400: musistudio/claude-code-router#1204",
+        "verbosity": "400: CherryHQ/cherry-studio#11435",
+        "messages.reasoning_content": "400: tashfeenahmed/freellmapi#1070, NousResearch/hermes-agent#11089",
+    },
+)
+_GEMINI = Profile(
+    name="gemini",
+    drops=frozenset({"metadata", "prompt_cache_key", "reasoning", "store"}),
+    source={
+        "metadata": "400: ed-donner/agents#45",
+        "prompt_cache_key": "400: leookun/cursor-byok#112",
+        "reasoning": "400: SuzumiyaAkizuki/ComfyUI-NewBie-LLM-Formatter#3",
+        "store": "400: liliMozi/openhanako#394",
+    },
+)
+_DEEPSEEK = Profile(
+    name="deepseek",
+    renames=_OLD_LIMIT,
+    developer_as_system=True,
+    source={
+        "max_completion_tokens": "ignored, so that there is no limit: earendil-works/pi#8018, earendil-works/pi#7811",
+        "developer": "400: earendil-works/pi#1048, OpenCoworkAI/open-codesign#316",
+    },
+)
+_XAI = Profile(
+    name="xai",
+    drops=frozenset({"presence_penalty"}),
+    source={"presence_penalty": "400 from Grok 3 to 4.6: miaoxworld/NativeTavern#83, n8n-io/n8n#14581"},
+)
+_OLLAMA = Profile(
+    name="ollama",
+    renames=_OLD_LIMIT,
+    developer_as_system=True,
+    source={
+        "max_completion_tokens": "ignored, so that there is no limit: ollama/ollama#7125",
+        "developer": "templates that don't know it leave it out: fgrehm/pi-ollama-cloud#10, ollama/ollama-python#453",
+    },
+)
+_LLAMACPP = Profile(
+    name="llamacpp",
+    renames=_OLD_LIMIT,
+    source={"max_completion_tokens": "ignored by builds before 2026-02: ggml-org/llama.cpp#13700, #19831"},
+)
+
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile(name="generic"),
-        Profile(name="openai"),
+        _OPENAI,
         Profile(name="openrouter", headers=_OPENROUTER),
         Profile(name="anthropic"),
-        Profile(name="deepseek"),
-        Profile(name="gemini"),
-        Profile(name="groq"),
+        _DEEPSEEK,
+        _GEMINI,
+        _GROQ,
         Profile(name="together"),
-        Profile(name="mistral", stream_usage=False),
-        Profile(name="xai"),
+        _MISTRAL,
+        _XAI,
         Profile(name="moonshot"),
-        Profile(name="ollama"),
+        _OLLAMA,
         Profile(name="vllm"),
         Profile(name="lmstudio"),
-        Profile(name="llamacpp"),
+        _LLAMACPP,
     )
 }
-"""Mistral sends usage unasked and answers 422 to fields that it doesn't know."""
+"""Anthropic's compatible endpoint ignores what it doesn't know (its `openai-sdk` page); nothing certain was found against
+the others that refuse nothing here."""
 
 
 def profile_of(name: str) -> Profile:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.fakes import Relay, completion, refuse, stream, whole
-from tests.server.conftest import Router
+from tests.server.conftest import Router, body
 
 RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
 ASK: dict[str, dict[str, Any]] = {
@@ -142,3 +142,23 @@ def test_on_the_same_wire_only_the_models_name_changes(route: Callable[..., Rout
     assert relay.seen[0].path.endswith("/v1/messages")
     assert relay.seen[0].headers["anthropic-beta"] == "one-2026-01-01"
     assert relay.seen[0].headers["anthropic-version"] == "2023-06-01"
+
+
+def test_what_a_provider_refuses_is_not_sent_and_the_receipt_says_so(
+    route: Callable[..., Router], relay: Relay
+) -> None:
+    router = route(limits='profile = "mistral"')
+    relay.play(stream(), whole(completion("ok")), whole(completion("ok")), to="vendor/first")
+    asked: dict[str, Any] = {"stream_options": {"include_usage": True}, "store": False, "max_completion_tokens": 50, "top_p": 0.5}
+    answer = router.post(body(stream=True, **asked))
+    sent = relay.seen[0].document
+    assert sent == body(stream=True, model="vendor/first") | {"max_tokens": 50, "top_p": 0.5}
+    said = router.receipt(answer)["degraded"]
+    assert "field stream_options: mistral refuses it" in said
+    assert "field max_completion_tokens: max_tokens at mistral" in said
+    translated = router.post(ASK[RESPONSES] | {"max_output_tokens": 50}, RESPONSES)
+    assert translated.status_code == 200
+    assert relay.seen[1].document["max_tokens"] == 50
+    plain = router.post(body(max_tokens=50))
+    assert relay.seen[2].document == body(model="vendor/first") | {"max_tokens": 50}
+    assert router.receipt(plain)["degraded"] == []
