@@ -149,7 +149,12 @@ def test_what_a_provider_refuses_is_not_sent_and_the_receipt_says_so(
 ) -> None:
     router = route(limits='profile = "mistral"')
     relay.play(stream(), whole(completion("ok")), whole(completion("ok")), to="vendor/first")
-    asked: dict[str, Any] = {"stream_options": {"include_usage": True}, "store": False, "max_completion_tokens": 50, "top_p": 0.5}
+    asked: dict[str, Any] = {
+        "stream_options": {"include_usage": True},
+        "store": False,
+        "max_completion_tokens": 50,
+        "top_p": 0.5,
+    }
     answer = router.post(body(stream=True, **asked))
     sent = relay.seen[0].document
     assert sent == body(stream=True, model="vendor/first") | {"max_tokens": 50, "top_p": 0.5}
