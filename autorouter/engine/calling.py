@@ -2,6 +2,10 @@
 
 `whole` returns a complete answer that is known to be one, `begin` a stream whose first event is here and is no error.
 Everything else raises `Failed` with its verdict. Both fill in the attempt's times, status and served model.
+
+A stream of which a break is to be feared is held: its bytes wait here until the answer is whole, or `HOLD_S` have passed.
+What breaks meanwhile has promised nothing, so the next candidate can take over. Held are answers of a candidate whose
+last one broke off, and those for a client that gives up at a break instead of asking again.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from autorouter.core.health import UNKNOWN
 from autorouter.core.values import Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt
@@ -24,15 +29,23 @@ from autorouter.wire.sse import MAX_EVENT_BYTES
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
+HOLD_S = 20.0
+"""So long a stream is held at most: silence beyond it is what users and clients take for a hang."""
+HOLD_BYTES = 1024 * 1024
+BREAKS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
+"""Reasons of a cooldown that say: an answer had begun and did not end."""
+GIVES_UP_AT_A_BREAK = frozenset({"cline"})
+"""Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
 
 
 class Failed(Exception):
-    """An attempt that gave no answer."""
+    """An attempt that gave no answer. `events`: so many came of one that broke while it was held; they are paid for."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, events: int = 0) -> None:
         super().__init__(verdict.kind)
         self.verdict = verdict
+        self.events = events
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +93,23 @@ class Caller:
         return whole
 
     async def begin(self, attempt: Attempt, number: int) -> Opened:
-        """The stream up to its first event, within the first-byte limit."""
+        """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
         call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
         tap = between.tap()
         source = reply.chunks()
+        held = False
         try:
             async with asyncio.timeout(call.target.timeouts.first_byte_s):
                 first = await _until_event(source, tap)
+            if tap.error is None and tap.served_model is not None:
+                attempt.ttft_s = self.deps.timer() - attempt.began_s
+                if self._holds(attempt.candidate):
+                    held = True
+                    first += await self._held(call, source, tap)
         except Failure as failure:
             reply.close()
-            raise Failed(failures.of_failure(failure)) from failure
+            raise Failed(failures.of_failure(failure), tap.events if held else 0) from failure
         except TimeoutError as exc:
             reply.close()
             raise _failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
@@ -103,11 +122,29 @@ class Caller:
         if tap.error is not None or tap.served_model is None:
             reply.close()
             if tap.error is not None:
-                raise Failed(failures.of_error_event(call, tap.error))
+                raise Failed(failures.of_error_event(call, tap.error), tap.events if held else 0)
             raise _failed(call, "protocol", "answered 200 with what is no event stream")
-        attempt.ttft_s = self.deps.timer() - attempt.began_s
         attempt.served_model = tap.served_model or None
         return Opened(first, reply, source, tap, attempt)
+
+    def _holds(self, candidate: str) -> bool:
+        """Whether a break is to be feared."""
+        health = self.deps.state.health.get(candidate, UNKNOWN)
+        suspect = health.failures_in_row > 0 and health.cooldown_reason in BREAKS
+        return suspect or self.request.task.client in GIVES_UP_AT_A_BREAK
+
+    async def _held(self, call: Call, source: AsyncIterator[bytes], tap: Tap) -> bytes:
+        """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
+        until_s = self.deps.timer() + HOLD_S
+        held = bytearray()
+        while not tap.done and tap.error is None and len(held) < HOLD_BYTES and self.deps.timer() < until_s:
+            chunk = await anext(source, None)
+            if chunk is None:
+                if not tap.complete:
+                    raise Failure("cut", f"upstream `{call.target.name}`: the answer ended before its end")
+                break
+            held += tap.feed(chunk)
+        return bytes(held)
 
     def _call(self, attempt: Attempt, number: int) -> tuple[Call, Exchange]:
         """The call, and what lies between the client's wire and the upstream's."""

@@ -14,9 +14,11 @@ ESTIMATED = "estimated, the upstream reported none"
 CUT = "estimated, the answer was cut"
 
 
-def failed(attempt: Attempt, verdict: Verdict, deps: Deps) -> None:
-    """An attempt gave no answer."""
+def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: Routed, deps: Deps) -> None:
+    """An attempt gave no answer; `tokens` came of one that broke before the client got any of it."""
     attempt.close(verdict.kind, deps.timer())
+    if tokens:
+        _estimate(attempt, tokens, CUT, routed, deps)
     attempt.retry_after_s = verdict.error.retry_after_s
     if verdict.cools:
         outcome = Outcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)

@@ -141,10 +141,10 @@ class Step:
             try:
                 return await perform(self._caller, attempt, len(self.trace.attempts))
             except Failed as failed:
-                verdict = failed.verdict
+                verdict, events = failed.verdict, failed.events
             verdicts.append(verdict)
             again = verdict.kind in ONCE_MORE and not retried
-            ledger.failed(attempt, verdict, self._deps)
+            ledger.failed(attempt, verdict, events, self.routed, self._deps)
             if again:
                 retried = True
                 queue.insert(0, attempt.candidate)

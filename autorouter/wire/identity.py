@@ -31,15 +31,18 @@ CLIENTS = (
 )
 """A mark in the user agent and the name for it; the first that is found counts. Continue's SDK calls itself `ls/JS`, and
 Cline names no more than the library through which it speaks."""
+CLINE = "You are Cline"
 
 
 def client_of(headers: Mapping[str, str], system: str) -> str:
-    """The client's name, by its user agent; Aider, which speaks through an SDK, by its system text."""
+    """The client's name, by its user agent; Aider and Cline, which speak through a library, by their system texts."""
     agent = (headers.get("originator") or headers.get("user-agent") or "").lower()
     if agent.startswith("openai/python") and system.startswith(
         ("Act as an expert software dev", "You are an expert software eng")
     ):
         return "aider"
+    if agent.startswith("ai-sdk/") and system.startswith(CLINE):
+        return "cline"
     for mark, name in CLIENTS:
         if mark in agent:
             return name

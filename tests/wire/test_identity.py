@@ -110,6 +110,7 @@ def test_odd_characters_make_a_digest_too():
             "",
             "ai-sdk",
         ),
+        ({"user-agent": "ai-sdk/openai-compatible/3.0.37"}, "You are Cline, an AI coding agent. ", "cline"),
         ({"user-agent": "ls/JS 5.23.2"}, "", "continue"),
         ({"user-agent": "OpenAI/Python 2.20.0"}, "Act as an expert software developer.\n", "aider"),
         ({"user-agent": "OpenAI/Python 2.20.0"}, "You are helpful.", "openai-python"),
