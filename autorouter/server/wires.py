@@ -33,7 +33,7 @@ from autorouter.server.http import (
     send_error,
     send_json,
 )
-from autorouter.wire import chat, exchange, splice
+from autorouter.wire import exchange, fields, splice
 
 FAULT_HEADER = "x-autorouter-fault"
 """Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
@@ -70,7 +70,7 @@ async def _whole(step: Step, send: Send, request_id: str | None) -> None:
         await send_error(send, error, _marks(step, request_id), wire=step.routed.task.wire)
         return
     step.finish()
-    body = splice.with_member(body, chat.EXTENSION, summary(step))
+    body = splice.with_member(body, fields.EXTENSION, summary(step))
     await send_bytes(send, 200, body, (JSON, *_marks(step, request_id)))
 
 

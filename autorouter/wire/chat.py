@@ -14,16 +14,9 @@ import orjson
 
 from autorouter.core.values import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
 from autorouter.errors import RequestError
-from autorouter.wire import human, identity, splice
+from autorouter.wire import fields, human, identity, splice
 
-MAX_LABEL_CHARS = 300
-"""No model's name is longer, and near names are looked for."""
 ASK_USAGE = {"include_usage": True}
-EXTENSION = "openfusion"
-"""Our own member in a body: read here, never sent on."""
-KEPT_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
-"""Headers that rules may look at, beside any `x-` header; never those that carry keys."""
-SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +37,10 @@ class ChatRequest:
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     """Read and check a request. Raises RequestError (400) that names the field."""
-    document = _document(body)
-    messages = _messages(document)
-    label, stream = _label(document), _stream(document)
+    document = fields.document_of(body)
+    messages = fields.messages_of(document)
+    label, stream = fields.label_of(document), fields.stream_of(document)
+    _check_options(document)
     system = _system(messages)
     reading = _read(messages)
     opening = _opening(messages)
@@ -67,17 +61,19 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         images=reading.images,
         json_schema=_json_schema(document),
         reasoning_effort=_effort(document),
-        max_output_tokens=_max_output(document),
+        max_output_tokens=(
+            fields.max_output_of(document, "max_completion_tokens") or fields.max_output_of(document, "max_tokens")
+        ),
         messages=len(messages),
         client=client,
         session=session,
         agent=agent,
-        headers=_kept(headers),
+        headers=fields.kept_headers(headers),
     )
     options = document.get("stream_options")
     return ChatRequest(
         task,
-        None if EXTENSION in document else splice.model_place(body, document),
+        fields.place_of(body, document),
         isinstance(options, dict) and options.get("include_usage") is True,
         "stream_options" in document,
     )
@@ -95,49 +91,16 @@ def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
 
 def _rewritten(body: bytes, model: str, asks: bool) -> bytes:
     """The body parsed and written anew, without our own member; the seldom way."""
-    document = {key: value for key, value in orjson.loads(body).items() if key != EXTENSION} | {"model": model}
+    document = {key: value for key, value in orjson.loads(body).items() if key != fields.EXTENSION} | {"model": model}
     if asks:
         document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
     return orjson.dumps(document)
 
 
-def _document(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
-    if not isinstance(document, dict):
-        raise RequestError("The body must be a JSON object", code="invalid_json")
-    return document
-
-
-def _messages(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    messages = document.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise RequestError("`messages` must be a non-empty list", param="messages")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise RequestError(f"`messages[{index}]` must be an object with a `role`", param=f"messages[{index}]")
-    return messages
-
-
-def _label(document: Mapping[str, Any]) -> str:
-    label = document.get("model")
-    if not isinstance(label, str) or not label:
-        raise RequestError("`model` is missing", hint="use `openfusion/auto`", param="model")
-    if len(label) > MAX_LABEL_CHARS:
-        raise RequestError(f"`model` has more than {MAX_LABEL_CHARS} characters", param="model")
-    return label
-
-
-def _stream(document: Mapping[str, Any]) -> bool:
-    stream = document.get("stream") or False
-    if not isinstance(stream, bool):
-        raise RequestError("`stream` must be true or false", param="stream")
+def _check_options(document: Mapping[str, Any]) -> None:
     options = document.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise RequestError("`stream_options` must be an object", param="stream_options")
-    return stream
 
 
 @dataclass(slots=True)
@@ -235,23 +198,3 @@ def _effort(document: Mapping[str, Any]) -> str | None:
     if effort is None and isinstance(document.get("reasoning"), dict):
         effort = document["reasoning"].get("effort")
     return effort if isinstance(effort, str) else None
-
-
-def _max_output(document: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = document.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise RequestError(f"`{name}` must be a whole number of at least 1", param=name)
-        return value
-    return None
-
-
-def _kept(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name, value)
-        for name, value in headers.items()
-        if name in KEPT_HEADERS
-        or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
-    )

@@ -133,9 +133,9 @@ class SameWire:
             self.body = chat.outgoing(request, model, stream_usage=stream_usage)
             self._drop_usage = stream_usage and not request.wants_usage
         else:
-            from autorouter.wire import carried, reading
+            from autorouter.wire import carried, fields
 
-            body = reading.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+            body = fields.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
             self.body, losses = carried.settled(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 

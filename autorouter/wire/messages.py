@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autorouter.core.values import EXCERPT_CHARS, Task
-from autorouter.errors import RequestError
-from autorouter.wire import identity, reading
+from autorouter.wire import fields, identity, reading
 from autorouter.wire.messages_in import to_neutral
 from autorouter.wire.responses import tool_names
 
@@ -21,20 +20,15 @@ class MessagesRequest:
     """A request as it came: the task, and where its model's name stands."""
 
     task: Task
-    place: reading.Place
+    place: fields.Place
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = reading.document_of(body)
-    label, stream = reading.label_of(document), reading.stream_of(document)
-    messages = document.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise RequestError("`messages` must be a non-empty list", param="messages")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise RequestError(f"`messages[{index}]` must be an object with a `role`", param=f"messages[{index}]")
-    max_output_tokens = reading.max_output_of(document, "max_tokens")
+    document = fields.document_of(body)
+    label, stream = fields.label_of(document), fields.stream_of(document)
+    messages = fields.messages_of(document)
+    max_output_tokens = fields.max_output_of(document, "max_tokens")
     conversation = to_neutral(document)
     read = reading.read(conversation)
     system = conversation.system[0].text if conversation.system else ""
@@ -60,11 +54,11 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         client=client,
         session=session,
         agent=agent,
-        headers=reading.kept_headers(headers),
+        headers=fields.kept_headers(headers),
     )
-    return MessagesRequest(task, reading.place_of(body, document))
+    return MessagesRequest(task, fields.place_of(body, document))
 
 
 def outgoing(request: MessagesRequest, model: str) -> bytes:
     """The body for an upstream of the same wire: the client's bytes, with the model's name exchanged."""
-    return reading.with_model(request.task.body, request.place, model)
+    return fields.with_model(request.task.body, request.place, model)

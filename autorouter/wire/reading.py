@@ -1,87 +1,17 @@
-"""What reading a Responses and a Messages request have in common: the document, its headers, and the walk back from the
-conversation's end to the human's last words."""
+"""What reading a Responses and a Messages request have in common: the walk back from the conversation's end to the human's
+last words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-import orjson
 
 from autorouter.core.values import TRAIL_STEPS, Step, ToolCall, ToolResult
-from autorouter.errors import RequestError
-from autorouter.wire import human, splice
-from autorouter.wire.chat import EXTENSION, KEPT_HEADERS, MAX_LABEL_CHARS, SECRET_HEADERS
+from autorouter.wire import human
 from autorouter.wire.neutral import Call, Conversation, Image, Message, Result, Text
 
-
-def document_of(body: bytes) -> dict[str, Any]:
-    """The request's object. Raises RequestError."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise RequestError(f"The body is not valid JSON: {exc}", code="invalid_json") from exc
-    if not isinstance(document, dict):
-        raise RequestError("The body must be a JSON object", code="invalid_json")
-    return document
-
-
-def label_of(document: Mapping[str, Any]) -> str:
-    """What the client asks for in `model`. Raises RequestError."""
-    label = document.get("model")
-    if not isinstance(label, str) or not label:
-        raise RequestError("`model` is missing", hint="use `openfusion/auto`", param="model")
-    if len(label) > MAX_LABEL_CHARS:
-        raise RequestError(f"`model` has more than {MAX_LABEL_CHARS} characters", param="model")
-    return label
-
-
-def stream_of(document: Mapping[str, Any]) -> bool:
-    """Whether the answer is to be streamed. Raises RequestError."""
-    stream = document.get("stream") or False
-    if not isinstance(stream, bool):
-        raise RequestError("`stream` must be true or false", param="stream")
-    return stream
-
-
-def max_output_of(document: Mapping[str, Any], name: str) -> int | None:
-    """The longest answer that the client wants, in tokens. Raises RequestError."""
-    value = document.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise RequestError(f"`{name}` must be a whole number of at least 1", param=name)
-    return value
-
-
 _TAG = re.compile(rf"\s*<({'|'.join(human.WRAPPERS)})\b")
-Place = tuple[int, int] | None
-"""Where the model's name stands in a body; None where the body must be written anew."""
-
-
-def place_of(body: bytes, document: dict[str, Any]) -> Place:
-    """Where to exchange the model's name; None where our own member is in the body, or the place can't be proved."""
-    return None if EXTENSION in document else splice.model_place(body, document)
-
-
-def with_model(body: bytes, place: Place, model: str) -> bytes:
-    """The client's bytes with the model's name exchanged; written anew, without our own member, where there is no place."""
-    if place is not None:
-        return body[: place[0]] + orjson.dumps(model) + body[place[1] :]
-    document = {key: value for key, value in orjson.loads(body).items() if key != EXTENSION}
-    return orjson.dumps(document | {"model": model})
-
-
-def kept_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Headers that rules may look at; never those that carry keys."""
-    return tuple(
-        (name, value)
-        for name, value in headers.items()
-        if name in KEPT_HEADERS
-        or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

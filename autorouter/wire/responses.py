@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from autorouter.core.values import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
-from autorouter.wire import identity, loose, reading
+from autorouter.wire import fields, identity, loose, reading
 from autorouter.wire.neutral import Conversation
 from autorouter.wire.responses_in import to_neutral
 
@@ -27,15 +27,15 @@ class ResponsesRequest:
     turn; `chore` is set where the client says that no human spoke."""
 
     task: Task
-    place: reading.Place
+    place: fields.Place
     turn: str | None = None
     chore: Chore | None = None
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = reading.document_of(body)
-    label, stream = reading.label_of(document), reading.stream_of(document)
+    document = fields.document_of(body)
+    label, stream = fields.label_of(document), fields.stream_of(document)
     found = document.get("input")
     if not isinstance(found, str | list) or not found:
         raise RequestError("`input` must be a text or a non-empty list", param="input")
@@ -46,7 +46,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    max_output_tokens = reading.max_output_of(document, "max_output_tokens")
+    max_output_tokens = fields.max_output_of(document, "max_output_tokens")
     conversation = to_neutral(document)
     read = reading.read(conversation)
     turn = _turn(document, headers)
@@ -77,9 +77,9 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         client=client,
         session=session,
         agent=agent,
-        headers=reading.kept_headers(headers),
+        headers=fields.kept_headers(headers),
     )
-    place = reading.place_of(body, document)
+    place = fields.place_of(body, document)
     return ResponsesRequest(task, place, loose.text(turn.get("turn_id")) or None, chore)
 
 
@@ -92,7 +92,7 @@ def tool_names(conversation: Conversation) -> tuple[str, ...]:
 
 def outgoing(request: ResponsesRequest, model: str) -> bytes:
     """The body for an upstream of the same wire: the client's bytes, with the model's name exchanged."""
-    return reading.with_model(request.task.body, request.place, model)
+    return fields.with_model(request.task.body, request.place, model)
 
 
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
