@@ -47,7 +47,8 @@ class Features:
 
 
 def features(task: Task, policy: Policy) -> Features:
-    """Read a task. Pure and bounded: about 40 us, whatever the size of the body."""
+    """Read a task. Pure and bounded, whatever the size of the body: 15 us, and up to 200 us more where a
+    long trail of tool results is read for evidence."""
     tuning = policy.tuning
     evidence = read_trail(task.trail)
     phase = kinds.phase_of(task)
