@@ -59,6 +59,10 @@ class Opened:
     attempt: Attempt
 
 
+Final = Whole | Opened
+"""What goes to the client: an answer that is whole, or a stream that has begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Makes the calls of one step."""
@@ -70,6 +74,8 @@ class Caller:
     created_s: int
     strip: bool = False
     """Send no reasoning: the target has refused what the history carries."""
+    added_tokens: float = 0.0
+    """Input tokens beyond the client's own request, by our estimate: panel texts, instructions."""
 
     async def whole(self, attempt: Attempt, number: int) -> Whole:
         """The whole answer, parsed to make sure that it is one."""

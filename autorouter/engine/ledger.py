@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from autorouter.core import session as sessions
 from autorouter.core.health import Outcome
-from autorouter.core.values import Usage
+from autorouter.core.values import Strategy, Usage
+from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed, session_key
 from autorouter.engine.trace import Attempt, Trace, price_usage
@@ -32,9 +33,18 @@ def broke(attempt: Attempt, kind: str, tokens: int, routed: Routed, deps: Deps) 
     deps.state.observe(attempt.candidate, Outcome(ok=False, reason=kind), deps.clock())
 
 
-def left(attempt: Attempt, tokens: int, routed: Routed, deps: Deps) -> None:
-    """The client hung up: paid for as far as it came, and nobody's fault."""
-    attempt.close("client_gone", deps.timer())
+def left(trace: Trace, opened: Opened | None, routed: Routed, deps: Deps) -> None:
+    """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
+    and nobody's fault."""
+    for attempt in trace.attempts:
+        if attempt.result == "open":
+            own = opened is not None and opened.attempt is attempt
+            stopped(attempt, opened.tap.events if own and opened is not None else attempt.events, routed, deps)
+
+
+def stopped(attempt: Attempt, tokens: int, routed: Routed, deps: Deps, *, result: str = "client_gone") -> None:
+    """We ended this call ourselves."""
+    attempt.close(result, deps.timer())
     if attempt.status == 200:
         _estimate(attempt, tokens, CUT, routed, deps)
 
@@ -54,7 +64,7 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed,
         stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
         output_tokens=usage.output_tokens if usage else None,
         input_tokens=usage.input_tokens if usage else None,
-        estimated_input_tokens=routed.features.input_tokens,
+        estimated_input_tokens=routed.features.input_tokens + attempt.added_tokens,
     )
     deps.state.observe(attempt.candidate, outcome, deps.clock())
 
@@ -65,7 +75,7 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
     cost_usd = trace.cost_usd or 0.0
     deps.state.settle(reserved_usd, cost_usd, now_s)
     key = session_key(routed.task)
-    last = trace.attempts[-1] if trace.attempts else None
+    last = _keeper(routed, trace)
     if key is None or last is None or last.usage is None:
         return
     phase = routed.features.phase
@@ -82,7 +92,18 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
     deps.state.keep_session(key, folded)
 
 
+def _keeper(routed: Routed, trace: Trace) -> Attempt | None:
+    """The attempt that the session is kept by: whose words went out; but of a panel the lead, which keeps the tool loop and
+    its cache, whosever proposal was picked."""
+    plan = routed.decision.plan
+    if plan is not None and plan.strategy is not Strategy.SINGLE:
+        own = [a for a in trace.attempts if a.candidate == plan.primary and a.result == "answered"]
+        if own:
+            return own[0]
+    return trace.answer or (trace.attempts[-1] if trace.attempts else None)
+
+
 def _estimate(attempt: Attempt, tokens: int, source: str, routed: Routed, deps: Deps) -> None:
-    attempt.usage = Usage(input_tokens=round(routed.features.input_tokens), output_tokens=tokens)
+    attempt.usage = Usage(input_tokens=round(routed.features.input_tokens + attempt.added_tokens), output_tokens=tokens)
     attempt.usage_source = source
     price_usage(attempt, deps.by_id[attempt.candidate])

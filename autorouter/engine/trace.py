@@ -22,6 +22,10 @@ class Attempt:
     upstream: str
     model: str
     began_s: float
+    phase: str = "answer"
+    added_tokens: float = 0.0
+    events: int = 0
+    """Events that came of an answer that is held; what it used so far, should it be stopped."""
     result: str = "open"
     status: int | None = None
     served_model: str | None = None
@@ -50,6 +54,8 @@ class Trace:
     """All attempts of a step, and how it ended."""
 
     attempts: list[Attempt] = field(default_factory=list)
+    answer: Attempt | None = None
+    """The attempt whose words the client gets."""
     result: Result = "failed"
     status: int = 0
     error: str | None = None

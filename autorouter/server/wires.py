@@ -17,7 +17,7 @@ from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
 from autorouter.engine.router import Routed, route
-from autorouter.engine.single import Step, StreamBroken
+from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.server.http import (
     EVENT_STREAM,

@@ -12,7 +12,7 @@ import orjson
 
 from autorouter.config.load import load
 from autorouter.engine.router import route
-from autorouter.engine.single import Step, StreamBroken
+from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts import store
 from autorouter.runtime import Runtime, build

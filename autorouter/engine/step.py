@@ -1,0 +1,149 @@
+"""A request being carried out, from its decision to its receipt, whatever its strategy.
+
+routed ──► single | verify | fusion ──► an answer that is whole, or a stream whose first bytes are here
+                │ nobody                     │ whole: "answered"
+                ▼                            │ cut, stalled, ended early, an error: "broken", the client's line is cut
+      "failed", one verdict for the client   │ the client hangs up: "client_gone", all upstreams are stopped
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from autorouter.core.values import Strategy
+from autorouter.engine import ledger, single
+from autorouter.engine.attempts import NobodyAnswered, verdict_of
+from autorouter.engine.calling import Final, Opened
+from autorouter.engine.deps import Deps
+from autorouter.engine.recorder import Made, request_shape
+from autorouter.engine.router import Routed, error_of
+from autorouter.engine.run import Run
+from autorouter.engine.trace import Trace
+from autorouter.upstream.transport import Failure
+from autorouter.wire.exchange import Request, Whole
+
+
+class StreamBroken(Exception):
+    """The answer had begun and can't be finished: the client's connection must be cut, never ended cleanly."""
+
+
+class Step:
+    """A request being carried out. Call `answer()`, or `open()` and then `chunks()`; in any case `finish()` at the end."""
+
+    def __init__(
+        self,
+        request: Request,
+        routed: Routed,
+        deps: Deps,
+        *,
+        receipt_id: str,
+        began_s: float,
+        fault: str | None = None,
+    ) -> None:
+        self.routed = routed
+        self.receipt_id = receipt_id
+        self.trace = Trace()
+        self._deps = deps
+        self._run = Run.of(request, routed, deps, self.trace, receipt_id=receipt_id, began_s=began_s, fault=fault)
+        self._began_s = began_s
+        self._reserved_usd = 0.0
+        self._opened: Opened | None = None
+        self._finished = False
+
+    async def answer(self) -> bytes:
+        """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
+        final = await self._performed()
+        assert isinstance(final, Whole)
+        self.trace.result, self.trace.status = "answered", 200
+        return final.body
+
+    async def open(self) -> Opened:
+        """The beginning of a streamed answer. Raises as `answer` does."""
+        final = await self._performed()
+        assert isinstance(final, Opened)
+        self._opened = final
+        return final
+
+    async def chunks(self, opened: Opened) -> AsyncIterator[bytes]:
+        """The rest of the stream as it arrives. Raises StreamBroken where it ends without its end."""
+        tap = opened.tap
+        try:
+            async for chunk in opened.source:
+                passed = tap.feed(chunk)
+                if passed:
+                    yield passed
+                if tap.error is not None:
+                    break
+            rest = tap.rest()
+            if rest and tap.complete:
+                yield rest
+        except Failure as failure:
+            # Behind the terminal event nothing can be missing.
+            if not tap.done:
+                self._broke(opened, failure.kind)
+                raise StreamBroken from failure
+        except ValueError as exc:
+            self._broke(opened, "protocol")
+            raise StreamBroken from exc
+        finally:
+            opened.reply.close()
+        if tap.error is not None or not tap.complete:
+            self._broke(opened, "error_event" if tap.error is not None else "early_end")
+            raise StreamBroken
+        self.trace.result, self.trace.status = "answered", 200
+        if opened.attempt.result == "open":
+            ledger.answered(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
+
+    def finish(self) -> None:
+        """Settle the money, fold the session, hand over the receipt. Synchronous: it runs in cancelled tasks too."""
+        if self._finished:
+            return
+        self._finished = True
+        trace, deps, routed = self.trace, self._deps, self.routed
+        if self._opened is not None:
+            self._opened.reply.close()
+        ledger.left(trace, self._opened, routed, deps)
+        if not trace.status:
+            trace.result, trace.status = "client_gone", 499
+        if trace.answer is not None:
+            trace.degraded += trace.answer.losses
+        trace.seconds = deps.timer() - self._began_s
+        ledger.settle(routed, trace, self._reserved_usd, deps)
+        made = Made(
+            receipt_id=self.receipt_id,
+            shape=request_shape(routed.task),
+            features=routed.features,
+            snapshot=routed.snapshot,
+            decision=routed.decision,
+            trace=trace,
+            context=deps.context,
+            dry_run=deps.dry_run,
+        )
+        deps.receipts.put(made)
+
+    async def _performed(self) -> Final:
+        """Carry out the plan. Raises the refusal's error where the decision is one."""
+        decision, trace = self.routed.decision, self.trace
+        if decision.plan is None:
+            assert decision.refusal is not None
+            error = error_of(decision.refusal)
+            trace.result, trace.status, trace.error = "refused", error.http_status, error.code
+            raise error
+        self._reserved_usd = decision.plan.reserve_usd
+        self._deps.state.reserve(self._reserved_usd)
+        try:
+            if decision.plan.strategy is Strategy.SINGLE:
+                return await single.perform(self._run, decision)
+            # Imported when first needed: most requests of most users are single.
+            from autorouter.engine import fusion, verify
+
+            if decision.plan.strategy is Strategy.VERIFY:
+                return await verify.perform(self._run, decision.plan)
+            return await fusion.perform(self._run, decision.plan)
+        except NobodyAnswered as exc:
+            raise verdict_of(exc.verdicts, trace) from exc
+
+    def _broke(self, opened: Opened, kind: str) -> None:
+        self.trace.result, self.trace.status, self.trace.error = "broken", 200, f"stream_{kind}"
+        if opened.attempt.result == "open":
+            ledger.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
