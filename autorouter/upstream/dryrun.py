@@ -47,11 +47,12 @@ class DryRunTransport:
             await self._nap(0)
             return self._refused(_NO_PATH)
         try:
-            fault = faults.parse(call.fault).at(call.attempt, call.candidate.id) if call.fault else None
+            spec = faults.parse(call.fault) if call.fault else None
             decoded = dryrun_chat.decode(call.body, call.candidate.id)
         except ValueError as exc:
             await self._nap(0)
             return self._refused(_bad_request(str(exc)))
+        fault = spec.at(call.attempt, call.candidate.id, decoded.request.role) if spec else None
         return await self._answer(call, decoded, fault)
 
     async def aclose(self) -> None:
@@ -68,7 +69,7 @@ class DryRunTransport:
         if fault is not None and fault.refusal is not None:
             await self._nap(ttft_s)
             return self._refused(fault.refusal)
-        answer = script.plan_answer(decoded.request)
+        answer, untwisted = _planned(decoded.request, fault)
         usage = self._usage(call, decoded.parts, script.output_tokens(answer))
         stamp = dryrun_chat.Stamp(
             model=(fault and fault.served_model) or call.candidate.model,
@@ -76,7 +77,7 @@ class DryRunTransport:
             usage=usage if fault is None or fault.usage else None,
         )
         flow = dryrun_chat.encode(answer, stamp, stream=call.stream, include_usage=decoded.include_usage)
-        if fault is not None and fault.reshape is not None:
+        if fault is not None and fault.reshape is not None and untwisted:
             flow = fault.reshape(flow)
         writing_s = usage.output_tokens / max(call.candidate.throughput_tokens_per_s, LEAST_RATE) * jitter
         slow_s = fault.slow_s if fault is not None else 0.0
@@ -187,6 +188,14 @@ def _common(old: Sequence[bytes], new: Sequence[bytes]) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _planned(request: script.DryRequest, fault: Fault | None) -> tuple[script.Answer, bool]:
+    """The answer, and whether the fault's `reshape` still has its turn."""
+    if fault is None or fault.twist is None:
+        return script.plan_answer(request), True
+    answer = fault.twist(request)
+    return answer, fault.name != "half-json" or answer == script.plan_answer(request)
 
 
 def _seed(body_digest: bytes, call: Call) -> bytes:

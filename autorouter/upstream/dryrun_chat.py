@@ -19,9 +19,10 @@ from typing import Any, Final
 import orjson
 
 from autorouter.core.values import ASK_CHARS, Usage
+from autorouter.upstream import roles
 from autorouter.upstream.flow import Flow
-from autorouter.upstream.script import Answer, DryRequest, Text, arguments_json
-from autorouter.upstream.toolfill import DryTool
+from autorouter.upstream.script import Answer, DryRequest, Refused, Text, arguments_json
+from autorouter.upstream.toolfill import DryTool, ToolUse
 from autorouter.wire import human
 
 PATH: Final = "/chat/completions"
@@ -62,7 +63,8 @@ def decode(body: bytes, candidate_id: str) -> Decoded:
     messages = document.get("messages") if isinstance(document, dict) else None
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages) or not messages:
         raise ValueError("`messages` must be a non-empty list of objects")
-    ask, raw, results = _latest(messages)
+    task, last = roles.take(messages[-1])
+    ask, raw, results = _latest([*messages[:-1], last])
     system = "\n".join(
         human.text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")
     )
@@ -77,6 +79,7 @@ def decode(body: bytes, candidate_id: str) -> Decoded:
         results=results,
         must_call=_must_call(document.get("tool_choice")),
         schema=_schema(document.get("response_format")),
+        task=task,
     )
     parts = tuple(orjson.dumps(part) for part in (document.get("tools"), *messages))
     return Decoded(
@@ -143,7 +146,9 @@ def _schema(response_format: Any) -> Mapping[str, Any] | None:
 
 def _document(answer: Answer, stamp: Stamp) -> Flow:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, Text) else None}
-    if not isinstance(answer, Text):
+    if isinstance(answer, Refused):
+        message["refusal"] = answer.text
+    if isinstance(answer, ToolUse):
         function = {"name": answer.name, "arguments": arguments_json(answer)}
         message["tool_calls"] = [{"id": _call_id(stamp), "type": "function", "function": function}]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
@@ -169,6 +174,8 @@ def _events(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
 def _deltas(answer: Answer, stamp: Stamp) -> list[dict[str, Any]]:
     if isinstance(answer, Text):
         return [{"role": "assistant", "content": ""}, *({"content": word} for word in _WORDS.findall(answer.text))]
+    if isinstance(answer, Refused):
+        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in _WORDS.findall(answer.text))]
     arguments = arguments_json(answer)
     function = {"name": answer.name, "arguments": ""}
     first = {"index": 0, "id": _call_id(stamp), "type": "function", "function": function}
@@ -182,7 +189,13 @@ def _choice(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, An
 
 
 def _finish(answer: Answer) -> str:
-    return "stop" if isinstance(answer, Text) else "tool_calls"
+    match answer:
+        case Text():
+            return "stop"
+        case ToolUse():
+            return "tool_calls"
+        case Refused():
+            return "content_filter"
 
 
 def _head(stamp: Stamp, kind: str) -> dict[str, Any]:

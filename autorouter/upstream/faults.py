@@ -4,10 +4,12 @@
     NAME*N          attempts 1 to N            500*2
     NAME*all        every attempt              cut-stream*all
     NAME@CANDIDATE  every call of that one     503@openai/gpt-x     (NAME*N@CANDIDATE: only in attempts 1 to N)
+    NAME@ROLE       every call in that role    half-json@judge      (of a panel: member, verifier, judge ...; see `roles`)
     A,B             the first that applies     429-no-header,500*2  (attempt 1: 429, attempt 2: 500)
 
-Refusals and failures come instead of an answer; the others change the good one. Those of `TOLERATED` are legal, if rare:
-a client must come through them unharmed.
+Refusals and failures come instead of an answer; the others change the good one, its content or its way: one of each sort
+can apply to the same call (`empty,crlf`). Those of `TOLERATED` are legal, if rare: a client must come through them
+unharmed.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from autorouter.upstream import flow
+from autorouter.upstream import flow, roles, twists
 from autorouter.upstream.flow import Flow
+from autorouter.upstream.script import Answer, DryRequest
 
 SLOW_S: Final = 20.0
 """Silence before a slow first byte: longer than any catalogued model's, shorter than the default limit of 60 s."""
@@ -38,11 +41,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to fail. Exactly one of the fields behind `summary` says what happens.
+    """One way to fail. One of the fields behind `summary` says what happens (`half-json` has two).
 
     `refusal`: this answer instead. `failure`: the kind of a `Failure` raised before an answer. `slow_s`: further silence
     before the first byte. `served_model`: the model that the answer claims to be from. `usage` False: no usage is told.
-    `reshape`: the answer's pieces are changed.
+    `reshape`: the answer's pieces are changed. `twist`: another answer is given; with `reshape`, only if it is another.
+    `roles`: in these only, where it isn't empty; "" is a call without a role. `lasting`: all attempts unless a number is
+    given.
     """
 
     name: str
@@ -53,6 +58,9 @@ class Fault:
     served_model: str | None = None
     usage: bool = True
     reshape: Callable[[Flow], Flow] | None = None
+    twist: Callable[[DryRequest], Answer] | None = None
+    roles: frozenset[str] = frozenset()
+    lasting: bool = False
 
 
 def _refused(
@@ -88,7 +96,30 @@ _CATALOGUE: Final = (
     Fault(name="cut-stream", summary="the connection breaks in the answer", reshape=flow.cut),
     Fault(name="clean-eof", summary="a clean end without finish reason and terminal event", reshape=flow.ended_early),
     Fault(name="malformed-chunk", summary="one event isn't JSON; a whole answer is HTML", reshape=flow.malformed),
-    Fault(name="half-json", summary="a clean end in the middle of the JSON", reshape=flow.halved),
+    Fault(name="half-body", summary="a clean end in the middle of the body", reshape=flow.halved),
+    Fault(
+        name="half-json",
+        summary="JSON that ends in its middle: a tool's arguments, a role's answer, else the body",
+        reshape=flow.halved,
+        twist=twists.half_json,
+    ),
+    Fault(name="broken-args", summary="a tool call whose arguments are no JSON", twist=twists.broken_args),
+    Fault(name="empty", summary="a good end without text and calls", twist=twists.empty),
+    Fault(name="refusal", summary="a refusal: content_filter, stop_reason refusal", twist=twists.refuse),
+    Fault(
+        name="agree",
+        summary="all candidates answer the same text",
+        twist=twists.agree,
+        roles=roles.SPEAKING | {""},
+        lasting=True,
+    ),
+    Fault(
+        name="verdict-revise",
+        summary="a panel's verifier answers revise, with one finding",
+        twist=twists.revise,
+        roles=frozenset({"verifier"}),
+        lasting=True,
+    ),
     Fault(name="error-event", summary="an error inside an answer that began with 200", reshape=flow.error_inside),
     Fault(name="wrong-model", summary="another model served than was asked for", served_model="dry-run/another-model"),
     Fault(name="no-usage", summary="no usage is told, even where it was asked for", usage=False),
@@ -103,11 +134,17 @@ TOLERATED: Final = frozenset({"slow-first-byte", "no-usage", "crlf", "split-utf8
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One fault and when it applies. `attempts`: the first so many, None for all. `candidate_id`: only there."""
+    """One fault and when it applies. `attempts`: the first so many, None for all. `target`: a candidate's id or a role;
+    only there."""
 
     fault: Fault
     attempts: int | None = 1
-    candidate_id: str | None = None
+    target: str | None = None
+
+    def applies(self, attempt: int, candidate_id: str, role: str) -> bool:
+        in_time = self.attempts is None or attempt <= self.attempts
+        aimed = self.target is None or self.target in (candidate_id, role)
+        return in_time and aimed and (not self.fault.roles or role in self.fault.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +153,18 @@ class FaultSpec:
 
     rules: tuple[Rule, ...]
 
-    def at(self, attempt: int, candidate_id: str) -> Fault | None:
-        """The fault of this attempt (they count from 1 within a step), None for a good answer."""
-        for rule in self.rules:
-            in_time = rule.attempts is None or attempt <= rule.attempts
-            if in_time and rule.candidate_id in (None, candidate_id):
-                return rule.fault
-        return None
+    def at(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
+        """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
+        that is no inner one. The first that changes the content and the first other one are made one."""
+        found = [rule.fault for rule in self.rules if rule.applies(attempt, candidate_id, role)]
+        said = next((fault for fault in found if fault.twist is not None), None)
+        way = next((fault for fault in found if fault.twist is None), None)
+        if said is None or way is None:
+            return said or way
+        return replace(way, twist=said.twist)
 
 
-_RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<candidate>.*))?", re.DOTALL)
+_RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<target>.*))?", re.DOTALL)
 
 
 def parse(spec: str) -> FaultSpec:
@@ -136,21 +175,21 @@ def parse(spec: str) -> FaultSpec:
 def _rule(part: str) -> Rule:
     match = _RULE.fullmatch(part)
     assert match is not None
-    name, count, candidate = match["name"].strip(), match["count"], match["candidate"]
+    name, count, target = match["name"].strip(), match["count"], match["target"]
     fault = FAULTS.get(name)
     if fault is None:
         raise ValueError(_unknown(name))
-    if candidate is not None and not candidate.strip():
-        raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`")
+    if target is not None and not target.strip():
+        raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`, or a role of a panel")
     if count is None:
-        attempts = 1 if candidate is None else None
+        attempts = 1 if target is None and not fault.lasting else None
     elif count.strip() == "all":
         attempts = None
     elif re.fullmatch(r"[1-9][0-9]{0,8}", count.strip()):
         attempts = int(count)
     else:
         raise ValueError(f"fault `{part}`: behind `*` stands a number of attempts of at least 1, or `all`")
-    return Rule(fault, attempts, candidate.strip() if candidate is not None else None)
+    return Rule(fault, attempts, target.strip() if target is not None else None)
 
 
 def _unknown(name: str) -> str:

@@ -6,6 +6,7 @@
     an errand, an edit format          an edit block                          (Aider)
     a JSON schema                      an instance of it                      (`instance`)
     housekeeping                       a title, or a commit message
+    an inner role that judges          its JSON                               (`roles`)
     anything else                      says that it is a dry run
 
 The same request gets the same answer, always.
@@ -23,9 +24,10 @@ import orjson
 
 from autorouter.core.kinds import is_housekeeping
 from autorouter.upstream import errand as errands
-from autorouter.upstream import toolfill
+from autorouter.upstream import roles, toolfill
 from autorouter.upstream.errand import Errand
 from autorouter.upstream.instance import instance
+from autorouter.upstream.roles import Task
 from autorouter.upstream.toolfill import DryTool, ToolUse
 
 ECHO_CHARS: Final = 80
@@ -54,7 +56,8 @@ class DryRequest:
     `ask` is what the human last wrote. `rules` is every text that may describe an edit format: the system's, and what
     the client put around the ask. `results` counts the tool results since the ask. `must_call`: the client insists on
     a tool call, of the tool of this name, or of any where it is empty. `schema` is the JSON schema that the answer
-    must satisfy. `seed` is the sha256 of the request's body.
+    must satisfy. `seed` is the sha256 of the request's body. `task`: the inner role that is to be played. `agree` and
+    `revise` are faults: all candidates say the same; the verifier finds something.
     """
 
     candidate_id: str
@@ -66,6 +69,14 @@ class DryRequest:
     results: int = 0
     must_call: str | None = None
     schema: Mapping[str, Any] | None = None
+    task: Task | None = None
+    agree: bool = False
+    revise: bool = False
+
+    @property
+    def role(self) -> str:
+        """The inner role, empty where there is none."""
+        return self.task.role if self.task is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +86,20 @@ class Text:
     text: str
 
 
-Answer = Text | ToolUse
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The model declines, in words."""
+
+    text: str
+
+
+Answer = Text | ToolUse | Refused
 
 
 def plan_answer(request: DryRequest) -> Answer:
     """What to answer. Pure and total: any request gets an answer."""
+    if request.task is not None and request.task.judges:
+        return Text(_json(roles.verdict(request.task, request.seed, revise=request.revise)))
     text_only = TEXT_ONLY in request.ask
     if text_only or (not request.tools and is_housekeeping(request.system, request.ask)):
         return Text(_housekeeping(request))
@@ -97,13 +117,13 @@ def plan_answer(request: DryRequest) -> Answer:
 
 def output_tokens(answer: Answer) -> int:
     """At least one; `BYTES_PER_TOKEN` bytes each."""
-    text = answer.text if isinstance(answer, Text) else answer.name + arguments_json(answer)
+    text = answer.name + arguments_json(answer) if isinstance(answer, ToolUse) else answer.text
     return max(1, len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def arguments_json(call: ToolUse) -> str:
     """The arguments as wires carry them."""
-    return _json(call.arguments)
+    return _json(call.arguments) if call.raw is None else call.raw
 
 
 def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
@@ -120,18 +140,24 @@ def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
 def _closing(request: DryRequest, errand: Errand) -> str:
     if request.results == 0:
         return f"{_opening(request)} None of the declared tools can write {errand.path}."
-    return errand.closing
+    return errand.closing + _revised(request)
 
 
 def _plain(request: DryRequest) -> str:
-    said = f"{_opening(request)} Candidate: {request.candidate_id}."
+    said = f"{_opening(request)}" if request.agree else f"{_opening(request)} Candidate: {request.candidate_id}."
     ask = " ".join(request.ask.split())
-    if not ask:
-        return said
-    return f"{said} You asked: {ask if len(ask) <= ECHO_CHARS else ask[: ECHO_CHARS - 1] + '…'}"
+    if ask:
+        said += f" You asked: {ask if len(ask) <= ECHO_CHARS else ask[: ECHO_CHARS - 1] + '…'}"
+    return said + _revised(request)
+
+
+def _revised(request: DryRequest) -> str:
+    return roles.REVISED if request.task is not None and request.task.role == "reviser" else ""
 
 
 def _opening(request: DryRequest) -> str:
+    if request.agree:
+        return _OPENINGS[0]
     return _OPENINGS[int.from_bytes(request.seed[:4], "big") % len(_OPENINGS)]
 
 

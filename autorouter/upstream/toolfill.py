@@ -31,10 +31,11 @@ class DryTool:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """One call of a tool."""
+    """One call of a tool. `raw` is the arguments' text where it isn't their JSON: a fault's, or free-form input."""
 
     name: str
     arguments: Mapping[str, Any]
+    raw: str | None = None
 
 
 WRITERS: Final = (

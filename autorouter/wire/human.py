@@ -23,6 +23,7 @@ WRAPPERS = (
     "command-message",
     "command-name",
     "turn_aborted",
+    "autorouter-task",
 )
 """Blocks of these names are the client's, not the human's."""
 _WRAPPED = re.compile("|".join(rf"<{name}\b[^>]*>.*?</{name.split(' ')[0]}[^>]*>" for name in WRAPPERS), re.DOTALL)

@@ -361,7 +361,7 @@ def test_a_broken_answer_begins_and_then_fails(name, kind, stream):
 
 
 @pytest.mark.parametrize("conversation", [HI, ERRAND])
-@pytest.mark.parametrize("name", ["clean-eof", "half-json", "error-event"])
+@pytest.mark.parametrize("name", ["clean-eof", "half-body", "error-event"])
 def test_a_stream_without_its_end_is_seen_as_broken_by_the_tap(name, conversation):
     tap = ChatTap()
     for chunk in run(call(conversation, stream=True, fault=name, tools=[WRITE]))[2]:

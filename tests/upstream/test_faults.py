@@ -42,6 +42,21 @@ def test_a_candidates_fault_hits_it_at_any_attempt_and_no_other():
     assert name_at("503@x,500*all", 2, "y") == "500"
 
 
+def test_a_fault_can_be_aimed_at_a_role():
+    spec = parse("half-json@judge,503*1@verifier")
+    assert [spec.at(n, "a", "judge").name for n in (1, 2)] == ["half-json", "half-json"]
+    assert spec.at(1, "a", "verifier").name == "503"
+    assert spec.at(2, "a", "verifier") is None
+    assert spec.at(1, "a") is None
+
+
+def test_one_fault_of_the_content_and_one_of_its_way_go_together():
+    both = parse("crlf,empty,503").at(1, "a")
+    assert both.reshape is FAULTS["crlf"].reshape
+    assert both.twist is FAULTS["empty"].twist
+    assert both.refusal is None
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -73,8 +88,16 @@ def test_any_text_is_a_spec_or_a_value_error(text):
 
 def test_every_fault_says_one_thing_that_happens():
     for name, fault in FAULTS.items():
-        said = [fault.refusal, fault.failure, fault.slow_s, fault.served_model, not fault.usage, fault.reshape]
-        assert sum(map(bool, said)) == 1, name
+        said = [
+            fault.refusal,
+            fault.failure,
+            fault.slow_s,
+            fault.served_model,
+            not fault.usage,
+            fault.reshape,
+            fault.twist,
+        ]
+        assert sum(map(bool, said)) == (2 if name == "half-json" else 1), name
         assert fault.name == name
         assert fault.summary
         assert "\n" not in fault.summary
@@ -91,13 +114,13 @@ def test_broken_streams_begin_well_and_never_reach_their_finish(name, count):
 
 
 def test_how_broken_answers_end():
-    endings = {name: reshaped(name, STREAM).ending for name in ("stall", "cut-stream", "clean-eof", "half-json")}
-    assert endings == {"stall": "timeout", "cut-stream": "cut", "clean-eof": None, "half-json": None}
+    endings = {name: reshaped(name, STREAM).ending for name in ("stall", "cut-stream", "clean-eof", "half-body")}
+    assert endings == {"stall": "timeout", "cut-stream": "cut", "clean-eof": None, "half-body": None}
     assert reshaped("error-event", STREAM).pieces[-1] == STREAM.error
     assert reshaped("error-event", WHOLE).pieces == (WHOLE.error,)
 
 
-@pytest.mark.parametrize("name", ["stall", "cut-stream", "clean-eof", "half-json", "malformed-chunk"])
+@pytest.mark.parametrize("name", ["stall", "cut-stream", "clean-eof", "half-body", "malformed-chunk"])
 def test_broken_whole_answers_are_no_json(name):
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(b"".join(reshaped(name, WHOLE).pieces))

@@ -1,0 +1,142 @@
+"""The inner roles of a panel, as the dry run plays them: the task that the engine appends, and what is answered to it.
+
+    <autorouter-task role="verifier" key="k1">
+    ... <proposal id="A">"a JSON string"</proposal> ...
+    </autorouter-task>
+
+    member, reviser, debater, refiner, synthesizer    answer the client's own ask, as if the block weren't there
+    verifier    {"key": "k1", "verdict": "accept", "findings": []}
+    judge       {"key": "k1", "consensus": [...], ..., "best": "A"}      best: by the seed
+    ranker      {"key": "k1", "order": ["B", "A"]}                       by a digest of each text: whichever is shown first
+    grader      {"key": "k1", "winner": "A", "why": "dry run"}           likewise; equal texts are a tie
+
+The last four answer JSON and nothing else, whatever tools are declared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+SPEAKING: Final = frozenset({"member", "reviser", "debater", "refiner", "synthesizer"})
+"""Roles that answer the client's ask."""
+JUDGING: Final = frozenset({"verifier", "judge", "ranker", "grader"})
+"""Roles that answer JSON."""
+ROLES: Final = SPEAKING | JUDGING
+REVISED: Final = " (revised)"
+"""Ends a reviser's text, so that it can be told from the draft."""
+_BLOCK: Final = re.compile(r'<autorouter-task role="([a-z]+)" key="([^"\\]*)">(.*)</autorouter-task>', re.DOTALL)
+_OPENING: Final = re.compile(r'<autorouter-task role="[a-z]+" key="[^"\\]*">')
+_PROPOSAL: Final = re.compile(r'<proposal id="([^"\\]+)"[^>]*>\s*("(?:[^"\\]|\\.)*")\s*</proposal>', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a member answered. `letter` hides who it was."""
+
+    letter: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An inner role's task."""
+
+    role: str
+    key: str
+    proposals: tuple[Proposal, ...] = ()
+
+    @property
+    def judges(self) -> bool:
+        """It wants JSON."""
+        return self.role in JUDGING
+
+
+def take(message: Mapping[str, Any]) -> tuple[Task | None, Mapping[str, Any]]:
+    """The task in a message of the user's, and the message without it."""
+    content = message.get("content")
+    if message.get("role") != "user":
+        return None, message
+    if isinstance(content, str):
+        task, rest = cut(content)
+        return task, {**message, "content": rest} if task else message
+    parts = list(content) if isinstance(content, list) else []
+    for place in reversed(range(len(parts))):
+        part = parts[place]
+        task, rest = cut(part["text"]) if isinstance(part, dict) and isinstance(part.get("text"), str) else (None, "")
+        if task is not None:
+            parts[place] = {**part, "text": rest}
+            return task, {**message, "content": parts}
+    return None, message
+
+
+def cut(text: str) -> tuple[Task | None, str]:
+    """The latest task in a text, None where there is none or its role is unknown; and the text without it. Within a
+    proposal nothing is found: there the quotes are escaped."""
+    starts = [match.start() for match in _OPENING.finditer(text)]
+    match = _BLOCK.match(text, starts[-1]) if starts else None
+    if match is None or match[1] not in ROLES:
+        return None, text
+    proposals = tuple(Proposal(found[1], _json_text(found[2])) for found in _PROPOSAL.finditer(match[3]))
+    return Task(match[1], match[2], proposals), (text[: match.start()] + text[match.end() :]).strip()
+
+
+def _json_text(quoted: str) -> str:
+    try:
+        found = orjson.loads(quoted)
+    except orjson.JSONDecodeError:  # line breaks that weren't escaped, say
+        return quoted
+    return found if isinstance(found, str) else quoted
+
+
+def verdict(task: Task, seed: bytes, *, revise: bool = False) -> dict[str, Any]:
+    """What a judging role answers, before it is written as JSON. `revise`: the verifier finds something."""
+    letters = [proposal.letter for proposal in task.proposals]
+    match task.role:
+        case "verifier":
+            said: dict[str, Any] = {
+                "verdict": "revise" if revise else "accept",
+                "findings": [FINDING] if revise else [],
+            }
+        case "judge":
+            said = _judgement(letters, seed)
+        case "ranker":
+            said = {"order": _by_digest(task.proposals)}
+        case _:
+            said = {"winner": _winner(task.proposals), "why": "dry run"}
+    return {"key": task.key, **said}
+
+
+FINDING: Final = "The answer was not checked: this is a dry run (fault verdict-revise)."
+"""The one finding of a verifier that wants a revision."""
+
+
+def _judgement(letters: Sequence[str], seed: bytes) -> dict[str, Any]:
+    best = letters[int.from_bytes(seed[4:8], "big") % len(letters)] if letters else None
+    return {
+        "consensus": ["This is a dry run: nothing was compared."],
+        "contradictions": [],
+        "partial_coverage": [],
+        "unique_insights": [],
+        "blind_spots": [],
+        "best": best,
+    }
+
+
+def _by_digest(proposals: Sequence[Proposal]) -> list[str]:
+    return [proposal.letter for proposal in sorted(proposals, key=lambda one: (_digest(one), one.letter))]
+
+
+def _winner(proposals: Sequence[Proposal]) -> str:
+    if len({proposal.text for proposal in proposals}) < 2:
+        return "tie"
+    return _by_digest(proposals)[0]
+
+
+def _digest(proposal: Proposal) -> bytes:
+    return hashlib.sha256(proposal.text.encode("utf-8", "replace")).digest()
