@@ -8,6 +8,8 @@
     ├── LocalAuthError         401 the client's local key
     ├── RoutingError           503 no candidate is left (every rejection is named)
     │   ├── AllCooling         429 every provider asked for a pause
+    │   ├── Busy               429 a limit of the router's own
+    │   ├── Stopping           503 the router is being stopped
     │   └── BudgetExceeded     402
     ├── UpstreamError          502 a provider failed; carries the facts of the failed attempt
     ├── ReceiptError           6   a receipt can't be read, found or verified
@@ -119,6 +121,25 @@ class AllCooling(RoutingError):
     code = "rate_limit_exceeded"
     error_type = "rate_limit_error"
     http_status = 429
+
+
+class Busy(RoutingError):
+    """A limit of the router's own. 429 with `Retry-After`, as above."""
+
+    code = "router_busy"
+    error_type = "rate_limit_error"
+    http_status = 429
+
+    def __init__(self, message: str, *, hint: str, retry_after_s: float, code: str | None = None) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s)
+        if code is not None:
+            self.code = code
+
+
+class Stopping(RoutingError):
+    """The router is being stopped; another may take its place in a moment."""
+
+    code = "router_stopping"
 
 
 class BudgetExceeded(RoutingError):

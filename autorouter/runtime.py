@@ -22,6 +22,7 @@ from autorouter.engine.recorder import context_record
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of
+from autorouter.upstream.slots import SlotLimit, SlottedTransport
 from autorouter.upstream.transport import Target, Timeouts, Transport
 
 RECORDS_AT_ONCE = 8
@@ -101,7 +102,7 @@ def build(
             for name, upstream in config.upstreams.items()
         },
         policy=settings.policy,
-        transport=transport or make_transport(settings),
+        transport=with_slots(transport or make_transport(settings), config.upstreams),
         receipts=receipts,
         state=State(max_sessions=config.session.max_sessions),
         clock=clock,
@@ -123,6 +124,16 @@ def make_transport(settings: Settings) -> Transport:
     from autorouter.upstream.network import NetworkTransport
 
     return NetworkTransport()
+
+
+def with_slots(transport: Transport, upstreams: Mapping[str, Upstream]) -> Transport:
+    """The transport with the limits of those upstreams that have one."""
+    limits = {
+        name: SlotLimit(upstream.max_in_flight, upstream.slot_s)
+        for name, upstream in upstreams.items()
+        if upstream.max_in_flight is not None
+    }
+    return SlottedTransport(transport, limits) if limits else transport
 
 
 def target_of(name: str, upstream: Upstream, env: Mapping[str, str], *, dry_run: bool = False) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import signal
@@ -11,12 +12,11 @@ from pathlib import Path
 
 import click
 
+from autorouter.cli.holder import who_listens
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
 from autorouter.config.load import Settings, environment, local_key
 from autorouter.errors import ConfigError
 
-DRAIN_S = 20
-"""Open streams may finish for so long after SIGTERM."""
 BACKLOG = 2048
 GC_THRESHOLDS = (20_000, 20, 50)
 """A request makes thousands of objects and hardly a cycle: the collector looks a tenth as often as by default."""
@@ -42,12 +42,14 @@ def command(path: Path | None, dry_run: bool, dial: float | None, host: str | No
 
 def run(found: Settings) -> None:
     """Listen, serve, drain, and write the last receipts."""
-    import uvicorn
-
     from autorouter import runtime as assembly
     from autorouter.server.app import build_app
+    from autorouter.server.drain import make_server
     from autorouter.server.guard import Door
+    from autorouter.server.limits import Gate
 
+    signal.signal(signal.SIGTERM, _stopped_early)
+    signal.signal(signal.SIGINT, _stopped_early)
     server = found.config.server
     _logging(server.log_level)
     key = local_key(found.config, environment())
@@ -55,34 +57,25 @@ def run(found: Settings) -> None:
     runtime = assembly.build(found, env=environment())
     hosts = frozenset({server.host, *server.allowed_hosts})
     door = Door(hosts=hosts, origins=frozenset(server.allowed_origins), key=key, max_body_bytes=server.max_body_bytes)
-    app = build_app(runtime, door)
+    gate = Gate(found.config.limits)
+    running = make_server(build_app(runtime, door, gate), gate, found.config)
     _announce(found, listener)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        http="httptools",
-        lifespan="on",
-        timeout_graceful_shutdown=DRAIN_S,
-        timeout_keep_alive=75,
-    )
     # What was loaded so far lives as long as the process: no collection needs to look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    # The server raises a signal again once it has drained; the receipts must be written before it ends the process.
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        running.run(sockets=[listener])
     finally:
+        # The stop was asked for and is under way: a further signal must not take the last receipts with it.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         runtime.close()
 
 
-def _stop(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
+def _stopped_early(number: int, _: object) -> None:
+    """A signal while the server isn't there yet: nothing runs that would have to be ended."""
+    raise SystemExit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -92,12 +85,14 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as exc:
         listener.close()
+        holder = who_listens(port) if exc.errno == errno.EADDRINUSE else None
         raise ConfigError(
-            f"can't listen on {host}:{port}: {exc.strerror}", hint="stop what runs there, or choose another --port"
+            f"can't listen on {host}:{port}: {exc.strerror}{f', held by {holder}' if holder else ''}",
+            hint="stop what runs there, or choose another --port",
         ) from exc
-    listener.listen(BACKLOG)
     return listener
 
 
@@ -114,14 +109,15 @@ def _announce(found: Settings, listener: socket.socket) -> None:
     sys.stdout.flush()
 
 
+OURS = ("without completing response", "pgrade request", "WebSocket library", "running task(s)")
+
+
 class _Quiet(logging.Filter):
     """A stream that we cut on purpose is no error of the server's; the receipt says what happened."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not any(
-            words in message for words in ("without completing response", "pgrade request", "WebSocket library")
-        )
+        return not any(words in message for words in OURS)
 
 
 def _logging(level: str) -> None:

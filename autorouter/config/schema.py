@@ -4,7 +4,8 @@
     [upstreams.relay]                base_url, api_key_env, wire, profile, local, headers, limits of time
     [[candidates]]                   id, upstream, model, prices, windows, benchmarks ... or catalog = "ID"
     [policy] [budget] [session]      what decides, what it may cost, how long a conversation is remembered
-    [server] [receipts] [dry_run]    where it listens, what it records, how the dry run behaves
+    [server] [limits]                where it listens, how much it takes at once
+    [receipts] [dry_run]             what it records, how the dry run behaves
 
 `docs/configuration.md` is generated from the descriptions here. References between tables are checked in `crosscheck`.
 """
@@ -21,6 +22,7 @@ from autorouter.config.policy_schema import Budget, Policy
 from autorouter.config.types import (
     BaseUrl,
     CandidateId,
+    Count,
     EnvName,
     Flag,
     Headers,
@@ -41,6 +43,10 @@ from autorouter.core.values import Capability, Role, Wire
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A long agent session with images is a few MiB; providers refuse bodies above 20 to 32 MiB."""
+
+
+MAX_HELD_BYTES = 512 * 1024 * 1024
+"""Some 200 long sessions at once."""
 
 
 def _key(default: Any, text: str) -> Any:
@@ -64,6 +70,10 @@ class Upstream(Table):
     first_byte_s: Positive = _key(60.0, "Longest wait for the first byte of an answer, seconds.")
     between_bytes_s: Positive = _key(60.0, "Longest silence inside an answer, seconds.")
     total_s: Positive = _key(600.0, "Longest time for a whole answer, seconds.")
+    max_in_flight: PositiveCount | None = _key(
+        None, "Calls at once; a further one waits, then goes to another candidate. Default: as many as come."
+    )
+    slot_s: NonNegative = _key(2.0, "Longest wait for one of max_in_flight, seconds.")
 
 
 class Price(Table):
@@ -127,7 +137,26 @@ class Server(Table):
     allowed_origins: tuple[Origin, ...] = _key((), "Web origins that may post; none by default.")
     max_body_bytes: PositiveCount = _key(MAX_BODY_BYTES, "Largest request accepted; more is answered with 413.")
     api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
+    drain_s: NonNegative = _key(20.0, "So long may running answers go on after a stop was asked for, seconds.")
     log_level: LogLevel = _key("info", "Least important message that is logged.")
+
+
+class Limits(Table):
+    """How much at once, and how fast. One person with a few agents meets none of the defaults."""
+
+    max_in_flight: PositiveCount = _key(512, "Requests at once; a further one waits.")
+    max_open_streams: PositiveCount | None = _key(None, "Streams among them. Default: all may be.")
+    max_per_session: PositiveCount | None = _key(None, "Requests at once of one session. Default: any number.")
+    max_queued: Count = _key(1000, "Requests that may wait; one more is answered with 429.")
+    queue_s: Positive = _key(30.0, "Longest wait for a slot, seconds; then 429.")
+    requests_per_minute: Positive | None = _key(None, "Of each local key, else address. Default: no limit.")
+    tokens_per_minute: Positive | None = _key(
+        None, "Estimated input tokens of each local key, else address. Default: no limit."
+    )
+    max_held_bytes: PositiveCount = _key(MAX_HELD_BYTES, "Bodies in hand, all together; beyond it 429.")
+    max_headers: PositiveCount = _key(128, "Header lines of a request; more is answered with 431.")
+    max_header_bytes: PositiveCount = _key(65_536, "Bytes of a request's line and headers; more is answered with 431.")
+    write_stall_s: Positive = _key(300.0, "A client that takes no byte for so long is cut, seconds.")
 
 
 class Receipts(Table):
@@ -158,6 +187,7 @@ class Config(Table):
     server: Server = Field(
         default_factory=Server.model_construct, description="Where the router listens and whom it answers."
     )
+    limits: Limits = Field(default_factory=Limits.model_construct, description="How much at once, and how fast.")
     receipts: Receipts = Field(default_factory=Receipts.model_construct, description="The record of every decision.")
     dry_run: DryRun = Field(default_factory=DryRun.model_construct, description="How the dry run answers.")
 

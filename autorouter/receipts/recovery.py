@@ -51,10 +51,19 @@ def lock(directory: Path) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
+            holder = _holder(fd)
             os.close(fd)
-            hint = "stop the other one, or set [receipts].dir"
+            hint = f"stop {f'process {holder}' if holder else 'the other one'}, or set [receipts].dir"
             raise ReceiptError(f"another autorouter writes receipts in {directory}", hint=hint) from exc
+        os.ftruncate(fd, 0)
+        os.write(fd, b"%d\n" % os.getpid())
     return fd
+
+
+def _holder(fd: int) -> str | None:
+    """The process that has the lock, as it wrote into the file."""
+    told = os.read(fd, 20).strip()
+    return told.decode() if told.isdigit() else None
 
 
 def recover(directory: Path) -> Left:

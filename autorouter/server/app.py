@@ -14,6 +14,7 @@ from autorouter.runtime import Runtime
 from autorouter.server.guard import Door, Guard
 from autorouter.server.health import Live, Ready
 from autorouter.server.http import Receive, Scope, Send
+from autorouter.server.limits import Gate
 from autorouter.server.models import ModelsEndpoint
 from autorouter.server.receipts import ReceiptsEndpoint
 from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
@@ -21,8 +22,9 @@ from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_co
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_app(runtime: Runtime, door: Door) -> Guard:
-    """The ASGI application on a runtime."""
+def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
+    """The ASGI application on a runtime. The gate is the caller's where it has to stop the server by it."""
+    gate = gate or Gate(runtime.settings.config.limits)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -34,8 +36,8 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
 
     models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps)),
-        ("POST", "/v1/messages", WireEndpoint("messages", deps)),
+        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps, gate)),
+        ("POST", "/v1/messages", WireEndpoint("messages", deps, gate)),
         ("POST", "/v1/messages/count_tokens", CountTokens(deps)),
         ("POST", "/v1/responses/compact", no_compaction),
         ("GET", "/v1/models", models),
@@ -44,9 +46,9 @@ def build_app(runtime: Runtime, door: Door) -> Guard:
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
         ("GET", "/livez", Live()),
-        ("GET", "/readyz", Ready(runtime)),
+        ("GET", "/readyz", Ready(runtime, gate)),
     ]
-    responses = ByMethod({"POST": WireEndpoint("responses", deps), "GET": no_websocket})
+    responses = ByMethod({"POST": WireEndpoint("responses", deps, gate), "GET": no_websocket})
     router = Router(
         [*(Route(path, ByMethod({method: app})) for method, path, app in routes), Route("/v1/responses", responses)],
         default=_unknown_path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from autorouter import __version__
 from autorouter.runtime import Runtime
 from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.limits import Gate
 
 
 class Live:
@@ -17,14 +18,16 @@ class Live:
 class Ready:
     """200, or 503 with what is missing."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, gate: Gate) -> None:
         self._runtime = runtime
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps, writer = self._runtime.deps, self._runtime.writer
         now_s = deps.clock()
         cooling = sorted(name for name, seen in deps.state.health.items() if seen.cooldown_until_s > now_s)
-        problems = []
+        gate = self._gate
+        problems = ["the router is stopping"] if gate.stopping else []
         if not deps.candidates:
             problems.append("no candidate is configured")
         if writer is not None and writer.problem:
@@ -35,6 +38,8 @@ class Ready:
             "dry_run": deps.dry_run,
             "candidates": len(deps.candidates),
             "cooling_down": cooling,
+            "in_flight": gate.in_flight,
+            "queued": gate.queued,
             "receipts_dropped": writer.dropped if writer else None,
         }
         await send_json(send, found, 503 if problems else 200)

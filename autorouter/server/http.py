@@ -26,6 +26,10 @@ EVENT_STREAM: Headers = [
 ]
 
 
+STALLED = "autorouter.stalled"
+"""Set in the scope of a request whose client was cut because it took nothing any more."""
+
+
 class ClientGone(Exception):
     """The client hung up."""
 

@@ -10,18 +10,20 @@ import orjson
 
 from autorouter.core.codec import to_plain
 from autorouter.core.explain import why
-from autorouter.core.features import features
+from autorouter.core.features import IMAGE_TOKENS, features
 from autorouter.core.record import decision_record
-from autorouter.core.values import Wire
+from autorouter.core.values import Task, Wire
 from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
-from autorouter.engine.router import Routed, route
+from autorouter.engine.router import Routed, route, session_key
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.server.http import (
     EVENT_STREAM,
     JSON,
+    STALLED,
+    ClientGone,
     HangUp,
     Headers,
     Receive,
@@ -33,26 +35,52 @@ from autorouter.server.http import (
     send_error,
     send_json,
 )
+from autorouter.server.limits import Gate, Lease, Wish
 from autorouter.wire import exchange, fields, splice
+from autorouter.wire.exchange import Request
 
 FAULT_HEADER = "x-autorouter-fault"
 """Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
+CLIENT = "autorouter.client"
+"""Where the guard leaves the name of the key that a client came with."""
 CurrentDeps = Callable[[], Deps]
 
 
 class WireEndpoint:
     """ASGI endpoint of one wire. `deps` is asked for each request: a changed configuration holds from the next one on."""
 
-    def __init__(self, wire: Wire, deps: CurrentDeps) -> None:
+    def __init__(self, wire: Wire, deps: CurrentDeps, gate: Gate) -> None:
         self._wire = wire
         self._deps = deps
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
         began_s = deps.timer()
         headers = headers_of(scope)
-        body = await read_body(receive, scope["autorouter.max_body_bytes"])
-        request = exchange.parse(self._wire, body, headers)
+        limit_bytes = scope["autorouter.max_body_bytes"]
+        with self._gate.arrive(headers, limit_bytes) as lease:
+            body = await read_body(lease.counted(receive), limit_bytes)
+            request = exchange.parse(self._wire, body, headers)
+            wish = wish_of(request.task, scope, deps)
+            if not lease.enter(wish):
+                with HangUp(receive) as line:
+                    await lease.wait(wish)
+                if line.gone:
+                    raise ClientGone
+            await self._perform(request, deps, began_s, lease, scope, receive, send)
+
+    async def _perform(
+        self,
+        request: Request,
+        deps: Deps,
+        began_s: float,
+        lease: Lease,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        headers = headers_of(scope)
         routed = route(request.task, deps)
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
@@ -60,7 +88,18 @@ class WireEndpoint:
             with HangUp(receive):
                 await (_stream if request.task.stream else _whole)(step, send, headers.get("x-request-id"))
         finally:
+            # The receipt says whose doing it was that the answer has no end.
+            if lease.stopped or STALLED in scope:
+                step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
             step.finish()
+
+
+def wish_of(task: Task, scope: Scope, deps: Deps) -> Wish:
+    """What the limits need to know of a request. Its client is the local key's name, else the address."""
+    tokens = task.prompt_bytes / deps.policy.tuning.bytes_per_token + IMAGE_TOKENS * task.images
+    peer = scope.get("client")
+    client = scope.get(CLIENT) or (peer[0] if peer else "local")
+    return Wish(client=client, session=session_key(task), stream=task.stream, input_tokens=tokens)
 
 
 async def _whole(step: Step, send: Send, request_id: str | None) -> None:

@@ -8,6 +8,7 @@
     429            rate limited: the next candidate, a cooldown as long as `Retry-After` says
     5xx            the provider's fault: the next candidate
     reset, cut, not JSON    the same
+    no slot of our own      the next candidate; nobody's fault
 
 Upstream bodies are not passed on: they may hold prompts or keys. Only the message of a refused request is, bounded and
 scrubbed, for without it nobody could mend the request.
@@ -163,14 +164,22 @@ _FAILURE: Mapping[str, tuple[int, str]] = {
     "cut": (502, "upstream_cut"),
     "too_large": (502, "upstream_too_large"),
     "protocol": (502, "upstream_protocol"),
+    "busy": (429, "upstream_busy"),
 }
 
 
 def of_failure(failure: Failure) -> Verdict:
     """Judge a call that got no usable answer at all."""
     http_status, code = _FAILURE[failure.kind]
-    error = UpstreamError(failure.message, kind=failure.kind, http_status=http_status, code=code)
-    return Verdict(kind=failure.kind, retry_elsewhere=True, cools=True, error=error)
+    ours = failure.kind == "busy"
+    error = UpstreamError(
+        failure.message,
+        kind=failure.kind,
+        http_status=http_status,
+        code=code,
+        error_type="rate_limit_error" if ours else "server_error",
+    )
+    return Verdict(kind=failure.kind, retry_elsewhere=True, cools=not ours, error=error)
 
 
 def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:

@@ -54,7 +54,8 @@ class Call:
 
 
 class Failure(Exception):
-    """A call that got no usable answer. `kind` is one of connect, reset, timeout, cut, protocol, too_large."""
+    """A call that got no usable answer. `kind` is one of connect, reset, timeout, cut, protocol, too_large,
+    busy (a limit of ours)."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

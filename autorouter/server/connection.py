@@ -1,0 +1,117 @@
+"""One client's connection: uvicorn's, with limits that hold before a request is whole and after it was answered.
+
+    head longer than max_header_bytes, or of more than max_headers lines    431, closed
+    no byte taken for write_stall_s while some wait                         closed; the request in hand ends as by a hang-up
+
+What waits for a client is bounded by the transport: above 64 KiB uvicorn's `send` waits, so that nothing more is read from the
+upstream for it. Nothing here is done for each chunk: a timer runs only while the transport says that its buffer is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from autorouter.config.schema import Limits
+from autorouter.errors import RequestError
+from autorouter.server.http import STALLED
+from autorouter.wire import errors
+
+LOOKS = 4
+"""So often within `write_stall_s` is looked whether anything was taken."""
+
+
+class Connection(HttpToolsProtocol):
+    """Use `connection(limits)`, which makes the class for a server."""
+
+    limits: ClassVar[Limits]
+    _head_bytes = 0
+    _in_head = True
+    _buffered = 0
+    _taken_s = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+            super().data_received(data)
+            # Zero again where the head ended in this data, and was looked at there.
+            if self._head_bytes > self.limits.max_header_bytes:
+                self._refuse()
+        else:
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head_bytes = False, 0
+        headers, limits = self.headers, self.limits
+        size = len(self.url) + sum(map(len, [part for pair in headers for part in pair]))
+        if len(headers) > limits.max_headers or size > limits.max_header_bytes:
+            self._refuse()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
+        self._in_head = True
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._buffered, self._taken_s = self.transport.get_write_buffer_size(), self.loop.time()
+        self._timer = self.loop.call_later(self.limits.write_stall_s / LOOKS, self._look)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        buffered, now_s = self.transport.get_write_buffer_size(), self.loop.time()
+        if buffered < self._buffered:
+            self._taken_s = now_s
+        self._buffered = buffered
+        if now_s - self._taken_s >= self.limits.write_stall_s:
+            if self.cycle is not None:
+                cast("dict[str, object]", self.cycle.scope)[STALLED] = True
+            self._timer = None
+            self.transport.abort()
+        else:
+            self._timer = self.loop.call_later(self.limits.write_stall_s / LOOKS, self._look)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self) -> None:
+        """No application sees such a request: it has no path yet, or none that could be believed."""
+        if self.transport.is_closing():
+            return
+        error = RequestError(
+            "The request's headers are too large",
+            hint="raise limits.max_header_bytes or limits.max_headers if that is meant",
+            http_status=431,
+            code="headers_too_large",
+        )
+        body = errors.chat_error(error)
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[431] + head + body)
+        self.transport.close()
+
+
+def connection(limits: Limits) -> type[Connection]:
+    """The class of a server's connections."""
+    return type("LimitedConnection", (Connection,), {"limits": limits})
