@@ -77,14 +77,33 @@ class WorthRecord(TypedDict):
     stickiness: float
 
 
+class CallRecord(TypedDict):
+    """A call of a plan, counted beforehand; calls of one `group` run at the same time."""
+
+    group: int
+    phase: str
+    candidate: str
+    input_tokens: float
+    output_tokens: float
+    usd: float
+    seconds: float
+
+
 class PlanRecord(TypedDict):
-    """A strategy with its models. `reserve_usd`: what is held back of the budget until usage is known."""
+    """A strategy with its models. `reserve_usd`: what is held back of the budget until usage is known. `moment`: a panel
+    works at once, or joins after the lead's draft. `calls`: those of verify and fusion, at the most."""
 
     strategy: Strategy
     primary: str
     verifier: str | None
     panel: list[str]
     judge: str | None
+    synthesizer: str | None
+    escalation: str | None
+    panel_name: str | None
+    way: str | None
+    moment: str
+    calls: list[CallRecord]
     success: float
     step_usd: float
     turn_usd: float
@@ -150,11 +169,15 @@ class SnapshotRecord(TypedDict):
 
 
 class AttemptRecord(TypedDict):
-    """One call. Seconds since it began; `cost_usd` null where the price is unknown, never zero for that."""
+    """One call. Seconds since it began; `cost_usd` null where the price is unknown, never zero for that. `retry_after_s`: what
+    the upstream asked for; `retried_after_s`: the same candidate once more after so long a wait; `hedge`: begun beside the
+    one before it; `then`: what was done after it failed; `malformed`: events of its stream that are no JSON; `usage_doubt`: why
+    what it reports is not to be believed."""
 
     candidate: str
     upstream: str
     model: str
+    phase: str
     served_model: str | None
     served_differs: bool
     result: str
@@ -163,8 +186,13 @@ class AttemptRecord(TypedDict):
     ttft_s: float | None
     seconds: float | None
     retry_after_s: float | None
+    retried_after_s: float | None
+    hedge: bool
+    then: str | None
+    malformed: int
     usage: Usage | None
     usage_source: str | None
+    usage_doubt: str | None
     cost_usd: float | None
 
 

@@ -107,6 +107,7 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
             "candidate": attempt.candidate,
             "upstream": attempt.upstream,
             "model": attempt.model,
+            "phase": attempt.phase,
             "served_model": attempt.served_model,
             "served_differs": attempt.served_differs,
             "result": attempt.result,
@@ -115,8 +116,13 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
             "ttft_s": attempt.ttft_s,
             "seconds": attempt.seconds,
             "retry_after_s": attempt.retry_after_s,
+            "retried_after_s": attempt.retried_after_s,
+            "hedge": attempt.hedge,
+            "then": attempt.then,
+            "malformed": attempt.malformed,
             "usage": to_plain(attempt.usage),
             "usage_source": attempt.usage_source,
+            "usage_doubt": attempt.usage_doubt,
             "cost_usd": attempt.cost_usd,
         }
     )

@@ -33,8 +33,18 @@ class Attempt:
     ttft_s: float | None = None
     seconds: float | None = None
     retry_after_s: float | None = None
+    retried_after_s: float | None = None
+    """The same candidate once more, after so long a wait; 0 at once, None where it is no retry."""
+    hedge: bool = False
+    """Begun beside the attempt before it, which was slow to begin."""
+    then: str | None = None
+    """What was done after it failed."""
+    malformed: int = 0
+    """Events of its stream that are no JSON; passed on as they came."""
     usage: Usage | None = None
     usage_source: str | None = None
+    usage_doubt: str | None = None
+    """Why what it reports is not to be believed."""
     cost_usd: float | None = None
     losses: tuple[str, ...] = ()
     """What couldn't cross to the upstream's wire, a clause each."""
