@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from autorouter.core.features import Features
-from autorouter.core.health import Health, availability
+from autorouter.core.health import Health, availability, cooling_s, probed_s
 from autorouter.core.policy import Budget, Limits, Policy
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import SKILL_OF_KIND, Candidate, Capability, Role
@@ -70,11 +70,8 @@ def _reasons(
 ) -> list[Reason]:
     health = snapshot.health_of(candidate.id)
     reasons: list[Reason] = []
-    if health.cooldown_until_s > snapshot.now_s:
-        left_s = health.cooldown_until_s - snapshot.now_s
-        reasons.append(
-            Reason("cooldown", f"cooling down for {left_s:.1f} s more after {health.cooldown_reason or 'a failure'}")
-        )
+    if health.cooldown_until_s > snapshot.now_s or health.probe_until_s > snapshot.now_s:
+        reasons += _cooldown(health, snapshot.now_s)
     if role is not None and role not in candidate.roles:
         reasons.append(Reason("role", f"not configured as {role}"))
     # Reasoning effort is a wish, not a need: profiles drop it where a model has no such setting.
@@ -87,6 +84,15 @@ def _reasons(
     if candidate.price is None and policy.budget != NO_BUDGET:
         reasons.append(Reason("price", "its price is unknown, and a budget is set"))
     return reasons
+
+
+def _cooldown(health: Health, now_s: float) -> list[Reason]:
+    why, left_s = health.cooldown_reason or "a failure", cooling_s(health, now_s)
+    if left_s:
+        return [Reason("cooldown", f"cooling down for {left_s:.1f} s more after {why}")]
+    if probed_s(health, now_s):
+        return [Reason("cooldown", f"another request finds out whether it is back after {why}")]
+    return []
 
 
 def _window(candidate: Candidate, features: Features, health: Health) -> list[Reason]:
