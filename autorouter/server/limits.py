@@ -147,7 +147,8 @@ class Gate:
             self._let_in()
 
     def hold(self, lease: Lease, count: int) -> None:
-        if self.held_bytes + count > self.limits.max_held_bytes:
+        # A single one always fits: sent away, it would come again for ever.
+        if self.held_bytes > lease.bytes and self.held_bytes + count > self.limits.max_held_bytes:
             raise self._reject(self._busy("the requests in hand fill limits.max_held_bytes", "limits.max_held_bytes"))
         self.held_bytes += count
         lease.bytes += count
