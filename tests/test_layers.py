@@ -14,8 +14,8 @@ FLOORS = (
     ("core",),
     ("wire", "config"),
     ("upstream", "receipts", "adapters"),
-    ("engine",),
-    ("runtime", "evals"),
+    ("engine", "observe"),
+    ("runtime", "evals", "probe"),
     ("server", "cli", "__main__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -17,6 +17,8 @@ COMMANDS = {
     "models": ("autorouter.cli.models", "List the labels and the candidates."),
     "route": ("autorouter.cli.route", "Show which model a prompt would go to, and why. Calls no model."),
     "chat": ("autorouter.cli.chat", "Ask through the router: one question, standard input, or a conversation."),
+    "doctor": ("autorouter.cli.doctor", "Check everything here, or probe a relay."),
+    "compat": ("autorouter.cli.compat", "Probe several relays side by side."),
     "receipt": ("autorouter.cli.receipt", "List, show, explain, verify and export receipts."),
     "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, take it back."),
     "codex": ("autorouter.cli.codex", "See and change where Codex points."),

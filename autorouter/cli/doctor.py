@@ -1,0 +1,206 @@
+"""`autorouter doctor`: is everything here as it should be, and is a relay fit for agents?"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, ReceiptError, RequestError
+
+if TYPE_CHECKING:
+    from autorouter.config.load import Settings
+    from autorouter.probe.ours import Own
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    help="How to print; --json is the same as json.",
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the report; default: that of the receipts.",
+)
+
+
+@click.command(name="doctor")
+@click.option("--real", is_flag=True, help="Ask each configured candidate once, for 16 tokens. Costs a little.")
+@click.option("--probe-url", metavar="URL", help="Probe the relay at this base URL instead.")
+@click.option("--probe-model", metavar="M", help="What to ask it for; default: what it lists.")
+@click.option(
+    "--probe-timeout-ms", type=click.IntRange(min=1), default=30_000, show_default=True, help="The longest silence."
+)
+@click.option("--probe-key-env", metavar="NAME", help="The variable that holds its key; without it none is sent.")
+@click.option("--probe-window", type=click.IntRange(min=1), metavar="TOKENS", help="Its context, where it lists none.")
+@click.option(
+    "--check-report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Check a report that a probe wrote.",
+)
+@out_option
+@format_option
+@config_option
+@dry_run_option
+@json_option
+def command(
+    real: bool,
+    probe_url: str | None,
+    probe_model: str | None,
+    probe_timeout_ms: int,
+    probe_key_env: str | None,
+    probe_window: int | None,
+    check_report: Path | None,
+    out: Path | None,
+    form: str | None,
+    path: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Check everything here, or probe a relay.
+
+    Alone it checks the configuration, the keys (by name), the candidates, each strategy on the dry run, the state
+    folder, the port and the clients. With --probe-url it sends about 25 small requests to any OpenAI-compatible base
+    URL, and writes a report. Exit code 1 when a check failed; warnings and `degraded` don't count.
+
+    \b
+    Examples:
+      autorouter doctor
+      autorouter doctor --real
+      autorouter doctor --probe-url http://127.0.0.1:8787/v1
+      autorouter doctor --probe-url https://openrouter.ai/api/v1 \\
+        --probe-model z-ai/glm-4.7 --probe-key-env OPENROUTER_API_KEY
+      autorouter doctor --check-report doctor-probe-20261120T120000Z.json
+    """
+    form = "json" if as_json else form
+    if sum((real, probe_url is not None, check_report is not None)) > 1:
+        raise RequestError("--real, --probe-url and --check-report go one at a time")
+    if check_report is not None:
+        _check_report(check_report, as_json=form == "json")
+    elif probe_url is not None:
+        from autorouter.cli import probe_view
+
+        relay = probe_view.relay(
+            probe_url,
+            probe_url,
+            model=probe_model,
+            key_env=probe_key_env,
+            timeout_s=probe_timeout_ms / 1000,
+            window=probe_window,
+        )
+        (report,) = probe_view.run([relay])
+        probe_view.finish([report], "doctor-probe", probe_view.place(out, path), form)
+    else:
+        if real and dry_run:
+            raise RequestError("--real asks real models, --dry-run none", hint="leave one of them out")
+        _show(_checks(path, dry_run=dry_run, real=real), form)
+
+
+def _check_report(path: Path, *, as_json: bool) -> None:
+    """0: valid, and nothing failed; 1: valid, with a check that failed; 6: no valid report."""
+    from autorouter.probe.report import from_json, verdict
+
+    try:
+        report = from_json(path.read_bytes())
+    except OSError as exc:
+        raise ReceiptError(f"{path} can't be read: {exc.strerror}") from exc
+    except ReceiptError as exc:
+        raise ReceiptError(f"{path}: {exc.message}", hint=exc.hint) from exc
+    said = {"valid": True, "file": str(path), "name": report.name, "result": report.result, "dry_run": report.dry_run}
+    if as_json:
+        output.emit(said)
+    else:
+        output.show(f"valid: {path}: {report.name}{' (dry run)' if report.dry_run else ''}: {verdict(report)}")
+    if report.result == "fail":
+        output.leave(EXIT_CHECK_FAILED)
+
+
+def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
+    """All of them; a configuration that can't be read leaves only those that need none."""
+    from autorouter.config.load import environment
+    from autorouter.probe import ours
+
+    try:
+        found = settings(path, dry_run=dry_run)
+    except ConfigError as exc:
+        lines = str(exc).splitlines()
+        evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
+        fix = "autorouter config check lists every problem; autorouter init writes a new file"
+        return [ours.Own(name="configuration", state="failed", evidence=evidence, fix=fix)]
+    checks = [*ours.of_settings(found, environment()), *_strategies(found), ours.port(found)]
+    checks += [ours.state(found, ours.running(found)), *_clients(path)]
+    return [*checks, *_real(found)] if real else checks
+
+
+def _strategies(found: Settings) -> tuple[Own, ...]:
+    """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
+    from dataclasses import replace
+
+    from autorouter.cli.inhouse import InHouse
+    from autorouter.probe.dry import strategies
+
+    quiet = found.config.model_copy(
+        update={
+            "receipts": found.config.receipts.model_copy(update={"enabled": False}),
+            "dry_run": found.config.dry_run.model_copy(update={"time_scale": 0.0}),
+        }
+    )
+    with InHouse(replace(found, config=quiet, dry_run=True)) as router:
+        return strategies(router.url, router.key)
+
+
+def _clients(path: Path | None) -> tuple[Own, ...]:
+    from autorouter.cli import adapter_view
+    from autorouter.probe import ours
+
+    wanted, _ = adapter_view.target(path, None, "openfusion/auto")
+    return tuple(ours.clients(wanted.base_url, adapter_view.places()))
+
+
+def _real(found: Settings) -> tuple[Own, ...]:
+    from autorouter.config.load import environment
+    from autorouter.probe.ours import Own
+    from autorouter.probe.real import ANSWER_TOKENS, asked, most_usd, real
+
+    candidates = asked(found)
+    if not candidates:
+        evidence = "there is nobody to ask: every answer comes from the dry run"
+        return (Own(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
+    upstreams = ", ".join(dict.fromkeys(candidate.upstream for candidate in candidates))
+    output.note(
+        f"--real sends {output.count(len(candidates), 'request')} of at most {ANSWER_TOKENS} tokens to {upstreams}; "
+        f"at list prices that is at most {output.usd(most_usd(candidates))}"
+    )
+    with output.waiting("asking the candidates"), suppress(KeyboardInterrupt):
+        return asyncio.run(real(found, environment(), lambda _: None))
+    raise click.Abort
+
+
+def _show(checks: list[Own], form: str | None) -> None:
+    from dataclasses import asdict
+
+    from autorouter.probe.markdown import table
+
+    failed = [check.name for check in checks if check.state == "failed"]
+    warned = [check.name for check in checks if check.state == "warning"]
+    words = f"{output.count(len(failed), 'check')} failed" if failed else "nothing failed"
+    verdict = f"{words}, {output.count(len(warned), 'warning')}, {len(checks) - len(failed) - len(warned)} ok"
+    rows = [(check.name, check.state, check.evidence, check.fix or "-") for check in checks]
+    heads = ("check", "result", "evidence", "what to do")
+    if form == "json":
+        output.emit({"ok": not failed, "verdict": verdict, "checks": [asdict(check) for check in checks]})
+    elif form == "markdown":
+        click.echo(f"# autorouter doctor\n\n**Verdict:** {verdict}\n\n{table(heads, rows)}")
+    else:
+        styles = {"ok": "good", "failed": "bad", "warning": "strong"}
+        styled = [(name, output.styled(state, styles[state]), *rest) for name, state, *rest in rows]
+        output.show(output.table(heads, styled), "", verdict)
+    if failed:
+        output.leave(EXIT_CHECK_FAILED)

@@ -1,0 +1,130 @@
+"""What may stand in a request beyond text, and in an answer: JSON, images, reasoning, fields that nobody knows."""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+import zlib
+from typing import Any, Final
+
+from autorouter.probe.bench import Bench, message_of, refuses, text_of
+from autorouter.probe.line import Seen
+from autorouter.probe.probes import Probe
+from autorouter.probe.report import Finding, quoted
+from autorouter.wire import loose
+
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "degrees": {"type": "integer"}},
+    "required": ["city", "degrees"],
+    "additionalProperties": False,
+}
+_JSON_ASK: Final = "Answer with a JSON object with the members city (Oslo) and degrees (17), and nothing else."
+_NEUTRAL_ASK: Final = "Oslo, 17 degrees."
+"""Doesn't speak of JSON, so that only the schema can have asked for it."""
+PIXELS: Final = 32
+
+
+async def json_mode(bench: Bench) -> Finding:
+    """`json_object`."""
+    seen = await bench.chat(_JSON_ASK, response_format={"type": "json_object"})
+    if problem := _unanswered(bench, seen):
+        return problem
+    if loose.loads(text_of(seen)) is None:
+        return Finding("fail", f"JSON mode is ignored: {quoted(text_of(seen))}")
+    return Finding("pass", quoted(text_of(seen), 60))
+
+
+async def json_schema(bench: Bench) -> Finding:
+    """`json_schema`, strict."""
+    asked = {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": _SCHEMA}}
+    seen = await bench.chat(_NEUTRAL_ASK, response_format=asked)
+    if problem := _unanswered(bench, seen):
+        return problem
+    found = loose.loads(text_of(seen))
+    if found is None:
+        return Finding("fail", f"the schema is ignored: {quoted(text_of(seen))}")
+    kinds = {"city": str, "degrees": int}
+    wrong = [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]
+    wrong += [name for name in found if name not in kinds]
+    if wrong:
+        return Finding("fail", f"JSON, but not by the schema ({', '.join(map(quoted, wrong[:3]))})")
+    return Finding("pass", quoted(text_of(seen), 60))
+
+
+async def image(bench: Bench) -> Finding:
+    """A PNG as a data URL."""
+    text = "Which colour fills this image? Answer with one word."
+    parts = [
+        {"type": "text", "text": text},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(red_png()).decode()}"}},
+    ]
+    seen = await bench.chat([{"role": "user", "content": parts}])
+    if problem := _unanswered(bench, seen):
+        return problem
+    if not re.search(r"\bred\b", text_of(seen), re.IGNORECASE):
+        return Finding("degraded", f"taken, but not seen: {quoted(text_of(seen), 60)}")
+    return Finding("pass", "seen: red")
+
+
+async def reasoning(bench: Bench) -> Finding:
+    """`reasoning_effort` is taken; where reasoning shows."""
+    seen = await bench.chat("Which is larger, 9.11 or 9.9? Answer with the number only.", reasoning_effort="low")
+    if problem := _unanswered(bench, seen):
+        return problem
+    message = message_of(seen)
+    shown = [name for name in ("reasoning_content", "reasoning", "reasoning_details") if message.get(name)]
+    usage = loose.an_object(seen.document.get("usage"))
+    tokens = loose.count(loose.an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    if "<think>" in text_of(seen):
+        return Finding("degraded", "reasoning stands in the text, between `<think>` marks")
+    counted = f", {tokens:,} reasoning tokens told" if tokens else ""
+    return Finding("pass", f"effort taken; shown in {', '.join(shown) or 'no field'}{counted}")
+
+
+async def unknown_field(bench: Bench) -> Finding:
+    """A field that no protocol has."""
+    seen = await bench.chat("Say hello.", x_probe_unknown={"nested": True})
+    if seen.ok and not seen.document.get("error"):
+        return Finding("pass", "ignored")
+    if seen.failure is None and seen.status in (400, 422):
+        names = b"x_probe_unknown" in seen.body
+        return Finding("degraded", f"refused{' by name' if names else ', without naming it'}: {bench.said(seen)}")
+    return Finding("fail", bench.said(seen))
+
+
+def red_png() -> bytes:
+    """A red square of `PIXELS`; some providers refuse images of a few pixels."""
+    rows = (b"\0" + b"\xff\0\0" * PIXELS) * PIXELS
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", PIXELS, PIXELS, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    chunks = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _unanswered(bench: Bench, seen: Seen) -> Finding | None:
+    error: Any = seen.document.get("error")
+    if refuses(seen):
+        return Finding("degraded", f"not offered: {bench.said(seen)}")
+    if not seen.ok or error:
+        return Finding("fail", bench.said(seen))
+    return None
+
+
+PROBES = (
+    Probe(
+        "format.json",
+        "verdicts and titles are read as JSON; where it isn't kept, a judge has to be asked twice",
+        json_mode,
+    ),
+    Probe("format.schema", "the same, with the members that a program needs", json_schema),
+    Probe("format.image", "requests with screenshots must go to who sees them", image),
+    Probe(
+        "format.reasoning", "effort is what agents set; reasoning in unknown places is lost or shown as text", reasoning
+    ),
+    Probe("format.unknown", "clients send fields of other providers; a refusal costs a turn", unknown_field),
+)
