@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autorouter.core import labels, scoring, strategy, switching
+from autorouter.core import fused, labels, panels, scoring, strategy, switching, verified, wishes
 from autorouter.core.budget import Allowance, allowance
 from autorouter.core.eligibility import Rejection, sift
 from autorouter.core.features import Features
 from autorouter.core.labels import Label
+from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.scoring import Score
 from autorouter.core.session import incumbent
@@ -61,10 +62,13 @@ class Decision:
 def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
     """Choose. Raises UnknownModel for a label that isn't known; everything else is part of the decision."""
     by_id = {candidate.id: candidate for candidate in snapshot.candidates}
-    label = labels.parse(features.label, by_id)
+    label = labels.parse(features.label, by_id, panels.names_of(policy.panels))
     policy = labels.apply(label, policy)
+    if features.wishes != wishes.NONE:
+        wishes.check(features.wishes, policy, by_id)
+        policy = wishes.applied(features.wishes, policy)
     notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]
-    wanted = _wanted(label, features, by_id, notes)
+    wanted = _wanted(label, features, policy, by_id, notes)
     kept, rejections = sift(features, snapshot, policy, wanted.role)
     if not kept:
         kept, rejections = _probe(rejections, by_id, snapshot, notes)
@@ -81,6 +85,7 @@ class _Wanted:
     candidate: str | None
     role: Role | None
     strategy: Strategy | None
+    panel: Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +96,25 @@ class _Pool:
     wanted: _Wanted
 
 
-def _wanted(label: Label, features: Features, by_id: Mapping[str, Candidate], notes: list[str]) -> _Wanted:
-    candidate, role, forced = label.candidate, label.role, label.strategy
+def _wanted(
+    label: Label, features: Features, policy: Policy, by_id: Mapping[str, Candidate], notes: list[str]
+) -> _Wanted:
+    wished = features.wishes
+    panel = wishes.panel_for(wished, label.panel, policy)
+    candidate, role, forced = label.candidate, label.role, wished.strategy or label.strategy
+    if forced is None and (wished.panel or wished.models):
+        forced = Strategy.FUSION
     if label.candidate is None and label.role is None:
         for fired in features.fired:
             candidate = candidate or fired.candidate
             role = role or fired.role
             forced = forced or fired.strategy
     if candidate is not None:
-        return _Wanted(candidate, None, Strategy.SINGLE)
+        return _Wanted(candidate, None, Strategy.SINGLE, panel)
     if role is not None and not any(role in c.roles for c in by_id.values()):
         notes.append(f"no candidate is configured as {role}: the whole pool was considered")
         role = None
-    return _Wanted(None, role, forced)
+    return _Wanted(None, role, forced, panel)
 
 
 def _probe(
@@ -129,7 +140,7 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
     asked = pool.wanted.candidate
     allowed = {s.candidate for s in pool.scores if s.candidate == asked or gate.allows(s)}
     cap = allowance(policy.budget, snapshot)
-    judges = strategy.experts(pool.scores, features, snapshot, policy, pool.by_id)
+    judges = verified.experts(pool.scores, features, snapshot, policy, pool.by_id)
     plans = _plans(pool, judges, features, policy, lambda name, _: name in allowed)
     fitting = plans
     if cap is not None:
@@ -159,10 +170,14 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
 
 def _plans(pool: _Pool, judges: Sequence[Expert], features: Features, policy: Policy, may: May) -> list[Plan]:
     """The best plan of each strategy among those that may be chosen, best first."""
+    panel = pool.wanted.panel
+    asked = features.wishes.judge
     found = (
         strategy.best_single(pool.scores, features, may),
-        strategy.best_verified(pool.scores, judges, features, policy, may),
-        strategy.best_fused(pool.scores, judges, features, policy, pool.by_id, may),
+        verified.best_verified(pool.scores, judges, features, policy, may, asked)
+        if policy.fusion.care != "off"
+        else None,
+        fused.best_fused(pool.scores, judges, features, policy, pool.by_id, may, panel),
     )
     return sorted((plan for plan in found if plan is not None), key=strategy.preference)
 

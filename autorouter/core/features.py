@@ -19,6 +19,7 @@ from autorouter.core.policy import Policy, Tuning
 from autorouter.core.risk import Risk, read_risk
 from autorouter.core.rules import Fired
 from autorouter.core.values import Capability, Kind, Phase, Task
+from autorouter.core.wishes import NONE, Wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Features:
     tools: int
     client: str
     session: str | None
+    wishes: Wishes = NONE
 
 
 def features(task: Task, policy: Policy) -> Features:
@@ -80,6 +82,7 @@ def features(task: Task, policy: Policy) -> Features:
         tools=len(task.tools),
         client=task.client,
         session=task.session,
+        wishes=task.wishes or NONE,
     )
 
 

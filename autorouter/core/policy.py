@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from autorouter.core.panels import Fusion, Panel
 from autorouter.core.values import Kind, Role, Strategy
 
 DIAL_MIN, DIAL_MAX = 0.0, 10.0
@@ -101,6 +102,13 @@ class Tuning:
     """Chance that a primary spoils a right draft that was rejected. Assumed."""
     verdict_tokens: float = 200.0
     """Output of a verdict in JSON."""
+    judgement_tokens: float = 600.0
+    """Output of a judgement of a panel: five lists of sentences. Assumed."""
+    escalated_share: float = 0.56
+    """What is left of a better candidate's chance where a cheaper one has failed, for hard steps are hard for both: on public
+    SWE-bench Verified results, gemini-3-pro solves 41 % of what deepseek-v3.2 fails, and 73 % of all."""
+    escalation_margin: float = 0.03
+    """A candidate must be this much abler than the one whose draft was rejected, to be asked instead."""
     panel_size: int = 3
     panel_gain: float = 0.25
     """Share of the best member's remaining failures that judge and synthesis mend where `panel_kinds` says that members
@@ -122,6 +130,8 @@ class Policy:
     limits: Limits = Limits()
     budget: Budget = Budget()
     rules: tuple[Rule, ...] = ()
+    fusion: Fusion = field(default_factory=Fusion)
+    panels: tuple[Panel, ...] = ()
     max_fallbacks: int = 3
     session_ttl_s: float = 3600.0
     tuning: Tuning = field(default_factory=Tuning)

@@ -17,7 +17,7 @@ from autorouter.core.codec import to_plain
 from autorouter.core.decide import Decision
 from autorouter.core.eligibility import Rejection
 from autorouter.core.scoring import Score
-from autorouter.core.strategy import Plan
+from autorouter.core.strategy import Plan, PlannedCall
 
 DIGITS, USD_DIGITS = 6, 9
 """Dollars of a single step are small: their last digits count."""
@@ -54,6 +54,12 @@ def plan_record(plan: Plan | None) -> dict[str, Any] | None:
         "verifier": plan.verifier,
         "panel": list(plan.panel),
         "judge": plan.judge,
+        "synthesizer": plan.synthesizer,
+        "escalation": plan.escalation,
+        "panel_name": plan.recipe.name if plan.recipe else None,
+        "way": plan.recipe.way if plan.recipe else None,
+        "moment": plan.moment,
+        "calls": [call_record(call) for call in plan.calls],
         "success": round(plan.success, DIGITS),
         "step_usd": round(plan.step_usd, USD_DIGITS),
         "turn_usd": round(plan.turn_usd, USD_DIGITS),
@@ -67,6 +73,19 @@ def plan_record(plan: Plan | None) -> dict[str, Any] | None:
             "stickiness": round(worth.stickiness, DIGITS),
         },
         "total": round(plan.total, DIGITS),
+    }
+
+
+def call_record(call: PlannedCall) -> dict[str, Any]:
+    """One upstream call of a plan, as it was counted before the first of them."""
+    return {
+        "group": call.group,
+        "phase": call.phase,
+        "candidate": call.candidate,
+        "input_tokens": round(call.input_tokens, DIGITS),
+        "output_tokens": round(call.output_tokens, DIGITS),
+        "usd": round(call.usd, USD_DIGITS),
+        "seconds": round(call.seconds, DIGITS),
     }
 
 

@@ -23,7 +23,7 @@ class Snapshot:
     health: Mapping[str, Health] = field(default_factory=dict)
     session: Session = NEW
     spent_today_usd: float = 0.0
-    performable: tuple[Strategy, ...] = (Strategy.SINGLE,)
+    performable: tuple[Strategy, ...] = tuple(Strategy)
 
     def health_of(self, candidate_id: str) -> Health:
         return self.health.get(candidate_id, UNKNOWN)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from autorouter.core.wishes import Wishes
 
 Wire = Literal["chat", "responses", "messages"]
 Phase = Literal["first", "continuation", "housekeeping"]
@@ -181,3 +184,4 @@ class Task:
     session: str | None = None
     agent: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    wishes: Wishes | None = None

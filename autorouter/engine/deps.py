@@ -83,9 +83,13 @@ class Deps:
     new_id: Callable[[], str]
     context: str
     dry_run: bool
-    performable: tuple[Strategy, ...] = (Strategy.SINGLE,)
+    performable: tuple[Strategy, ...] = tuple(Strategy)
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
+    trace_upstream: bool = False
+    """Whether upstreams are told which trace a call belongs to."""
+    trace_sampled: bool = False
+    """Whether a trace that begins here is recorded."""
 
     def snapshot(self, session: str | None) -> Snapshot:
         """The world as of now, for one decision."""

@@ -15,6 +15,7 @@ import orjson
 from autorouter.core.values import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import fields, human, identity, splice
+from autorouter.wire.wishes import wishes_of
 
 ASK_USAGE = {"include_usage": True}
 
@@ -69,6 +70,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
     )
     options = document.get("stream_options")
     return ChatRequest(

@@ -13,6 +13,7 @@ from autorouter.core.values import EXCERPT_CHARS, Task
 from autorouter.wire import fields, identity, reading
 from autorouter.wire.messages_in import to_neutral
 from autorouter.wire.responses import tool_names
+from autorouter.wire.wishes import wishes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
     )
     return MessagesRequest(task, fields.place_of(body, document))
 

@@ -16,6 +16,7 @@ from autorouter.errors import RequestError
 from autorouter.wire import fields, identity, loose, reading
 from autorouter.wire.neutral import Conversation
 from autorouter.wire.responses_in import to_neutral
+from autorouter.wire.wishes import wishes_of
 
 TURN_METADATA = "x-codex-turn-metadata"
 Chore = Literal["compaction"]
@@ -78,6 +79,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
     )
     place = fields.place_of(body, document)
     return ResponsesRequest(task, place, loose.text(turn.get("turn_id")) or None, chore)

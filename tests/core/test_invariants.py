@@ -15,7 +15,7 @@ from autorouter.core.record import decision_record
 from autorouter.core.scoring import rank
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.strategy import preference
-from autorouter.core.values import Benchmarks, Capability
+from autorouter.core.values import Benchmarks, Capability, Strategy
 from tests.strategies import ASKS, auto, policies, pools, snapshots, tasks
 
 TERMS = ("task_fit", "benchmark", "price", "latency", "availability", "stickiness")
@@ -158,7 +158,8 @@ def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answ
     from autorouter.core.values import Task
 
     task = Task(wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, ask=ask, fresh=True)
-    decision = decide(features(task, policy), snapshot, policy)
+    only_single = replace(snapshot, performable=(Strategy.SINGLE,))
+    decision = decide(features(task, policy), only_single, policy)
     if decision.plan is not None and decision.preferred is not None and decision.preferred.strategy == "verify":
         assert decision.plan.strategy == "single"
         assert any("can't be carried out" in note for note in decision.notes)
