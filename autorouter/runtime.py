@@ -19,6 +19,10 @@ from autorouter.config.load import Settings, key_for
 from autorouter.config.schema import Upstream
 from autorouter.engine.deps import Deps, Receipts, State
 from autorouter.engine.recorder import context_record
+from autorouter.observe.export import Export, endpoint_of
+from autorouter.observe.lines import Lines
+from autorouter.observe.observed import Observed
+from autorouter.observe.tally import Tally
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of
@@ -58,11 +62,14 @@ class NoReceipts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A built router. `writer` is None where receipts are off."""
+    """A built router. `writer` is None where receipts are off, `spans` where nothing is exported."""
 
     settings: Settings
     deps: Deps
     writer: Writer | None
+    observed: Observed
+    tally: Tally
+    spans: Export | None
 
     async def aclose(self) -> None:
         """Close the transport's connections; inside the running loop."""
@@ -70,6 +77,7 @@ class Runtime:
 
     def close(self) -> None:
         """Write what is still pending. After the loop has ended, so that every step has handed over its receipt."""
+        self.observed.close()
         if self.writer is not None:
             self.writer.close()
 
@@ -87,6 +95,7 @@ def build(
     """Put a router together. `record` False leaves the receipts directory alone (previews). Raises ReceiptError when
     another process writes there."""
     config = settings.config
+    endpoint = endpoint_of(config.telemetry, env) if record else None
     writer = None
     if record and config.receipts.enabled and config.receipts.dir:
         writer = Writer(Path(config.receipts.dir).expanduser(), clock=clock, flush_s=config.receipts.flush_s)
@@ -95,15 +104,17 @@ def build(
     if writer is not None:
         writer.context(context_digest, context)
     receipts: Receipts = LoopReceipts(writer) if writer else NoReceipts()
+    targets = {
+        name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
+    }
+    tally, spans = Tally(), Export(endpoint, targets) if endpoint is not None else None
+    observed = Observed(receipts, [tally, Lines(), *([spans] if spans is not None else [])])
     deps = Deps(
         candidates=settings.candidates,
-        targets={
-            name: target_of(name, upstream, env, dry_run=settings.dry_run)
-            for name, upstream in config.upstreams.items()
-        },
+        targets=targets,
         policy=settings.policy,
         transport=with_slots(transport or make_transport(settings), config.upstreams),
-        receipts=receipts,
+        receipts=observed,
         state=State(max_sessions=config.session.max_sessions),
         clock=clock,
         timer=timer,
@@ -111,8 +122,10 @@ def build(
         context=context_digest,
         dry_run=settings.dry_run,
         by_id={candidate.id: candidate for candidate in settings.candidates},
+        trace_upstream=config.server.trace_upstream,
+        trace_sampled=spans is not None,
     )
-    return Runtime(settings=settings, deps=deps, writer=writer)
+    return Runtime(settings=settings, deps=deps, writer=writer, observed=observed, tally=tally, spans=spans)
 
 
 def make_transport(settings: Settings) -> Transport:

@@ -51,7 +51,7 @@ def run(found: Settings) -> None:
     signal.signal(signal.SIGTERM, _stopped_early)
     signal.signal(signal.SIGINT, _stopped_early)
     server = found.config.server
-    _logging(server.log_level)
+    _logging(server.log_level, server.log_format)
     key = local_key(found.config, environment())
     listener = _listen(server.host, server.port)
     runtime = assembly.build(found, env=environment())
@@ -120,8 +120,12 @@ class _Quiet(logging.Filter):
         return not any(words in message for words in OURS)
 
 
-def _logging(level: str) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def _logging(level: str, kind: str) -> None:
+    from autorouter.observe import logs
+
+    handler = logs.Aside(sys.stderr)
+    handler.setFormatter(logs.formatter(kind, sys.stderr))
+    logging.basicConfig(handlers=[handler], level=level.upper())
     server = logging.getLogger("uvicorn.error")
     server.setLevel(logging.WARNING)
     server.addFilter(_Quiet())

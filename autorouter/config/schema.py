@@ -27,6 +27,7 @@ from autorouter.config.types import (
     Flag,
     Headers,
     Host,
+    LogFormat,
     LogLevel,
     NonNegative,
     Origin,
@@ -139,6 +140,8 @@ class Server(Table):
     api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
     drain_s: NonNegative = _key(20.0, "So long may running answers go on after a stop was asked for, seconds.")
     log_level: LogLevel = _key("info", "Least important message that is logged.")
+    log_format: LogFormat = _key("auto", "One JSON object a line, or text; auto: text on a terminal.")
+    trace_upstream: Flag = _key(False, "Send traceparent and tracestate to upstreams too.")
 
 
 class Limits(Table):
@@ -167,6 +170,15 @@ class Receipts(Table):
     flush_s: NonNegative = _key(0.25, "Longest time that a receipt waits in memory, seconds: what a kill can lose.")
 
 
+class Telemetry(Table):
+    """Spans for an OpenTelemetry collector; nothing leaves by default. Needs the extra `otel`."""
+
+    enabled: Flag | None = _key(
+        None, "Export; with no otlp_endpoint to OTEL_EXPORTER_OTLP_ENDPOINT. Default: when otlp_endpoint is set."
+    )
+    otlp_endpoint: BaseUrl | None = _key(None, "The collector's OTLP/HTTP address, such as http://127.0.0.1:4318.")
+
+
 class DryRun(Table):
     """How the dry run answers."""
 
@@ -189,6 +201,9 @@ class Config(Table):
     )
     limits: Limits = Field(default_factory=Limits.model_construct, description="How much at once, and how fast.")
     receipts: Receipts = Field(default_factory=Receipts.model_construct, description="The record of every decision.")
+    telemetry: Telemetry = Field(
+        default_factory=Telemetry.model_construct, description="Spans for an OpenTelemetry collector."
+    )
     dry_run: DryRun = Field(default_factory=DryRun.model_construct, description="How the dry run answers.")
 
     @model_validator(mode="after")

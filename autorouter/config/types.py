@@ -31,6 +31,7 @@ Profile = Literal[
     "moonshot",
 ]
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["auto", "json", "text"]
 
 KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
 """Headers that carry secrets: they are made from `api_key_env`."""

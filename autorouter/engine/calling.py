@@ -37,6 +37,8 @@ BREAKS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_e
 GIVES_UP_AT_A_BREAK = frozenset({"cline"})
 """Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
+TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
+"""As the server sets them on a task -> as they go upstream, where `trace_upstream` is on."""
 
 
 class Failed(Exception):
@@ -183,10 +185,13 @@ class Caller:
         return call, between
 
     def _passed(self, wire: Wire) -> Mapping[str, str]:
-        """The client's headers that belong to the wire's protocol, where both sides speak it."""
-        if wire != "messages" or self.request.task.wire != "messages":
+        """The client's headers that belong to the wire's protocol, where both sides speak it; the trace, where it is told."""
+        names = dict(TRACE_HEADERS) if self.deps.trace_upstream else {}
+        if wire == "messages" and self.request.task.wire == "messages":
+            names |= {name: name for name in PROTOCOL_HEADERS}
+        if not names:
             return {}
-        return {name: value for name, value in self.request.task.headers if name in PROTOCOL_HEADERS}
+        return {names[name]: value for name, value in self.request.task.headers if name in names}
 
     async def _send(self, call: Call, attempt: Attempt) -> Reply:
         """Send, and return a reply whose status is a success; any other one is judged."""

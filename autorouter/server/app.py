@@ -15,6 +15,7 @@ from autorouter.server.guard import Door, Guard
 from autorouter.server.health import Live, Ready
 from autorouter.server.http import Receive, Scope, Send
 from autorouter.server.limits import Gate
+from autorouter.server.metrics import MetricsEndpoint, Refusals
 from autorouter.server.models import ModelsEndpoint
 from autorouter.server.receipts import ReceiptsEndpoint
 from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
@@ -45,6 +46,7 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
         ("POST", "/debug/route", DebugRoute(deps)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
+        ("GET", "/metrics", MetricsEndpoint(runtime, gate)),
         ("GET", "/livez", Live()),
         ("GET", "/readyz", Ready(runtime, gate)),
     ]
@@ -55,7 +57,7 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    return Guard(router, door)
+    return Guard(router, door, Refusals(runtime))
 
 
 class ByMethod:

@@ -39,9 +39,15 @@ class Door:
 class Guard:
     """ASGI middleware. Errors that escape the application end here too: no request can stop the process."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], door: Door) -> None:
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        door: Door,
+        refused: Callable[[Scope, AutorouterError], None] = lambda scope, error: None,
+    ) -> None:
         self._app = app
         self._door = door
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,6 +68,7 @@ class Guard:
             return
         except AutorouterError as error:
             if not started:
+                self._refused(scope, error)
                 await send_error(send, error, wire=_wire(scope))
         except Exception as exc:
             # Names and places only: an exception's text may hold a prompt.

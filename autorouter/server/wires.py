@@ -19,6 +19,7 @@ from autorouter.engine.recorder import snapshot_record
 from autorouter.engine.router import Routed, route, session_key
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError, RequestError
+from autorouter.observe.mark import MARK, mark_of
 from autorouter.server.http import (
     EVENT_STREAM,
     JSON,
@@ -57,7 +58,7 @@ class WireEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
         began_s = deps.timer()
-        headers = headers_of(scope)
+        headers = marked(scope, deps)
         limit_bytes = scope["autorouter.max_body_bytes"]
         with self._gate.arrive(headers, limit_bytes) as lease:
             body = await read_body(lease.counted(receive), limit_bytes)
@@ -86,12 +87,24 @@ class WireEndpoint:
         step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
         try:
             with HangUp(receive):
-                await (_stream if request.task.stream else _whole)(step, send, headers.get("x-request-id"))
+                await (_stream if request.task.stream else _whole)(step, send)
         finally:
             # The receipt says whose doing it was that the answer has no end.
             if lease.stopped or STALLED in scope:
                 step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
             step.finish()
+
+
+def marked(scope: Scope, deps: Deps) -> dict[str, str]:
+    """Set the request's mark. Its headers, with the trace for the upstreams where they are told: the engine takes it from
+    there and from nowhere else, and no client can set it."""
+    headers = headers_of(scope)
+    mark = mark_of(headers, scope["headers"], sampled=deps.trace_sampled)
+    MARK.set(mark)
+    if deps.trace_upstream:
+        told = {"x-autorouter-traceparent": mark.trace.traceparent, "x-autorouter-tracestate": mark.trace.state}
+        headers = {name: value for name, value in (headers | told).items() if value or name not in told}
+    return headers
 
 
 def wish_of(task: Task, scope: Scope, deps: Deps) -> Wish:
@@ -102,24 +115,24 @@ def wish_of(task: Task, scope: Scope, deps: Deps) -> Wish:
     return Wish(client=client, session=session_key(task), stream=task.stream, input_tokens=tokens)
 
 
-async def _whole(step: Step, send: Send, request_id: str | None) -> None:
+async def _whole(step: Step, send: Send) -> None:
     try:
         body = await step.answer()
     except AutorouterError as error:
-        await send_error(send, error, _marks(step, request_id), wire=step.routed.task.wire)
+        await send_error(send, error, _marks(step), wire=step.routed.task.wire)
         return
     step.finish()
     body = splice.with_member(body, fields.EXTENSION, summary(step))
-    await send_bytes(send, 200, body, (JSON, *_marks(step, request_id)))
+    await send_bytes(send, 200, body, (JSON, *_marks(step)))
 
 
-async def _stream(step: Step, send: Send, request_id: str | None) -> None:
+async def _stream(step: Step, send: Send) -> None:
     try:
         opened: Opened = await step.open()
     except AutorouterError as error:
-        await send_error(send, error, _marks(step, request_id), wire=step.routed.task.wire)
+        await send_error(send, error, _marks(step), wire=step.routed.task.wire)
         return
-    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step, request_id)]})
+    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step)]})
     await send({"type": "http.response.body", "body": opened.first, "more_body": True})
     try:
         async for chunk in step.chunks(opened):
@@ -132,13 +145,16 @@ async def _stream(step: Step, send: Send, request_id: str | None) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _marks(step: Step, request_id: str | None) -> Headers:
+def _marks(step: Step) -> Headers:
     """Which model answered, by which decision: the headers of every answer."""
-    plan = step.routed.decision.plan
+    plan, mark = step.routed.decision.plan, MARK.get()
+    request_id = mark.request_id if mark is not None else None
     marks = [
         (b"x-autorouter-receipt", step.receipt_id.encode()),
-        (b"x-request-id", (request_id or step.receipt_id).encode("latin-1")),
+        (b"x-request-id", (request_id or step.receipt_id).encode()),
     ]
+    if mark is not None:
+        marks.append((b"traceparent", mark.trace.traceparent.encode()))
     if plan is not None:
         marks.append((b"x-autorouter-strategy", plan.strategy.encode()))
     if step.trace.attempts:

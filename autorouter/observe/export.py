@@ -1,0 +1,135 @@
+"""Spans to an OpenTelemetry collector, by OTLP over HTTP, from a thread of its own. Off unless the configuration asks for it.
+
+    saw(seen) -> waiting, at most 2,048 -> thread, once a second -> spans -> POST ENDPOINT/v1/traces
+
+What finds no room, and what the collector doesn't take, is dropped and counted; one warning a minute says so. No request
+waits for any of it. The libraries are the extra `otel`, and are loaded in the thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from autorouter.config.schema import Telemetry
+from autorouter.errors import ConfigError
+from autorouter.observe.places import place_of
+from autorouter.observe.seen import Rejected, Seen
+from autorouter.upstream.transport import Target
+
+if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+MAX_WAITING = 2_048
+"""Steps; the SDK's own default for spans."""
+BATCH = 128
+"""Steps in one POST: some 300 spans, 200 kB."""
+GATHER_S = 1.0
+CLOSE_S = 2.0
+WARN_EVERY_S = 60.0
+TRACES = "/v1/traces"
+LIBRARY = "opentelemetry.exporter.otlp.proto.http"
+log = logging.getLogger("autorouter.telemetry")
+
+
+def endpoint_of(telemetry: Telemetry, env: Mapping[str, str]) -> str | None:
+    """Where spans go, in full; None where nothing is exported. ConfigError where it is wanted and can't be done."""
+    wanted = telemetry.otlp_endpoint is not None if telemetry.enabled is None else telemetry.enabled
+    if not wanted:
+        return None
+    if not _installed():
+        hint = "pip install 'autorouter[otel]', or set telemetry.enabled = false"
+        raise ConfigError("telemetry is on, and OpenTelemetry is not installed", hint=hint)
+    whole = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+    if telemetry.otlp_endpoint is None and whole:
+        return whole
+    base = telemetry.otlp_endpoint or env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
+    return base if base.endswith(TRACES) else base.rstrip("/") + TRACES
+
+
+def _installed() -> bool:
+    try:
+        return find_spec(LIBRARY) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+class Export:
+    """An observer that exports. `exported` and `dropped` count spans; of what found no room, steps."""
+
+    def __init__(self, endpoint: str, targets: Mapping[str, Target], *, gather_s: float = GATHER_S) -> None:
+        self.exported = 0
+        self.dropped = 0
+        self._endpoint, self._targets, self._gather_s = endpoint, targets, gather_s
+        self._waiting: deque[Seen] = deque()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._exporter: OTLPSpanExporter | None = None
+        self._warned_s = -WARN_EVERY_S
+
+    def saw(self, seen: Seen) -> None:
+        """A finished step; one that isn't sampled goes nowhere."""
+        if seen.mark is None or not seen.mark.trace.sampled:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(seen)
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+                self._thread.start()
+
+    def rejected(self, rejected: Rejected) -> None:
+        """No step, no span."""
+
+    def close(self) -> None:
+        """Send what waits; a collector that doesn't answer is waited for `CLOSE_S`, and then given up."""
+        self._closing = True
+        self._hurry.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_S)
+        if self._exporter is not None:
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def _run(self) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        from autorouter.observe import spans
+
+        # It logs whole answers of the collector, for every try: ours is one line a minute.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        exporter = self._exporter = OTLPSpanExporter(endpoint=self._endpoint)
+        resource, places = spans.resource(), spans.places(self._targets)
+        while not self._closing or self._waiting:
+            self._wake.wait()
+            self._hurry.wait(self._gather_s)
+            self._wake.clear()
+            while self._waiting:
+                steps = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                made = [span for step in steps for span in spans.spans_of(step, places, resource)]
+                try:
+                    taken = exporter.export(made) is SpanExportResult.SUCCESS
+                    reason = "the collector doesn't take them"
+                except Exception as exc:
+                    taken, reason = False, place_of(exc)
+                if taken:
+                    self.exported += len(made)
+                else:
+                    self.dropped += len(made)
+                    self._warn(reason)
+
+    def _warn(self, reason: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._warned_s >= WARN_EVERY_S:
+            self._warned_s = now_s
+            log.warning("%d spans dropped so far: %s", self.dropped, reason)

@@ -1,0 +1,145 @@
+"""One log line for each request: what the receipt says in a page, in a line. Never a prompt, a header or a key.
+
+    {"time": "2026-11-21T00:52:25.123Z", "level": "info", "event": "request", "request_id": "ar_0192...", "receipt": "ar_0192...",
+     "trace_id": "4bf9...", "span_id": "00f0...", "wire": "chat", "client": "codex", "label": "openfusion/auto", ...}
+    00:52:25 200 chat codex openfusion/auto -> gpt-6.1-terra single 1.24s first 0.41s 2105+300 tok $0.0123 ar_0192...
+
+The record goes through `logging` as any other, with its fields beside the message.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from autorouter.engine.recorder import at
+from autorouter.engine.trace import Attempt
+from autorouter.observe.seen import Rejected, Seen, first_byte_s, last_word
+
+NAME = "autorouter.requests"
+Fields = dict[str, Any]
+MODEL_CHARS = 100
+"""The model's name as the upstream says it: theirs, so it is bounded."""
+LEVELS = {"failed": logging.WARNING, "broken": logging.WARNING}
+"""Of a result; any other is `info`."""
+
+
+class Lines:
+    """Writes the line of each request to the logger `autorouter.requests`."""
+
+    def __init__(self) -> None:
+        self._log = logging.getLogger(NAME)
+
+    def saw(self, seen: Seen) -> None:
+        """A finished step."""
+        level = LEVELS.get(seen.made.trace.result, logging.INFO)
+        if self._log.isEnabledFor(level):
+            self._write(level, fields_of(seen, logging.getLevelName(level).lower()))
+
+    def rejected(self, rejected: Rejected) -> None:
+        """A request that never became a step."""
+        if self._log.isEnabledFor(logging.INFO):
+            self._write(logging.INFO, fields_of_rejected(rejected))
+
+    def close(self) -> None:
+        """The handlers end with `logging` itself."""
+
+    def _write(self, level: int, fields: Fields) -> None:
+        # Not through `Logger.info`: that would look for the caller, at three times the price of all the rest.
+        record = logging.LogRecord(NAME, level, "", 0, "request", None, None)
+        record.fields = fields
+        self._log.handle(record)
+
+
+def fields_of(seen: Seen, level: str) -> Fields:
+    """The line's fields in their order. Seconds and dollars rounded; None where something isn't known."""
+    made, mark = seen
+    trace, shape, plan = made.trace, made.shape, made.decision.plan
+    word = last_word(trace)
+    trace_id, span_id = (mark.trace.trace_id, mark.trace.span_id) if mark is not None else (None, None)
+    return {
+        "time": at(made.snapshot.now_s + (trace.seconds or 0.0)),
+        "level": level,
+        "event": "request",
+        "request_id": (mark.request_id if mark is not None else None) or made.receipt_id,
+        "receipt": made.receipt_id,
+        "trace_id": trace_id,
+        "span_id": span_id,
+        "wire": shape["wire"],
+        "client": shape["client"],
+        "label": shape["label"],
+        "stream": shape["stream"],
+        "strategy": str(plan.strategy) if plan is not None else None,
+        "candidate": word.candidate if word is not None else None,
+        "served_model": _bounded(word.served_model) if word is not None else None,
+        "status": trace.status,
+        "result": trace.result,
+        "error": trace.error,
+        "attempts": len(trace.attempts),
+        "seconds": _rounded(trace.seconds),
+        "ttft_s": _rounded(first_byte_s(trace)),
+        "overhead_s": _rounded(trace.overhead_s),
+        **_used(trace.attempts),
+        "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),
+        "dry_run": made.dry_run,
+    }
+
+
+def fields_of_rejected(rejected: Rejected) -> Fields:
+    """What is known of a request that was refused before it was read to its end."""
+    return {
+        "time": at(rejected.now_s),
+        "level": "info",
+        "event": "request",
+        "request_id": rejected.request_id,
+        "wire": rejected.wire,
+        "status": rejected.status,
+        "result": "rejected",
+        "error": rejected.code,
+    }
+
+
+def short(fields: Fields, now_s: float) -> str:
+    """The line for a person at a terminal, with the local time."""
+    clock = time.strftime("%H:%M:%S", time.localtime(now_s))
+    words = [clock, str(fields["status"]), fields["wire"]]
+    if fields["result"] == "rejected":
+        return " ".join([*words, "rejected", fields["error"]])
+    words += [fields["client"], fields["label"]]
+    if fields["candidate"]:
+        words += ["->", fields["candidate"]]
+    if fields["strategy"]:
+        words.append(fields["strategy"])
+    if fields["result"] != "answered":
+        words += [fields["result"], fields["error"] or ""]
+    if fields["attempts"] > 1:
+        words.append(f"{fields['attempts']} attempts")
+    words.append(f"{fields['seconds'] or 0.0:.2f}s")
+    if fields["ttft_s"] is not None:
+        words.append(f"first {fields['ttft_s']:.2f}s")
+    words.append(f"{fields['input_tokens']}+{fields['output_tokens']} tok")
+    cost_usd = fields["cost_usd"]
+    words += ["$?" if cost_usd is None else f"${cost_usd:.4f}", fields["receipt"]]
+    return " ".join(word for word in words if word)
+
+
+def _used(attempts: list[Attempt]) -> Fields:
+    """Tokens of all attempts: what was paid for."""
+    used = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    return {
+        "input_tokens": sum(usage.input_tokens for usage in used),
+        "cached_tokens": sum(usage.cached_tokens for usage in used),
+        "output_tokens": sum(usage.output_tokens for usage in used),
+        "reasoning_tokens": sum(usage.reasoning_tokens for usage in used),
+    }
+
+
+def _bounded(name: str | None) -> str | None:
+    if name is None:
+        return None
+    return "".join(char if char.isprintable() else "?" for char in name[:MODEL_CHARS])
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

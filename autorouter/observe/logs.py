@@ -1,0 +1,129 @@
+"""How log records are written: formatted where they are made, written by a thread, so that a terminal that is held (Ctrl-S)
+or a pipe that nobody reads holds no request.
+
+    json   one object a line; of a request its fields, of anything else time, level, logger, message and, of an exception,
+           its type and places: never its text or its locals, which may be a prompt's
+    text   the same for eyes
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TextIO
+
+import orjson
+
+from autorouter.engine.recorder import at
+from autorouter.observe.lines import Fields, short
+from autorouter.observe.places import place_of
+
+GATHER_S = 0.02
+"""A burst of lines is one write."""
+MOST_LINES = 10_000
+"""So many wait for a reader that has stopped; of more, the newest are dropped and counted."""
+CLOSE_S = 2.0
+ONE_LINE = ("asyncio",)
+"""Loggers whose messages go on with the `repr` of an exception, and so with its text."""
+
+
+class Json(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Fields | None = getattr(record, "fields", None)
+        if fields is None:
+            fields = {"time": at(record.created), "level": record.levelname.lower(), "logger": record.name}
+            fields["message"] = message_of(record)
+            if record.exc_info and record.exc_info[1] is not None:
+                fields["exception"] = place_of(record.exc_info[1])
+        return orjson.dumps(fields, default=str).decode()
+
+
+class Text(logging.Formatter):
+    """A line for eyes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Fields | None = getattr(record, "fields", None)
+        if fields is not None:
+            return short(fields, record.created)
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock} {record.levelname} {record.name} {message_of(record)}"
+        if record.exc_info and record.exc_info[1] is not None:
+            line += f": {place_of(record.exc_info[1])}"
+        return line
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The message as one line."""
+    lines = record.getMessage().strip().splitlines() or [""]
+    return lines[0] if record.exc_info or record.name.startswith(ONE_LINE) else " | ".join(lines)
+
+
+class Aside(logging.Handler):
+    """Writes to a stream from a thread of its own. `dropped`: lines that found no room or no reader."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.dropped = 0
+        self._stream = stream
+        self._lines: deque[str] = deque()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._lines) >= MOST_LINES or self._closing:
+            self.dropped += 1
+            return
+        try:
+            self._lines.append(self.format(record))
+        except Exception:
+            # Not `handleError`: that prints the message's arguments.
+            self.dropped += 1
+            return
+        if not self._wake.is_set():
+            self._wake.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, as far as somebody reads it."""
+        self._closing = True
+        self._hurry.set()
+        self._wake.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(CLOSE_S)
+        super().close()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait()
+            self._hurry.wait(GATHER_S)
+            self._wake.clear()
+            self._write()
+        self._write()
+
+    def _write(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if not lines:
+            return
+        try:
+            self._stream.write("\n".join(lines) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += len(lines)
+
+
+def dropped() -> int:
+    """Lines that the process's handlers have dropped so far."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, Aside))
+
+
+def formatter(kind: str, stream: TextIO) -> logging.Formatter:
+    """`json`, `text`, or `auto`: text where the stream is a terminal."""
+    wanted = kind if kind != "auto" else "text" if stream.isatty() else "json"
+    return Text() if wanted == "text" else Json()
