@@ -2,7 +2,7 @@
 
     Flow(pieces=(event, event, ...), stream=True)     server-sent events, one each
     Flow(pieces=(document,), stream=False)            one JSON document
-    Flow(..., ending="cut")                           after the last piece comes Failure("cut")
+    Flow(..., ending="cut")                           after the last piece the connection breaks
 
 No wire is known here but by the shape of its events: `data: {...}` and blank lines. What an error event looks like on a
 wire comes with the flow.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 COMMENT: Final = b": keep-alive\n\n"
 WIDE_COMMENT: Final = ": naïve – 漢字 🙂\n\n".encode()
@@ -22,18 +22,32 @@ HUGE_BYTES: Final = 1024 * 1024
 """Longer than any line buffer in common use, shorter than what a tap takes for an attack."""
 
 
+Ending = Literal["cut", "rst", "framing", "timeout"]
+"""What comes behind the last piece: a close without an end, RST, bytes that are no HTTP chunk, or silence."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """`error` is the bytes of an error in this answer's form; `ending` the kind of a Failure behind the last piece."""
+    """`error` is the bytes of an error in this answer's form, `error_body` those of one that is no event. `ending` None is
+    a clean end."""
 
     pieces: tuple[bytes, ...]
     stream: bool
     error: bytes
-    ending: str | None = None
+    error_body: bytes = b""
+    ending: Ending | None = None
 
 
 def cut(flow: Flow) -> Flow:
     return replace(flow, pieces=_first_half(flow), ending="cut")
+
+
+def torn(flow: Flow) -> Flow:
+    return replace(flow, pieces=_first_half(flow), ending="rst")
+
+
+def misframed(flow: Flow) -> Flow:
+    return replace(flow, pieces=_first_half(flow), ending="framing")
 
 
 def stalled(flow: Flow) -> Flow:
@@ -49,18 +63,38 @@ def halved(flow: Flow) -> Flow:
     return replace(flow, pieces=(whole[: len(whole) // 2],))
 
 
+def undone(flow: Flow) -> Flow:
+    return replace(flow, pieces=flow.pieces[:-1]) if flow.stream else flow
+
+
+def broken_after(flow: Flow, *, count: int, unit: str, ending: Ending) -> Flow:
+    """The first `count` events or bytes, but never the last one. A whole answer has one event: half of it comes."""
+    if unit == "bytes":
+        whole = b"".join(flow.pieces)
+        return replace(flow, pieces=(whole[: min(count, len(whole) - 1)],), ending=ending)
+    kept = flow.pieces[: min(count, len(flow.pieces) - 1)] if flow.stream else _first_half(flow)
+    return replace(flow, pieces=kept, ending=ending)
+
+
 def malformed(flow: Flow) -> Flow:
     """The event in the middle loses its second half, but not its end of line."""
     if not flow.stream:
         return replace(flow, pieces=(b"<html><body><h1>502 Bad Gateway</h1></body></html>\n",))
     middle = len(_first_half(flow)) - 1
     event = flow.pieces[middle].rstrip(b"\n")
-    broken = event[: max(len(b"data: {"), len(event) // 2)] + b"\n\n"
+    # The half of the data: a name before it stays.
+    data = event.find(b"data: ")
+    broken = event[: data + max(len(b"data: {"), (len(event) - data) // 2)] + b"\n\n"
     return replace(flow, pieces=(*flow.pieces[:middle], broken, *flow.pieces[middle + 1 :]))
 
 
 def error_inside(flow: Flow) -> Flow:
     return replace(flow, pieces=(*_first_half(flow), flow.error) if flow.stream else (flow.error,))
+
+
+def error_alone(flow: Flow) -> Flow:
+    """The error in place of the answer, whole whatever was asked for."""
+    return replace(flow, pieces=(flow.error_body or flow.error,), stream=False)
 
 
 def crlf(flow: Flow) -> Flow:

@@ -18,15 +18,17 @@ from typing import Any, Final
 
 from autorouter.upstream import errand as errands
 from autorouter.upstream.errand import Errand
-from autorouter.upstream.instance import instance, required, resolve, type_of
+from autorouter.upstream.instance import FILLER, instance, required, resolve, type_of
 
 
 @dataclass(frozen=True, slots=True)
 class DryTool:
-    """A declared tool: its name and its parameters' JSON schema as the client sent it."""
+    """A declared tool: its name and its parameters' JSON schema as the client sent it. `custom`: it takes free-form text."""
 
     name: str
     schema: Mapping[str, Any]
+    namespace: str | None = None
+    custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class ToolUse:
     name: str
     arguments: Mapping[str, Any]
     raw: str | None = None
+    namespace: str | None = None
+    custom: bool = False
 
 
 WRITERS: Final = (
@@ -66,12 +70,14 @@ def write_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
     for tool in _named(tools, WRITERS):
         properties = _properties(tool)
         if _has(properties, _PATHS) and _has(properties, _TEXTS):
-            return ToolUse(tool.name, _filled(tool, {_PATHS: errand.path, _TEXTS: errand.line + "\n"}))
+            return _use(tool, {_PATHS: errand.path, _TEXTS: errand.line + "\n"})
     if call := _shell_call(tools, errands.writing_command(errand)):
         return call
     for tool in _named(tools, PATCHERS):
+        if tool.custom:
+            return _free(tool, errands.patch(errand))
         if _has(_properties(tool), _PATCHES):
-            return ToolUse(tool.name, _filled(tool, {_PATCHES: errands.patch(errand)}))
+            return _use(tool, {_PATCHES: errands.patch(errand)})
     return None
 
 
@@ -82,14 +88,24 @@ def show_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
 
 def any_call(tool: DryTool) -> ToolUse:
     """A call of this very tool with nothing but its required arguments, for a client that insists."""
+    if tool.custom:
+        return _free(tool, FILLER)
     made = instance({**tool.schema, "type": "object"}, tool.schema)
-    return ToolUse(tool.name, made if isinstance(made, dict) else {})
+    return ToolUse(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
+
+
+def _use(tool: DryTool, known: Mapping[frozenset[str], str]) -> ToolUse:
+    return ToolUse(tool.name, _filled(tool, known), namespace=tool.namespace)
+
+
+def _free(tool: DryTool, text: str) -> ToolUse:
+    return ToolUse(tool.name, {}, text, tool.namespace, custom=True)
 
 
 def _shell_call(tools: Sequence[DryTool], command: str) -> ToolUse | None:
     for tool in _named(tools, SHELLS):
         if _has(_properties(tool), _COMMANDS):
-            return ToolUse(tool.name, _filled(tool, {_COMMANDS: command}))
+            return _use(tool, {_COMMANDS: command})
     return None
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 
 import orjson
 import pytest
@@ -6,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.values import Candidate
-from autorouter.upstream.dryrun import REMEMBERED, DryRunTransport, PrefixMemory
+from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
+from autorouter.upstream.dryrun import REMEMBERED, DryRunTransport
 from autorouter.upstream.faults import FAULTS, TOLERATED
+from autorouter.upstream.prefixes import PrefixMemory
 from autorouter.upstream.transport import Call, Failure, Target, read_all
 from autorouter.wire.sse import ChatTap
 
@@ -329,11 +332,23 @@ def test_what_a_provider_would_refuse_is_refused():
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.refusal])
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_refusal_is_an_error_document(name, stream):
-    status, headers, chunks = run(call(stream=stream, fault=name))
+    transport = DryRunTransport(time_scale=0, clock=lambda: 1_750_000_000.0)
+    status, headers, chunks = run(call(stream=stream, fault=name), transport)
     wanted = FAULTS[name].refusal
     assert status == wanted.status
-    assert headers.get("retry-after") == ("2" if name == "429-retry-after" else None)
-    assert orjson.loads(b"".join(chunks))["error"]["code"] == wanted.code
+    waits = {"429-retry-after": "2", "429-retry-after-date": "Sun, 15 Jun 2025 15:06:42 GMT"}
+    assert headers.get("retry-after") == waits.get(name)
+    if wanted.html:
+        assert headers["content-type"] == "text/html"
+        assert chunks[0].startswith(b"<html>")
+    else:
+        assert orjson.loads(b"".join(chunks))["error"]["code"] == wanted.code
+
+
+def test_the_dry_run_never_echoes_a_true_key():
+    one = dataclasses.replace(call(fault="key-echo"), target=dataclasses.replace(TARGET, key="sk-true"))
+    assert b"sk-true" not in run(one)[2][0]
+    assert PLACEHOLDER_KEY.encode() in run(one)[2][0]
 
 
 @pytest.mark.parametrize("name", ["reset", "timeout"])

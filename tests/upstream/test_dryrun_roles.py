@@ -6,6 +6,7 @@ import pytest
 from autorouter.core.values import Candidate
 from autorouter.upstream import roles
 from autorouter.upstream.dryrun import DryRunTransport
+from autorouter.upstream.dryrun_decode import decode
 from autorouter.upstream.transport import Call, Target
 from autorouter.wire import human
 
@@ -86,8 +87,6 @@ def test_a_block_behind_tool_results_does_not_begin_the_errand_again():
         {"role": "tool", "tool_call_id": "c", "content": "done"},
         {"role": "user", "content": block("member")},
     ]
-    from autorouter.upstream.dryrun_chat import decode
-
     request = decode(orjson.dumps({"messages": messages}), "up/m").request
     assert (request.results, request.ask, request.role) == (1, ERRAND, "member")
 

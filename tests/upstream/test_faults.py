@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorouter.upstream.dryrun_chat import PLAIN
+from autorouter.upstream.fault_names import ALIASES, FAMILIES, named
 from autorouter.upstream.faults import FAULTS, TOLERATED, parse
 from autorouter.upstream.flow import COMMENT, HUGE_BYTES, Flow
 
@@ -88,18 +90,13 @@ def test_any_text_is_a_spec_or_a_value_error(text):
 
 def test_every_fault_says_one_thing_that_happens():
     for name, fault in FAULTS.items():
-        said = [
-            fault.refusal,
-            fault.failure,
-            fault.slow_s,
-            fault.served_model,
-            not fault.usage,
-            fault.reshape,
-            fault.twist,
-        ]
+        said = [fault.refusal, fault.failure, fault.slow_s, fault.pace_s, fault.served_model, fault.usage_factor != 1]
+        said += [fault.unstreamed, fault.style != PLAIN, fault.reshape, fault.twist]
         assert sum(map(bool, said)) == (2 if name == "half-json" else 1), name
         assert fault.name == name
         assert fault.summary
+        assert fault.advice
+        assert named(name) is fault
         assert "\n" not in fault.summary
     assert set(FAULTS) > TOLERATED
 
@@ -151,3 +148,35 @@ def test_legal_oddities_keep_the_content():
         first = orjson.loads(reshaped("huge-line", flow).pieces[0].removeprefix(b"data: "))
         assert len(first.pop("padding")) == HUGE_BYTES
         assert first == orjson.loads(flow.pieces[0].removeprefix(b"data: "))
+
+
+def test_other_names_lead_to_faults_and_are_none_themselves():
+    assert {named(name).name for name in ALIASES} <= set(FAULTS)
+    assert not set(ALIASES) & set(FAULTS)
+    assert named("404-model") is FAULTS["404"]
+
+
+def test_names_with_a_number():
+    for family in FAMILIES:
+        fault = named(family.example)
+        assert fault.name == family.example
+        assert fault.advice == FAULTS[family.like].advice
+    assert named("429-retry-after-30").refusal.headers == {"retry-after": "30"}
+    assert named("slow-first-byte-0.5").slow_s == 0.5
+    assert named("slow-stream-0.2").pace_s == 0.2
+    for bad in ("stall-after-0", "stall-after-x", "cut-after--1", "stall-after", "slow-stream-"):
+        assert named(bad) is None
+
+
+@pytest.mark.parametrize(("number", "kept"), [(1, 1), (3, 3), (5, 5), (6, 5), (99, 5)])
+def test_a_stream_breaks_behind_its_nth_event_and_never_behind_its_last(number, kept):
+    for kind, ending in (("stall", "timeout"), ("cut", "cut")):
+        flow = named(f"{kind}-after-{number}").reshape(STREAM)
+        assert (flow.pieces, flow.ending) == (EVENTS[:kept], ending)
+
+
+@pytest.mark.parametrize("flow", [STREAM, WHOLE], ids=["stream", "whole"])
+def test_an_answer_breaks_behind_its_nth_byte(flow):
+    whole = b"".join(flow.pieces)
+    for number in (1, 10, 10_000):
+        assert b"".join(named(f"cut-after-{number}b").reshape(flow).pieces) == whole[: min(number, len(whole) - 1)]
