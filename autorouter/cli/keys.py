@@ -1,0 +1,156 @@
+"""`autorouter keys`: create, list and revoke the keys that clients of this router come with."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import config_option, json_option, settings
+from autorouter.config.load import environment, keys_path
+from autorouter.errors import RequestError
+
+if TYPE_CHECKING:
+    from autorouter.config.keys import LocalKey
+
+
+@click.group(name="keys")
+def command() -> None:
+    """Create, list and revoke local keys: who may use this router, for which models, for how much.
+
+    Once there is a key, every client needs one. The file holds hashes only; a running router reads it again when it
+    changes. To open the router again, remove the file and restart.
+
+    \b
+    Examples:
+      autorouter keys create laptop
+      autorouter keys create ci --models 'openfusion/auto*' --models 'cheap*' --budget-usd-per-day 2 --expires 30d
+      autorouter keys revoke ci
+    """
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--models",
+    multiple=True,
+    metavar="GLOB",
+    help="What it may use; more than once. Globs over labels (openfusion/...), and over candidates' id, model and vendor.",
+)
+@click.option("--budget-usd-per-day", "budget", type=click.FloatRange(0, min_open=True), help="Per UTC day.")
+@click.option("--expires", metavar="TIME", help="When it ends: 12h, 30d, 8w. Default: never.")
+@config_option
+@json_option
+def create(
+    name: str, models: tuple[str, ...], budget: float | None, expires: str | None, path: Path | None, as_json: bool
+) -> None:
+    """Create a key and show it, once.
+
+    \b
+    Examples:
+      autorouter keys create laptop
+      autorouter keys create ci --models 'openfusion/auto*' --expires 30d
+    """
+    from autorouter.config import keys as file
+
+    if not file.NAME.fullmatch(name):
+        raise RequestError("A key's name has letters, digits, `_`, `.` and `-`, at most 40", hint="such as laptop")
+    where, now_s = keys_path(settings(path).config, environment()), time.time()
+    known = file.read(where)
+    if name in known and known[name].holds(now_s):
+        raise RequestError(f"There is a key `{name}` already", hint=f"autorouter keys revoke {name}")
+    secret = file.new_key()
+    made = file.LocalKey(
+        name=name,
+        sha256=file.hashed(secret),
+        created_s=now_s,
+        expires_s=now_s + file.lifetime(expires).total_seconds() if expires else None,
+        models=models,
+        budget_usd_per_day=budget,
+    )
+    file.write(where, {**known, name: made})
+    if as_json:
+        output.emit({**_plain(made, now_s), "key": secret, "file": str(where)})
+        return
+    output.show(secret, "")
+    output.note(f"shown this once; {where} keeps its hash. Clients send it as their API key")
+    if not known:
+        output.note("from now on every client needs a key")
+
+
+@command.command(name="list")
+@config_option
+@json_option
+def list_(path: Path | None, as_json: bool) -> None:
+    """List the keys: what they allow and whether they hold; never the keys themselves.
+
+    \b
+    Example:
+      autorouter keys list
+    """
+    from autorouter.config import keys as file
+
+    where, now_s = keys_path(settings(path).config, environment()), time.time()
+    found = [_plain(key, now_s) for key in file.read(where).values()]
+    if as_json:
+        output.emit({"object": "list", "data": found, "file": str(where)})
+    elif not found:
+        output.show("no keys: whoever reaches the router may use it; `autorouter keys create NAME` makes one")
+    else:
+        columns = ("name", "state", "models", "USD a day", "created", "expires")
+        rows = [
+            (
+                key["name"],
+                key["state"],
+                ", ".join(key["models"]) or "all",
+                "-" if key["budget_usd_per_day"] is None else f"{key['budget_usd_per_day']:g}",
+                key["created"],
+                key["expires"] or "never",
+            )
+            for key in found
+        ]
+        output.show(output.table(columns, rows, right=("USD a day",)))
+
+
+@command.command()
+@click.argument("name")
+@config_option
+@json_option
+def revoke(name: str, path: Path | None, as_json: bool) -> None:
+    """Revoke a key: a running router refuses it from the next request on.
+
+    \b
+    Example:
+      autorouter keys revoke ci
+    """
+    from dataclasses import replace
+
+    from autorouter.config import keys as file
+
+    where, now_s = keys_path(settings(path).config, environment()), time.time()
+    known = file.read(where)
+    if name not in known:
+        raise RequestError(f"There is no key `{name[:40]}`", hint="autorouter keys list")
+    revoked = known[name] if known[name].revoked_s is not None else replace(known[name], revoked_s=now_s)
+    file.write(where, {**known, name: revoked})
+    output.emit(_plain(revoked, now_s)) if as_json else output.show(f"{name} is revoked")
+
+
+def _plain(key: LocalKey, now_s: float) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "state": "revoked" if key.revoked_s is not None else "holds" if key.holds(now_s) else "expired",
+        "models": list(key.models),
+        "budget_usd_per_day": key.budget_usd_per_day,
+        "created": _when(key.created_s),
+        "expires": _when(key.expires_s),
+        "revoked": _when(key.revoked_s),
+    }
+
+
+def _when(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,159 @@
+"""Local keys: who may use this router, as a file of hashes.
+
+    [keys.ci]
+    sha256 = "9f86d0..."                    the key itself is shown once and kept nowhere
+    created = 2026-11-21T01:00:00Z
+    expires = 2026-12-21T01:00:00Z          else it holds for ever
+    models = ["openfusion/auto", "cheap*"]  else any
+    budget_usd_per_day = 2.0                else none
+    revoked = 2026-11-22T08:00:00Z          it stays in the file, so that revoking the last key doesn't open the door
+
+A key has 256 random bits of ours, so that its plain SHA-256 can't be guessed back: a slow hash defends words that people choose,
+and nobody chooses here. Who may write the file could add a key: it is refused unless only its owner may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from autorouter.errors import ConfigError, RequestError
+
+PREFIX = "arl_"
+"""Local keys of autorouter begin so; the scan for secrets knows them by it."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+HEAD = "# Local keys of autorouter, as hashes. `autorouter keys create|list|revoke` writes this file.\n"
+MAX_FILE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalKey:
+    """A key of the file. `models` are globs, empty for all; times in seconds since the epoch, None for never."""
+
+    name: str
+    sha256: str
+    created_s: float
+    expires_s: float | None = None
+    models: tuple[str, ...] = ()
+    budget_usd_per_day: float | None = None
+    revoked_s: float | None = None
+
+    def holds(self, now_s: float) -> bool:
+        """Whether it opens the door now."""
+        return self.revoked_s is None and (self.expires_s is None or now_s < self.expires_s)
+
+
+def new_key() -> str:
+    """A key of 256 random bits."""
+    return PREFIX + secrets.token_hex(32)
+
+
+def hashed(key: str) -> str:
+    """What the file keeps of a key."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def read(path: Path) -> dict[str, LocalKey]:
+    """The keys by name; none where there is no file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            check_private(path, os.fstat(file.fileno()).st_mode)
+            data = tomllib.loads(file.read(MAX_FILE_BYTES).decode("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise ConfigError(f"{path}: can't be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigError(
+            f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
+        ) from exc
+    tables = data.get("keys", {})
+    try:
+        return {name: _key(name, table) for name, table in tables.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise ConfigError(
+            f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
+        ) from exc
+
+
+def write(path: Path, keys: Mapping[str, LocalKey]) -> None:
+    """Replace the file, 0600, in a folder that is made 0700. Raises ConfigError."""
+    import tomli_w
+
+    text = HEAD + tomli_w.dumps({"keys": {name: _table(key) for name, key in keys.items()}})
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as exc:
+        raise ConfigError(f"{path}: can't be written: {exc.strerror}") from exc
+
+
+def check_private(path: Path, mode: int) -> None:
+    """Raises ConfigError where others than its owner may read or write a file. Windows keeps such rights elsewhere."""
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{path}: others may read it", hint=f"chmod 600 {path}")
+
+
+def lifetime(text: str) -> timedelta:
+    """`30d`, `12h` or `2w`. Raises RequestError."""
+    found = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if not found or not int(found[1]):
+        raise RequestError(f"`{text[:20]}` is no lifetime", hint="such as 12h, 30d or 8w")
+    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[found[2]]: int(found[1])})
+
+
+def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
+    digest, models, budget = table["sha256"], table.get("models", []), table.get("budget_usd_per_day")
+    if not re.fullmatch(r"[0-9a-f]{64}", digest) or not NAME.fullmatch(name):
+        raise ValueError("no key")
+    if not all(isinstance(glob, str) for glob in models) or not isinstance(budget, int | float | None):
+        raise TypeError("no scope")
+    return LocalKey(
+        name=name,
+        sha256=digest,
+        created_s=table["created"].timestamp(),
+        expires_s=_seconds(table.get("expires")),
+        models=tuple(models),
+        budget_usd_per_day=budget,
+        revoked_s=_seconds(table.get("revoked")),
+    )
+
+
+def _seconds(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp()
+
+
+def _table(key: LocalKey) -> dict[str, Any]:
+    found: dict[str, Any] = {"sha256": key.sha256, "created": _time(key.created_s)}
+    if key.expires_s is not None:
+        found["expires"] = _time(key.expires_s)
+    if key.models:
+        found["models"] = list(key.models)
+    if key.budget_usd_per_day is not None:
+        found["budget_usd_per_day"] = key.budget_usd_per_day
+    if key.revoked_s is not None:
+        found["revoked"] = _time(key.revoked_s)
+    return found
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
