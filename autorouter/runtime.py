@@ -15,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autorouter.config.load import Settings, key_for
+from autorouter.config.load import Settings
 from autorouter.config.schema import Upstream
+from autorouter.config.upstream_keys import key_for, source_of
 from autorouter.engine.deps import Deps, Receipts, State
+from autorouter.engine.hedge import Hedging
 from autorouter.engine.recorder import context_record
 from autorouter.observe.export import Export, endpoint_of
 from autorouter.observe.lines import Lines
 from autorouter.observe.observed import Observed
 from autorouter.observe.tally import Tally
+from autorouter.engine.retry import Retry
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of
@@ -122,6 +125,8 @@ def build(
         context=context_digest,
         dry_run=settings.dry_run,
         by_id={candidate.id: candidate for candidate in settings.candidates},
+        retry=Retry(**dict(config.retry)),
+        hedging=Hedging(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
         trace_upstream=config.server.trace_upstream,
         trace_sampled=spans is not None,
     )
@@ -166,7 +171,7 @@ def target_of(name: str, upstream: Upstream, env: Mapping[str, str], *, dry_run:
         profile=upstream.profile,
         headers=headers,
         key=key,
-        key_env=upstream.api_key_env,
+        key_env=source_of(upstream),
         timeouts=Timeouts(
             connect_s=upstream.connect_s,
             first_byte_s=upstream.first_byte_s,

@@ -23,6 +23,7 @@ COMMANDS = {
     "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, take it back."),
     "codex": ("autorouter.cli.codex", "See and change where Codex points."),
     "run": ("autorouter.cli.run", "Start a client that asks this router, for this one process."),
+    "keys": ("autorouter.cli.keys", "Create, list and revoke local keys."),
     "config": ("autorouter.cli.config", "Show and check the configuration."),
 }
 """Command -> (module, help). The module's `command` is what is run."""

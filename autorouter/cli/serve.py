@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 
+from autorouter.cli import unix_socket
 from autorouter.cli.holder import who_listens
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
-from autorouter.config.load import Settings, environment, local_key
+from autorouter.config.load import Settings, environment, keys_path, local_key
 from autorouter.errors import ConfigError
 
 BACKLOG = 2048
@@ -28,15 +29,19 @@ GC_THRESHOLDS = (20_000, 20, 50)
 @dial_option
 @click.option("--host", help="Address to listen on; default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; default 8787, 0 takes a free one.")
-def command(path: Path | None, dry_run: bool, dial: float | None, host: str | None, port: int | None) -> None:
+@click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen on, instead of an address.")
+def command(
+    path: Path | None, dry_run: bool, dial: float | None, host: str | None, port: int | None, uds: Path | None
+) -> None:
     """Start the router.
 
     \b
     Examples:
       autorouter serve --dry-run          try it without a key
       OPENROUTER_API_KEY=... autorouter serve
+      autorouter serve --uds ~/.autorouter.sock
     """
-    overrides = {"server.host": host, "server.port": port, "policy.dial": dial}
+    overrides = {"server.host": host, "server.port": port, "server.uds": uds, "policy.dial": dial}
     run(settings(path, dry_run=dry_run, overrides=overrides))
 
 
@@ -46,6 +51,7 @@ def run(found: Settings) -> None:
     from autorouter.server.app import build_app
     from autorouter.server.drain import make_server
     from autorouter.server.guard import Door
+    from autorouter.server.keys import Keyring
     from autorouter.server.limits import Gate
 
     signal.signal(signal.SIGTERM, _stopped_early)
@@ -53,10 +59,18 @@ def run(found: Settings) -> None:
     server = found.config.server
     _logging(server.log_level, server.log_format)
     key = local_key(found.config, environment())
-    listener = _listen(server.host, server.port)
+    keys = Keyring(keys_path(found.config, environment()))
+    uds = Path(server.uds).expanduser() if server.uds else None
+    listener = unix_socket.listen(uds) if uds else _listen(server.host, server.port)
     runtime = assembly.build(found, env=environment())
     hosts = frozenset({server.host, *server.allowed_hosts})
-    door = Door(hosts=hosts, origins=frozenset(server.allowed_origins), key=key, max_body_bytes=server.max_body_bytes)
+    door = Door(
+        hosts=hosts,
+        origins=frozenset(server.allowed_origins),
+        key=key,
+        max_body_bytes=server.max_body_bytes,
+        keys=keys,
+    )
     gate = Gate(found.config.limits)
     running = make_server(build_app(runtime, door, gate), gate, found.config)
     _announce(found, listener)
@@ -70,6 +84,8 @@ def run(found: Settings) -> None:
         # The stop was asked for and is under way: a further signal must not take the last receipts with it.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+        if uds:
+            unix_socket.remove(uds)
         runtime.close()
 
 
@@ -97,13 +113,16 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(found: Settings, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     kind = "dry run, no model is called" if found.dry_run else f"{len(found.candidates)} candidates"
-    click.echo(f"autorouter on http://{shown}:{port} ({kind})")
-    click.echo(f"  base URL  http://{shown}:{port}/v1      model  openfusion/auto")
+    if found.config.server.uds:
+        click.echo(f"autorouter on the socket {listener.getsockname()} ({kind})")
+    else:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        click.echo(f"autorouter on http://{shown}:{port} ({kind})")
+        click.echo(f"  base URL  http://{shown}:{port}/v1      model  openfusion/auto")
     if found.config.receipts.enabled:
         click.echo(f"  receipts  {found.config.receipts.dir}")
     sys.stdout.flush()

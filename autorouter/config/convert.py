@@ -11,11 +11,17 @@ from autorouter.core.values import Benchmarks, Candidate, Price
 
 
 def is_local(upstream: schema.Upstream) -> bool:
-    """What the file says, else whether the host is this machine: loopback, localhost or a *.local name."""
+    """What the file says; else whether the host is this machine and asks for no key. A name of the local network is another
+    machine, and what asks for a key here is most often a relay that sends on: both are local only where the file says so."""
     if upstream.local is not None:
         return upstream.local
-    host = urlsplit(upstream.base_url).hostname or ""
-    return is_loopback(host) or host.rstrip(".").endswith(".local")
+    keyed = any(getattr(upstream, name) is not None for name in schema.KEY_SOURCES)
+    return not keyed and is_loopback(urlsplit(upstream.base_url).hostname or "")
+
+
+def sends_on(model: str) -> bool:
+    """Whether a local server answers for this model from elsewhere: Ollama's `gpt-oss:120b-cloud`, `kimi-k2:cloud`."""
+    return model.endswith(("-cloud", ":cloud"))
 
 
 def is_loopback(host: str) -> bool:
@@ -40,7 +46,7 @@ def _candidate(entry: schema.Candidate, upstream: schema.Upstream) -> Candidate:
         upstream=entry.upstream,
         model=entry.model,
         vendor=entry.vendor,
-        local=is_local(upstream),
+        local=is_local(upstream) and not sends_on(entry.model),
         roles=entry.roles,
         price=_price(entry.price_usd_per_mtok),
         context_tokens=entry.context_tokens,

@@ -14,16 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from autorouter.config import layers, pool
 from autorouter.config.convert import is_loopback, to_candidates, to_policy
 from autorouter.config.problems import Problem, leaves, validate
-from autorouter.config.schema import Config, Upstream
+from autorouter.config.schema import Config
+from autorouter.config.upstream_keys import is_unset
 from autorouter.core.policy import Policy
 from autorouter.core.values import Candidate
 from autorouter.errors import ConfigError
 
 FILE_NAME = "autorouter.toml"
+KEYS_NAME = "keys.toml"
 _APP = "autorouter"
 
 
@@ -53,9 +56,10 @@ def default_path(env: Mapping[str, str]) -> Path:
     return _user_folder(env, "config") / FILE_NAME
 
 
-def key_for(upstream: Upstream, env: Mapping[str, str]) -> str | None:
-    """The upstream's key, None when it has none or its variable is unset or empty."""
-    return env.get(upstream.api_key_env or "", "").strip() or None
+def keys_path(config: Config, env: Mapping[str, str]) -> Path:
+    """Where the file of local keys is, or would be."""
+    given = config.server.keys_file
+    return Path(given).expanduser() if given else _user_folder(env, "state") / KEYS_NAME
 
 
 def local_key(config: Config, env: Mapping[str, str]) -> str | None:
@@ -135,10 +139,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: is not TOML: {exc}") from exc
-    receipts = data.get("receipts")
-    if isinstance(receipts, dict) and isinstance(receipts.get("dir"), str) and receipts["dir"]:
-        receipts["dir"] = str(path.parent / os.path.expanduser(receipts["dir"]))
+    _resolve(data.get("receipts"), "dir", path)
+    _resolve(data.get("server"), "keys_file", path)
+    _resolve(data.get("server"), "uds", path)
+    upstreams = data.get("upstreams")
+    for upstream in upstreams.values() if isinstance(upstreams, dict) else ():
+        _resolve(upstream, "api_key_file", path)
     return data
+
+
+def _resolve(table: Any, key: str, path: Path) -> None:
+    """A path in a file is relative to the file."""
+    if isinstance(table, dict) and isinstance(table.get(key), str) and table[key]:
+        table[key] = str(path.parent / os.path.expanduser(table[key]))
 
 
 def _user_folder(env: Mapping[str, str], kind: str) -> Path:
@@ -178,8 +191,15 @@ def _warnings(config: Config, env: Mapping[str, str], dry_run: bool) -> list[str
         notes += [
             f"upstreams.{name}: {upstream.api_key_env} is not set, so its calls go without a key"
             for name, upstream in config.upstreams.items()
-            if name in used and upstream.api_key_env and not key_for(upstream, env)
+            if name in used and is_unset(upstream, env)
         ]
-    if not is_loopback(config.server.host) and not config.server.api_key_env:
+    notes += [
+        f"upstreams.{name}: local = true, but its base_url leads off this machine: private requests will leave it"
+        for name, upstream in config.upstreams.items()
+        if upstream.local and not is_loopback(urlsplit(upstream.base_url).hostname or "")
+    ]
+    server = config.server
+    open_door = not server.api_key_env and not server.uds and not keys_path(config, env).exists()
+    if not is_loopback(server.host) and open_door:
         notes.append("server.host is not loopback and server.api_key_env is not set: anyone who reaches it can spend")
     return notes

@@ -58,7 +58,11 @@ def _needs_catalogue(entry: object, upstreams: Mapping[str, Any]) -> bool:
 def _keyed(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
     """Providers whose key is in the environment; the file's own definition of one wins."""
     tables = {**catalog.providers, **{name: table for name, table in upstreams.items() if isinstance(table, dict)}}
-    return [name for name, table in tables.items() if is_set(table.get("api_key_env"), env)]
+    return [
+        name
+        for name, table in tables.items()
+        if is_set(table.get("api_key_env"), env) or table.get("api_key_file") or table.get("api_key_keyring")
+    ]
 
 
 def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> Pool:

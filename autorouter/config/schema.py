@@ -5,6 +5,7 @@
     [[candidates]]                   id, upstream, model, prices, windows, benchmarks ... or catalog = "ID"
     [policy] [budget] [session]      what decides, what it may cost, how long a conversation is remembered
     [server] [limits]                where it listens, how much it takes at once
+    [privacy]                        what is looked for in requests before they leave
     [receipts] [dry_run]             what it records, how the dry run behaves
 
 `docs/configuration.md` is generated from the descriptions here. References between tables are checked in `crosscheck`.
@@ -27,6 +28,7 @@ from autorouter.config.types import (
     Flag,
     Headers,
     Host,
+    KeyringEntry,
     LogFormat,
     LogLevel,
     NonNegative,
@@ -35,6 +37,7 @@ from autorouter.config.types import (
     Positive,
     PositiveCount,
     Profile,
+    Secrets,
     Share,
     Table,
     Text,
@@ -46,6 +49,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """A long agent session with images is a few MiB; providers refuse bodies above 20 to 32 MiB."""
 
 
+KEY_SOURCES = ("api_key_env", "api_key_file", "api_key_keyring")
 MAX_HELD_BYTES = 512 * 1024 * 1024
 """Some 200 long sessions at once."""
 
@@ -61,10 +65,14 @@ class Upstream(Table):
     api_key_env: EnvName | None = _key(
         None, "Name of the environment variable that holds its key; not for local servers."
     )
+    api_key_file: Text | None = _key(None, "File whose first line is its key; only its owner may read it (chmod 600).")
+    api_key_keyring: KeyringEntry | None = _key(
+        None, "Entry of the system's keyring that holds its key, service:name; needs the extra `keyring`."
+    )
     wire: Wire = _key("chat", "Which API it speaks.")
     profile: Profile = _key("generic", "Whose habits it has: what this provider accepts and refuses.")
     local: Flag | None = _key(
-        None, "It runs on this machine, so that nothing leaves it. Default: base_url is loopback or *.local."
+        None, "It runs on this machine and sends nothing on. Default: base_url is loopback, and it has no key."
     )
     headers: Headers = _key({}, "Headers sent along with every request. No keys here.")
     connect_s: Positive = _key(5.0, "Longest wait for a connection, seconds.")
@@ -75,6 +83,13 @@ class Upstream(Table):
         None, "Calls at once; a further one waits, then goes to another candidate. Default: as many as come."
     )
     slot_s: NonNegative = _key(2.0, "Longest wait for one of max_in_flight, seconds.")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Upstream:
+        given = [name for name in KEY_SOURCES if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError("must have one key at most: " + " or ".join(given))
+        return self
 
 
 class Price(Table):
@@ -139,6 +154,10 @@ class Server(Table):
     max_body_bytes: PositiveCount = _key(MAX_BODY_BYTES, "Largest request accepted; more is answered with 413.")
     api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
     drain_s: NonNegative = _key(20.0, "So long may running answers go on after a stop was asked for, seconds.")
+    keys_file: Text | None = _key(
+        None, "File of the local keys, which `autorouter keys` writes. Default: keys.toml in the state directory."
+    )
+    uds: Text | None = _key(None, "Unix socket to listen on instead of host and port; for its owner only.")
     log_level: LogLevel = _key("info", "Least important message that is logged.")
     log_format: LogFormat = _key("auto", "One JSON object a line, or text; auto: text on a terminal.")
     trace_upstream: Flag = _key(False, "Send traceparent and tracestate to upstreams too.")
@@ -160,6 +179,35 @@ class Limits(Table):
     max_headers: PositiveCount = _key(128, "Header lines of a request; more is answered with 431.")
     max_header_bytes: PositiveCount = _key(65_536, "Bytes of a request's line and headers; more is answered with 431.")
     write_stall_s: Positive = _key(300.0, "A client that takes no byte for so long is cut, seconds.")
+
+
+class Privacy(Table):
+    """What is looked for in requests before they leave this machine."""
+
+    secrets: Secrets = _key(
+        "warn", "Keys and passwords in a request: off; warn, counted on the receipt; mask, replaced; block, refused."
+    )
+
+
+class Retry(Table):
+    """How long a failing request is worked on before its first byte. What is done after which failure: docs/reliability.md."""
+
+    deadline_s: Positive = _key(300.0, "No attempt begins later than so long after the request came, seconds.")
+    patience_s: NonNegative = _key(
+        20.0, "Longest wait for one candidate, Retry-After included, seconds; 0 never waits."
+    )
+    base_s: NonNegative = _key(1.0, "First wait where the upstream names none; a part of it by chance, seconds.")
+    cap_s: NonNegative = _key(8.0, "Longest such wait, seconds.")
+
+
+class Hedge(Table):
+    """A second call beside one that is slow to begin; the first to begin answers, the other is stopped."""
+
+    enabled: Flag = _key(False, "Do so. What the loser used is paid for.")
+    percentile: Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0.5, le=0.999)] = _key(
+        0.95, "Slow is what takes longer to begin than this share of a candidate's answers."
+    )
+    max_share: Share = _key(0.1, "Largest share of requests that get a second call, 0..1.")
 
 
 class Receipts(Table):
@@ -200,6 +248,13 @@ class Config(Table):
         default_factory=Server.model_construct, description="Where the router listens and whom it answers."
     )
     limits: Limits = Field(default_factory=Limits.model_construct, description="How much at once, and how fast.")
+    privacy: Privacy = Field(
+        default_factory=Privacy.model_construct, description="What is looked for before a request leaves this machine."
+    )
+    retry: Retry = Field(default_factory=Retry.model_construct, description="How long a failing request is worked on.")
+    hedge: Hedge = Field(
+        default_factory=Hedge.model_construct, description="A rival for answers that are slow to begin."
+    )
     receipts: Receipts = Field(default_factory=Receipts.model_construct, description="The record of every decision.")
     telemetry: Telemetry = Field(
         default_factory=Telemetry.model_construct, description="Spans for an OpenTelemetry collector."

@@ -30,6 +30,7 @@ Profile = Literal[
     "xai",
     "moonshot",
 ]
+Secrets = Literal["off", "warn", "mask", "block"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "text"]
 
@@ -122,6 +123,13 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _keyring_entry(value: str) -> str:
+    service, colon, name = value.rpartition(":")
+    if not (service and colon and name) or not value.isprintable():
+        raise ValueError("must be service:name")
+    return value
+
+
 NonNegative = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0)]
 Positive = Annotated[float, Strict(), Field(allow_inf_nan=False, gt=0)]
 Share = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=1)]
@@ -130,6 +138,7 @@ Count = Annotated[int, Strict(), Field(ge=0)]
 PositiveCount = Annotated[int, Strict(), Field(gt=0)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Field(min_length=1)]
+KeyringEntry = Annotated[str, Field(max_length=300), AfterValidator(_keyring_entry)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 UpstreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\z")]

@@ -11,14 +11,16 @@ from starlette.routing import Route, Router
 from autorouter.engine.deps import Deps
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
-from autorouter.server.guard import Door, Guard
+from autorouter.server.admission import Admission
+from autorouter.server.guard import Door, Guard, client_wire
 from autorouter.server.health import Live, Ready
-from autorouter.server.http import Receive, Scope, Send
+from autorouter.server.http import Receive, Scope, Send, send_error
 from autorouter.server.limits import Gate
 from autorouter.server.metrics import MetricsEndpoint, Refusals
 from autorouter.server.models import ModelsEndpoint
 from autorouter.server.receipts import ReceiptsEndpoint
 from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
+from autorouter.upstream.failures import scrub
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -35,22 +37,23 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
     def deps() -> Deps:
         return runtime.deps
 
+    admission = Admission(runtime, door.keys)
     models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps, gate)),
-        ("POST", "/v1/messages", WireEndpoint("messages", deps, gate)),
+        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps, gate, admission)),
+        ("POST", "/v1/messages", WireEndpoint("messages", deps, gate, admission)),
         ("POST", "/v1/messages/count_tokens", CountTokens(deps)),
         ("POST", "/v1/responses/compact", no_compaction),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{name:path}", models),
-        ("POST", "/debug/route", DebugRoute(deps)),
+        ("POST", "/debug/route", DebugRoute(deps, admission)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
         ("GET", "/metrics", MetricsEndpoint(runtime, gate)),
         ("GET", "/livez", Live()),
         ("GET", "/readyz", Ready(runtime, gate)),
     ]
-    responses = ByMethod({"POST": WireEndpoint("responses", deps, gate), "GET": no_websocket})
+    responses = ByMethod({"POST": WireEndpoint("responses", deps, gate, admission), "GET": no_websocket})
     router = Router(
         [*(Route(path, ByMethod({method: app})) for method, path, app in routes), Route("/v1/responses", responses)],
         default=_unknown_path,
@@ -71,13 +74,20 @@ class ByMethod:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._apps.get(scope["method"])
         if app is None:
-            hint = f"use {next(iter(self._apps))}"
-            raise RequestError(
-                f"{scope['method']} is not for this path", hint=hint, http_status=405, code="method_not_allowed"
+            methods = ", ".join(self._apps)
+            error = RequestError(
+                f"{scope['method']} is not for this path",
+                hint=f"use {methods}",
+                http_status=405,
+                code="method_not_allowed",
             )
+            await send_error(send, error, [(b"allow", methods.encode())], wire=client_wire(scope))
+            return
         await app(scope, receive, send)
 
 
 async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        raise RequestError(f"There is nothing at {scope['path'][:200]}", http_status=404, code="not_found")
+        # A key that was put into an address by mistake is not repeated.
+        path = scrub(scope["path"][:200], None)
+        raise RequestError(f"There is nothing at {path}", http_status=404, code="not_found")

@@ -1,8 +1,9 @@
 """The door: who may speak to us at all. Plain ASGI, in front of every route.
 
-Host       loopback, or named in server.allowed_hosts      else 403 (DNS rebinding)
-Origin     none, or named in server.allowed_origins        else 403 (a web page may not spend the user's money)
-key        only when server.api_key_env is set             else 401; compared in constant time
+Host       one, loopback or in server.allowed_hosts        else 403 (DNS rebinding)
+Origin     none, our own, or in server.allowed_origins     else 403 (a web page may not spend the user's money)
+Sec-Fetch  cross-site only as a page that a person opens   else 403 (an image or a script needs no Origin)
+key        where one is asked for                          else 401; compared in constant time; 403 beyond its scope
 POST       application/json                                else 415 (a form or text/plain needs no preflight)
 body       at most server.max_body_bytes                   else 413
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,10 +22,17 @@ from pathlib import Path
 from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
 from autorouter.server.http import ClientGone, Receive, Scope, Send, headers_of, send_error, too_large
+from autorouter.server.keys import GRANT, Keyring, NotAllowed
+from autorouter.server.wires import CLIENT
 
 log = logging.getLogger("autorouter")
 OPEN_PATHS = ("/livez", "/readyz")
 """Answered without a key: a supervisor has none."""
+WHOLE_ROUTER = ("/debug/receipts", "/metrics")
+"""What tells of everybody's requests: not for keys that are limited to models or to a budget."""
+SINGLE = frozenset((b"host", b"origin", b"content-type"))
+"""Headers of which the first and the last must not be two: who checks one could be told another."""
+_HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9_.-]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::\d{0,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +43,7 @@ class Door:
     origins: frozenset[str]
     key: str | None
     max_body_bytes: int
+    keys: Keyring | None = None
 
 
 class Guard:
@@ -47,9 +57,13 @@ class Guard:
     ) -> None:
         self._app = app
         self._door = door
+        self._hosts = frozenset(plain_host(host) for host in door.hosts)
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -69,42 +83,74 @@ class Guard:
         except AutorouterError as error:
             if not started:
                 self._refused(scope, error)
-                await send_error(send, error, wire=_wire(scope))
+                await send_error(send, error, wire=client_wire(scope))
         except Exception as exc:
-            # Names and places only: an exception's text may hold a prompt.
+            # Names and places only: an exception's text may hold a prompt, and a path's end whatever was put there.
             log.error(
                 "internal error in %s %s: %s",
                 scope["method"],
-                scope["path"],
+                "/".join(scope["path"].split("/")[:3]),
                 type(exc).__name__ + " at " + _places(exc),
             )
             if not started:
                 await send_error(
-                    send, AutorouterError("Internal error", hint="the log names the place"), wire=_wire(scope)
+                    send, AutorouterError("Internal error", hint="the log names the place"), wire=client_wire(scope)
                 )
 
     def _check(self, scope: Scope) -> None:
         headers = headers_of(scope)
-        door = self._door
-        host = _host_name(headers.get("host", ""))
-        if host not in door.hosts and not _loopback(host):
-            raise _forbidden(f"Host `{host[:80]}` is not served here", "add it to server.allowed_hosts", "host_refused")
-        origin = headers.get("origin")
-        if origin is not None and origin not in door.origins:
-            raise _forbidden(
-                "Requests from web pages are refused", "add the origin to server.allowed_origins", "origin_refused"
-            )
-        if door.key is not None and scope["path"] not in OPEN_PATHS and not _knows(headers, door.key):
-            raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <server key>`")
+        self._check_origin(scope, headers, self._check_host(scope, headers))
+        if scope["path"] not in OPEN_PATHS:
+            self._check_key(scope, headers)
         if scope["method"] == "POST":
             self._check_body(headers)
+
+    def _check_host(self, scope: Scope, headers: dict[str, str]) -> str:
+        """The Host as it was sent."""
+        single = [name for name, _ in scope["headers"] if name in SINGLE]
+        if len(single) > len(set(single)):
+            raise RequestError("A Host, an Origin or a content type came twice", code="duplicate_header")
+        sent = headers.get("host", "")
+        host = host_name(sent)
+        if host is None or (host not in self._hosts and not _loopback(host)):
+            raise _forbidden(f"Host `{sent[:80]}` is not served here", "add it to server.allowed_hosts", "host_refused")
+        return sent
+
+    def _check_origin(self, scope: Scope, headers: dict[str, str], host: str) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            # A browser sends no Origin with a GET for an image, but says where it came from.
+            foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+            opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+            if not foreign or (opened and scope["method"] == "GET"):
+                return
+        elif origin.lower() in self._door.origins or origin.lower() == f"http://{host.lower()}":
+            return
+        raise _forbidden(
+            "Requests from web pages are refused", "add the origin to server.allowed_origins", "origin_refused"
+        )
+
+    def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
+        door = self._door
+        named = door.keys is not None and door.keys.changed()
+        if door.key is None and not named:
+            return
+        given = presented(headers)
+        if door.key is not None and sum(hmac.compare_digest(key.encode(), door.key.encode()) for key in given):
+            return
+        grant = door.keys.grant(given) if door.keys is not None and named else None
+        if grant is None:
+            raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <local key>`")
+        if grant.limited and scope["path"].startswith(WHOLE_ROUTER):
+            raise NotAllowed(f"The key `{grant.name}` may not see this", hint="it is for models only")
+        scope[GRANT], scope[CLIENT] = grant, grant.name
 
     def _check_body(self, headers: dict[str, str]) -> None:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise RequestError(
-                f"The content type is `{kind[:60]}`",
-                hint="send application/json",
+                f"The content type is `{kind[:60]}`" if kind else "There is no content type",
+                hint="send `content-type: application/json`",
                 http_status=415,
                 code="unsupported_media_type",
             )
@@ -113,24 +159,33 @@ class Guard:
             raise too_large(self._door.max_body_bytes)
 
 
-def _wire(scope: Scope) -> Wire:
+def client_wire(scope: Scope) -> Wire:
     """Whose shape an error takes, where no endpoint has read the request yet."""
-    return "messages" if scope["path"].startswith("/v1/messages") else "chat"
+    anthropic = scope["path"].startswith("/v1/messages") or "anthropic-version" in headers_of(scope)
+    return "messages" if anthropic else "chat"
 
 
 def _forbidden(message: str, hint: str, code: str) -> RequestError:
     return RequestError(message, hint=hint, http_status=403, code=code)
 
 
-def _host_name(host: str) -> str:
-    """`localhost:8787` -> `localhost`, `[::1]:8787` -> `::1`."""
-    if host.startswith("["):
-        return host[1 : host.find("]")] if "]" in host else host
-    return host.rsplit(":", 1)[0].lower() if host.count(":") == 1 else host.lower()
+def host_name(sent: str) -> str | None:
+    """`LOCALHOST.:8787` -> `localhost`, `[::1]:8787` -> `::1`; None for what is no Host."""
+    found = _HOST.fullmatch(sent)
+    return plain_host(found["v6"] or found["name"]) if found else None
+
+
+def plain_host(host: str) -> str:
+    """One spelling of a name or an address: small letters, no root's dot, no brackets."""
+    name = host.strip("[]").lower().removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def _loopback(host: str) -> bool:
-    if host == "127.0.0.1" or host == "localhost":
+    if host in ("127.0.0.1", "localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -138,10 +193,13 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _knows(headers: dict[str, str], key: str) -> bool:
-    given = headers.get("authorization", "")
-    given = given[7:] if given[:7].lower() == "bearer " else headers.get("x-api-key", "")
-    return hmac.compare_digest(given.encode("utf-8", "replace"), key.encode())
+def presented(headers: dict[str, str]) -> list[str]:
+    """The keys that a client shows, in any of the places where its library puts one."""
+    given = [headers[name].strip() for name in ("x-api-key", "api-key") if headers.get(name)]
+    authorization = headers.get("authorization", "")
+    if authorization[:7].lower() == "bearer ":
+        given.append(authorization[7:].strip())
+    return given
 
 
 def _places(exc: BaseException) -> str:

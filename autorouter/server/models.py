@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autorouter.core import labels
@@ -10,6 +11,7 @@ from autorouter.core.values import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
 from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.keys import GRANT
 from autorouter.server.wires import CurrentDeps
 
 CREATED = 1_767_225_600
@@ -23,11 +25,15 @@ class ModelsEndpoint:
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deps = self._deps()
+        deps, grant = self._deps(), scope.get(GRANT)
+        if grant is not None and grant.limited:
+            pool = tuple(candidate for candidate in deps.candidates if grant.may_use(candidate))
+            deps = replace(deps, candidates=pool, by_id={candidate.id: candidate for candidate in pool})
         name = scope.get("path_params", {}).get("name")
         if name is None:
-            entries = entries_of(deps)
-            ends = {"has_more": False, "first_id": entries[0]["id"], "last_id": entries[-1]["id"]}
+            entries = [entry for entry in entries_of(deps) if grant is None or grant.may_ask(entry["id"])]
+            ids = [entry["id"] for entry in entries] or [None]
+            ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
             await send_json(send, {"object": "list", "data": entries, **ends})
             return
         labels.parse(name, deps.by_id)

@@ -16,10 +16,11 @@ from autorouter.core.values import Task, Wire
 from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
-from autorouter.engine.router import Routed, route, session_key
+from autorouter.engine.router import Routed, session_key
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.observe.mark import MARK, mark_of
+from autorouter.server.admission import Admission, Entry
 from autorouter.server.http import (
     EVENT_STREAM,
     JSON,
@@ -50,10 +51,11 @@ CurrentDeps = Callable[[], Deps]
 class WireEndpoint:
     """ASGI endpoint of one wire. `deps` is asked for each request: a changed configuration holds from the next one on."""
 
-    def __init__(self, wire: Wire, deps: CurrentDeps, gate: Gate) -> None:
+    def __init__(self, wire: Wire, deps: CurrentDeps, gate: Gate, admission: Admission) -> None:
         self._wire = wire
         self._deps = deps
         self._gate = gate
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
@@ -62,19 +64,20 @@ class WireEndpoint:
         limit_bytes = scope["autorouter.max_body_bytes"]
         with self._gate.arrive(headers, limit_bytes) as lease:
             body = await read_body(lease.counted(receive), limit_bytes)
-            request = exchange.parse(self._wire, body, headers)
+            entry = self._admission.enter(scope, deps, body)
+            request = exchange.parse(self._wire, entry.body, headers)
             wish = wish_of(request.task, scope, deps)
             if not lease.enter(wish):
                 with HangUp(receive) as line:
                     await lease.wait(wish)
                 if line.gone:
                     raise ClientGone
-            await self._perform(request, deps, began_s, lease, scope, receive, send)
+            await self._perform(request, entry, began_s, lease, scope, receive, send)
 
     async def _perform(
         self,
         request: Request,
-        deps: Deps,
+        entry: Entry,
         began_s: float,
         lease: Lease,
         scope: Scope,
@@ -82,10 +85,15 @@ class WireEndpoint:
         send: Send,
     ) -> None:
         headers = headers_of(scope)
-        routed = route(request.task, deps)
+        deps = entry.deps
+        routed = entry.route(request.task)
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
         try:
+            refused, send = entry.inspect(step), entry.marked(send)
+            if refused is not None:
+                await send_error(send, refused, _marks(step), wire=request.task.wire)
+                return
             with HangUp(receive):
                 await (_stream if request.task.stream else _whole)(step, send)
         finally:
@@ -93,6 +101,7 @@ class WireEndpoint:
             if lease.stopped or STALLED in scope:
                 step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
             step.finish()
+            entry.settle(step)
 
 
 def marked(scope: Scope, deps: Deps) -> dict[str, str]:
@@ -186,15 +195,17 @@ class DebugRoute:
     """The decision on a request, without carrying it out: the same code, the same session, the same headers. The wire is
     told by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
 
-    def __init__(self, deps: CurrentDeps) -> None:
+    def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
         self._deps = deps
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps = self._deps()
         headers = headers_of(scope)
         body = await read_body(receive, scope["autorouter.max_body_bytes"])
-        request = exchange.parse(_wire_of(body, headers), body, headers)
-        await send_json(send, preview(route(request.task, deps), deps))
+        entry = self._admission.enter(scope, deps, body)
+        request = exchange.parse(_wire_of(body, headers), entry.body, headers)
+        await send_json(send, preview(entry.route(request.task, hold=False), entry.deps))
 
 
 def _wire_of(body: bytes, headers: dict[str, str]) -> Wire:

@@ -48,7 +48,7 @@ def refused(data: dict[str, Any]) -> list[str]:
 def test_a_candidate_gets_the_defaults_that_the_core_has() -> None:
     (candidate,) = to_candidates(accepted(tables()))
     bare = values.Candidate(**CHEAP)
-    assert candidate == dataclasses.replace(bare, local=True, capabilities=frozenset({Capability.TOOLS}))
+    assert candidate == dataclasses.replace(bare, capabilities=frozenset({Capability.TOOLS}))
 
 
 def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
@@ -73,7 +73,6 @@ def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
     assert candidate == values.Candidate(
         **CHEAP,
         **written,
-        local=True,
         roles=(Role.FAST, Role.WRITER),
         price=Price(**price),
         capabilities=frozenset({Capability.VISION}),
@@ -177,7 +176,7 @@ def test_every_key_is_described() -> None:
         ("http://LOCALHOST.", True),
         ("http://127.9.9.9/v1", True),
         ("http://[::1]:80", True),
-        ("http://box.local/v1", True),
+        ("http://box.local/v1", False),
         ("http://x.localhost", True),
         ("https://api.openai.com/v1", False),
         ("http://192.168.0.2", False),

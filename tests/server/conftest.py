@@ -16,9 +16,10 @@ import pytest
 import uvicorn
 
 from autorouter import runtime as assembly
-from autorouter.config.load import load, local_key
+from autorouter.config.load import keys_path, load, local_key
 from autorouter.server.app import build_app
 from autorouter.server.guard import Door
+from autorouter.server.keys import Keyring
 from autorouter.upstream.transport import Transport
 from tests.fakes import WAIT_S, Relay
 
@@ -153,6 +154,7 @@ def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., 
             origins=frozenset(config.allowed_origins),
             key=local_key(settings.config, env),
             max_body_bytes=config.max_body_bytes,
+            keys=Keyring(keys_path(settings.config, {"XDG_STATE_HOME": str(tmp_path)})),
         )
         switch.app = build_app(runtime, door)
         client = httpx.Client(base_url=url, timeout=WAIT_S, trust_env=False)
