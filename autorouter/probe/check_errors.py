@@ -73,7 +73,7 @@ async def window(bench: Bench) -> Finding:
     seen = await bench.chat(WORD * int(tokens * OVER))
     if seen.ok:
         used = loose.count(loose.an_object(seen.document.get("usage")).get("prompt_tokens"))
-        cut = used < tokens * 0.9
+        cut = used <= tokens
         told = f"{used:,} of about {int(tokens * OVER):,} tokens told"
         return Finding("fail", f"silently truncated: {told}") if cut else Finding("degraded", f"taken: {told}")
     if seen.failure is not None or seen.status >= 500:

@@ -66,6 +66,8 @@ async def usage_streamed(bench: Bench) -> Finding:
     found = bench.stream
     if not found.frames:
         return Finding("skipped", "there is no stream to look at")
+    if not found.usages and (found.errors or not (found.finishes or found.done_at)):
+        return Finding("skipped", "the stream didn't come to its end")
     if not found.usages:
         return Finding("fail", "no usage in the stream, though it was asked for")
     streamed = usage_of(found.usages[-1][1])
