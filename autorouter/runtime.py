@@ -21,11 +21,11 @@ from autorouter.config.upstream_keys import key_for, source_of
 from autorouter.engine.deps import Deps, Receipts, State
 from autorouter.engine.hedge import Hedging
 from autorouter.engine.recorder import context_record
+from autorouter.engine.retry import Retry
 from autorouter.observe.export import Export, endpoint_of
 from autorouter.observe.lines import Lines
 from autorouter.observe.observed import Observed
 from autorouter.observe.tally import Tally
-from autorouter.engine.retry import Retry
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of

@@ -202,6 +202,14 @@ def released(health: Health) -> Health:
     return replace(health, probe_until_s=0.0)
 
 
+def slow(health: Health, ttft_s: float) -> Health:
+    """A call that was stopped before its first token came, after so long: its time would have been longer still."""
+    if health.ttft_s is None or ttft_s <= health.ttft_s:
+        return released(health)
+    off_s = _mean(health.ttft_deviation_s, ttft_s - health.ttft_s)
+    return replace(health, ttft_s=_mean(health.ttft_s, ttft_s), ttft_deviation_s=off_s, probe_until_s=0.0)
+
+
 def shut(health: Health, other: Health, now_s: float) -> Health:
     """A candidate whose upstream refused `other` for the account's sake: out for as long, though it didn't fail itself."""
     if cooling_s(health, now_s) >= cooling_s(other, now_s):

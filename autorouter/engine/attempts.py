@@ -1,22 +1,25 @@
 """Attempts in their order: candidates are tried one after the other until one gives what a phase needs.
 
     try primary ──► it did                        the phase has its answer
-        │ failed
+        │ failed: `retry.after` says who is next
         ▼
-    next fallback ──► none left: NobodyAnswered   one verdict for the client
+    the same once more, or another ──► none left, or no time: NobodyAnswered   one verdict for the client
 
-Before its first byte nothing has been promised, so that any failure is ours to absorb. A reset connection is tried once
-more on the same candidate: it is most often a pooled connection that the upstream had just closed. So is a request whose
-history carries reasoning that the target refuses, without it.
+Before its first byte nothing has been promised, so that any failure is ours to absorb. Who failed last is probed by one
+request at a time. A single answer that is slow to begin may be hedged (`hedge`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Generic, TypeVar
+from zlib import crc32
 
-from autorouter.engine import ledger
+from autorouter.core.health import UNKNOWN, probing
+from autorouter.core.values import Strategy
+from autorouter.engine import hedge, ledger, retry
 from autorouter.engine.calling import Caller, Failed
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed
@@ -27,11 +30,22 @@ from autorouter.upstream.failures import Verdict
 T = TypeVar("T")
 Perform = Callable[[Caller, Attempt, int], Awaitable[T]]
 """One attempt: the caller, the attempt to fill in, and its number within the step, from 1."""
-VERDICT_ORDER = ("context", "rate_limited", "overloaded", "timeout", "server", "cut", "reset", "connect", "protocol")
+VERDICT_ORDER = (
+    "context",
+    "rate_limited",
+    "overloaded",
+    "busy",
+    "timeout",
+    "server",
+    "cut",
+    "reset",
+    "connect",
+    "protocol",
+    "quota",
+)
 """When all attempts failed, the client gets the verdict that helps it most: first those that a wait may cure."""
-ONCE_MORE = ("reset", "reasoning")
-"""Failures after which the same candidate is asked once more: a pooled connection that had just been closed, and a history
-whose reasoning its target doesn't take (then without it)."""
+ANSWER = "answer"
+"""The phase of a single answer."""
 
 
 class NobodyAnswered(Exception):
@@ -53,27 +67,133 @@ async def first(
     began_s: float,
 ) -> T:
     """What the first candidate that can gives. Raises NobodyAnswered."""
-    deps = caller.deps
-    waiting = list(queue)
-    verdicts: list[Verdict] = []
-    retried = False
-    while waiting:
-        attempt = _begun(waiting.pop(0), phase, caller, trace, began_s)
+    course = _Course(list(queue), caller, perform, phase=phase, routed=routed, trace=trace, began_s=began_s)
+    while course.waiting:
+        attempt = course.begin()
+        slow_s = course.slow_s(attempt)
         try:
-            return await perform(caller, attempt, len(trace.attempts))
-        except Failed as failed:
-            verdict, events = failed.verdict, failed.events
-        verdicts.append(verdict)
-        again = verdict.kind in ONCE_MORE and not retried
-        ledger.failed(attempt, verdict, events, routed, deps)
-        if again:
-            retried = True
-            waiting.insert(0, attempt.candidate)
-            if verdict.kind == "reasoning":
-                caller = replace(caller, strip=True)
-        elif not verdict.retry_elsewhere:
-            break
-    raise NobodyAnswered(verdicts)
+            if slow_s is None:
+                return await perform(course.caller, attempt, len(trace.attempts))
+            found, attempt = await course.race(attempt, slow_s)
+            if not isinstance(found, Failed):
+                return found
+            failed = found
+        except Failed as exc:
+            failed = exc
+        move = course.failed(attempt, failed)
+        if move.again_s is not None:
+            course.again(attempt, move.again_s, failed.verdict)
+            await asyncio.sleep(move.again_s)
+    raise NobodyAnswered(course.verdicts)
+
+
+class _Course(Generic[T]):
+    """One phase's attempts: who is still to come, and what went wrong so far."""
+
+    def __init__(
+        self,
+        waiting: list[str],
+        caller: Caller,
+        perform: Perform[T],
+        *,
+        phase: str,
+        routed: Routed,
+        trace: Trace,
+        began_s: float,
+    ) -> None:
+        self.waiting = waiting
+        self.caller = caller
+        self.verdicts: list[Verdict] = []
+        self._perform = perform
+        self._phase, self._routed, self._trace, self._began_s = phase, routed, trace, began_s
+        self._tried: retry.Tried | None = None
+        self._wait_s: float | None = None
+
+    def begin(self, *, hedge: bool = False) -> Attempt:
+        """The next one's attempt. Who failed last is probed by it."""
+        attempt = _begun(self.waiting.pop(0), self._phase, self.caller, self._trace, self._began_s)
+        attempt.hedge, attempt.retried_after_s, self._wait_s = hedge, self._wait_s, None
+        state = self.caller.deps.state
+        seen = state.health.get(attempt.candidate, UNKNOWN)
+        if seen.failures_in_row:
+            state.health = {**state.health, attempt.candidate: probing(seen, self.caller.deps.clock())}
+        return attempt
+
+    def failed(self, attempt: Attempt, failed: Failed) -> retry.Move:
+        """Account for it, and see who is next."""
+        verdict, deps = failed.verdict, self.caller.deps
+        self.verdicts.append(verdict)
+        ledger.failed(attempt, verdict, failed.events, self._routed, deps)
+        if self._tried is None:
+            self._tried = retry.Tried()
+        move = retry.after(attempt.candidate, verdict, self.waiting, self._tried, self._place())
+        attempt.then, self.waiting = move.words, list(move.waiting)
+        return move
+
+    def again(self, attempt: Attempt, wait_s: float, verdict: Verdict) -> None:
+        """The same candidate is next, after a wait."""
+        self.waiting.insert(0, attempt.candidate)
+        self._wait_s = wait_s
+        if verdict.kind == "reasoning":
+            self.caller = replace(self.caller, strip=True)
+
+    def _place(self) -> retry.Place:
+        deps, routed = self.caller.deps, self._routed
+        return retry.Place(
+            by_id=deps.by_id,
+            scores={score.candidate: score.total for score in routed.decision.scores},
+            health=deps.state.health,
+            now_s=deps.clock(),
+            input_tokens=routed.features.input_tokens + self.caller.added_tokens,
+            left_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
+            patience_s=deps.retry.patience_s if self._phase == ANSWER else retry.SHORT_S,
+            # Drawn from the receipt's id, so that what happened can happen again.
+            part=crc32(f"{self.caller.request_id}/{len(self._trace.attempts)}".encode()) / 2**32,
+            retry=deps.retry,
+        )
+
+    def slow_s(self, attempt: Attempt) -> float | None:
+        """After how long a rival may begin; None where none may."""
+        deps, routed = self.caller.deps, self._routed
+        if deps.hedging is None or self._phase != ANSWER or not routed.task.stream:
+            return None
+        plan = routed.decision.plan
+        if plan is None or plan.strategy is not Strategy.SINGLE or not self.waiting:
+            return None
+        deps.hedging.earn()
+        return deps.hedging.after_s(deps.state.health.get(attempt.candidate, UNKNOWN))
+
+    async def race(self, lead: Attempt, slow_s: float) -> tuple[T | Failed, Attempt]:
+        """The attempt with a rival beside it, if it is slow."""
+        deps, number = self.caller.deps, len(self._trace.attempts)
+
+        def rival() -> Attempt | None:
+            assert deps.hedging is not None
+            if not self.waiting or not _affordable(self.waiting[0], lead, self._routed) or not deps.hedging.spend():
+                return None
+            lead.then = f"slow after {slow_s:.2f} s: {self.waiting[0]} beside it"
+            return self.begin(hedge=True)
+
+        def lost(attempt: Attempt, failed: Failed) -> None:
+            self.verdicts.append(failed.verdict)
+            ledger.failed(attempt, failed.verdict, failed.events, self._routed, deps)
+            attempt.then = "the other one goes on"
+
+        return await hedge.Race[T](
+            lambda attempt: self._perform(self.caller, attempt, number + attempt.hedge),
+            rival=rival,
+            lost=lost,
+            stopped=lambda attempt: ledger.outrun(attempt, self._routed, deps),
+        ).run(lead, slow_s)
+
+
+def _affordable(rival: str, lead: Attempt, routed: Routed) -> bool:
+    """Whether both together fit what is left of the tightest cap."""
+    cap = routed.decision.allowance
+    if cap is None:
+        return True
+    usd = {score.candidate: score.step_usd for score in routed.decision.scores}
+    return (usd[rival] + usd[lead.candidate]) * (1.0 + routed.features.input_error) <= cap.left_usd
 
 
 def _begun(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s: float) -> Attempt:

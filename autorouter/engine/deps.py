@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autorouter.core.health import UNKNOWN, Health, Outcome, observe
 from autorouter.core.policy import Policy
 from autorouter.core.session import NEW, Session
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Candidate, Strategy
+from autorouter.engine.retry import USUAL, Retry
 from autorouter.upstream.transport import Target, Transport
+
+if TYPE_CHECKING:
+    from autorouter.engine.hedge import Hedging
 
 DAY_S = 86_400.0
 
@@ -86,6 +90,9 @@ class Deps:
     performable: tuple[Strategy, ...] = tuple(Strategy)
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
+    retry: Retry = USUAL
+    hedging: Hedging | None = None
+    """None where slow answers get no rival."""
     trace_upstream: bool = False
     """Whether upstreams are told which trace a call belongs to."""
     trace_sampled: bool = False

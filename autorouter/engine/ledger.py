@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from autorouter.core import health
 from autorouter.core import session as sessions
 from autorouter.core.health import Outcome
 from autorouter.core.values import Strategy, Usage
@@ -21,9 +24,16 @@ def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: Routed, deps
     if tokens:
         _estimate(attempt, tokens, CUT, routed, deps)
     attempt.retry_after_s = verdict.error.retry_after_s
-    if verdict.cools:
-        outcome = Outcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
-        deps.state.observe(attempt.candidate, outcome, deps.clock())
+    if not verdict.cools:
+        _released(attempt, deps)
+        return
+    now_s = deps.clock()
+    outcome = Outcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
+    deps.state.observe(attempt.candidate, outcome, now_s)
+    if verdict.kind in health.OF_THE_UPSTREAM and verdict.error.status != 403:
+        # A 403 may be about the model alone.
+        own = deps.state.health[attempt.candidate]
+        _neighbours(attempt, deps, lambda seen: health.shut(seen, own, now_s))
 
 
 def broke(attempt: Attempt, kind: str, tokens: int, routed: Routed, deps: Deps) -> None:
@@ -47,6 +57,32 @@ def stopped(attempt: Attempt, tokens: int, routed: Routed, deps: Deps, *, result
     attempt.close(result, deps.timer())
     if attempt.status == 200:
         _estimate(attempt, tokens, CUT, routed, deps)
+    _released(attempt, deps)
+
+
+def outrun(attempt: Attempt, routed: Routed, deps: Deps) -> None:
+    """A rival began before it did, so that it was stopped. Its prompt is counted: it was most likely read. How long it took
+    at least says something of its times."""
+    attempt.close("outrun", deps.timer())
+    _estimate(attempt, attempt.events, CUT, routed, deps)
+    state = deps.state
+    seen = state.health.get(attempt.candidate, health.UNKNOWN)
+    state.health = {**state.health, attempt.candidate: health.slow(seen, attempt.seconds or 0.0)}
+
+
+def _released(attempt: Attempt, deps: Deps) -> None:
+    """Whoever waits for this attempt's verdict on a candidate that was down waits in vain."""
+    state = deps.state
+    seen = state.health.get(attempt.candidate, health.UNKNOWN)
+    if seen.probe_until_s:
+        state.health = {**state.health, attempt.candidate: health.released(seen)}
+
+
+def _neighbours(attempt: Attempt, deps: Deps, change: Callable[[health.Health], health.Health]) -> None:
+    """Change the health of all other candidates of an attempt's upstream."""
+    state = deps.state
+    names = [c.id for c in deps.candidates if c.upstream == attempt.upstream and c.id != attempt.candidate]
+    state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN)) for name in names}}
 
 
 def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed, deps: Deps) -> None:
@@ -66,7 +102,11 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed,
         input_tokens=usage.input_tokens if usage else None,
         estimated_input_tokens=routed.features.input_tokens + attempt.added_tokens,
     )
+    was = deps.state.health.get(attempt.candidate, health.UNKNOWN)
     deps.state.observe(attempt.candidate, outcome, deps.clock())
+    if was.failures_in_row and was.cooldown_reason in health.OF_THE_UPSTREAM:
+        reason = was.cooldown_reason
+        _neighbours(attempt, deps, lambda seen: health.opened(seen) if seen.cooldown_reason == reason else seen)
 
 
 def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> None:

@@ -1,14 +1,17 @@
 """What a failed attempt means: for the next attempt, for the candidate's health, and for the client.
 
     400 413 422    the request's fault: final, unless it says the context is too long (another window may do)
-    401 403        the upstream refuses our key: the next candidate
-    402, 429 with `insufficient_quota`    no credit left: the next candidate
+    401 403        the upstream refuses our key: another upstream
+    402, 429 with `insufficient_quota`, 400 that speaks of credit    no credit left: another upstream, for long
     404            the upstream doesn't know the model: the next candidate
     408, silence   timeout: the next candidate
-    429            rate limited: the next candidate, a cooldown as long as `Retry-After` says
-    5xx            the provider's fault: the next candidate
+    429            rate limited: a cooldown as long as `Retry-After` says, else one that grows
+    503 529        overloaded: short cooldowns that grow
+    5xx            the provider's fault
     reset, cut, not JSON    the same
     no slot of our own      the next candidate; nobody's fault
+
+What is done after each is `engine/retry`'s business, how long a candidate is left alone `core/health`'s.
 
 Upstream bodies are not passed on: they may hold prompts or keys. Only the message of a refused request is, bounded and
 scrubbed, for without it nobody could mend the request.
@@ -42,6 +45,12 @@ _TOO_LONG = re.compile(
 )
 
 
+_NO_CREDIT = re.compile(r"credit balance is too low|insufficient (?:balance|credits?)", re.IGNORECASE)
+"""Anthropic says so with a 400."""
+_QUOTA_WORDS = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance", "credits_exhausted"}
+)
+"""How providers tell an empty account from a rate limit, in an error's `code` or `type`."""
 _BAD_REASONING = re.compile(
     r"invalid_encrypted_content|encrypted content|thinking block|signature.{0,60}(?:valid|required|missing|string)",
     re.IGNORECASE | re.DOTALL,
@@ -93,12 +102,14 @@ def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) 
     """Judge an answer that isn't a success. `body` may be cut."""
     inner = _error_object(body)
     where = f"upstream `{call.target.name}`, model `{call.candidate.model}`"
-    retry_after_s = parse_retry_after(headers.get("retry-after"))
-    if status in _FINAL:
+    retry_after_s = told_wait_s(headers)
+    if status in _FINAL and not _NO_CREDIT.search(str(inner.get("message") or "")):
         return _refused(call, status, inner, where)
     kind, http_status, code, error_type = _STATUS.get(status, ("server", 502, "upstream_error", "server_error"))
-    if kind == "rate_limited" and "insufficient_quota" in (inner.get("code"), inner.get("type")):
+    if kind == "rate_limited" and not _QUOTA_WORDS.isdisjoint((str(inner.get("code")), str(inner.get("type")))):
         kind, code, error_type = "quota", "insufficient_quota", "insufficient_quota"
+    elif status in _FINAL:
+        kind, http_status, code, error_type = _STATUS[402]
     words, hint = _words(kind, status, call)
     error = UpstreamError(
         f"{where}: {words}",
@@ -193,6 +204,16 @@ def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:
         if status != 502:
             break
     return of_status(call, status, {}, orjson.dumps({"error": dict(inner)}))
+
+
+def told_wait_s(headers: Mapping[str, str]) -> float | None:
+    """So long the upstream asks us to wait: `retry-after-ms`, as some write it beside the other, or `Retry-After`."""
+    found = headers.get("retry-after-ms")
+    if found:
+        wait_ms = parse_retry_after(found)
+        if wait_ms is not None and found.strip()[:1].isdigit():
+            return wait_ms / 1000.0
+    return parse_retry_after(headers.get("retry-after"))
 
 
 def parse_retry_after(value: str | None) -> float | None:

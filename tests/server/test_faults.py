@@ -39,6 +39,8 @@ JSON = {"content-type": "application/json"}
 EVENTS = {"content-type": "text/event-stream"}
 QUICK = "first_byte_s = 0.4\nbetween_bytes_s = 0.4"
 """Limits of the first candidate's upstream where a test waits for one to pass."""
+AT_ONCE = "[retry]\npatience_s = 0\n"
+"""Nobody is waited for: the verdict comes at once."""
 
 
 def said(**more: Any) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def test_a_fault_before_the_first_byte_is_absorbed(
 def test_a_fault_of_all_is_one_verdict(
     fault: Fault, streamed: bool, route: Callable[..., Router], relay: Relay
 ) -> None:
-    router = route(fault.limits, more="[policy]\ndeny = ['second']")
+    router = route(fault.limits, more=f"{AT_ONCE}[policy]\ndeny = ['second']")
     relay.always(fault.play)
     answer = reach(router, body(stream=streamed))
     assert answer.status_code == fault.status
@@ -227,7 +229,8 @@ def test_a_pooled_connection_that_was_closed_is_tried_again(streamed: bool, rout
 
 
 @STREAMED
-def test_the_verdict_names_everybody_who_was_tried(streamed: bool, router: Router, relay: Relay) -> None:
+def test_the_verdict_names_everybody_who_was_tried(streamed: bool, route: Callable[..., Router], relay: Relay) -> None:
+    router = route(more=AT_ONCE)
     relay.always(refuse(500), to="vendor/first")
     relay.always(refuse(429, retry_after="3"), to="vendor/second")
     answer = reach(router, body(stream=streamed))
@@ -322,7 +325,8 @@ def test_streams_that_do_end_are_ended(play: Play, router: Router, relay: Relay)
     assert router.attempts(answer) == [("first", "answered")]
 
 
-def test_fifty_faults_later_the_router_still_answers(router: Router, relay: Relay) -> None:
+def test_fifty_faults_later_the_router_still_answers(route: Callable[..., Router], relay: Relay) -> None:
+    router = route(more=AT_ONCE)
     plays = [fault.play for fault in FAULTS if not fault.limits and fault.name != "429-asked"]
     for number, play in enumerate(plays * 2):
         relay.play(play, play)
