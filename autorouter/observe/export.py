@@ -62,10 +62,10 @@ def _installed() -> bool:
 class Export:
     """An observer that exports. `exported` and `dropped` count spans; of what found no room, steps."""
 
-    def __init__(self, endpoint: str, targets: Mapping[str, Target], *, gather_s: float = GATHER_S) -> None:
+    def __init__(self, endpoint: str, targets: Mapping[str, Target]) -> None:
         self.exported = 0
         self.dropped = 0
-        self._endpoint, self._targets, self._gather_s = endpoint, targets, gather_s
+        self._endpoint, self._targets = endpoint, targets
         self._waiting: deque[Seen] = deque()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._closing = False
@@ -112,7 +112,7 @@ class Export:
         resource, places = spans.resource(), spans.places(self._targets)
         while not self._closing or self._waiting:
             self._wake.wait()
-            self._hurry.wait(self._gather_s)
+            self._hurry.wait(GATHER_S)
             self._wake.clear()
             while self._waiting:
                 steps = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
