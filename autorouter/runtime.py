@@ -27,6 +27,7 @@ from autorouter.observe.lines import Lines
 from autorouter.observe.observed import Observed
 from autorouter.observe.tally import Tally
 from autorouter.receipts.canonical import digest
+from autorouter.receipts.health_file import HealthFile
 from autorouter.receipts.writer import Writer
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.slots import SlotLimit, SlottedTransport
@@ -73,6 +74,7 @@ class Runtime:
     observed: Observed
     tally: Tally
     spans: Export | None
+    health: HealthFile | None
 
     async def aclose(self) -> None:
         """Close the transport's connections; inside the running loop."""
@@ -81,6 +83,8 @@ class Runtime:
     def close(self) -> None:
         """Write what is still pending. After the loop has ended, so that every step has handed over its receipt."""
         self.observed.close()
+        if self.health is not None:
+            self.health.close()
         if self.writer is not None:
             self.writer.close()
 
@@ -112,13 +116,14 @@ def build(
     }
     tally, spans = Tally(), Export(endpoint, targets) if endpoint is not None else None
     observed = Observed(receipts, [tally, Lines(), *([spans] if spans is not None else [])])
+    state, health = _state(settings, writer, clock)
     deps = Deps(
         candidates=settings.candidates,
         targets=targets,
         policy=settings.policy,
         transport=with_slots(transport or make_transport(settings), config.upstreams),
         receipts=observed,
-        state=State(max_sessions=config.session.max_sessions),
+        state=state,
         clock=clock,
         timer=timer,
         new_id=new_id or (lambda: new_receipt_id(clock())),
@@ -130,7 +135,21 @@ def build(
         trace_upstream=config.server.trace_upstream,
         trace_sampled=spans is not None,
     )
-    return Runtime(settings=settings, deps=deps, writer=writer, observed=observed, tally=tally, spans=spans)
+    return Runtime(
+        settings=settings, deps=deps, writer=writer, observed=observed, tally=tally, spans=spans, health=health
+    )
+
+
+def _state(settings: Settings, writer: Writer | None, clock: Callable[[], float]) -> tuple[State, HealthFile | None]:
+    """What is remembered, with the health that was kept where receipts are. The dry run's says nothing of a provider."""
+    state = State(max_sessions=settings.config.session.max_sessions)
+    if writer is None or settings.dry_run:
+        return state, None
+    folder = Path(settings.config.receipts.dir or ".").expanduser()
+    health = HealthFile(folder, settings.candidates, clock=clock)
+    state.health = health.read()
+    health.watch(lambda: state.health)
+    return state, health
 
 
 def make_transport(settings: Settings) -> Transport:

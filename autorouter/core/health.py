@@ -228,6 +228,16 @@ def opened(health: Health) -> Health:
     return replace(health, failures_in_row=0, cooldown_until_s=0.0, cooldown_reason="", asked=False)
 
 
+def restored(health: Health, now_s: float) -> Health:
+    """As kept over a restart: a cooldown holds while it is valid. One for a refused key doesn't, for a restart is how a new
+    key comes; and nobody probes any more."""
+    if health.cooldown_reason == "auth":
+        health = opened(health)
+    elif not cooling_s(health, now_s):
+        health = replace(health, cooldown_until_s=min(health.cooldown_until_s, now_s), asked=False)
+    return replace(health, at_s=min(health.at_s, now_s), probe_until_s=0.0)
+
+
 def availability(candidate: Candidate, health: Health, tuning: Tuning) -> float:
     """Chance 0..1 that the candidate answers: the prior, moved by what was measured."""
     weight = tuning.prior_weight

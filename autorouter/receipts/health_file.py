@@ -1,0 +1,145 @@
+"""What was measured of each candidate, kept over a restart: `health.json` beside the receipts.
+
+    {"schema": "autorouter.health.v1", "at": "2026-11-21T01:00:00Z", "candidates":
+      {"cheap": {"upstream": "relay", "model": "vendor/cheap", "health": {"good": 41.2, "bad": 0.3, "ttft_s": 0.6, ...}}}}
+
+Written whole and moved into place, mode 0600, by a thread of its own: every `EVERY_S` where something changed, and at the
+end. What was measured of another model or upstream under the same id isn't taken over. A file that can't be read is as
+none, and `problem` says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autorouter.core.codec import from_plain, to_plain
+from autorouter.core.health import Health, restored
+from autorouter.core.values import Candidate
+
+NAME = "health.json"
+SCHEMA = "autorouter.health.v1"
+EVERY_S = 10.0
+"""What a kill can lose."""
+MAX_BYTES = 4 * 1024 * 1024
+"""Ten thousand candidates; a longer file isn't ours."""
+
+log = logging.getLogger("autorouter")
+Healths = Mapping[str, Health]
+
+
+class HealthFile:
+    """The file in `directory` for these candidates. `problem` is None while reading and writing work."""
+
+    def __init__(self, directory: Path, candidates: Sequence[Candidate], *, clock: Callable[[], float]) -> None:
+        self.problem: str | None = None
+        self._path = directory / NAME
+        self._candidates = {candidate.id: candidate for candidate in candidates}
+        self._clock = clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._current: Callable[[], Healths] = dict
+        self._saved: Healths = {}
+
+    def read(self) -> dict[str, Health]:
+        """What was kept of the candidates that are still the same; cooldowns only while they hold."""
+        try:
+            found = self._read()
+        except FileNotFoundError:
+            found = {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it is not what this version writes"
+            self._trouble(f"{self._path} can't be read ({why}): what was measured before is forgotten")
+            found = {}
+        self._saved = found
+        return found
+
+    def watch(self, current: Callable[[], Healths], *, every_s: float = EVERY_S) -> None:
+        """Write what `current()` returns whenever it is another mapping than before, until `close`."""
+        self._current, self._saved = current, current()
+        self._thread = threading.Thread(target=self._run, args=(every_s,), name="health", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what has changed, and end the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._save()
+
+    def _read(self) -> dict[str, Health]:
+        with self._path.open("rb") as file:
+            body = file.read(MAX_BYTES + 1)
+        if len(body) > MAX_BYTES:
+            raise ValueError("too long")
+        document = orjson.loads(body)
+        if document["schema"] != SCHEMA:
+            raise ValueError("another version")
+        now_s = self._clock()
+        entries = {name: entry for name, entry in document["candidates"].items() if self._is_same(name, entry)}
+        return {name: restored(_checked(entry["health"]), now_s) for name, entry in entries.items()}
+
+    def _is_same(self, name: str, entry: Any) -> bool:
+        own = self._candidates.get(name)
+        return own is not None and (own.upstream, own.model) == (entry["upstream"], entry["model"])
+
+    def _run(self, every_s: float) -> None:
+        while not self._stop.wait(every_s):
+            self._save()
+
+    def _save(self) -> None:
+        """States replace the mapping with every change, so that its identity tells one."""
+        current = self._current()
+        if current is self._saved:
+            return
+        try:
+            self._write(current)
+        except OSError as exc:
+            self._trouble(
+                f"{self._path} can't be written ({exc.strerror}): what is measured is forgotten at the next start"
+            )
+        else:
+            self.problem = None
+        self._saved = current
+
+    def _trouble(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            log.warning("%s", problem)
+
+    def _write(self, current: Healths) -> None:
+        entries = {
+            name: {"upstream": own.upstream, "model": own.model, "health": to_plain(current[name])}
+            for name, own in self._candidates.items()
+            if name in current
+        }
+        at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        body = orjson.dumps({"schema": SCHEMA, "at": at, "candidates": entries}, option=orjson.OPT_INDENT_2)
+        draft = self._path.with_name(f".{NAME}.new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(fd, "wb") as file:
+            file.write(body)
+        draft.replace(self._path)
+
+
+_NUMBERS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
+
+
+def _checked(plain: Mapping[str, Any]) -> Health:
+    """A health whose numbers can be reckoned with. Raises ValueError, TypeError or KeyError."""
+    health = from_plain(Health, dict(plain))
+    numbers = [getattr(health, name) for name in _NUMBERS]
+    if not all(number is None or (isfinite(number) and number >= 0) for number in numbers):
+        raise ValueError("a number out of bounds")
+    if not isinstance(plain.get("asked", False), bool):
+        raise TypeError("asked")
+    return health
