@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autorouter.core import health
+from autorouter.core import health, plausible
 from autorouter.core import session as sessions
 from autorouter.core.health import Outcome
 from autorouter.core.values import Strategy, Usage
@@ -88,25 +88,34 @@ def _neighbours(attempt: Attempt, deps: Deps, change: Callable[[health.Health], 
 def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed, deps: Deps) -> None:
     """A complete answer. `tokens` is our count of its output, used where the upstream reports no usage."""
     attempt.close("answered", deps.timer())
+    sent_tokens = routed.features.input_tokens + attempt.added_tokens
     if usage is None:
         _estimate(attempt, tokens, ESTIMATED, routed, deps)
     else:
         attempt.usage, attempt.usage_source = usage, "reported by the upstream"
-        price_usage(attempt, deps.by_id[attempt.candidate])
+        attempt.usage_doubt = plausible.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
+        price_usage(attempt, deps.by_id[attempt.candidate], _counted(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
+    believed = attempt.usage_doubt is None
     outcome = Outcome(
         ok=True,
         ttft_s=attempt.ttft_s,
         stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
-        output_tokens=usage.output_tokens if usage else None,
-        input_tokens=usage.input_tokens if usage else None,
-        estimated_input_tokens=routed.features.input_tokens + attempt.added_tokens,
+        output_tokens=usage.output_tokens if usage and believed else None,
+        input_tokens=usage.input_tokens if usage and believed else None,
+        estimated_input_tokens=sent_tokens,
     )
     was = deps.state.health.get(attempt.candidate, health.UNKNOWN)
     deps.state.observe(attempt.candidate, outcome, deps.clock())
     if was.failures_in_row and was.cooldown_reason in health.OF_THE_UPSTREAM:
         reason = was.cooldown_reason
         _neighbours(attempt, deps, lambda seen: health.opened(seen) if seen.cooldown_reason == reason else seen)
+
+
+def _counted(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
+    if attempt.usage_doubt is None:
+        return usage
+    return plausible.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
 
 
 def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> None:

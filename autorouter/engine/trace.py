@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from autorouter.core import economics
 from autorouter.core.values import Candidate, Usage
@@ -72,6 +72,10 @@ class Trace:
     overhead_s: float | None = None
     seconds: float | None = None
     degraded: list[str] = field(default_factory=list)
+    panel: dict[str, Any] | None = None
+    """What a panel or a verifier came to: names, letters, counts; no text of any answer."""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """Digests of the instructions that were used, by part."""
 
     @property
     def cost_usd(self) -> float | None:
@@ -92,9 +96,9 @@ def _bare(name: str) -> str:
     return _DATED.sub("", name.lower().rsplit("/", 1)[-1])
 
 
-def price_usage(attempt: Attempt, candidate: Candidate) -> None:
-    """Set the attempt's cost from its usage, where the price is known."""
-    usage = attempt.usage
+def price_usage(attempt: Attempt, candidate: Candidate, counted: Usage | None = None) -> None:
+    """Set the attempt's cost from what is counted, its own usage by default, where the price is known."""
+    usage = counted or attempt.usage
     if usage is None or candidate.price is None:
         return
     attempt.cost_usd = economics.usage_usd(
