@@ -45,7 +45,10 @@ def broke(attempt: Attempt, kind: str, tokens: int, routed: Routed, deps: Deps) 
 
 def left(trace: Trace, opened: Opened | None, routed: Routed, deps: Deps) -> None:
     """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
-    and nobody's fault."""
+    and nobody's fault. What of a stream was no JSON is said."""
+    if opened is not None and opened.tap.malformed:
+        opened.attempt.malformed = opened.tap.malformed
+        trace.degraded.append(f"{opened.tap.malformed} malformed events of {opened.attempt.candidate} were passed on")
     for attempt in trace.attempts:
         if attempt.result == "open":
             own = opened is not None and opened.attempt is attempt

@@ -45,6 +45,7 @@ class Tap(Protocol):
     usage: Usage | None
     error: dict[str, Any] | None
     events: int
+    malformed: int
 
     @property
     def complete(self) -> bool: ...
@@ -199,7 +200,8 @@ class Translated:
 
 
 class TranslatingTap:
-    """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire."""
+    """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire. Nor is
+    what is malformed, for it can't be translated: it fails, so that `malformed` stays 0."""
 
     def __init__(self, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
         from autorouter.wire.translate import Translation
@@ -209,6 +211,7 @@ class TranslatingTap:
         self.usage: Usage | None = None
         self.error: dict[str, Any] | None = None
         self.events = 0
+        self.malformed = 0
 
     @property
     def complete(self) -> bool:

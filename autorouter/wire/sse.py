@@ -24,19 +24,23 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _FINISH = re.compile(rb'"finish_reason": ?"[^"]')
 """In texts the quotes are escaped. Some servers say `""` until they have one."""
+_DATA = re.compile(rb"(?:^|[\r\n])data:[ \t]*[^ \t\r\n]")
 _DONE = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]")
 """At the beginning of a line: an answer may well speak of `[DONE]`."""
 
 
 class ChatTap:
-    """Feed it each chunk as it passes. `events`: data events seen; `done`: `[DONE]` was seen; `finished`: a finish reason."""
+    """Feed it each chunk as it passes. `events`: data events seen; `done`: `[DONE]` was seen; `finished`: a finish reason;
+    `malformed`: events that don't end as an object does and are none. They are passed on: a part of an answer is gone, and
+    only the client knows whether it can do without."""
 
-    __slots__ = ("_carry", "_drop_usage", "done", "error", "events", "finished", "served_model", "usage")
+    __slots__ = ("_carry", "_drop_usage", "done", "error", "events", "finished", "malformed", "served_model", "usage")
 
     def __init__(self, *, drop_usage: bool = False) -> None:
         self._carry = b""
         self._drop_usage = drop_usage
         self.events = 0
+        self.malformed = 0
         self.done = False
         self.finished = False
         self.served_model: str | None = None
@@ -70,7 +74,10 @@ class ChatTap:
             whole = self._up_to_error(whole)
         if self.served_model is None:
             self._first(whole)
-        self.events += whole.count(b"data:")
+        found = whole.count(b"data:")
+        self.events += found
+        if not (found == 1 and whole.endswith(b"}\n\n")) and whole.count(b"}\n\n") != found:
+            self.malformed += _malformed(whole)
         if not self.finished:
             self.finished = _finishes(whole)
         if not self.done and _has(whole, b"[DONE]") and _DONE.search(whole):
@@ -139,6 +146,12 @@ def _details(found: dict[str, Any], name: str) -> dict[str, Any]:
 def _count(found: dict[str, Any], name: str) -> int:
     value = found.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _malformed(whole: bytes) -> int:
+    """How many events are neither an object nor the end."""
+    odd = [whole[start:end] for start, end in _events(whole) if not whole[start:end].rstrip().endswith(b"}")]
+    return sum(_DATA.search(event) is not None and not _DONE.search(event) and _json(event) is None for event in odd)
 
 
 def _has(whole: bytes, mark: bytes) -> bool:

@@ -24,6 +24,8 @@ class _Tap:
     def __init__(self) -> None:
         self._splitter = Splitter()
         self.events = 0
+        self.malformed = 0
+        """Events that don't end as an object does and are none; they are passed on."""
         self.complete = False
         self.served_model: str | None = None
         """None until the first event came; empty where it doesn't say."""
@@ -49,6 +51,8 @@ class _Tap:
     def _look(self, frames: list[Frame]) -> None:
         for frame in frames:
             self.events += 1
+            if not frame.data.endswith(b"}"):
+                self.malformed += _is_malformed(frame.data)
             if self.served_model is None or any(mark in frame.data for mark in self.marks):
                 document = loose.loads(frame.data)
                 if document is not None:
@@ -60,6 +64,11 @@ class _Tap:
     def _begin(self, model: Any) -> None:
         if self.served_model is None:
             self.served_model = loose.text(model)
+
+
+def _is_malformed(data: bytes) -> bool:
+    data = data.strip()
+    return bool(data) and data != b"[DONE]" and loose.loads(data) is None
 
 
 class ResponsesTap(_Tap):
