@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,6 +164,7 @@ def _clients(path: Path | None) -> tuple[Own, ...]:
 
 
 def _real(found: Settings) -> tuple[Own, ...]:
+    from autorouter.cli import probe_view
     from autorouter.config.load import environment
     from autorouter.probe.ours import Own
     from autorouter.probe.real import ANSWER_TOKENS, asked, most_usd, real
@@ -178,9 +178,8 @@ def _real(found: Settings) -> tuple[Own, ...]:
         f"--real sends {output.count(len(candidates), 'request')} of at most {ANSWER_TOKENS} tokens to {upstreams}; "
         f"at list prices that is at most {output.usd(most_usd(candidates))}"
     )
-    with output.waiting("asking the candidates"), suppress(KeyboardInterrupt):
-        return asyncio.run(real(found, environment(), lambda _: None))
-    raise click.Abort
+    with probe_view.progress(["candidates"], len(candidates)) as tell:
+        return asyncio.run(real(found, environment(), tell(0)))
 
 
 def _show(checks: list[Own], form: str | None) -> None:

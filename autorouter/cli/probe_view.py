@@ -94,12 +94,13 @@ def run(relays: Sequence[Relay]) -> list[Report]:
         work = (probe(one, at=at, told=tell(number)) for number, one in enumerate(relays))
         return list(await asyncio.gather(*work))
 
-    with _progress([one.name for one in relays], STEPS) as tell:
+    with progress([one.name for one in relays], STEPS) as tell:
         return asyncio.run(all_of_them(tell))
 
 
 @contextmanager
-def _progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]]:
+def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]]:
+    """A bar for each name on standard error, if it is a terminal. Gives what is to be told of each step of the n-th."""
     if not sys.stderr.isatty():
         yield lambda _: lambda _: None
         return

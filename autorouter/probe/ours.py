@@ -126,6 +126,8 @@ def port(found: Settings) -> Own:
     """Free, or a router of ours answers there."""
     server = found.config.server
     where = f"{server.host}:{server.port}"
+    if server.uds:
+        return _socket_file(Path(server.uds).expanduser())
     if server.port == 0:
         return Own(name="port", state="ok", evidence="any free one (server.port is 0)")
     version = running(found)
@@ -141,6 +143,13 @@ def port(found: Settings) -> Own:
             reason = exc.strerror or type(exc).__name__
             return Own(name="port", state="failed", evidence=f"{where}: {reason}, and it isn't autorouter", fix=fix)
     return Own(name="port", state="ok", evidence=f"{where} is free")
+
+
+def _socket_file(path: Path) -> Own:
+    if os.access(path.parent, os.W_OK | os.X_OK):
+        return Own(name="port", state="ok", evidence=f"the socket {path}{' is there' if path.exists() else ''}")
+    evidence = f"the socket {path} can't be made: {path.parent} can't be written"
+    return Own(name="port", state="failed", evidence=evidence, fix="make that folder, or choose another server.uds")
 
 
 def running(found: Settings) -> str | None:

@@ -30,6 +30,10 @@ class Provider(Relay):
         self.key = key
 
     def _next(self, seen: Seen) -> Play:
+        if self._queues[""]:
+            return self._queues[""].popleft()
+        if "" in self._standing:
+            return self._standing[""]
         sent = seen.headers.get("authorization", "").removeprefix("Bearer ") or seen.headers.get("x-api-key", "")
         if self.key and sent != self.key:
             said = f"Incorrect API key: {sent}" if "echo" in self.faults else "Incorrect API key"

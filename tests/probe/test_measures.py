@@ -1,0 +1,66 @@
+"""Figures and descriptions from what was seen, without a relay: packets and times as given."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from autorouter.probe.bench import Bench
+from autorouter.probe.check_truth import measured, speed
+from autorouter.probe.line import Line, Relay, Seen
+from autorouter.probe.streamed import look
+from tests.fakes import DONE, delta
+
+ROLE, WORD, FINISH = delta(role="assistant", content=""), delta(content="word "), delta("stop")
+
+
+def bench(*chunks: tuple[float, bytes], seconds: float) -> Bench:
+    found = Bench(Line(Relay(name="r", base_url="http://h"), httpx.AsyncClient()))
+    found.streaming = Seen(status=200, chunks=chunks, seconds=seconds)
+    found.stream = look(found.streaming)
+    return found
+
+
+def test_the_role_is_no_text_and_the_pace_is_that_of_the_text() -> None:
+    words = [(1.0 + n / 10, WORD) for n in range(11)]
+    found = bench((0.5, ROLE), *words, (3.0, FINISH), (3.0, DONE), seconds=3.0)
+    first_byte_s, first_text_s, rate = measured(found)
+    assert (first_byte_s, first_text_s) == (0.5, 1.0)
+    assert rate == pytest.approx(11 * len("word ") / 4)
+    assert asyncio.run(speed(found)).result == "pass"
+
+
+def test_a_stream_that_comes_at_the_end_is_held_back() -> None:
+    words = [(4.0, WORD)] * 5
+    found = asyncio.run(speed(bench((0.1, ROLE), *words, (4.0, FINISH + DONE), seconds=4.0)))
+    assert found.result == "degraded"
+    assert "held back" in found.evidence
+
+
+def test_a_stream_that_begins_late_is_slow() -> None:
+    words = [(11.0 + n, WORD) for n in range(5)]
+    found = asyncio.run(speed(bench((11.0, ROLE), *words, (16.0, FINISH + DONE), seconds=16.0)))
+    assert (found.result, "held back" in found.evidence) == ("degraded", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "habit"),
+    [
+        (b'data:{"choices":[]}\n\n', "`data:` without a space"),
+        (b'data: {"choices":[]}\r\n\r\n', "CRLF"),
+        (b': a\n\ndata: {"choices":[]}\n\n', "1 comments"),
+        (b'data: {"choices":[]}\n', "no blank line at the end"),
+    ],
+)
+def test_habits_are_told_apart(body: bytes, habit: str) -> None:
+    assert look(Seen(status=200, chunks=((0.0, body),))).habits == [habit]
+
+
+def test_what_comes_behind_the_end_is_counted() -> None:
+    assert look(Seen(status=200, chunks=((0.0, DONE + WORD + WORD),))).behind_done == 2
+
+
+def test_a_key_is_not_shown_by_what_holds_it() -> None:
+    assert "sk-secret" not in repr(Relay(name="r", base_url="http://h", key="sk-secret"))
