@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from autorouter.core.strategy import Plan
 from autorouter.core.values import Candidate, Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import context_record
@@ -111,7 +110,8 @@ class Entry:
         """Look for secrets if anybody who may answer is elsewhere; the error to answer with where they are blocked."""
         decision = step.routed.decision
         if self.policy in ("warn", "block") and decision.plan is not None:
-            if all(self.deps.by_id[name].local for name in who_may_see(decision.plan, decision.fallbacks)):
+            # Whoever was scored may come to answer: as the primary, in a panel, as a fallback.
+            if all(self.deps.by_id[score.candidate].local for score in decision.scores):
                 return None
             self.found = secrets.counts(secrets.scan(self.body))
         if not self.found:
@@ -147,12 +147,6 @@ class Entry:
 
 
 _DONE = {"warn": "sent", "mask": "masked", "block": "blocked"}
-
-
-def who_may_see(plan: Plan, fallbacks: Sequence[str]) -> set[str]:
-    """Every candidate that a request may be sent to."""
-    names = {plan.primary, plan.verifier, plan.judge, *plan.panel, *fallbacks}
-    return {name for name in names if name is not None}
 
 
 def listed(found: Mapping[str, int]) -> str:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from autorouter.config import reference
 from autorouter.config.catalog import catalog_entry
-from autorouter.config.load import Settings, default_path, key_for, load, local_key
+from autorouter.config.load import Settings, default_path, load, local_key
+from autorouter.config.upstream_keys import key_for
 from autorouter.core.values import Price
 from autorouter.errors import EXIT_CONFIG, ConfigError
 
