@@ -38,7 +38,7 @@ from autorouter.server.http import (
     send_json,
 )
 from autorouter.server.limits import Gate, Lease, Wish
-from autorouter.wire import exchange, fields, splice
+from autorouter.wire import errors, exchange, fields, splice
 from autorouter.wire.exchange import Request
 
 FAULT_HEADER = "x-autorouter-fault"
@@ -139,7 +139,7 @@ async def _stream(step: Step, send: Send) -> None:
     try:
         opened: Opened = await step.open()
     except AutorouterError as error:
-        await send_error(send, error, _marks(step), wire=step.routed.task.wire)
+        await _refuse_stream(step, send, error)
         return
     await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step)]})
     await send({"type": "http.response.body", "body": opened.first, "more_body": True})
@@ -152,6 +152,17 @@ async def _stream(step: Step, send: Send) -> None:
     # The client may act on the end at once: what the session learned must be there before it.
     step.finish()
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse_stream(step: Step, send: Send, error: AutorouterError) -> None:
+    """An error instead of a stream: in the wire's shape, or as the one event that Codex compacts its conversation at."""
+    task = step.routed.task
+    if error.code != errors.TOO_LONG or (task.wire, task.client) != ("responses", "codex"):
+        await send_error(send, error, _marks(step), wire=task.wire)
+        return
+    event = errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
+    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step)]})
+    await send({"type": "http.response.body", "body": event})
 
 
 def _marks(step: Step) -> Headers:

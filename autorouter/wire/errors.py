@@ -18,9 +18,23 @@ DEFAULT_RETRY_AFTER_S = 5.0
 """Sent with every 429 whose provider named no time: agents give up at once on a 429 without one."""
 
 
+TOO_LONG = "context_length_exceeded"
+OVERFLOW: Mapping[Wire, str] = {
+    "chat": "Your input exceeds the context window (maximum context length): ",
+    "responses": "Your input exceeds the context window (maximum context length): ",
+    "messages": "prompt is too long: ",
+}
+"""What agents look for before they compact a conversation: LiteLLM (Aider) `maximum context length`, OpenCode `exceeds the
+context window`, Claude Code `prompt is too long`; all in the message, whatever the code."""
+
+
+def _words(error: AutorouterError, wire: Wire) -> str:
+    return OVERFLOW[wire] + str(error) if error.code == TOO_LONG else str(error)
+
+
 def chat_error(error: AutorouterError) -> bytes:
     """The body of an error for an OpenAI client."""
-    inner = {"message": str(error), "type": error.error_type, "param": error.param, "code": error.code}
+    inner = {"message": _words(error, "chat"), "type": error.error_type, "param": error.param, "code": error.code}
     return orjson.dumps({"error": inner})
 
 
@@ -47,7 +61,25 @@ MESSAGES_TYPES = {
 def messages_error(error: AutorouterError) -> bytes:
     """The body of an error for a Messages client."""
     kind = MESSAGES_TYPES.get(error.http_status, "api_error")
-    return orjson.dumps({"type": "error", "error": {"type": kind, "message": str(error), "code": error.code}})
+    return orjson.dumps(
+        {"type": "error", "error": {"type": kind, "message": _words(error, "messages"), "code": error.code}}
+    )
+
+
+def failed_response(error: AutorouterError, seed: str, created_s: int) -> bytes:
+    """The error as the only event of a Responses stream. Codex takes an overflow for one in this form alone: it looks for the
+    code in `response.failed`, and gives up at any 400 (codex-api, `sse/responses.rs` and `api_bridge.rs`)."""
+    response = {
+        "id": f"resp_{seed}",
+        "object": "response",
+        "created_at": created_s,
+        "status": "failed",
+        "error": {"code": error.code, "message": _words(error, "responses")},
+        "output": [],
+        "usage": None,
+    }
+    document = {"type": "response.failed", "sequence_number": 0, "response": response}
+    return b"event: response.failed\ndata: " + orjson.dumps(document) + b"\n\n"
 
 
 IN_SHAPE: Mapping[Wire, Callable[[AutorouterError], bytes]] = {

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from autorouter import errors
-from autorouter.wire.errors import DEFAULT_RETRY_AFTER_S, chat_error, retry_after
+from autorouter.wire.errors import DEFAULT_RETRY_AFTER_S, chat_error, failed_response, messages_error, retry_after
 
 
 def upstream(status=429, wait=None):
@@ -19,7 +19,7 @@ def test_every_error_has_the_openai_shape(cls):
     document = orjson.loads(chat_error(error))
     assert list(document) == ["error"]
     assert list(document["error"]) == ["message", "type", "param", "code"]
-    assert document["error"]["message"] == str(error)
+    assert document["error"]["message"].endswith(str(error))
     assert document["error"]["code"] == error.code
     assert 400 <= error.http_status < 600
     assert 1 <= error.exit_code <= 7
@@ -49,3 +49,21 @@ def test_the_field_that_is_wrong_is_named_and_the_hint_is_said():
 )
 def test_retry_after_is_whole_seconds_and_never_missing_on_429(error, header):
     assert retry_after(error) == header
+
+
+TOO_LONG_UPSTREAM = errors.UpstreamError("m", kind="context", http_status=400, code="context_length_exceeded")
+
+
+@pytest.mark.parametrize("error", [errors.ContextTooLong("m"), TOO_LONG_UPSTREAM], ids=["ours", "an upstream's"])
+def test_an_overflow_is_said_in_the_words_that_each_agent_looks_for(error):
+    chat, messages = orjson.loads(chat_error(error))["error"], orjson.loads(messages_error(error))["error"]
+    assert chat["code"] == "context_length_exceeded"
+    assert "maximum context length" in chat["message"], "LiteLLM, and so Aider"
+    assert "exceeds the context window" in chat["message"], "OpenCode"
+    assert messages["type"] == "invalid_request_error"
+    assert messages["message"].startswith("prompt is too long"), "Claude Code"
+    failed = failed_response(error, "ar_1", 7).decode()
+    assert failed.startswith("event: response.failed\ndata: {")
+    document = orjson.loads(failed.split("data: ")[1])
+    assert document["type"] == "response.failed"
+    assert document["response"]["error"]["code"] == "context_length_exceeded", "Codex"
