@@ -1,0 +1,65 @@
+"""The router of the soak: as `autorouter serve` runs it, and one path more that tells what only its own process can count.
+
+python -m tests.soak.router CONFIG        prints its port; GET /soak -> {"tasks": 7, "rss_mb": 61.2, "descriptors": 23, ...}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from autorouter import runtime as assembly
+from autorouter.config.load import load
+from autorouter.server.app import build_app
+from autorouter.server.drain import make_server
+from autorouter.server.guard import Door
+from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.limits import Gate
+
+ENV = {"SOAK_KEY": "soak"}
+
+
+def counts(gate: Gate) -> dict[str, Any]:
+    status = Path("/proc/self/status").read_text("ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return {
+        "tasks": len(asyncio.all_tasks()),
+        "rss_mb": int(found[1]) / 1024,
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+        "in_flight": gate.in_flight,
+        "open_streams": gate.open_streams,
+        "queued": gate.queued,
+        "rejected": gate.rejected,
+        "held_bytes": gate.held_bytes,
+    }
+
+
+def main(path: Path) -> None:
+    logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
+    settings = load(path, env=ENV)
+    runtime = assembly.build(settings, env=ENV)
+    gate = Gate(settings.config.limits)
+    door = Door(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=settings.config.server.max_body_bytes)
+    inner = build_app(runtime, door, gate)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") == "/soak":
+            await send_json(send, counts(gate))
+        else:
+            await inner(scope, receive, send)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        print(listener.getsockname()[1], flush=True)
+        make_server(app, gate, settings.config).run(sockets=[listener])  # type: ignore[arg-type]
+    runtime.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
