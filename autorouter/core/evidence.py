@@ -83,7 +83,9 @@ _COMMAND = re.compile(  # where a command begins, what may stand before its name
 _REDIRECT = re.compile(r"(?<=[\s'\"])>>?\s*(?!/dev/|/tmp/)[\w./~$-]*\w")
 
 
-def _uses(call: ToolCall) -> set[str]:
+def uses_of(call: ToolCall) -> set[str]:
+    """What a call is for, by its tool's name and, for a shell, by the commands in its arguments: edit, test, check, look, poll,
+    shell; an empty word where nobody can tell."""
     named = _NAMES.match(re.split(r"__|[.:/]", call.name)[-1].lower())
     use = str(named.lastgroup) if named else ""
     if use == "edit" and re.search(r'"command": ?"view"', call.arguments):
@@ -131,7 +133,7 @@ class _Act:
 def _acts(trail: Sequence[Step], steps: int | None) -> Iterator[_Act]:
     answers, edits = list(_answers(trail)), 0
     for step, (call, result) in enumerate(answers, max(0, (steps or 0) - len(answers)) + 1):
-        uses = _uses(call)
+        uses = uses_of(call)
         found = _found(uses, result)
         edited = "edit" in uses and (found is None or found.verdict != "edit_failed")
         tests = "test" in uses if found is None or found.tool in _SHELLS_OWN else found.tool not in _NO_TESTS

@@ -59,6 +59,7 @@ class Opened:
     source: AsyncIterator[bytes]
     tap: Tap
     attempt: Attempt
+    call: Call | None = None
 
 
 Final = Whole | Opened
@@ -133,7 +134,7 @@ class Caller:
                 raise Failed(failures.of_error_event(call, tap.error), tap.events if held else 0)
             raise _failed(call, "protocol", "answered 200 with what is no event stream")
         attempt.served_model = tap.served_model or None
-        return Opened(first, reply, source, tap, attempt)
+        return Opened(first, reply, source, tap, attempt, call)
 
     def _holds(self, candidate: str) -> bool:
         """Whether a break is to be feared."""

@@ -12,6 +12,7 @@ from autorouter.core.policy import Policy
 from autorouter.core.session import NEW, Session
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Candidate, Strategy
+from autorouter.engine.prompts import Prompts, load
 from autorouter.engine.retry import USUAL, Retry
 from autorouter.upstream.transport import Target, Transport
 
@@ -90,6 +91,7 @@ class Deps:
     performable: tuple[Strategy, ...] = tuple(Strategy)
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
+    prompts: Prompts = field(default_factory=load)
     retry: Retry = USUAL
     hedging: Hedging | None = None
     """None where slow answers get no rival."""

@@ -196,8 +196,17 @@ class AttemptRecord(TypedDict):
     cost_usd: float | None
 
 
+class PhaseRecord(TypedDict):
+    """All calls of one phase together: a draft, the members of a panel, a verdict, a synthesis."""
+
+    phase: str
+    calls: int
+    usage: Usage
+    cost_usd: float | None
+
+
 class OutcomeRecord(TypedDict):
-    """How the step ended. `overhead_s`: from the request's arrival to the first call."""
+    """How the step ended. `overhead_s`: from the request's arrival to the first call. `usage` is the sum of `phases`."""
 
     result: Result
     status: int
@@ -210,6 +219,8 @@ class OutcomeRecord(TypedDict):
     seconds: float | None
     overhead_s: float | None
     cost_usd: float | None
+    usage: Usage
+    phases: list[PhaseRecord]
 
 
 class ContextRecord(TypedDict):
@@ -244,6 +255,8 @@ class Receipt(_Chained):
     attempts: list[AttemptRecord]
     outcome: OutcomeRecord
     degraded: list[str]
+    panel: dict[str, Any] | None
+    prompts: dict[str, str]
 
 
 class ExportedReceipt(Receipt, total=False):

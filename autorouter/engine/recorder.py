@@ -66,6 +66,8 @@ def receipt_record(made: Made) -> dict[str, Any]:
         "attempts": [attempt_record(attempt) for attempt in made.trace.attempts],
         "outcome": outcome_record(made.decision, made.trace),
         "degraded": list(made.trace.degraded),
+        "panel": made.trace.panel,
+        "prompts": dict(made.trace.prompts),
     }
 
 
@@ -131,7 +133,7 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 def outcome_record(decision: Decision, trace: Trace) -> dict[str, Any]:
     """How the step ended, with what it cost in all."""
-    last = trace.attempts[-1] if trace.attempts else None
+    last = trace.answer or (trace.attempts[-1] if trace.attempts else None)
     answered = last if last is not None and trace.result in ("answered", "broken", "client_gone") else None
     found: dict[str, Any] = rounded(
         {
@@ -146,9 +148,19 @@ def outcome_record(decision: Decision, trace: Trace) -> dict[str, Any]:
             "seconds": trace.seconds,
             "overhead_s": trace.overhead_s,
             "cost_usd": trace.cost_usd,
+            "usage": to_plain(trace.usage),
+            "phases": phases_record(trace),
         }
     )
     return found
+
+
+def phases_record(trace: Trace) -> list[dict[str, Any]]:
+    """What each phase used and cost, in the order of their beginning."""
+    return [
+        {"phase": phase, "calls": calls, "usage": to_plain(usage), "cost_usd": cost_usd}
+        for phase, (calls, usage, cost_usd) in trace.phases().items()
+    ]
 
 
 def decide_again(receipt: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:

@@ -9,17 +9,23 @@ Each takes candidates in their order and fills the trace; what was used is accou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from autorouter.core.panels import Care
 from autorouter.core.values import Usage
 from autorouter.engine import attempts, ledger
 from autorouter.engine.calling import Caller, Final, Opened
 from autorouter.engine.deps import Deps
+from autorouter.engine.progress import Progress
 from autorouter.engine.router import Routed
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.wire.exchange import Request, Whole
+
+if TYPE_CHECKING:
+    from autorouter.engine.drafts import Draft
 
 T = TypeVar("T")
 
@@ -34,6 +40,7 @@ class Run:
     trace: Trace
     caller: Caller
     began_s: float
+    progress: Progress = field(default_factory=Progress)
 
     @staticmethod
     def of(
@@ -55,6 +62,12 @@ class Run:
         """Whether the client wants its answer as a stream."""
         return self.request.task.stream
 
+    @property
+    def care(self) -> Care:
+        """Which drafts are looked at: by the request's wish, else by the policy."""
+        wished = self.routed.features.wishes.verify
+        return wished or self.deps.policy.fusion.care
+
     async def final(self, queue: Sequence[str], *, phase: str, request: Request | None = None) -> Final:
         """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
         if self.stream:
@@ -70,9 +83,80 @@ class Run:
         self.trace.answer = attempt
         return found
 
+    async def draft(
+        self,
+        queue: Sequence[str],
+        *,
+        phase: str,
+        request: Request | None = None,
+        care: Care | None = None,
+        limit_s: float | None = None,
+    ) -> Draft:
+        """An answer in the client's wire, held until it is whole and accounted for; or given free while it streams, where
+        `care` needs no second look at it. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
+
+        # Imported when first needed, as all that reads answers: a single answer is passed on unread.
+        from autorouter.engine import drafts
+
+        mine: list[Attempt] = []
+
+        async def perform(caller: Caller, attempt: Attempt, number: int) -> Draft:
+            mine.append(attempt)
+            if self.stream:
+                return await drafts.held(caller, attempt, number, care)
+            return await drafts.whole(caller, attempt, number)
+
+        draft = await self._within(limit_s, mine, self._first(queue, phase, request, perform))
+        if not draft.live:
+            final = draft.final
+            if isinstance(final, Whole):
+                self.answered(draft.attempt, final.usage, final.tokens)
+            else:
+                self.answered(draft.attempt, final.tap.usage, final.tap.events)
+        return draft
+
+    async def text(self, candidate: str, *, phase: str, request: Request, limit_s: float) -> str:
+        """The words of an inner call, which isn't streamed. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
+
+        from autorouter.wire.compose import answer_of, text_of
+
+        mine: list[Attempt] = []
+
+        async def perform(caller: Caller, attempt: Attempt, number: int) -> tuple[Whole, Attempt]:
+            mine.append(attempt)
+            return await caller.whole(attempt, number), attempt
+
+        found, attempt = await self._within(limit_s, mine, self._first([candidate], phase, request, perform))
+        self.answered(attempt, found.usage, found.tokens)
+        return text_of(answer_of(found.body, self.request.task.wire, stream=False))
+
     def answered(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
         """An inner or whole answer has come: health, and what it used."""
         ledger.answered(attempt, usage, tokens, self.routed, self.deps)
+
+    def give(self, draft: Draft) -> Final:
+        """Let a draft go out as it is."""
+        self.trace.answer = draft.attempt
+        return draft.final
+
+    def affords(self, usd: float) -> bool:
+        """Whether the tightest cap still holds `usd` more, after what this step has spent."""
+        cap = self.routed.decision.allowance
+        return cap is None or (self.trace.cost_usd or 0.0) + usd <= cap.left_usd
+
+    def stop(self, result: str, among: Sequence[Attempt]) -> None:
+        """Calls that we ended ourselves count as far as they came, and are nobody's fault."""
+        for attempt in among:
+            if attempt.result == "open":
+                ledger.stopped(attempt, attempt.events, self.routed, self.deps, result=result)
+
+    async def _within(self, limit_s: float | None, mine: Sequence[Attempt], work: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(limit_s):
+                return await work
+        except TimeoutError:
+            self.stop("late", mine)
+            raise
 
     async def _first(
         self, queue: Sequence[str], phase: str, request: Request | None, perform: attempts.Perform[T]

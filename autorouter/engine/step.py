@@ -15,6 +15,7 @@ from autorouter.engine import ledger, single
 from autorouter.engine.attempts import NobodyAnswered, verdict_of
 from autorouter.engine.calling import Final, Opened
 from autorouter.engine.deps import Deps
+from autorouter.engine.progress import Progress
 from autorouter.engine.recorder import Made, request_shape
 from autorouter.engine.router import Routed, error_of
 from autorouter.engine.run import Run
@@ -49,6 +50,16 @@ class Step:
         self._reserved_usd = 0.0
         self._opened: Opened | None = None
         self._finished = False
+
+    @property
+    def strategy(self) -> Strategy | None:
+        """What is carried out; None for a refusal."""
+        return self.routed.decision.plan.strategy if self.routed.decision.plan else None
+
+    @property
+    def progress(self) -> Progress:
+        """How a panel or a verifier gets on."""
+        return self._run.progress
 
     async def answer(self) -> bytes:
         """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -80,10 +81,40 @@ class Trace:
     @property
     def cost_usd(self) -> float | None:
         """Sum over attempts; None where an attempt that used tokens has an unknown price."""
-        used = [a for a in self.attempts if a.usage is not None]
-        if any(a.cost_usd is None for a in used):
-            return None
-        return sum(a.cost_usd or 0.0 for a in used)
+        return _cost(self.attempts)
+
+    @property
+    def usage(self) -> Usage:
+        """Sum over all attempts, of what they used."""
+        return total([a.usage for a in self.attempts if a.usage is not None])
+
+    def phases(self) -> dict[str, tuple[int, Usage, float | None]]:
+        """By phase, in the order of their beginning: calls, what they used, and USD (None: a price is unknown)."""
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self.attempts:
+            found.setdefault(attempt.phase, []).append(attempt)
+        return {
+            phase: (len(own), total([a.usage for a in own if a.usage is not None]), _cost(own))
+            for phase, own in found.items()
+        }
+
+
+def _cost(attempts: Sequence[Attempt]) -> float | None:
+    used = [a for a in attempts if a.usage is not None]
+    if any(a.cost_usd is None for a in used):
+        return None
+    return sum(a.cost_usd or 0.0 for a in used)
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """The sum."""
+    return Usage(
+        input_tokens=sum(u.input_tokens for u in usages),
+        cached_tokens=sum(u.cached_tokens for u in usages),
+        cache_write_tokens=sum(u.cache_write_tokens for u in usages),
+        output_tokens=sum(u.output_tokens for u in usages),
+        reasoning_tokens=sum(u.reasoning_tokens for u in usages),
+    )
 
 
 def same_model(asked: str, served: str) -> bool:

@@ -1,12 +1,83 @@
-"""One model answers, another looks at it first. (Being built.)"""
+"""One model drafts, another looks at it first; then the draft goes out as it is, is mended, or a better model answers.
+
+draft ──► plain tool step ──► out at once
+  │ a final answer, a risky call
+  ▼
+evidence: claims success that the tools deny ──► rejected, and nobody was paid for it
+  │ nothing against it
+  ▼
+verifier ──► accept ──► out, byte for byte          ──► revise ──► the primary, told why; or the next better candidate
+  │ down, late, no verdict
+  ▼
+out, "degraded"
+"""
 
 from __future__ import annotations
 
+from autorouter.core.evidence import contradicted
+from autorouter.core.judgement import Verdict
+from autorouter.core.moments import deserves
 from autorouter.core.strategy import Plan
+from autorouter.engine import asks
+from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final
+from autorouter.engine.drafts import Draft
+from autorouter.engine.material import LETTERS, proposal
 from autorouter.engine.run import Run
+from autorouter.wire.compose import Shape
 
 
 async def perform(run: Run, plan: Plan) -> Final:
-    """The draft."""
-    return await run.final([plan.primary], phase="answer")
+    """The verified answer. Raises NobodyAnswered where no draft came."""
+    care = run.care
+    run.progress.say("draft", candidate=plan.primary)
+    queue = [plan.primary, *run.routed.decision.fallbacks]
+    draft = await run.draft(queue, phase="draft", care=care)
+    if draft.live or not deserves(draft.weight, care):
+        run.trace.panel = {"seen": False, "weight": "plain"}
+        return run.give(draft)
+    verdict, source = await _verdict(run, plan, draft)
+    run.trace.panel = {"seen": True, "weight": draft.weight, "by": source}
+    if verdict is None:
+        return run.give(draft)
+    run.trace.panel |= {"verdict": verdict.word, "findings": len(verdict.findings)}
+    if verdict.word == "accept":
+        return run.give(draft)
+    return await _again(run, plan, draft, verdict)
+
+
+async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, str]:
+    """The verdict, and whose it is: the evidence's or the verifier's."""
+    reason = contradicted(draft.text, run.routed.features.evidence)
+    if reason is not None:
+        return Verdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
+    assert plan.verifier is not None
+    if not run.affords(_usd(plan, "verdict")):
+        run.trace.degraded.append("verifier left out: the budget holds no more")
+        return None, "nobody"
+    found = await asks.verdict(run, plan.verifier, draft.answer)
+    if isinstance(found, str):
+        run.trace.degraded.append(f"verifier {plan.verifier}: {found}; the draft went out unverified")
+        return None, "nobody"
+    return found, plan.verifier
+
+
+async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
+    """The second answer; the rejected draft where there is none to be had."""
+    phase = "escalation" if plan.escalation else "revision"
+    candidate = plan.escalation or draft.attempt.candidate
+    if not run.affords(_usd(plan, phase)):
+        run.trace.degraded.append("rejected draft went out: the budget holds no second answer")
+        return run.give(draft)
+    run.progress.say(phase, candidate=candidate)
+    blocks = proposal(LETTERS[0], draft.answer), asks.findings_of(verdict)
+    request = asks.said(run, "reviser", *blocks, shape=Shape(stream=run.stream))
+    try:
+        return await run.final([candidate], phase=phase, request=request)
+    except NobodyAnswered as exc:
+        run.trace.degraded.append(f"{phase} by {candidate}: {exc.verdicts[-1].kind}; the rejected draft went out")
+        return run.give(draft)
+
+
+def _usd(plan: Plan, phase: str) -> float:
+    return sum(call.usd for call in plan.calls if call.phase == phase)

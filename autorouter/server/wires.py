@@ -13,32 +13,28 @@ from autorouter.core.explain import why
 from autorouter.core.features import IMAGE_TOKENS, features
 from autorouter.core.record import decision_record
 from autorouter.core.values import Task, Wire
-from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
 from autorouter.engine.router import Routed, session_key
-from autorouter.engine.step import Step, StreamBroken
-from autorouter.errors import AutorouterError, RequestError
+from autorouter.engine.step import Step
+from autorouter.errors import RequestError
 from autorouter.observe.mark import MARK, mark_of
+from autorouter.server import answers
 from autorouter.server.admission import Admission, Entry
 from autorouter.server.http import (
-    EVENT_STREAM,
-    JSON,
     STALLED,
     ClientGone,
     HangUp,
-    Headers,
     Receive,
     Scope,
     Send,
     headers_of,
     read_body,
-    send_bytes,
     send_error,
     send_json,
 )
 from autorouter.server.limits import Gate, Lease, Wish
-from autorouter.wire import errors, exchange, fields, splice
+from autorouter.wire import exchange
 from autorouter.wire.exchange import Request
 
 FAULT_HEADER = "x-autorouter-fault"
@@ -92,10 +88,10 @@ class WireEndpoint:
         try:
             refused, send = entry.inspect(step), entry.marked(send)
             if refused is not None:
-                await send_error(send, refused, _marks(step), wire=request.task.wire)
+                await send_error(send, refused, answers.marks(step), wire=request.task.wire)
                 return
             with HangUp(receive):
-                await (_stream if request.task.stream else _whole)(step, send)
+                await (answers.stream if request.task.stream else answers.whole)(step, send)
         finally:
             # The receipt says whose doing it was that the answer has no end.
             if lease.stopped or STALLED in scope:
@@ -122,84 +118,6 @@ def wish_of(task: Task, scope: Scope, deps: Deps) -> Wish:
     peer = scope.get("client")
     client = scope.get(CLIENT) or (peer[0] if peer else "local")
     return Wish(client=client, session=session_key(task), stream=task.stream, input_tokens=tokens)
-
-
-async def _whole(step: Step, send: Send) -> None:
-    try:
-        body = await step.answer()
-    except AutorouterError as error:
-        await send_error(send, error, _marks(step), wire=step.routed.task.wire)
-        return
-    step.finish()
-    body = splice.with_member(body, fields.EXTENSION, summary(step))
-    await send_bytes(send, 200, body, (JSON, *_marks(step)))
-
-
-async def _stream(step: Step, send: Send) -> None:
-    try:
-        opened: Opened = await step.open()
-    except AutorouterError as error:
-        await _refuse_stream(step, send, error)
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step)]})
-    await send({"type": "http.response.body", "body": opened.first, "more_body": True})
-    try:
-        async for chunk in step.chunks(opened):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    except StreamBroken:
-        # No end: the server then closes the connection, which every client takes for what it is.
-        return
-    # The client may act on the end at once: what the session learned must be there before it.
-    step.finish()
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _refuse_stream(step: Step, send: Send, error: AutorouterError) -> None:
-    """An error instead of a stream: in the wire's shape, or as the one event that Codex compacts its conversation at."""
-    task = step.routed.task
-    if error.code != errors.TOO_LONG or (task.wire, task.client) != ("responses", "codex"):
-        await send_error(send, error, _marks(step), wire=task.wire)
-        return
-    event = errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
-    await send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *_marks(step)]})
-    await send({"type": "http.response.body", "body": event})
-
-
-def _marks(step: Step) -> Headers:
-    """Which model answered, by which decision: the headers of every answer."""
-    plan, mark = step.routed.decision.plan, MARK.get()
-    request_id = mark.request_id if mark is not None else None
-    marks = [
-        (b"x-autorouter-receipt", step.receipt_id.encode()),
-        (b"x-request-id", (request_id or step.receipt_id).encode()),
-    ]
-    if mark is not None:
-        marks.append((b"traceparent", mark.trace.traceparent.encode()))
-    if plan is not None:
-        marks.append((b"x-autorouter-strategy", plan.strategy.encode()))
-    if step.trace.attempts:
-        marks.append((b"x-autorouter-model", step.trace.attempts[-1].candidate.encode()))
-    return marks
-
-
-SUMMARY_NOTES = 4
-
-
-def summary(step: Step) -> dict[str, Any]:
-    """What a non-streamed answer says of itself under `openfusion`: at most 2 kB."""
-    decision, trace = step.routed.decision, step.trace
-    last = trace.attempts[-1]
-    return {
-        "receipt": step.receipt_id,
-        "strategy": str(decision.plan.strategy) if decision.plan else None,
-        "candidate": last.candidate,
-        "model": last.model,
-        "why": why(decision, step.routed.features),
-        "notes": [note[:200] for note in decision.notes[:SUMMARY_NOTES]],
-        "attempts": len(trace.attempts),
-        "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),
-        "usage_source": last.usage_source,
-    }
 
 
 class DebugRoute:

@@ -106,6 +106,15 @@ def _add(document: dict[str, Any], wire: Wire, text: str) -> None:
     document["messages"] = messages
 
 
+def restrained(request: Request) -> bool:
+    """Whether the client says anything about its answer's form: what was drafted without that can't go out as it is."""
+    task = request.task
+    document = orjson.loads(task.body)
+    if task.wire == "messages" and isinstance(asked := document.pop("max_tokens", None), int):
+        return asked < INNER_MAX_TOKENS or any(name in document for name in OPTIONS["messages"])
+    return any(document.get(name) is not None for name in OPTIONS[task.wire] if name != "include")
+
+
 # ---- what came back
 
 

@@ -144,7 +144,7 @@ def test_the_upstream_gets_the_clients_bytes(router: Router, relay: Relay) -> No
 
 def test_what_a_client_sends_of_keys_and_cookies_stays_here(router: Router, relay: Relay) -> None:
     router.post(
-        body(openfusion={"private": 1}),
+        body(openfusion={"strategy": "single"}),
         authorization="Bearer clients-own",
         cookie="clients-own",
         x_api_key="clients-own",

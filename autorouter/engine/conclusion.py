@@ -1,0 +1,97 @@
+"""What a panel gave, made one answer: agreed, picked, voted, ranked, or judged and written anew. See `fusion`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autorouter.core import agreement
+from autorouter.core.judgement import LISTS, Judgement
+from autorouter.core.strategy import Plan
+from autorouter.engine import asks, picking
+from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.calling import Final
+from autorouter.engine.drafts import Draft
+from autorouter.engine.material import LETTERS
+from autorouter.engine.panel import Gathered
+from autorouter.engine.run import Run
+from autorouter.engine.synthesis import synthesized
+from autorouter.upstream import failures
+from autorouter.upstream.transport import Failure
+
+
+async def concluded(run: Run, plan: Plan, gathered: Gathered, *, as_it_is: bool) -> Final:
+    """One answer of what a panel gave. `as_it_is`: a member's answer may go out."""
+    usable = gathered.usable
+    assert run.trace.panel is not None
+    run.trace.panel |= {"usable": len(usable), "agreed": gathered.agreed is not None}
+    if not usable:
+        return await _nobody(run, plan, gathered)
+    quorum = min(run.deps.policy.fusion.quorum, len(plan.panel))
+    if len(usable) < quorum:
+        run.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
+    if gathered.agreed is not None and as_it_is:
+        return picked(run, gathered.agreed)
+    if len(usable) == 1 and as_it_is:
+        return picked(run, usable[0])
+    assert plan.recipe is not None
+    if run.request.task.tools:
+        return picked(run, usable[await picking.once(run, plan, usable)])
+    match plan.recipe.way:
+        case "ranked":
+            return picked(run, usable[await picking.twice(run, plan, usable)])
+        case "vote":
+            winner = agreement.majority([agreement.answer_in(draft.text) for draft in usable])
+            run.trace.panel["vote"] = "abstained" if winner is None else "decided"
+            return picked(run, usable[await picking.once(run, plan, usable) if winner is None else winner])
+        case _:
+            return await _judged(run, plan, usable)
+
+
+def picked(run: Run, draft: Draft) -> Final:
+    """A member's answer goes out."""
+    assert run.trace.panel is not None
+    run.trace.panel["picked"] = draft.attempt.candidate
+    return run.give(draft)
+
+
+async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
+    """The judge compares, the synthesizer writes."""
+    assert plan.judge is not None
+    assert run.trace.panel is not None
+    order: Sequence[int] | None = None
+    found: Judgement | str = "left out: the budget holds no more"
+    best = 0
+    if run.affords(_usd(plan, "judgement")):
+        found, order = await asks.judged(run, plan.judge, [draft.answer for draft in usable])
+        if isinstance(found, Judgement) and found.best is not None:
+            best = order[LETTERS.index(found.best)]
+    if isinstance(found, str):
+        run.trace.degraded.append(f"judge {plan.judge}: {found}; the answers were synthesized without it")
+    else:
+        counts: dict[str, object] = {name: len(getattr(found, name)) for name in LISTS}
+        run.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if found.best else None}
+    return await synthesized(run, plan, usable, found if isinstance(found, Judgement) else None, best, order)
+
+
+async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
+    """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal."""
+    verdicts = list(gathered.verdicts)
+    queue = [name for name in run.routed.decision.fallbacks if name not in plan.panel]
+    if queue:
+        run.trace.degraded.append("no member's answer can be used: a fallback answers alone")
+        try:
+            return await run.final(queue, phase="answer")
+        except NobodyAnswered as exc:
+            verdicts += exc.verdicts
+    if gathered.poor:
+        draft = gathered.poor[0]
+        run.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
+        return picked(run, draft)
+    if not verdicts:
+        words = f"no member of the panel answered within {run.deps.policy.fusion.member_s:g} s"
+        verdicts = [failures.of_failure(Failure("timeout", words))]
+    raise NobodyAnswered(verdicts)
+
+
+def _usd(plan: Plan, phase: str) -> float:
+    return sum(call.usd for call in plan.calls if call.phase == phase)

@@ -1,0 +1,50 @@
+"""Picking one proposal of several: a judge orders them, and the first goes out as it is.
+
+Judges prefer what stands first. Asked twice, with the order swapped, that preference cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autorouter.core.strategy import Plan
+from autorouter.engine import asks
+from autorouter.engine.drafts import Draft
+from autorouter.engine.run import Run
+
+
+async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
+    """The index of the proposal that the judge puts first; 0, the lead's or the first there is, where it gives no order."""
+    assert run.trace.panel is not None
+    order = await _order(run, plan, drafts, swapped=False)
+    run.trace.panel["ranking"] = _names(order, drafts)
+    return order[0] if order else 0
+
+
+async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
+    """As `once`, asked in both orders; places are added up, and of two that tie the one that comes first in the panel wins."""
+    assert run.trace.panel is not None
+    orders = [await _order(run, plan, drafts, swapped=swapped) for swapped in (False, True)]
+    told = [order for order in orders if order]
+    run.trace.panel["rankings"] = [_names(order, drafts) for order in orders]
+    if not told:
+        return 0
+    places = [sum(order.index(index) for order in told) for index in range(len(drafts))]
+    run.trace.panel["tied"] = places.count(min(places)) > 1
+    return places.index(min(places))
+
+
+async def _order(run: Run, plan: Plan, drafts: Sequence[Draft], *, swapped: bool) -> tuple[int, ...]:
+    assert plan.judge is not None
+    if not run.affords(sum(call.usd for call in plan.calls if call.phase == "ranking")):
+        run.trace.degraded.append(f"judge {plan.judge} left out: the budget holds no more")
+        return ()
+    found = await asks.ranked(run, plan.judge, [draft.answer for draft in drafts], swapped=swapped)
+    if isinstance(found, str):
+        run.trace.degraded.append(f"judge {plan.judge}: {found}; the order of the panel counted")
+        return ()
+    return found
+
+
+def _names(order: Sequence[int], drafts: Sequence[Draft]) -> list[str]:
+    return [drafts[index].attempt.candidate for index in order]

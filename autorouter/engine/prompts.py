@@ -1,0 +1,78 @@
+"""The instructions of inner calls: Markdown files, replaceable by the user, their digests on the receipt.
+
+An addition to a request is one block, and everything in it that comes from a model is JSON in which no tag can stand:
+
+    <autorouter-task role="verifier" key="k3f9...">
+    ...verifier.md...
+    <proposal id="A">
+    {"text": "...", "tool_calls": [...]}
+    </proposal>
+    </autorouter-task>
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autorouter.errors import ConfigError
+
+Part = Literal["member", "verifier", "reviser", "judge", "ranker", "synthesizer", "debater", "refiner"]
+PARTS: tuple[Part, ...] = (
+    *("member", "verifier", "reviser", "judge"),
+    *("ranker", "synthesizer", "debater", "refiner"),
+)
+SHIPPED = Path(__file__).parent.parent / "prompts"
+MAX_PROMPT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Instructions by part, and the sha256 of each."""
+
+    texts: dict[Part, str]
+    digests: dict[Part, str]
+
+
+def load(folder: Path | None = None) -> Prompts:
+    """The shipped instructions, each replaced by the file of its name in `folder`. Raises ConfigError."""
+    texts: dict[Part, str] = {}
+    for part in PARTS:
+        own = folder / f"{part}.md" if folder is not None else None
+        path = own if own is not None and own.is_file() else SHIPPED / f"{part}.md"
+        try:
+            data = path.read_bytes()
+            if len(data) > MAX_PROMPT_BYTES:
+                raise ConfigError(f"{path} has more than {MAX_PROMPT_BYTES:,} bytes", hint="shorten the prompt")
+            texts[part] = data.decode().strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"{path} can't be read as a prompt: {exc}", hint="write it as UTF-8 Markdown") from exc
+    digests = {part: "sha256:" + hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
+    return Prompts(texts, digests)
+
+
+def addition(prompts: Prompts, part: Part, key: str, *blocks: str, instruction: str = "") -> str:
+    """The block that is said behind a client's conversation."""
+    said = [prompts.texts[part]]
+    if instruction:
+        said.append(inert(instruction))
+    inner = "\n\n".join((*said, *blocks))
+    return f'<autorouter-task role="{part}" key="{key}">\n{inner}\n</autorouter-task>'
+
+
+def inert(text: str) -> str:
+    """A text in which no tag can stand; within JSON it stays the same value."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def key_of(receipt_id: str, part: str, number: int) -> str:
+    """The word that a judge's answer must carry: known to this call only, and the same when a receipt is looked at again."""
+    return "k" + hashlib.sha256(f"{receipt_id}\0{part}\0{number}".encode()).hexdigest()[:15]
+
+
+def shuffled(count: int, key: str) -> Sequence[int]:
+    """An order of so many proposals that follows from the key alone: no candidate stands first every time."""
+    return sorted(range(count), key=lambda index: hashlib.sha256(f"{key}\0{index}".encode()).digest())
