@@ -15,7 +15,7 @@ FLOORS = (
     ("wire", "config"),
     ("upstream", "receipts", "adapters"),
     ("engine", "observe"),
-    ("runtime", "evals", "probe"),
+    ("runtime", "evals", "probe", "mock"),
     ("server", "cli", "__main__"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
