@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import lru_cache
 from typing import Any
 
 from autorouter.engine.recorder import at
@@ -23,6 +24,11 @@ MODEL_CHARS = 100
 """The model's name as the upstream says it: theirs, so it is bounded."""
 LEVELS = {"failed": logging.WARNING, "broken": logging.WARNING}
 """Of a result; any other is `info`."""
+BLANKS = {
+    level: logging.LogRecord(NAME, level, "", 0, "request", None, None).__dict__
+    for level in (logging.INFO, logging.WARNING)
+}
+"""A record of each level, to be filled in."""
 
 
 class Lines:
@@ -35,7 +41,7 @@ class Lines:
         """A finished step."""
         level = LEVELS.get(seen.made.trace.result, logging.INFO)
         if self._log.isEnabledFor(level):
-            self._write(level, fields_of(seen, logging.getLevelName(level).lower()))
+            self._write(level, fields_of(seen, "info" if level == logging.INFO else "warning"))
 
     def rejected(self, rejected: Rejected) -> None:
         """A request that never became a step."""
@@ -46,8 +52,10 @@ class Lines:
         """The handlers end with `logging` itself."""
 
     def _write(self, level: int, fields: Fields) -> None:
-        # Not through `Logger.info`: that would look for the caller, at three times the price of all the rest.
-        record = logging.LogRecord(NAME, level, "", 0, "request", None, None)
+        # Neither `Logger.info` nor LogRecord's own start: they look for the caller, the thread and the task.
+        record = logging.LogRecord.__new__(logging.LogRecord)
+        record.__dict__.update(BLANKS[level])
+        record.created = time.time()
         record.fields = fields
         self._log.handle(record)
 
@@ -56,10 +64,10 @@ def fields_of(seen: Seen, level: str) -> Fields:
     """The line's fields in their order. Seconds and dollars rounded; None where something isn't known."""
     made, mark = seen
     trace, shape, plan = made.trace, made.shape, made.decision.plan
-    word = last_word(trace)
+    word, cost_usd = last_word(trace), trace.cost_usd
     trace_id, span_id = (mark.trace.trace_id, mark.trace.span_id) if mark is not None else (None, None)
     return {
-        "time": at(made.snapshot.now_s + (trace.seconds or 0.0)),
+        "time": _at(made.snapshot.now_s + (trace.seconds or 0.0)),
         "level": level,
         "event": "request",
         "request_id": (mark.request_id if mark is not None else None) or made.receipt_id,
@@ -81,7 +89,7 @@ def fields_of(seen: Seen, level: str) -> Fields:
         "ttft_s": _rounded(first_byte_s(trace)),
         "overhead_s": _rounded(trace.overhead_s),
         **_used(trace.attempts),
-        "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),
+        "cost_usd": None if cost_usd is None else round(cost_usd, 8),
         "dry_run": made.dry_run,
     }
 
@@ -126,13 +134,31 @@ def short(fields: Fields, now_s: float) -> str:
 
 def _used(attempts: list[Attempt]) -> Fields:
     """Tokens of all attempts: what was paid for."""
-    used = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    tokens = cached = output = reasoning = 0
+    for attempt in attempts:
+        usage = attempt.usage
+        if usage is not None:
+            tokens += usage.input_tokens
+            cached += usage.cached_tokens
+            output += usage.output_tokens
+            reasoning += usage.reasoning_tokens
     return {
-        "input_tokens": sum(usage.input_tokens for usage in used),
-        "cached_tokens": sum(usage.cached_tokens for usage in used),
-        "output_tokens": sum(usage.output_tokens for usage in used),
-        "reasoning_tokens": sum(usage.reasoning_tokens for usage in used),
+        "input_tokens": tokens,
+        "cached_tokens": cached,
+        "output_tokens": output,
+        "reasoning_tokens": reasoning,
     }
+
+
+@lru_cache(maxsize=8)
+def _second(whole_s: int) -> str:
+    return at(float(whole_s)).partition(".")[0]
+
+
+def _at(now_s: float) -> str:
+    """As the receipts' `at`; requests of one second share their reading of the calendar."""
+    whole_s = int(now_s)
+    return f"{_second(whole_s)}.{int((now_s - whole_s) * 1000):03d}Z"
 
 
 def _bounded(name: str | None) -> str | None:

@@ -20,8 +20,8 @@ from autorouter.engine.recorder import at
 from autorouter.observe.lines import Fields, short
 from autorouter.observe.places import place_of
 
-GATHER_S = 0.02
-"""A burst of lines is one write."""
+GATHER_S = 0.1
+"""A burst of lines is one write, and one time that a thread has to be woken."""
 MOST_LINES = 10_000
 """So many wait for a reader that has stopped; of more, the newest are dropped and counted."""
 CLOSE_S = 2.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from autorouter.observe import tracecontext
 from autorouter.observe.tracecontext import TraceContext
@@ -16,8 +16,7 @@ _ID = re.compile(r"[!-~]{1,128}")
 """Visible ASCII, so that it can stand in any log and any header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """`request_id` is the client's own, None where it sent none that can be used."""
 
     request_id: str | None
