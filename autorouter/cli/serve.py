@@ -17,6 +17,7 @@ from autorouter.cli.holder import who_listens
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
 from autorouter.config.load import Settings, environment, keys_path, local_key
 from autorouter.errors import ConfigError
+from autorouter.receipts.recovery import killed_before
 
 BACKLOG = 2048
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -62,7 +63,10 @@ def run(found: Settings) -> None:
     keys = Keyring(keys_path(found.config, environment()))
     uds = Path(server.uds).expanduser() if server.uds else None
     listener = unix_socket.listen(uds) if uds else _listen(server.host, server.port)
+    killed = _killed(found)
     runtime = assembly.build(found, env=environment())
+    if killed is not None:
+        click.echo(f"note: {killed}", err=True)
     hosts = frozenset({server.host, *server.allowed_hosts})
     door = Door(
         hosts=hosts,
@@ -87,6 +91,15 @@ def run(found: Settings) -> None:
         if uds:
             unix_socket.remove(uds)
         runtime.close()
+
+
+def _killed(found: Settings) -> str | None:
+    """What a killed run before this one may have lost."""
+    receipts = found.config.receipts
+    process = killed_before(Path(receipts.dir).expanduser()) if receipts.enabled and receipts.dir else None
+    if process is None:
+        return None
+    return f"the last run (process {process}) was killed; receipts of its last {receipts.flush_s:g} s may be missing"
 
 
 def _stopped_early(number: int, _: object) -> None:

@@ -60,6 +60,15 @@ def lock(directory: Path) -> int:
     return fd
 
 
+def killed_before(directory: Path) -> str | None:
+    """The process that wrote here last, if it never came to close. Ask before `lock`."""
+    try:
+        told = (directory / ".lock").read_bytes().strip()
+    except OSError:
+        return None
+    return told.decode() if told.isdigit() else None
+
+
 def _holder(fd: int) -> str | None:
     """The process that has the lock, as it wrote into the file."""
     told = os.read(fd, 20).strip()

@@ -145,6 +145,7 @@ class Writer:
             self._thread.join()
             self._drain()  # what was put between the thread's last look and `_closing`
             self._page.close()
+            os.ftruncate(self._lock_fd, 0)  # nobody was killed
             os.close(self._lock_fd)
 
     def _first_page(self, directory: Path, fsync: bool) -> Page:

@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.receipts.store import files, raw_lines, verify_directory
+from autorouter.receipts.store import files, verify_directory
 from tests.server.conftest import CHAT, body
 from tests.server.program import Program, end, launch
 
@@ -76,14 +76,27 @@ def serving(folder: Path) -> tuple[Program, float]:
     return running, time.monotonic() - running.began_s
 
 
-def lines_of(folder: Path) -> list[dict[str, Any]]:
-    """Every line on disk; a half one fails."""
-    found = []
-    for path in files(folder):
-        for _, raw in raw_lines(path):
-            assert raw.endswith(b"\n"), "half a line"
-            found.append(json.loads(raw))
-    return found
+class Lines:
+    """What is on disk, read on from where the last look ended: ids of receipts, and what was said of recoveries."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ids: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+
+    def look(self) -> None:
+        for path in files(self._folder):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                for raw in file:
+                    assert raw.endswith(b"\n"), "half a line"
+                    line = json.loads(raw)
+                    if line["type"] == "receipt":
+                        self.ids.append(line["id"])
+                    elif line["type"] == "recovered":
+                        self.told.append(line)
+                self._read[path] = file.tell()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -93,12 +106,14 @@ def test_killed_under_load_it_serves_again_and_the_chain_holds(tmp_path: Path) -
     lost: list[int] = []
     answered: dict[str, float] = {}
     due: set[str] = set()
+    lines = Lines(tmp_path / "receipts")
     running, first_s = serving(tmp_path)
     try:
         for _ in range(KILLS):
             with Load(running.url) as load:
                 time.sleep(chance.uniform(0.05, 1.2))
                 killed_s = time.monotonic()
+                killed = running.process.pid
                 running.process.kill()
                 running.wait()
             end(running)
@@ -107,21 +122,21 @@ def test_killed_under_load_it_serves_again_and_the_chain_holds(tmp_path: Path) -
             running, one_s = serving(tmp_path)
             took.append(one_s)
             assert verify_directory(running.receipts) == []
-            there = {line.get("id") for line in lines_of(running.receipts)}
-            lost.append(len(load.answered.keys() - there))
+            assert f"process {killed}) was killed" in running.log, "the loss is said"
+            lines.look()
+            lost.append(len(load.answered.keys() - set(lines.ids)))
     finally:
         running.process.terminate()
         code = running.wait()
         end(running)
     assert code == 0
-    lines = lines_of(tmp_path / "receipts")
-    ids = [line["id"] for line in lines if line["type"] == "receipt"]
-    assert len(ids) == len(set(ids)), "each once"
+    lines.look()
+    ids = set(lines.ids)
+    assert len(ids) == len(lines.ids), "each once"
     assert due, "some were old enough"
-    assert due <= set(ids), "what was flushed is there"
+    assert due <= ids, "what was flushed is there"
     torn = list((tmp_path / "receipts").glob("*.torn-*"))
-    told = [line for line in lines if line["type"] == "recovered"]
-    assert len(torn) == sum(1 for line in told if line["torn_bytes"]), "what was cut off is said and kept"
+    assert len(torn) == sum(1 for line in lines.told if line["torn_bytes"]), "what was cut off is said and kept"
     print(
         f"\n{KILLS} kills, {len(answered)} answers: serving again after a median of {statistics.median(took):.2f} s "
         f"(first start {first_s:.2f}, longest {max(took):.2f}); {sum(lost)} receipts lost, at most {max(lost)} by one kill; "
