@@ -75,6 +75,8 @@ class Bench:
             self.stream = look(self.streaming)
             for _, usage in self.stream.usages[-1:]:
                 self._count(usage_of(usage))
+            if not self.whole.ok and not self.stream.frames:
+                self.stop = self.said(self.whole)
 
     async def _fit(self) -> None:
         """The whole answer, with the field for its length that this relay takes."""
@@ -115,7 +117,23 @@ class Bench:
         if seen.failure is not None:
             return seen.words
         message = error_message(seen.document)
-        return f"{seen.status}" + (f" {quoted(scrub(message, self.relay.key))}" if message else "")
+        if message:
+            return f"{seen.status} {quoted(scrub(message, self.relay.key))}"
+        return f"{seen.status} ({quoted(seen.kind)})" if seen.kind not in ("", "application/json") else str(seen.status)
+
+    def unusable(self, seen: Seen) -> str | None:
+        """Why a whole answer is none; None where it is one."""
+        if not seen.ok:
+            return self.said(seen)
+        if not seen.document:
+            return f"200, but no JSON object: {quoted(seen.body[:80].decode('utf-8', 'replace'))}"
+        if seen.document.get("error"):
+            return f"an error inside a 200: {quoted(scrub(error_message(seen.document), self.relay.key))}"
+        return None
+
+    def no_message(self, seen: Seen) -> str | None:
+        """The same for chat, which has its answer in `choices[0].message`."""
+        return self.unusable(seen) or (None if message_of(seen) else "200, but there is no message in `choices[0]`")
 
     def window_tokens(self) -> int | None:
         """The model's context as told or as listed."""
@@ -172,4 +190,6 @@ def _stopped(whole: Seen) -> str | None:
         return f"it refuses the key ({whole.status})"
     reasons = {402: "no credit is left (402)", 404: "it doesn't know the model or the path (404)"}
     reasons[429] = "it is rate limited (429), also after a pause"
+    if b"insufficient_quota" in whole.body:
+        reasons[429] = "no credit is left (429 insufficient_quota)"
     return reasons.get(whole.status)

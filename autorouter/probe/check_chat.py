@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autorouter.probe.bench import Bench, error_message, finish_of, listed_models, message_of, text_of
+from autorouter.probe.bench import Bench, finish_of, listed_models, message_of, text_of
 from autorouter.probe.probes import Probe
 from autorouter.probe.report import Finding, quoted
 from autorouter.upstream.failures import scrub
@@ -26,17 +26,11 @@ async def models(bench: Bench) -> Finding:
 async def whole(bench: Bench) -> Finding:
     """A complete `chat.completion`."""
     seen = bench.whole
-    if not seen.ok:
-        return Finding("fail", bench.said(seen))
-    document = seen.document
-    if document.get("error"):
-        inside = quoted(scrub(error_message(document), bench.relay.key))
-        return Finding("fail", f"an error inside a 200: {inside}")
-    if not document:
-        return Finding("fail", f"200, but no JSON object: {quoted(seen.body[:80].decode('utf-8', 'replace'))}")
-    message = message_of(seen)
-    if not message:
-        return Finding("fail", "200, but there is no message in `choices[0]`")
+    if problem := bench.no_message(seen):
+        return Finding("fail", problem)
+    document, message = seen.document, message_of(seen)
+    if refusal := loose.text(message.get("refusal")):
+        return Finding("fail", f"refused by the model: {quoted(refusal)}")
     wrong = []
     if document.get("object") != "chat.completion":
         wrong.append(f"object is {quoted(document.get('object'))}")

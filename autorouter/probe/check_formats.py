@@ -6,7 +6,7 @@ import base64
 import re
 import struct
 import zlib
-from typing import Any, Final
+from typing import Final
 
 from autorouter.probe.bench import Bench, message_of, refuses, text_of
 from autorouter.probe.line import Seen
@@ -86,12 +86,12 @@ async def reasoning(bench: Bench) -> Finding:
 async def unknown_field(bench: Bench) -> Finding:
     """A field that no protocol has."""
     seen = await bench.chat("Say hello.", x_probe_unknown={"nested": True})
-    if seen.ok and not seen.document.get("error"):
+    if bench.no_message(seen) is None:
         return Finding("pass", "ignored")
     if seen.failure is None and seen.status in (400, 422):
         names = b"x_probe_unknown" in seen.body
         return Finding("degraded", f"refused{' by name' if names else ', without naming it'}: {bench.said(seen)}")
-    return Finding("fail", bench.said(seen))
+    return Finding("fail", bench.no_message(seen) or "")
 
 
 def red_png() -> bytes:
@@ -107,12 +107,10 @@ def red_png() -> bytes:
 
 
 def _unanswered(bench: Bench, seen: Seen) -> Finding | None:
-    error: Any = seen.document.get("error")
     if refuses(seen):
         return Finding("degraded", f"not offered: {bench.said(seen)}")
-    if not seen.ok or error:
-        return Finding("fail", bench.said(seen))
-    return None
+    problem = bench.no_message(seen)
+    return Finding("fail", problem) if problem else None
 
 
 PROBES = (

@@ -98,8 +98,8 @@ async def _asked(bench: Bench, ask: str, **members: Any) -> Seen:
 def _calls_of(bench: Bench, seen: Seen) -> tuple[list[dict[str, Any]], Finding | None]:
     if refuses(seen):
         return [], Finding("fail", f"tools are refused: {bench.said(seen)}")
-    if not seen.ok:
-        return [], Finding("fail", bench.said(seen))
+    if problem := bench.no_message(seen):
+        return [], Finding("fail", problem)
     calls = loose.objects(message_of(seen).get("tool_calls"))
     if not calls:
         content = loose.text(message_of(seen).get("content"))
@@ -147,8 +147,8 @@ async def _answered(bench: Bench, ask: str, said: dict[str, Any], calls: list[di
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}, kept]
     messages += [{"role": "tool", "tool_call_id": call.get("id"), "content": RESULT} for call in calls]
     seen = await bench.chat(messages, tools=[TOOL])
-    if not seen.ok:
-        return Finding("fail", f"the result isn't taken: {bench.said(seen)}")
+    if problem := bench.no_message(seen):
+        return Finding("fail", f"the result isn't taken: {problem}")
     content = loose.text(message_of(seen).get("content"))
     if not content and not message_of(seen).get("tool_calls"):
         return Finding("fail", "no answer to the tool's result")

@@ -35,7 +35,7 @@ LABELS: Final = ("openfusion/", "openrouter/auto")
 
 async def usage(bench: Bench) -> Finding:
     """Numbers that can be so."""
-    if not bench.whole.ok:
+    if bench.no_message(bench.whole):
         return Finding("skipped", "there is no answer to look at")
     told = loose.an_object(bench.whole.document.get("usage"))
     if not told:

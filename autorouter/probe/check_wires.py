@@ -23,6 +23,8 @@ async def responses_whole(bench: Bench) -> Finding:
     seen = await bench.post("/responses", _responses(bench, stream=False))
     if problem := _missing(bench, seen):
         return problem
+    if words := bench.unusable(seen):
+        return Finding("fail", words)
     if seen.document.get("object") != "response":
         return Finding("fail", f"object is {quoted(seen.document.get('object'))}")
     return _read(decode_responses.whole(seen.document))
@@ -56,6 +58,8 @@ async def messages_whole(bench: Bench) -> Finding:
     seen = await bench.post("/messages", _messages(bench, stream=False), headers=VERSION)
     if problem := _missing(bench, seen):
         return problem
+    if words := bench.unusable(seen):
+        return Finding("fail", words)
     if seen.document.get("type") != "message":
         return Finding("fail", f"type is {quoted(seen.document.get('type'))}")
     return _read(decode_messages.whole(seen.document))

@@ -176,8 +176,8 @@ def _broken(exc: BaseException, relay: Relay, *, started: bool) -> tuple[Broken,
     if isinstance(exc, httpx.TimeoutException | TimeoutError):
         where = "in the answer" if started else "before an answer"
         return "timeout", f"silent for {relay.timeout_s:g} s {where}"
-    if isinstance(exc, httpx.RemoteProtocolError) and not started:
-        return "protocol", "the connection was closed, or what came is no HTTP"
+    if not started:
+        return "protocol", "the connection was closed before an answer, or what came is no HTTP"
     return "cut", "the connection broke in the answer"
 
 

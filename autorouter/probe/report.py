@@ -153,7 +153,8 @@ def bounded(text: str, chars: int = EVIDENCE_CHARS) -> str:
 
 def quoted(text: object, chars: int = QUOTE_CHARS) -> str:
     """What a relay said, as a code span: no markup of its, no link and no mention comes through."""
-    return f"`{bounded(str(text), chars).replace('`', chr(39)) or ' '}`"
+    said = bounded(str(text), chars).replace("`", "'")
+    return f"`{said}`" if said else "nothing"
 
 
 _USERINFO: Final = re.compile(r"//[^/@\s]*@")
