@@ -32,7 +32,8 @@ REVISED: Final = " (revised)"
 """Ends a reviser's text, so that it can be told from the draft."""
 _BLOCK: Final = re.compile(r'<autorouter-task role="([a-z]+)" key="([^"\\]*)">(.*)</autorouter-task>', re.DOTALL)
 _OPENING: Final = re.compile(r'<autorouter-task role="[a-z]+" key="[^"\\]*">')
-_PROPOSAL: Final = re.compile(r'<proposal id="([^"\\]+)"[^>]*>\s*("(?:[^"\\]|\\.)*")\s*</proposal>', re.DOTALL)
+_PROPOSAL: Final = re.compile(r'<proposal id="([^"\\]+)"[^>]*>\s*("(?:[^"\\]|\\.)*"|\{[^<]*\})\s*</proposal>', re.DOTALL)
+"""A JSON text, or an object of text and calls, in which no tag can stand."""
 
 
 @dataclass(frozen=True, slots=True)
