@@ -31,6 +31,7 @@ import orjson
 
 from autorouter.errors import UpstreamError
 from autorouter.upstream.transport import Call, Failure
+from autorouter.wire import secrets
 
 MESSAGE_CHARS = 300
 _KEY_LIKE = re.compile(
@@ -238,7 +239,8 @@ def scrub(text: str, key: str | None) -> str:
     """Take out what looks like a key, and ours wherever it stands; fold white space."""
     if key:
         text = text.replace(key, "[key]")
-    return " ".join(_KEY_LIKE.sub("[key]", text).split())
+    raw = _KEY_LIKE.sub("[key]", text).encode("utf-8", "replace")
+    return " ".join(secrets.masked(raw, secrets.scan(raw)).decode().split())
 
 
 def _error_object(body: bytes) -> Mapping[str, Any]:
