@@ -1,0 +1,61 @@
+"""The page shows the catalogue as it is, and its samples work.
+
+python -m tests.mock.test_page      writes the table into docs/mock.md
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from autorouter.config.schema import Config
+from autorouter.mock.rules import Rule, parse
+from autorouter.upstream import faults
+from autorouter.upstream.catalogue import FAULTS
+from autorouter.upstream.fault import ALL_WIRES
+from autorouter.upstream.fault_names import ALIASES, FAMILIES
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "mock.md"
+TABLE = re.compile(
+    r"(?<=<!-- catalogue: made by `python -m tests.mock.test_page` -->\n).*?(?=<!-- end of catalogue)", re.S
+)
+
+
+def table() -> str:
+    lines = ["| fault | what the upstream does | what a good client or router does |", "|---|---|---|"]
+    for name, fault in FAULTS.items():
+        names = [name, *(alias for alias, meant in ALIASES.items() if meant == name)]
+        only = "" if fault.wires == ALL_WIRES else f" ({', '.join(sorted(fault.wires))} only)"
+        lines.append(f"| {', '.join(f'`{one}`' for one in names)} | {fault.summary}{only} | {fault.advice} |")
+    lines += [f"| `{one.shown}` | {one.summary} | as for `{one.like}` |" for one in FAMILIES]
+    return "\n".join(lines) + "\n"
+
+
+def samples(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+
+
+def test_the_table_is_current() -> None:
+    found = TABLE.search(PAGE.read_text("utf-8"))
+    assert found is not None
+    assert found[0] == table(), "run: python -m tests.mock.test_page"
+
+
+def test_the_samples_are_a_script_and_a_configuration() -> None:
+    script, config = (tomllib.loads(text) for text in samples("toml"))
+    assert len(parse(script).rule) == 3
+    Config.model_validate({"schema_version": 1, **config})
+    for candidate in config["candidates"]:
+        name, _, spec = candidate["model"].partition("#")
+        assert name
+        assert not spec or faults.parse(spec).rules
+
+
+def test_every_key_of_a_rule_is_on_the_page() -> None:
+    for name in Rule.model_fields:
+        assert f"`{name}`" in PAGE.read_text("utf-8"), name
+
+
+if __name__ == "__main__":
+    PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text("utf-8")), "utf-8")
