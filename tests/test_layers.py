@@ -70,6 +70,11 @@ def test_imports_only_go_down(path: Path) -> None:
 
 
 @each_file
+def test_only_the_command_line_uses_the_evals(path: Path) -> None:
+    assert room(path) in ("evals", "cli") or "evals" not in set(ours(path))
+
+
+@each_file
 def test_the_core_touches_nothing_outside(path: Path) -> None:
     if room(path) == "core":
         assert not {name.split(".")[0] for name in imported(path)} & OUTSIDE_THE_CORE

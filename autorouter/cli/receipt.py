@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from autorouter.cli import output
-from autorouter.cli.options import config_option, json_option
+from autorouter.cli.evidence import out_option
+from autorouter.cli.options import config_option, dry_run_option, json_option
+from autorouter.cli.receipt_ask import PromptGroup
 from autorouter.errors import EXIT_RECEIPT, ReceiptError
 
 if TYPE_CHECKING:
@@ -21,18 +23,44 @@ dir_option = click.option(
 )
 
 
-@click.group(name="receipt")
+@click.group(name="receipt", cls=PromptGroup)
 def command() -> None:
-    """List, show, explain, verify and export receipts.
+    """List, show, explain, verify and export receipts; or make one, with a prompt.
 
-    An ID may be any unique beginning of one, or `last`.
+    An ID may be any unique beginning of one, or `last`. What is no command is a prompt: see `ask`.
 
     \b
     Examples:
+      autorouter receipt --dry-run "debug this failing API test" --label openfusion/fusion
       autorouter receipt list --failed --since 2h
       autorouter receipt explain last
       autorouter receipt verify
     """
+
+
+@command.command()
+@click.argument("prompt", required=False)
+@click.option(
+    "--label", default="openfusion/auto", show_default=True, metavar="LABEL", help="Whom to ask, as a client would."
+)
+@out_option
+@config_option
+@dry_run_option
+@json_option
+def ask(prompt: str | None, label: str, out: Path | None, path: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Send one request through the router, and show and write its receipt with every phase.
+
+    The word `ask` may be left out. PROMPT `-`, or nothing in a pipe, reads standard input. The answer itself isn't printed:
+    `autorouter chat` does that.
+
+    \b
+    Examples:
+      autorouter receipt ask --dry-run "debug this failing API test"
+      autorouter receipt "review this design" --label openfusion/fusion
+    """
+    from autorouter.cli import receipt_ask
+
+    receipt_ask.run(output.prompt_text(prompt), label, out, path, dry_run=dry_run, as_json=as_json)
 
 
 @command.command(name="list")
@@ -161,12 +189,27 @@ def _verify(target: str | None, directory: Path | None, config: Path | None) -> 
     if target is None or given.is_dir():
         return checks.check_directory(given, _track), str(given)
     if given.is_file():
+        from autorouter.cli import receipt_evidence
+
+        found = receipt_evidence.read(given)
+        if found is not None:
+            return receipt_evidence.check(given, *found, _place_if_any(directory, config)), str(given)
         return checks.check_file(given, _track), str(given)
     where = place(directory, config)
     record = find(where, target)
     report = checks.Report(files=1)
     checks.check_receipt(record, context_of(where, record), record["id"], report)
     return report, str(record["id"])
+
+
+def _place_if_any(directory: Path | None, config: Path | None) -> Path | None:
+    """The receipts' folder; evidence can be checked without one."""
+    from autorouter.cli.receipt_find import place
+
+    try:
+        return place(directory, config)
+    except ReceiptError:
+        return None
 
 
 def _track(lines: Iterable[tuple[int, bytes]], name: str, total: int) -> Iterable[tuple[int, bytes]]:
@@ -182,6 +225,8 @@ def _print_report(report: Report, what: str) -> None:
     found = f"{output.count(report.receipts, 'receipt')} in {output.count(report.files, 'file')}"
     verdict = "ok" if report.ok else output.count(len(report.problems), "problem")
     output.show(f"{verdict}: {what}: {found}, {output.count(report.decided, 'decision')} made again and equal")
+    if report.absent:
+        output.show(f"{output.count(report.absent, 'receipt')} that the evidence names lie nowhere here: not checked")
     if report.other_version:
         output.show(
             f"{output.count(report.other_version, 'receipt')} of another version: the decision wasn't made again"

@@ -37,13 +37,16 @@ _BROKEN = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, Aut
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What was found. `decided`: decisions made again and equal; `lost`: receipts that their writer said are missing."""
+    """What was found. `decided`: decisions made again and equal; `lost`: receipts that their writer said are missing;
+    `evidence`: evidence files, `absent`: receipts that one of them names and that lie nowhere here."""
 
     files: int = 0
     receipts: int = 0
     decided: int = 0
     other_version: int = 0
     lost: int = 0
+    evidence: int = 0
+    absent: int = 0
     problems: list[str] = field(default_factory=list)
 
     @property

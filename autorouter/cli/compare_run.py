@@ -1,0 +1,225 @@
+"""Carrying out `autorouter compare`: load, ask, grade, judge, sum up, write."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autorouter.cli import output
+from autorouter.cli.evidence import leave_if, progress, publish, recording, without_waiting
+from autorouter.core.labels import AUTO
+from autorouter.core.values import Role
+from autorouter.errors import UnknownModel
+from autorouter.evals import (
+    cases,
+    comparing,
+    comparison_page,
+    comparison_summary,
+    contestants,
+    datasets,
+    evidence,
+    gate,
+    lines,
+    plot,
+    verdicts,
+)
+from autorouter.evals.cases import Case
+from autorouter.evals.comparing import Pair, Played
+from autorouter.evals.contestants import Field
+from autorouter.receipts.canonical import digest
+
+if TYPE_CHECKING:
+    from autorouter.config.load import Settings
+    from autorouter.engine.deps import Deps
+
+BUILT_IN = "compare.jsonl"
+TOLERANCE = 0.05
+"""A mean score over a few dozen answers moves by as much from run to run."""
+GRADING_AT_ONCE = 2
+"""Sandboxes that run beside each other; each may use a core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """The options."""
+
+    cases_path: Path | None
+    datasets: tuple[tuple[str, Path], ...]
+    limit: int | None
+    seed: int
+    baseline_role: Role
+    concurrency: int
+    max_tokens: int | None
+    grade: bool
+    graders: tuple[str, ...]
+    keep_answers: bool
+    fail_under: float | None
+    baseline: Path | None
+    write_baseline: bool
+    out: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What was played."""
+
+    field: Field
+    played: list[Played]
+    pairs: list[Pair]
+    notes: list[str]
+
+
+def run(wanted: Wanted, found: Settings) -> None:
+    """The whole command. Leaves with 1 where a gate failed."""
+    chosen, name, source = _load(wanted)
+    built, directory = recording(without_waiting(found), wanted.out, "compare")
+    try:
+        done = asyncio.run(_carried(wanted, chosen, built))
+    finally:
+        built.close()
+    document = _document(wanted, found, done, name, source, directory, built.deps.context, len(chosen))
+    figures = _figures(document["totals"])
+    headline = figures[f"score {AUTO}"] if f"score {AUTO}" in figures else figures[f"answered {AUTO}"]
+    failed = gate.under(f"{AUTO}", headline, wanted.fail_under)
+    if wanted.baseline is not None:
+        if wanted.write_baseline:
+            gate.write(wanted.baseline, "compare", source, figures)
+        else:
+            failed += gate.regressions(wanted.baseline, "compare", source, figures, TOLERANCE)
+    document["gate"] = failed
+    picture = _plot(document)
+    path = evidence.reserve(directory, "compare", document["at"])
+    page = comparison_page.render(document, failed, path.with_suffix(".svg").name if picture else None)
+    publish(path, document, page, as_json=wanted.as_json, plot=picture)
+    leave_if(failed)
+
+
+def _load(wanted: Wanted) -> tuple[tuple[Case, ...], str, str]:
+    """The cases, what they are called, and a digest of where they came from."""
+    if wanted.datasets:
+        found: list[Case] = []
+        for name, path in wanted.datasets:
+            found += cases.sample(datasets.load(name, path, wanted.seed), wanted.limit, wanted.seed)
+        label = ", ".join(f"{name}: {path.name}" for name, path in wanted.datasets)
+        chosen = cases.checked(found, label)
+    else:
+        data = lines.read(wanted.cases_path) if wanted.cases_path else lines.built_in(BUILT_IN)
+        label = wanted.cases_path.name if wanted.cases_path else f"built-in {BUILT_IN}"
+        chosen = cases.sample(cases.load(data, label), wanted.limit, wanted.seed)
+    return chosen, label, digest([[case.id, case.prompt] for case in chosen])
+
+
+async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
+    """Everything that needs the loop."""
+    deps: Deps = built.deps
+    try:
+        field = contestants.field_of(chosen, deps, wanted.baseline_role)
+        notes = _checked(wanted, field, deps)
+        players = field.contestants
+        if not deps.dry_run:
+            output.note(
+                f"{len(chosen) * len(players)} questions to real models; the router's own three alone may cost about "
+                f"{output.usd(field.expected_usd)}"
+            )
+        with progress("asking", len(chosen) * len(players)) as tick:
+            played = await comparing.play(
+                chosen, players, deps, at_once=wanted.concurrency, max_tokens=wanted.max_tokens, done=tick
+            )
+        pairs: list[Pair] = []
+        if wanted.grade or wanted.graders:
+            with progress("grading", len(played)) as tick:
+                played = await comparing.graded(played, at_once=GRADING_AT_ONCE, done=tick)
+        if wanted.graders:
+            with progress("reading rubrics", len(played)) as tick:
+                played = await comparing.read_rubrics(
+                    played, wanted.graders, deps, at_once=wanted.concurrency, done=tick
+                )
+            with progress("judging", len(chosen) * len(contestants.OURS)) as tick:
+                pairs = await comparing.judged(
+                    played, field.best, wanted.graders, deps, at_once=wanted.concurrency, done=tick
+                )
+        return Done(field=field, played=played, pairs=pairs, notes=notes)
+    finally:
+        await built.aclose()
+
+
+def _checked(wanted: Wanted, field: Field, deps: Deps) -> list[str]:
+    """What a reader must know of the graders. Raises UnknownModel for one that isn't a candidate."""
+    notes = []
+    contested = {c.label for c in field.contestants}
+    for grader in wanted.graders:
+        if grader not in deps.by_id:
+            raise UnknownModel(f"--grader {grader}: no candidate has that id", hint="autorouter models lists them")
+        if grader in contested:
+            notes.append(f"{grader} grades and is a contestant: models tend to prefer their own answers")
+    for remark in notes:
+        output.note(remark)
+    return notes
+
+
+def _document(
+    wanted: Wanted,
+    found: Settings,
+    done: Done,
+    name: str,
+    source: str,
+    directory: Path,
+    context: str,
+    count: int,
+) -> dict[str, Any]:
+    ids = [receipt for entry in done.played for receipt in entry.receipts]
+    ids += [receipt for pair in done.pairs for _, judged in pair.graders for receipt in judged.receipts]
+    return evidence.document(
+        "compare",
+        now_s=time.time(),
+        dry_run=found.dry_run,
+        context=context,
+        found={
+            "cases": source,
+            "cases_name": name,
+            "cases_count": count,
+            "seed": wanted.seed,
+            "graders": list(wanted.graders),
+            "prompts": verdicts.digests(),
+            "notes": done.notes,
+            "totals": comparison_summary.totals(done.played, done.field.contestants),
+            "differences": comparison_summary.differences(done.played, done.field.contestants, wanted.seed),
+            "verdicts": comparison_summary.verdict_totals(done.pairs),
+            "results": comparison_summary.result_rows(done.played, keep_answers=wanted.keep_answers),
+            "pairs": comparison_summary.pair_rows(done.pairs),
+            "receipts": evidence.receipts_of(directory, ids),
+        },
+    )
+
+
+def _figures(totals: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What a baseline keeps: of ours, the share of answers and the mean score."""
+    found = {}
+    for row in (row for row in totals if row["ours"]):
+        found[f"answered {row['label']}"] = 1.0 - row["outcomes"]["failed"] / max(1, row["cases"])
+        if row["mean_score"] is not None:
+            found[f"score {row['label']}"] = row["mean_score"]
+    return found
+
+
+def _plot(document: Mapping[str, Any]) -> str | None:
+    """The picture of graded contestants whose cost is known."""
+    rows = [row for row in document["totals"] if row["graded"] and row["cost_usd"] is not None]
+    points = [
+        plot.Point(
+            name=row["label"],
+            usd=row["cost_usd"] / row["cases"],
+            quality=row["mean_score"],
+            low=row["success_low"],
+            high=row["success_high"],
+            ours=row["ours"],
+        )
+        for row in rows
+    ]
+    title = "Cost against quality" + (" (dry run: made-up answers, no quality)" if document["dry_run"] else "")
+    return plot.svg(points, title) if points else None

@@ -1,0 +1,117 @@
+"""`autorouter eval`: labelled requests through the decision alone; no model is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.evidence import (
+    baseline_option,
+    fail_under_option,
+    folder_of,
+    leave_if,
+    out_option,
+    publish,
+    write_baseline_option,
+)
+from autorouter.cli.options import config_option, dial_option, dry_run_option, json_option, settings
+from autorouter.cli.route import NoTransport
+from autorouter.errors import RequestError
+
+if TYPE_CHECKING:
+    from autorouter.config.load import Settings
+
+BUILT_IN = "routing.jsonl"
+
+TOLERANCE = 0.001
+"""The eval has no chance in it: what is lower has become worse."""
+
+
+@click.command(name="eval")
+@click.option(
+    "--cases",
+    "cases_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Labelled cases as JSON Lines instead of the built-in ones.",
+)
+@fail_under_option
+@baseline_option
+@write_baseline_option
+@out_option
+@dial_option
+@config_option
+@dry_run_option
+@json_option
+def command(
+    cases_path: Path | None,
+    fail_under: float | None,
+    baseline: Path | None,
+    write_baseline: bool,
+    out: Path | None,
+    dial: float | None,
+    path: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Measure the routing on labelled requests. Calls no model.
+
+    --fail-under holds for the share of rightly read kinds.
+
+    \b
+    Examples:
+      autorouter eval
+      autorouter eval --cases mine.jsonl --fail-under 0.6
+      autorouter eval --baseline eval-baseline.json --write-baseline
+    """
+    from autorouter.evals import evidence, gate
+    from autorouter.evals.routing_page import render
+
+    if write_baseline and baseline is None:
+        raise RequestError("--write-baseline wants --baseline FILE")
+    found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
+    directory = folder_of(found, out)
+    document, figures = _measure(found, cases_path)
+    failed = gate.under("the share of right kinds", figures["kind"], fail_under)
+    if baseline is not None:
+        if write_baseline:
+            gate.write(baseline, "eval", document["cases"], figures)
+        else:
+            failed += gate.regressions(baseline, "eval", document["cases"], figures, TOLERANCE)
+    document["gate"] = failed
+    place = evidence.reserve(directory, "eval", document["at"])
+    publish(place, document, render(document, failed), as_json=as_json)
+    leave_if(failed)
+
+
+def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
+    """The evidence document, and the figures that a baseline keeps."""
+    import time
+
+    from autorouter import runtime
+    from autorouter.evals import evidence, labelled, lines, routing, routing_summary
+    from autorouter.receipts.canonical import digest
+
+    data = lines.read(cases_path) if cases_path else lines.built_in(BUILT_IN)
+    name = cases_path.name if cases_path else f"built-in {BUILT_IN}"
+    cases = labelled.load(data, name)
+    built = runtime.build(found, env={}, transport=NoTransport(), record=False)
+    reads = list(output.track(routing.read_all(cases, built.deps), "deciding", len(cases)))
+    figures = routing_summary.summary(reads)
+    document = evidence.document(
+        "eval",
+        now_s=time.time(),
+        dry_run=found.dry_run,
+        context=built.deps.context,
+        found={
+            "cases": digest(data),
+            "cases_name": name,
+            "figures": figures,
+            "reads": routing_summary.rows(reads),
+            "receipts": [],
+        },
+    )
+    return document, routing_summary.baseline_of(figures)

@@ -1,0 +1,118 @@
+"""What `eval`, `compare` and `receipt PROMPT` share: a router that records, and a file that is left behind.
+
+Receipts of the requests and the evidence file lie in one folder: the configured one, or `--out DIR`. Where another process
+writes receipts there, a folder of our own is made in it, so that a running server is no obstacle.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.config.load import environment
+from autorouter.errors import EXIT_CHECK_FAILED, ReceiptError
+
+if TYPE_CHECKING:
+    from autorouter.config.load import Settings
+    from autorouter.runtime import Runtime
+
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the evidence and the receipts there instead of the receipts' folder.",
+)
+fail_under_option = click.option(
+    "--fail-under", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit 1 when the headline share is lower."
+)
+baseline_option = click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Exit 1 when a figure is worse than in this file.",
+)
+write_baseline_option = click.option(
+    "--write-baseline", is_flag=True, help="Write the figures to --baseline FILE instead of comparing them."
+)
+
+
+def folder_of(found: Settings, out: Path | None) -> Path:
+    """Where evidence goes. ReceiptError where no folder is configured."""
+    directory = found.config.receipts.dir
+    if directory is None:
+        raise ReceiptError("no receipts folder is configured", hint="give --out DIR")
+    return out or Path(directory).expanduser()
+
+
+def recording(found: Settings, out: Path | None, kind: str) -> tuple[Runtime, Path]:
+    """A router that writes its receipts where the evidence goes, and that folder."""
+    from autorouter import runtime
+
+    try:
+        return runtime.build(_into(found, out), env=environment()), folder_of(found, out)
+    except ReceiptError:
+        if out is not None:
+            raise
+    import time
+
+    aside = folder_of(found, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    output.note(f"another process writes receipts here: these go to {aside}")
+    return runtime.build(_into(found, aside), env=environment()), aside
+
+
+def _into(found: Settings, out: Path | None) -> Settings:
+    """The settings with receipts in `out`, where one is given; evidence without receipts would prove little."""
+    from dataclasses import replace
+
+    update: dict[str, Any] = {"enabled": True} | ({"dir": str(out)} if out else {})
+    receipts = found.config.receipts.model_copy(update=update)
+    return replace(found, config=found.config.model_copy(update={"receipts": receipts}))
+
+
+def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, plot: str | None = None) -> None:
+    """Write the evidence, print the page or the document; the file's path is the last line."""
+    from autorouter.evals import evidence
+
+    whole = evidence.write(path, found, page, plot)
+    if as_json:
+        output.emit({**whole, "file": str(path)})
+    else:
+        click.echo(output.plain(page))
+        click.echo(str(path))
+
+
+def leave_if(failed: Sequence[str]) -> None:
+    """Say what a gate found, and end with exit code 1."""
+    for line in failed:
+        click.echo(f"error: {line}", err=True)
+    if failed:
+        output.leave(EXIT_CHECK_FAILED)
+
+
+def without_waiting(found: Settings) -> Settings:
+    """The settings with a dry run that doesn't sleep: its pace would be measured, and means nothing."""
+    if not found.dry_run:
+        return found
+    from dataclasses import replace
+
+    pace = found.config.dry_run.model_copy(update={"time_scale": 0.0})
+    return replace(found, config=found.config.model_copy(update={"dry_run": pace}))
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on standard error, if that is a terminal; what it gives is called once for each part that is done."""
+    if not sys.stderr.isatty() or total < 1:
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=output.console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,121 @@
+"""`autorouter receipt "PROMPT"`: one request through the router, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.evidence import publish, recording, without_waiting
+from autorouter.cli.options import settings
+from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
+
+if TYPE_CHECKING:
+    from autorouter.evals.asking import Asked
+
+ASK = "ask"
+NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
+
+
+class PromptGroup(click.Group):
+    """A group whose first word may be a prompt instead of a command: `receipt "PROMPT"` is `receipt ask "PROMPT"`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._led(ctx, args))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        return super().resolve_command(ctx, self._led(ctx, args))
+
+    def _led(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The words with `ask` before them where they begin with no command and with nothing that looks like one."""
+        names = self.list_commands(ctx)
+        if not args or args[0] in names or args[0] in ctx.help_option_names:
+            return args
+        if " " not in args[0] and not args[0].startswith("-") and difflib.get_close_matches(args[0], names, n=1):
+            return args
+        return [ASK, *args]
+
+
+def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_run: bool, as_json: bool) -> None:
+    """Ask, write and print. Leaves with 4 where nobody answered, with 5 where nobody could be asked."""
+    from autorouter.evals import asking, evidence
+    from autorouter.receipts.canonical import digest
+
+    found = settings(config, dry_run=dry_run)
+    built, directory = recording(without_waiting(found), out, "receipt")
+
+    async def once() -> Asked:
+        try:
+            return await asking.ask(built.deps, label, prompt, session=f"receipt-{time.time_ns()}")
+        finally:
+            await built.aclose()
+
+    try:
+        with output.waiting("asking"):
+            asked = asyncio.run(once())
+    finally:
+        built.close()
+    document = evidence.document(
+        "receipt",
+        now_s=time.time(),
+        dry_run=found.dry_run,
+        context=built.deps.context,
+        found={
+            "label": label,
+            "prompt": digest(prompt.encode()),
+            "answer": digest(asked.text.encode()),
+            "answer_chars": len(asked.text),
+            "outcome": asked.outcome,
+            "strategy": asked.strategy,
+            "candidate": asked.candidate,
+            "cost_usd": asked.cost_usd,
+            "seconds": asked.seconds,
+            "degraded": list(asked.degraded),
+            "error": asked.error,
+            "phases": list(asked.phases),
+            "receipts": evidence.receipts_of(directory, [asked.receipt]),
+        },
+    )
+    place = evidence.reserve(directory, "receipt", document["at"])
+    publish(place, document, _page(document, asked.receipt), as_json=as_json)
+    if asked.error is not None:
+        click.echo(f"error: {output.plain(asked.error)} (autorouter receipt explain {asked.receipt})", err=True)
+        output.leave(EXIT_NO_ROUTE if asked.error.startswith(NO_ROUTE) else EXIT_UPSTREAM)
+
+
+def _page(found: Mapping[str, Any], receipt: str) -> str:
+    from autorouter.evals.evidence import DRY
+    from autorouter.evals.markdown import page, seconds, table, usd
+
+    phases = [
+        (p["phase"], p["candidate"], p["result"], seconds(p["seconds"] or 0.0), usd(p["cost_usd"]))
+        for p in found["phases"]
+    ]
+    facts = [
+        ("asked for", f"`{found['label']}`"),
+        ("outcome", found["outcome"]),
+        ("strategy", found["strategy"] or "-"),
+        ("answered by", found["candidate"] or "-"),
+        ("cost", usd(found["cost_usd"])),
+        ("time", seconds(found["seconds"])),
+        ("prompt", f"`{found['prompt']}`"),
+        ("answer", f"`{found['answer']}` ({found['answer_chars']} characters)"),
+        ("receipt", f"`{receipt}`"),
+    ]
+    return page(
+        "# Receipt",
+        f"**{DRY}**" if found["dry_run"] else None,
+        table(("what", "found"), facts),
+        "## Phases",
+        table(("phase", "candidate", "result", "time", "cost"), phases, right=("time", "cost"))
+        if phases
+        else "No call was made.",
+        "\n".join(f"- degraded: {line}" for line in found["degraded"]) or None,
+        f"`autorouter receipt explain {receipt}` shows the decision.",
+    )

@@ -1,0 +1,128 @@
+"""One question through the router, as a client's request goes: parsed, routed, carried out, recorded.
+
+    asked = await ask(deps, "openfusion/verify", "How many …?", session="gsm8k-3/verify")
+
+Every question starts from a state of its own, so that neither the session's pin nor what an earlier question measured
+decides a later one; the money is counted together, for caps hold for all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import orjson
+
+from autorouter.engine.deps import Deps, State
+from autorouter.engine.router import route
+from autorouter.engine.step import Step
+from autorouter.engine.trace import Trace
+from autorouter.errors import AutorouterError, UnknownModel
+from autorouter.wire import exchange
+
+Outcome = Literal["answered", "degraded", "failed"]
+"""`degraded`: answered, but not in the way that was asked for or planned; `Asked.degraded` says how."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What came of a question. `cost_usd` None: a price is unknown. `phases`: every call, as receipts name them."""
+
+    label: str
+    text: str
+    outcome: Outcome
+    receipt: str
+    strategy: str | None
+    candidate: str | None
+    cost_usd: float | None
+    seconds: float
+    degraded: tuple[str, ...] = ()
+    error: str | None = None
+    phases: tuple[dict[str, Any], ...] = field(default=())
+
+
+class Apart(State):
+    """Health and sessions of its own, money shared with `purse`."""
+
+    def __init__(self, purse: State) -> None:
+        super().__init__()
+        self._purse = purse
+
+    def spent_today_usd(self, now_s: float) -> float:
+        return self._purse.spent_today_usd(now_s)
+
+    def reserve(self, usd: float) -> None:
+        self._purse.reserve(usd)
+
+    def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
+        self._purse.settle(reserved_usd, spent_usd, now_s)
+
+
+def body_of(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
+    """A chat request."""
+    document: dict[str, Any] = {"model": label, "messages": [{"role": "user", "content": prompt}]}
+    if max_tokens is not None:
+        document["max_tokens"] = max_tokens
+    return orjson.dumps(document)
+
+
+async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: int | None = None) -> Asked:
+    """Ask. What fails is an outcome, no exception; only a label that doesn't exist raises UnknownModel."""
+    apart = replace(deps, state=Apart(deps.state))
+    began_s = deps.timer()
+    request = exchange.parse("chat", body_of(label, prompt, max_tokens), {"x-session-id": session})
+    routed = route(request.task, apart)
+    step = Step(request, routed, apart, receipt_id=deps.new_id(), began_s=began_s)
+    text, error = "", None
+    try:
+        text = text_of(await step.answer())
+    except UnknownModel:
+        raise
+    except AutorouterError as failed:
+        error = f"{failed.code}: {failed.message}"
+    finally:
+        step.finish()
+    decision, trace = routed.decision, step.trace
+    degraded = list(trace.degraded)
+    preferred, plan = decision.preferred, decision.plan
+    if preferred is not None and plan is not None and preferred.strategy is not plan.strategy:
+        degraded.append(f"{preferred.strategy} couldn't be carried out: {plan.strategy} answered")
+    return Asked(
+        label=label,
+        text=text,
+        outcome="failed" if error is not None else "degraded" if degraded else "answered",
+        receipt=step.receipt_id,
+        strategy=str(decision.plan.strategy) if decision.plan else None,
+        candidate=_candidate(trace),
+        cost_usd=trace.cost_usd,
+        seconds=trace.seconds or 0.0,
+        degraded=tuple(degraded),
+        error=error,
+        phases=tuple(_phases(trace)),
+    )
+
+
+def text_of(body: bytes) -> str:
+    """The words of a whole chat answer; empty where there are none."""
+    choices = orjson.loads(body).get("choices") or [{}]
+    content = (choices[0].get("message") or {}).get("content")
+    return content if isinstance(content, str) else ""
+
+
+def _candidate(trace: Trace) -> str | None:
+    if trace.answer is not None:
+        return trace.answer.candidate
+    return None
+
+
+def _phases(trace: Trace) -> list[dict[str, Any]]:
+    return [
+        {
+            "phase": attempt.phase,
+            "candidate": attempt.candidate,
+            "result": attempt.result,
+            "seconds": attempt.seconds,
+            "cost_usd": attempt.cost_usd,
+        }
+        for attempt in trace.attempts
+    ]

@@ -1,0 +1,167 @@
+"""A round: every case asked of every contestant, so many at a time, and every answer graded.
+
+rounds = await play(cases, contestants, deps, at_once=4)   ->  Played for each case and contestant
+grades = await graded(played, at_once=2)                   ->  with scores, by the graders that need no model
+pairs  = await judged(played, …)                           ->  ours against the best single, by other models
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from autorouter.engine.deps import Deps
+from autorouter.evals import verdicts
+from autorouter.evals.asking import Asked, ask
+from autorouter.evals.cases import Case
+from autorouter.evals.contestants import Contestant
+from autorouter.evals.graders import Grade, Rubric
+from autorouter.evals.verdicts import Judged, Result
+
+T = TypeVar("T")
+Done = Callable[[], None]
+GRADER_TOKENS = 2_000
+"""Room for a verdict, and for the thoughts that some models write before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """One case, one contestant. `grade` None: not graded."""
+
+    case: Case
+    contestant: Contestant
+    asked: Asked
+    grade: Grade | None = None
+    receipts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Ours against theirs on a case, by each grader in turn, and by all of them together."""
+
+    case: str
+    ours: str
+    theirs: str
+    graders: tuple[tuple[str, Judged], ...]
+
+    @property
+    def result(self) -> Result:
+        return verdicts.majority([judged.result for _, judged in self.graders])
+
+
+async def in_turn(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done: Done) -> list[T]:
+    """Results in the order of the work; at most `at_once` at a time."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(make: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            found = await make()
+            done()
+            return found
+
+    return list(await asyncio.gather(*(one(make) for make in work)))
+
+
+async def play(
+    cases: Sequence[Case],
+    contestants: Sequence[Contestant],
+    deps: Deps,
+    *,
+    at_once: int,
+    max_tokens: int | None,
+    done: Done,
+) -> list[Played]:
+    """Ask everybody everything."""
+
+    async def one(case: Case, contestant: Contestant) -> Played:
+        session = f"compare-{case.id}-{contestant.label}"
+        asked = await ask(deps, contestant.label, case.prompt, session=session, max_tokens=max_tokens)
+        return Played(case=case, contestant=contestant, asked=asked, receipts=(asked.receipt,))
+
+    work = [partial(one, case, player) for case in cases for player in contestants]
+    return await in_turn(work, at_once, done)
+
+
+async def graded(played: Sequence[Played], *, at_once: int, done: Done) -> list[Played]:
+    """Scores by the graders that need no model; a question without an answer has none."""
+
+    async def one(entry: Played) -> Played:
+        grader = entry.case.grader
+        if grader is None:
+            return entry
+        if entry.asked.outcome == "failed":
+            return replace(entry, grade=Grade(0.0, "no answer"))
+        return replace(entry, grade=await asyncio.to_thread(grader.grade, entry.asked.text))
+
+    return await in_turn([partial(one, entry) for entry in played], at_once, done)
+
+
+async def read_rubrics(
+    played: Sequence[Played], graders: Sequence[str], deps: Deps, *, at_once: int, done: Done
+) -> list[Played]:
+    """The criteria of rubrics that only a reader can judge, by the first grader; unparsed leaves the score as it was."""
+
+    async def one(entry: Played) -> Played:
+        rubric = entry.case.grader
+        if not isinstance(rubric, Rubric) or not rubric.asked or entry.asked.outcome == "failed" or not graders:
+            return entry
+        key = secrets.token_hex(8)
+        criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.asked)]
+        answer = verdicts.without_names(entry.asked.text, names_in(deps))
+        prompt = verdicts.criteria_prompt(key, entry.case.prompt, answer, criteria)
+        asked = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
+        met = verdicts.met_in(asked.text, key, rubric.asked)
+        found = replace(entry, receipts=(*entry.receipts, asked.receipt))
+        if met is None:
+            why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
+            return replace(found, grade=replace(entry.grade or Grade(0.0), why=why))
+        return replace(
+            found, grade=rubric.scored(met | rubric.met(entry.asked.text), frozenset(range(len(rubric.criteria))))
+        )
+
+    return await in_turn([partial(one, entry) for entry in played], at_once, done)
+
+
+async def judged(
+    played: Sequence[Played], against: str, graders: Sequence[str], deps: Deps, *, at_once: int, done: Done
+) -> list[Pair]:
+    """Each answer of ours against that of `against`, by every grader, in both orders."""
+    theirs = {entry.case.id: entry for entry in played if entry.contestant.label == against}
+
+    async def one(entry: Played) -> Pair:
+        other = theirs[entry.case.id]
+        found = [(name, await judge(deps, name, entry, other)) for name in graders]
+        return Pair(case=entry.case.id, ours=entry.contestant.label, theirs=against, graders=tuple(found))
+
+    ours = [entry for entry in played if entry.contestant.ours and entry.case.id in theirs]
+    return await in_turn([partial(one, entry) for entry in ours], at_once, done)
+
+
+async def judge(deps: Deps, grader: str, ours: Played, theirs: Played) -> Judged:
+    """One pair by one grader, ours first as A, then as B. Without an answer there is nothing to compare: who has none loses."""
+    missing = (ours.asked.outcome == "failed", theirs.asked.outcome == "failed")
+    if any(missing):
+        result: Result = "tie" if all(missing) else "loss" if missing[0] else "win"
+        return Judged(result=result, verdicts=(result, result), receipts=())
+    one, other = (verdicts.without_names(entry.asked.text, names_in(deps)) for entry in (ours, theirs))
+    first, first_id = await _verdict(deps, grader, ours.case.prompt, one, other)
+    second, second_id = await _verdict(deps, grader, ours.case.prompt, other, one)
+    found = (verdicts.of_ours(first, "A"), verdicts.of_ours(second, "B"))
+    return Judged(result=verdicts.both(*found), verdicts=found, receipts=(first_id, second_id))
+
+
+async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, str]:
+    key = secrets.token_hex(8)
+    prompt = verdicts.pair_prompt(key, task, a, b)
+    asked = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
+    return verdicts.winner_in(asked.text, key), asked.receipt
+
+
+def names_in(deps: Deps) -> set[str]:
+    """Whatever names a model here: ids, what upstreams are asked for, vendors aside (they are words of their own)."""
+    found = {name for c in deps.candidates for name in (c.id, c.model, c.model.rpartition("/")[2])}
+    return found | {"openfusion/auto", "openfusion/verify", "openfusion/fusion"}

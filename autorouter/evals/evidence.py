@@ -1,0 +1,137 @@
+"""Evidence files: what a command found, sealed, with the receipts of the requests that it made.
+
+    eval-20261121T011400Z.json    {"type":"evidence","schema":"autorouter.evidence.v1","kind":"eval",…,"sum":"sha256:…"}
+    eval-20261121T011400Z.md      the page that was printed
+
+Canonical JSON, one line; `sum` is the digest of all the rest, `page` that of the Markdown beside it. `receipts` names the
+requests by id and by the sum of their line in a day's file. Prompts and answers stand in it as digests only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from autorouter import __version__
+from autorouter.errors import ReceiptError
+from autorouter.receipts import store
+from autorouter.receipts.canonical import canonical, digest
+
+SCHEMA = "autorouter.evidence.v1"
+TYPE = "evidence"
+DRY = "Dry run: the answers are made up here. This proves orchestration, not quality; no cost in it was paid."
+"""Stands on every page of a dry run."""
+
+
+def document(kind: str, *, now_s: float, dry_run: bool, context: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """An evidence document, unsealed. `context`: the digest of policy and candidates in force."""
+    return {
+        "type": TYPE,
+        "schema": SCHEMA,
+        "kind": kind,
+        "at": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "version": __version__,
+        "dry_run": dry_run,
+        "proves": "orchestration" if dry_run and kind != "eval" else "what it measured",
+        "context": context,
+        **found,
+    }
+
+
+def sealed(found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
+    """The document with the digests of its page, of its picture and of itself."""
+    whole = {key: value for key, value in found.items() if key != "sum"} | {"page": digest(page.encode())}
+    whole["plot"] = digest(plot.encode()) if plot is not None else None
+    return {**whole, "sum": digest(whole)}
+
+
+def reserve(directory: Path, kind: str, at: str) -> Path:
+    """The path of a new evidence file, NAME-TIME.json, made empty so that it is ours. ReceiptError where that fails."""
+    stem = f"{kind}-{at.replace('-', '').replace(':', '')}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in range(1, 1_000):
+            path = directory / (f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                return path
+            except FileExistsError:
+                continue
+    except OSError as exc:
+        raise _unwritable(directory, exc) from exc
+    raise ReceiptError(f"{directory} holds a thousand files of this second", hint="give --out DIR")
+
+
+def write(path: Path, found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
+    """Write the sealed document, its page and its picture side by side, for their owner alone; the sealed document."""
+    whole = sealed(found, page, plot)
+    try:
+        _put(path, canonical(whole) + b"\n")
+        _put(path.with_suffix(".md"), page.encode())
+        if plot is not None:
+            _put(path.with_suffix(".svg"), plot.encode())
+    except OSError as exc:
+        raise _unwritable(path.parent, exc) from exc
+    return whole
+
+
+def _unwritable(directory: Path, exc: OSError) -> ReceiptError:
+    return ReceiptError(f"{directory} can't be written: {exc.strerror}", hint="give --out DIR")
+
+
+def _put(path: Path, data: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+
+
+def parse(data: bytes) -> dict[str, Any] | None:
+    """The evidence in a file, None where it is something else."""
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) and found.get("type") == TYPE else None
+
+
+def faults(found: Mapping[str, Any], data: bytes, path: Path) -> list[str]:
+    """What is wrong with an evidence file in itself, and with the page and the picture where they lie beside it."""
+    problems = []
+    body = {key: value for key, value in found.items() if key != "sum"}
+    if found.get("schema") != SCHEMA:
+        problems.append(f"the schema isn't {SCHEMA}")
+    if canonical(found) != data.rstrip(b"\n"):
+        problems.append("the file isn't canonical JSON: it was changed")
+    if found.get("sum") != digest(body):
+        problems.append("the document doesn't match its sum: it was changed")
+    for member, ending in (("page", ".md"), ("plot", ".svg")):
+        beside = path.with_suffix(ending)
+        if found.get(member) is not None and beside.is_file() and digest(beside.read_bytes()) != found[member]:
+            problems.append(f"{beside.name} isn't the file that was written with it: it was changed")
+    return problems
+
+
+def receipts_of(directory: Path | None, ids: Iterable[str]) -> list[dict[str, str | None]]:
+    """Ids with the sums of their lines, in the order given; None where no file of the folder holds one."""
+    wanted = list(dict.fromkeys(ids))
+    records = records_of(directory, wanted) if directory is not None else {}
+    return [{"id": name, "sum": records[name][1].get("sum") if name in records else None} for name in wanted]
+
+
+def records_of(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Receipts by id, each with its day's file; newest files first, and no further than needed."""
+    missing = set(ids)
+    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path in reversed(store.files(directory)):
+        if not missing:
+            break
+        for _, record, _ in store.records(path):
+            name = record.get("id")
+            if record.get("type") == "receipt" and name in missing:
+                missing.discard(name)
+                found[name] = (path, record)
+    return found
