@@ -66,7 +66,7 @@ def command(
     """Check everything here, or probe a relay.
 
     Alone it checks the configuration, the keys (by name), the candidates, each strategy on the dry run, the state
-    folder, the port and the clients. With --probe-url it sends about 25 small requests to any OpenAI-compatible base
+    folder, the port and the clients. With --probe-url it sends about 30 small requests to any OpenAI-compatible base
     URL, and writes a report. Exit code 1 when a check failed; warnings and `degraded` don't count.
 
     \b

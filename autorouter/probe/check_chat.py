@@ -126,7 +126,8 @@ async def agrees(bench: Bench) -> Finding:
         return Finding("skipped", "the stream brought no text")
     if "<think>" in bench.stream.text or "<think>" in text_of(bench.whole):
         return Finding("degraded", "reasoning stands in the text, between `<think>` marks")
-    return Finding("pass", f"{len(bench.stream.text)} characters: {quoted(bench.stream.text, 60)}")
+    thought = f"; reasoning in {', '.join(bench.stream.reasoning)}" if bench.stream.reasoning else ""
+    return Finding("pass", f"{len(bench.stream.text)} characters: {quoted(bench.stream.text, 60)}{thought}")
 
 
 def _no_stream(bench: Bench) -> Finding | None:

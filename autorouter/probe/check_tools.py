@@ -68,10 +68,11 @@ async def streamed(bench: Bench) -> Finding:
     if finish != "tool_calls":
         return Finding("degraded", f"called, but finish_reason is {quoted(finish)}")
     calls = [_rebuilt(call)]
-    answered = await _answered(bench, ASK, {"role": "assistant", "content": None, "tool_calls": calls}, calls)
+    said = {"role": "assistant", "content": None, "tool_calls": calls}
+    answered = await _answered(bench, ASK, said, calls, stream=True)
     if answered.result != "pass":
         return answered
-    return Finding("pass", f"{len(call.pieces)} pieces, id kept, result taken")
+    return Finding("pass", f"{len(call.pieces)} pieces, id kept, result taken as a stream")
 
 
 async def parallel(bench: Bench) -> Finding:
@@ -141,18 +142,31 @@ def _rebuilt(call: StreamedCall) -> dict[str, Any]:
     return {"id": call.ids[0], "type": "function", "function": {"name": NAME, "arguments": call.arguments}}
 
 
-async def _answered(bench: Bench, ask: str, said: dict[str, Any], calls: list[dict[str, Any]]) -> Finding:
+async def _answered(
+    bench: Bench, ask: str, said: dict[str, Any], calls: list[dict[str, Any]], *, stream: bool = False
+) -> Finding:
     """Give the results back, with the tools declared as agents do."""
     kept = {name: said[name] for name in ("role", "content", "tool_calls", "reasoning_content") if name in said}
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}, kept]
     messages += [{"role": "tool", "tool_call_id": call.get("id"), "content": RESULT} for call in calls]
-    seen = await bench.chat(messages, tools=[TOOL])
+    seen = await bench.chat(messages, tools=[TOOL], stream=stream or None)
+    if stream:
+        return _answered_by_stream(bench, seen)
     if problem := bench.no_message(seen):
         return Finding("fail", f"the result isn't taken: {problem}")
     content = loose.text(message_of(seen).get("content"))
     if not content and not message_of(seen).get("tool_calls"):
         return Finding("fail", "no answer to the tool's result")
     return Finding("pass", quoted(content, 60) if content else "another call")
+
+
+def _answered_by_stream(bench: Bench, seen: Seen) -> Finding:
+    if seen.failure is not None or seen.status != 200:
+        return Finding("fail", f"the result isn't taken: {bench.said(seen)}")
+    found = look(seen)
+    if found.errors or found.unparsed or not (found.text or found.calls):
+        return Finding("fail", f"no answer to the tool's result ({len(found.errors)} error events)")
+    return Finding("pass", quoted(found.text, 60) if found.text else "another call")
 
 
 PROBES = (

@@ -21,7 +21,7 @@ RESPONSES_ENDS: Final = ("response.completed", "response.incomplete")
 async def responses_whole(bench: Bench) -> Finding:
     """`POST /responses`."""
     seen = await bench.post("/responses", _responses(bench, stream=False))
-    if problem := _missing(bench, seen):
+    if problem := missing(bench, seen):
         return problem
     if words := bench.unusable(seen):
         return Finding("fail", words)
@@ -33,7 +33,7 @@ async def responses_whole(bench: Bench) -> Finding:
 async def responses_stream(bench: Bench) -> Finding:
     """The same as typed events, ended by `response.completed`."""
     seen = await bench.post("/responses", _responses(bench, stream=True))
-    if problem := _missing(bench, seen):
+    if problem := missing(bench, seen):
         return problem
     frames = [(frame.name, loose.loads(frame.data) or {}) for frame in split(seen) if frame.data.strip() != b"[DONE]"]
     kinds = [loose.text(document.get("type")) for _, document in frames]
@@ -49,14 +49,14 @@ async def responses_stream(bench: Bench) -> Finding:
         wrong.append("names of events differ from their types")
     if any(b <= a for a, b in pairwise(numbers)):
         wrong.append("sequence numbers don't rise")
-    read = _read(_decoded(decode_responses.ResponsesDecoder(), seen))
+    read = _read(decoded(decode_responses.ResponsesDecoder(), seen))
     return Finding("degraded", ", ".join(wrong)) if wrong and read.result == "pass" else read
 
 
 async def messages_whole(bench: Bench) -> Finding:
     """`POST /messages`."""
     seen = await bench.post("/messages", _messages(bench, stream=False), headers=VERSION)
-    if problem := _missing(bench, seen):
+    if problem := missing(bench, seen):
         return problem
     if words := bench.unusable(seen):
         return Finding("fail", words)
@@ -68,7 +68,7 @@ async def messages_whole(bench: Bench) -> Finding:
 async def messages_stream(bench: Bench) -> Finding:
     """The same as events, from `message_start` to `message_stop`, each block closed."""
     seen = await bench.post("/messages", _messages(bench, stream=True), headers=VERSION)
-    if problem := _missing(bench, seen):
+    if problem := missing(bench, seen):
         return problem
     kinds = [loose.text((loose.loads(frame.data) or {}).get("type")) for frame in split(seen)]
     if not kinds:
@@ -78,7 +78,7 @@ async def messages_stream(bench: Bench) -> Finding:
     begun, ended = kinds.count("content_block_start"), kinds.count("content_block_stop")
     if begun != ended:
         return Finding("fail", f"{begun} blocks begin and {ended} end")
-    read = _read(_decoded(decode_messages.MessagesDecoder(), seen))
+    read = _read(decoded(decode_messages.MessagesDecoder(), seen))
     if read.result == "pass" and kinds[0] != "message_start":
         return Finding("degraded", f"it begins with {quoted(kinds[0])}")
     return read
@@ -94,7 +94,8 @@ def _messages(bench: Bench, *, stream: bool) -> dict[str, Any]:
     return {"model": bench.model, "max_tokens": ANSWER_TOKENS, "system": SYSTEM, "messages": said, "stream": stream}
 
 
-def _missing(bench: Bench, seen: Seen) -> Finding | None:
+def missing(bench: Bench, seen: Seen) -> Finding | None:
+    """Not offered, or no answer."""
     if refuses(seen):
         return Finding("degraded", f"not offered: {bench.said(seen)}")
     if seen.failure is not None or seen.status != 200:
@@ -102,7 +103,7 @@ def _missing(bench: Bench, seen: Seen) -> Finding | None:
     return None
 
 
-def _decoded(decoder: Any, seen: Seen) -> list[Event]:
+def decoded(decoder: Any, seen: Seen) -> list[Event]:
     """As the router reads it."""
     events: list[Event] = []
     for _, chunk in seen.chunks:

@@ -13,7 +13,15 @@ from typing import Final
 import httpx
 
 from autorouter import __version__
-from autorouter.probe import check_chat, check_errors, check_formats, check_tools, check_truth, check_wires
+from autorouter.probe import (
+    check_chat,
+    check_errors,
+    check_formats,
+    check_tools,
+    check_truth,
+    check_wire_tools,
+    check_wires,
+)
 from autorouter.probe.bench import Bench
 from autorouter.probe.check_errors import BAD_KEY
 from autorouter.probe.line import Line, Relay, client_for
@@ -23,7 +31,13 @@ from autorouter.upstream.failures import scrub
 
 FIRST: Final = (*check_chat.PROBES, *check_truth.PROBES)
 """They read what is there already."""
-MORE: Final = (*check_tools.PROBES, *check_formats.PROBES, *check_wires.PROBES, *check_errors.PROBES)
+MORE: Final = (
+    *check_tools.PROBES,
+    *check_formats.PROBES,
+    *check_wires.PROBES,
+    *check_wire_tools.PROBES,
+    *check_errors.PROBES,
+)
 PROBES: Final = (*FIRST, *MORE, *check_errors.LAST)
 STEPS: Final = len(PROBES) + 1
 """How often `told` is called: once for what is asked first, then for each check."""
@@ -32,7 +46,7 @@ STEPS: Final = len(PROBES) + 1
 async def probe(
     relay: Relay, *, at: str, told: Callable[[str], None] | None = None, client: httpx.AsyncClient | None = None
 ) -> Report:
-    """Ask everything. Never raises for what a relay does. `told` hears each name as it is done. About 25 requests."""
+    """Ask everything. Never raises for what a relay does. `told` hears each name as it is done. About 30 requests."""
     began_s = time.perf_counter()
     say = told or (lambda _: None)
     own = client or client_for(relay)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from autorouter.errors import ReceiptError
+from autorouter.probe.clients import fits
 from autorouter.probe.report import Measured, Report, bounded, quoted, verdict
 
 DRY_RUN: Final = (
@@ -30,6 +31,7 @@ def report_page(report: Report) -> str:
         f"# Relay {quoted(report.name)}: {report.result}",
         facts(report),
         f"**Verdict:** {cell(verdict(report))}",
+        clients_table(report),
         table(("check", "result", "evidence", "what it means"), rows),
     ]
     return "\n\n".join(parts) + "\n"
@@ -44,10 +46,17 @@ def comparison_page(reports: Sequence[Report]) -> str:
     parts = ["# Relays side by side", table(heads, rows)]
     for report in reports:
         parts += [f"## {quoted(report.name)}", facts(report), f"**Verdict:** {cell(verdict(report))}"]
+        parts.append(clients_table(report))
         noted = [(c.name, c.result, c.evidence, c.means) for c in report.checks if c.result in ("fail", "degraded")]
         if noted:
             parts.append(table(("check", "result", "evidence", "what it means"), noted))
     return "\n\n".join(parts) + "\n"
+
+
+def clients_table(report: Report) -> str:
+    """Who can use it directly."""
+    rows = [(fit.client, fit.fits, fit.because) for fit in fits(report)]
+    return table(("client", "can use it", "because"), rows)
 
 
 def facts(report: Report) -> str:

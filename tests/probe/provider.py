@@ -19,6 +19,7 @@ WINDOW = 4_000
 JSON_HEAD = {"content-type": "application/json"}
 STREAM_HEAD = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
 Document = dict[str, Any]
+ASK_AGAIN = "Say something."
 
 
 class Provider(Relay):
@@ -153,21 +154,43 @@ class Provider(Relay):
         return (http(200, STREAM_HEAD), *map(chunk, pieces), *ending)
 
     def _responses(self, body: Document) -> Play:
-        text = self._message({"messages": [{"role": "user", "content": body["input"]}]})["content"]
+        given = body["input"]
+        if isinstance(given, list) and given[-1].get("type") != "function_call_output" and body.get("tools"):
+            return self._responses_call(body)
+        text = self._message(
+            {"messages": [{"role": "tool" if isinstance(given, list) else "user", "content": str(given)}]}
+        )["content"]
         item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
         part = {"type": "output_text", "text": text, "annotations": []}
-        usage = {"input_tokens": count(body["input"]), "output_tokens": count(text)}
-        done = {"id": "resp_1", "object": "response", "model": MODEL, "status": "completed", "usage": usage}
-        done["output"] = [item | {"content": [part]}]
-        if not body.get("stream"):
-            return whole(done)
         at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-        events = [
-            ("response.created", {"response": {"id": "resp_1", "object": "response", "model": MODEL, "output": []}}),
+        deltas = [
             ("response.output_item.added", {"output_index": 0, "item": item | {"content": []}}),
             ("response.output_text.delta", at | {"delta": text}),
             ("response.output_text.done", at | {"text": text}),
-            ("response.output_item.done", {"output_index": 0, "item": done["output"][0]}),
+        ]
+        return self._responded(body, item | {"content": [part]}, deltas)
+
+    def _responses_call(self, body: Document) -> Play:
+        if "wire-tools-ignored" in self.faults:
+            return self._responses(body | {"input": ASK_AGAIN})
+        item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "probe_weather"}
+        arguments = '{"city": "Oslo"}'
+        deltas = [
+            ("response.output_item.added", {"output_index": 0, "item": item | {"arguments": ""}}),
+            ("response.function_call_arguments.delta", {"output_index": 0, "item_id": "fc_1", "delta": arguments}),
+        ]
+        return self._responded(body, item | {"arguments": arguments}, deltas)
+
+    def _responded(self, body: Document, item: Document, deltas: list[tuple[str, Document]]) -> Play:
+        usage = {"input_tokens": count(body["input"]), "output_tokens": count(item)}
+        done = {"id": "resp_1", "object": "response", "model": MODEL, "status": "completed", "usage": usage}
+        done["output"] = [item]
+        if not body.get("stream"):
+            return whole(done)
+        events = [
+            ("response.created", {"response": {"id": "resp_1", "object": "response", "model": MODEL, "output": []}}),
+            *deltas,
+            ("response.output_item.done", {"output_index": 0, "item": item}),
             ("response.completed", {"response": done}),
         ]
         if "responses-open" in self.faults:
@@ -175,19 +198,27 @@ class Provider(Relay):
         return named((n, {"sequence_number": i} | d) for i, (n, d) in enumerate(events))
 
     def _messages(self, body: Document) -> Play:
-        text = self._message(body)["content"]
-        before, after = {"input_tokens": count(body["messages"])}, {"output_tokens": count(text)}
+        last = body["messages"][-1]["content"]
+        calls = bool(body.get("tools")) and isinstance(last, str) and "wire-tools-ignored" not in self.faults
+        if calls:
+            block = {"type": "tool_use", "id": "toolu_1", "name": "probe_weather", "input": {"city": "Oslo"}}
+            empty, delta = block | {"input": {}}, {"type": "input_json_delta", "partial_json": '{"city": "Oslo"}'}
+        else:
+            text = self._message({"messages": [{"role": "tool", "content": str(last)}]})["content"]
+            block, empty = {"type": "text", "text": text}, {"type": "text", "text": ""}
+            delta = {"type": "text_delta", "text": text}
+        before, after = {"input_tokens": count(body["messages"])}, {"output_tokens": count(block)}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL}
-        block = {"type": "text", "text": text}
+        reason = "tool_use" if calls else "end_turn"
         if not body.get("stream"):
-            return whole(message | {"content": [block], "stop_reason": "end_turn", "usage": before | after})
+            return whole(message | {"content": [block], "stop_reason": reason, "usage": before | after})
         start = message | {"content": [], "stop_reason": None, "usage": before | {"output_tokens": 1}}
         events = [
             ("message_start", {"message": start}),
-            ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
-            ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}}),
+            ("content_block_start", {"index": 0, "content_block": empty}),
+            ("content_block_delta", {"index": 0, "delta": delta}),
             ("content_block_stop", {"index": 0}),
-            ("message_delta", {"delta": {"stop_reason": "end_turn"}, "usage": after}),
+            ("message_delta", {"delta": {"stop_reason": reason}, "usage": after}),
             ("message_stop", {}),
         ]
         if "block-open" in self.faults:

@@ -60,7 +60,7 @@ def test_a_good_relay_is_a_page_two_files_and_exit_code_0(home: Home, good: Prov
     assert from_json(path.read_bytes()).result == "pass"
     assert path.with_suffix(".md").read_text("utf-8").strip() == "\n".join(page).strip()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len(cells("\n".join(page))) == 1
+    assert len(cells("\n".join(page))) == 2
 
 
 def test_the_key_is_in_no_output_and_no_file(home: Home) -> None:

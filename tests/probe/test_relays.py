@@ -9,6 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from autorouter.probe import checks
+from autorouter.probe.clients import NEEDS, fits
 from autorouter.probe.line import Relay as Asked
 from autorouter.probe.markdown import comparison_page, report_page
 from autorouter.probe.report import Report, from_json, to_document
@@ -70,8 +71,9 @@ FAULTS = {
     "shapeless": {"error.model": "isn't in the error shape"},
     "json-500": {"error.json": "not 400"},
     "truncates": {"error.window": "silently truncated"},
-    "responses-open": {"responses.stream": "not with `response.completed`"},
+    "responses-open": {"responses.stream": "not with `response.completed`", "responses.tools": "early_end"},
     "block-open": {"messages.stream": "1 blocks begin and 0 end"},
+    "wire-tools-ignored": {"responses.tools": "tools are ignored", "messages.tools": "tools are ignored"},
 }
 """Fault -> the checks that fail by it, and no others, each with words that name it."""
 
@@ -164,17 +166,35 @@ def test_the_pages_are_valid_tables_whatever_a_relay_says() -> None:
     with Nasty() as relay, Provider("no-done") as other:
         nasty, missing = report_of(relay), report_of(other)
     page = report_page(nasty)
-    assert cells(page) == [[4] * (len(checks.PROBES) + 1)]
+    assert cells(page) == [[3] * (len(NEEDS) + 1), [4] * (len(checks.PROBES) + 1)]
     assert "\x1b" not in page
     html = MarkdownIt("commonmark").enable("table").render(page)
     assert "<script>" not in html
     assert "href" not in html
     both = comparison_page([nasty, missing])
     assert cells(both)[0] == [3] * (len(checks.PROBES) + 5)
-    assert all(row == 4 for table in cells(both)[1:] for row in table)
+    assert [set(table) for table in cells(both)[1:]] == [{3}, {4}, {3}, {4}]
 
 
 def test_a_report_comes_back_from_its_json() -> None:
     with Provider("no-done") as relay:
         report = report_of(relay)
     assert from_json(json.dumps(to_document(report)).encode()) == report
+
+
+def test_which_clients_can_use_a_relay_directly_is_said() -> None:
+    def found(*faults: str) -> list[str]:
+        with Provider(*faults) as relay:
+            return [fit.fits for fit in fits(report_of(relay))]
+
+    assert found() == ["yes", "yes", "yes", "yes"]
+    assert found("chat-only") == ["yes", "not offered", "not offered", "yes"]
+    assert found("responses-open") == ["yes", "no", "yes", "yes"]
+    assert found("block-open") == ["yes", "yes", "no", "yes"]
+    assert found("cumulative") == ["no", "yes", "yes", "no"]
+    assert found("no-usage") == ["yes", "yes", "yes", "no"]
+
+
+def test_every_check_that_a_client_needs_exists() -> None:
+    names = {probe.name for probe in checks.PROBES}
+    assert {name for needed in NEEDS.values() for name in needed} <= names

@@ -1,6 +1,6 @@
 """The reports of `docs/providers/` are valid, and their schema is that of the code.
 
-python -m tests.probe.test_reports      writes docs/providers/report.schema.json
+python -m tests.probe.test_reports      writes docs/providers/report.schema.json and the pages of the reports
 """
 
 from __future__ import annotations
@@ -80,3 +80,5 @@ def test_what_a_relay_says_stays_in_its_cell_and_is_no_markup() -> None:
 
 if __name__ == "__main__":
     SCHEMA.write_text(text_of_schema(), "utf-8")
+    for path in REPORTS:
+        path.with_suffix(".md").write_text(report_page(from_json(path.read_bytes())), "utf-8")
