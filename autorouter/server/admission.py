@@ -24,8 +24,9 @@ from autorouter.engine.step import Step
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.receipts.canonical import digest
 from autorouter.runtime import Runtime
+from autorouter.server.grants import GRANT, Grant
 from autorouter.server.http import Message, Scope, Send
-from autorouter.server.keys import GRANT, Grant, Keyring
+from autorouter.server.keys import Keyring
 from autorouter.wire import secrets
 
 CONTEXTS = 8
@@ -53,7 +54,7 @@ class Admission:
         hits = secrets.scan(body) if policy == "mask" else ()
         if hits:
             body = secrets.masked(body, hits)
-        whole = dict(deps.by_id)
+        whole = deps.by_id
         if grant is not None and grant.limited:
             deps = self.narrowed(deps, grant)
         return Entry(deps, body, grant, self.keyring, policy, whole, secrets.counts(hits))
@@ -98,11 +99,11 @@ class Entry:
         """Decide within the key's reach. Raises NotAllowed, BudgetExceeded and what `route` raises. `hold`: of its budget
         too, which a preview doesn't."""
         if self.grant is not None:
-            self.grant.check(task.label, dict(self.known))
+            self.grant.check(task.label, self.known)
         routed = route(task, self.deps)
         plan = routed.decision.plan
         if hold and plan is not None and self.grant is not None and self.keyring is not None:
-            self.keyring.hold(self.grant, plan.reserve_usd)
+            self.keyring.budgets.hold(self.grant, plan.reserve_usd)
             self.held_usd = plan.reserve_usd
         return routed
 
@@ -143,7 +144,7 @@ class Entry:
         """What was held is exchanged for what was spent."""
         if self.grant is not None and self.keyring is not None:
             spent_usd = step.trace.cost_usd if step is not None else None
-            self.keyring.settle(self.grant, self.held_usd, spent_usd or 0.0)
+            self.keyring.budgets.settle(self.grant, self.held_usd, spent_usd or 0.0)
 
 
 _DONE = {"warn": "sent", "mask": "masked", "block": "blocked"}

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
+from autorouter.server.grants import GRANT, NotAllowed
 from autorouter.server.http import ClientGone, Receive, Scope, Send, headers_of, send_error, too_large
-from autorouter.server.keys import GRANT, Keyring, NotAllowed
+from autorouter.server.keys import Keyring
 from autorouter.server.wires import CLIENT
 
 log = logging.getLogger("autorouter")

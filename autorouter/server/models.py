@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from autorouter.core import labels
+from autorouter.core import labels, panels
 from autorouter.core.codec import to_plain
 from autorouter.core.values import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
+from autorouter.server.grants import GRANT
 from autorouter.server.http import Receive, Scope, Send, send_json
-from autorouter.server.keys import GRANT
 from autorouter.server.wires import CurrentDeps
 
 CREATED = 1_767_225_600
@@ -36,7 +36,7 @@ class ModelsEndpoint:
             ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
             await send_json(send, {"object": "list", "data": entries, **ends})
             return
-        labels.parse(name, deps.by_id)
+        labels.parse(name, deps.by_id, panels.names_of(deps.policy.panels))
         await send_json(send, next((e for e in entries_of(deps) if e["id"] == name), None) or _unknown(name))
 
 
@@ -50,7 +50,10 @@ def entries_of(deps: Deps) -> list[dict[str, Any]]:
     window = max((c.context_tokens for c in deps.candidates), default=0)
     output = max((c.output_tokens for c in deps.candidates), default=0)
     capabilities = sorted({str(cap) for c in deps.candidates for cap in c.capabilities})
-    ours = [_entry(name, "autorouter", window, output, capabilities) for name in labels.every(())]
+    ours = [
+        _entry(name, "autorouter", window, output, capabilities)
+        for name in labels.every((), panels.names_of(deps.policy.panels))
+    ]
     return ours + [_candidate(candidate) for candidate in deps.candidates]
 
 

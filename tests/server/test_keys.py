@@ -18,7 +18,9 @@ from autorouter.cli import group
 from autorouter.config import keys as file
 from autorouter.config.keys import LocalKey
 from autorouter.errors import BudgetExceeded, ConfigError, RequestError
-from autorouter.server.keys import Grant, Keyring
+from autorouter.server.grants import Grant
+from autorouter.server.key_budgets import KeyBudgets
+from autorouter.server.keys import Keyring
 from tests.fakes import CUT, Relay, refuse
 from tests.server.conftest import CHAT, HI, KEY_ONE, KEY_TWO, POOL, Router, body
 
@@ -257,20 +259,38 @@ def test_beyond_its_budget_a_key_gets_402_until_the_next_day_and_others_go_on(
     assert post(router, secret, path="/debug/route").status_code == 200, "a preview costs nothing"
 
 
-def test_the_budget_counts_what_was_held_and_what_was_spent_by_utc_day(tmp_path: Path) -> None:
+def test_the_budget_counts_what_was_held_and_what_was_spent_by_utc_day_and_outlives_a_restart(tmp_path: Path) -> None:
     now_s = 86_400.0 * 10
-    ring = Keyring(tmp_path / "none.toml", clock=lambda: now_s)
+    where = tmp_path / "keys.spent.json"
+    budgets = KeyBudgets(where, clock=lambda: now_s)
     grant = Grant("ci", (), (), 1.0)
-    ring.hold(grant, 0.6)
+    budgets.hold(grant, 0.6)
     with pytest.raises(BudgetExceeded, match=r"\$0\.4000"):
-        ring.hold(grant, 0.5)
-    ring.settle(grant, 0.6, 0.2)
-    ring.hold(grant, 0.8)
-    ring.settle(grant, 0.8, 0.9)
-    with pytest.raises(BudgetExceeded):
-        ring.hold(grant, 0.0)
+        budgets.hold(grant, 0.5)
+    budgets.settle(grant, 0.6, 0.2)
+    budgets.hold(grant, 0.8)
+    budgets.settle(grant, 0.8, 0.9)
+    again = KeyBudgets(where, clock=lambda: now_s)
+    for one in (budgets, again):
+        with pytest.raises(BudgetExceeded):
+            one.hold(grant, 0.0)
+    assert stat.S_IMODE(where.stat().st_mode) == 0o600
     now_s += 86_400.0
-    ring.hold(grant, 1.0)
+    for one in (budgets, again, KeyBudgets(where, clock=lambda: now_s)):
+        one.hold(grant, 1.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"day": 10}', '{"day": 10, "spent_usd": {"ci": "x"}}', '{"day": 10, "spent_usd": 5}']
+)
+def test_a_broken_account_of_spending_is_said_and_stops_nothing(
+    text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = tmp_path / "keys.spent.json"
+    where.write_text(text, "utf-8")
+    budgets = KeyBudgets(where, clock=lambda: 864_000.0)
+    budgets.hold(Grant("ci", (), (), 1.0), 0.5)
+    assert "counts from zero" in caplog.text
 
 
 # ---- the file, and the command
