@@ -18,6 +18,7 @@ from typing import Any
 from autorouter.config.load import Settings
 from autorouter.config.schema import Upstream
 from autorouter.config.upstream_keys import key_for, source_of
+from autorouter.engine import prompts
 from autorouter.engine.deps import Deps, Receipts, State
 from autorouter.engine.hedge import Hedging
 from autorouter.engine.recorder import context_record
@@ -121,6 +122,7 @@ def build(
         candidates=settings.candidates,
         targets=targets,
         policy=settings.policy,
+        prompts=prompts.load(Path(config.fusion.prompts_dir).expanduser() if config.fusion.prompts_dir else None),
         transport=with_slots(transport or make_transport(settings), config.upstreams),
         receipts=observed,
         state=state,

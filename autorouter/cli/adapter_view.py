@@ -43,9 +43,10 @@ def target(path: Path | None, base_url: str | None, label: str) -> tuple[Target,
     from autorouter.adapters.codex_catalog import safe_window
     from autorouter.adapters.model import Target
     from autorouter.core import labels
+    from autorouter.core.panels import names_of
 
     found = settings(path)
-    labels.parse(label, [candidate.id for candidate in found.candidates])
+    labels.parse(label, [candidate.id for candidate in found.candidates], names_of(found.policy.panels))
     server = found.config.server
     context, most = safe_window(found.candidates)
     wanted = Target(

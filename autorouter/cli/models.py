@@ -48,9 +48,11 @@ def command(path: Path | None, dry_run: bool, as_json: bool) -> None:
     """
     from autorouter.core import labels
     from autorouter.core.codec import to_plain
+    from autorouter.core.panels import names_of
 
     found = settings(path, dry_run=dry_run)
-    ours = [(name, meaning(name)) for name in labels.every(())]
+    panels = names_of(found.policy.panels)
+    ours = [(name, meaning(name, panels)) for name in labels.every((), panels)]
     if as_json:
         listed = [{"id": name, "meaning": text} for name, text in ours]
         output.emit({"dry_run": found.dry_run, "labels": listed, "candidates": to_plain(found.candidates)})
@@ -63,11 +65,13 @@ def command(path: Path | None, dry_run: bool, as_json: bool) -> None:
     output.show(output.section(output.count(len(found.candidates), "candidate"), _candidates(found.candidates)))
 
 
-def meaning(name: str) -> str:
-    """What a label of ours asks for, in a few words."""
+def meaning(name: str, panels: Sequence[str] = ()) -> str:
+    """What a label of ours asks for, in a few words. `panels`: the names of those that there are."""
     from autorouter.core import labels
 
-    label = labels.parse(name, ())
+    label = labels.parse(name, (), panels)
+    if label.panel is not None:
+        return f"the panel {label.panel}"
     if label.profile is not None:
         return _PROFILES[label.profile]
     if label.role is not None:

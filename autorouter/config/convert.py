@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from autorouter.config import policy_schema, schema
+from autorouter.config.fusion_schema import to_fusion, to_panels
 from autorouter.core import policy as core
 from autorouter.core.values import Benchmarks, Candidate, Price
 
@@ -81,6 +82,8 @@ def to_policy(config: schema.Config) -> core.Policy:
         limits=core.Limits(**dict(policy.limits)),
         budget=core.Budget(**dict(config.budget)),
         rules=tuple(_rule(rule) for rule in policy.rules),
+        fusion=to_fusion(config.fusion),
+        panels=to_panels(config.panels),
         max_fallbacks=policy.max_fallbacks,
         session_ttl_s=config.session.ttl_s,
         tuning=core.Tuning(**dict(policy.tuning)),

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from autorouter.core.panels import PRESETS
+
 MAX_SUGGESTED_CHARS = 80
 """Longer words are not repeated or compared: they are no names."""
 
@@ -38,7 +40,7 @@ def _tables(value: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def broken_references(data: Mapping[str, Any], providers: Collection[str] = ()) -> list[tuple[str, str]]:
     """(path, what is wrong) for each candidate with an unknown upstream or a taken id, and each rule that names an
-    unknown candidate. Values of a wrong type are left to the schema. `providers` could be named as well."""
+    unknown candidate, as a panel does. Values of a wrong type are left to the schema. `providers` could be named as well."""
     found: list[tuple[str, str]] = []
     upstreams = data.get("upstreams")
     known = [name for name in upstreams if isinstance(name, str)] if isinstance(upstreams, Mapping) else []
@@ -56,4 +58,27 @@ def broken_references(data: Mapping[str, Any], providers: Collection[str] = ()) 
         if isinstance(wanted, str) and wanted and wanted not in first:
             text = f"there is no candidate of this id{suggestion(wanted, list(first))}"
             found.append((f"policy.rules[{index}].candidate", text))
+    found += _broken_panels(data, first)
     return found
+
+
+def _broken_panels(data: Mapping[str, Any], candidates: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    """Places of a panel that name an unknown candidate, and a usual panel that there isn't."""
+    panels = data.get("panels")
+    own = panels if isinstance(panels, Mapping) else {}
+    for name, panel in own.items():
+        if not isinstance(panel, Mapping):
+            continue
+        models = panel.get("models")
+        wanted = [("models", model) for model in (models if isinstance(models, list | tuple) else ())]
+        wanted += [(key, panel.get(key)) for key in ("judge", "synthesizer")]
+        wanted += [(f"steps[{index}].candidate", step.get("candidate")) for index, step in _tables(panel.get("steps"))]
+        for key, model in wanted:
+            if isinstance(model, str) and model and model not in candidates:
+                text = f"there is no candidate of this id{suggestion(model, list(candidates))}"
+                yield f"panels.{name}.{key}", text
+    fusion = data.get("fusion")
+    usual = fusion.get("panel") if isinstance(fusion, Mapping) else None
+    known = [*(name for name in own if isinstance(name, str)), *(preset.name for preset in PRESETS)]
+    if isinstance(usual, str) and usual and usual not in known:
+        yield "fusion.panel", f"there is no panel of this name{suggestion(usual, known)}"

@@ -105,6 +105,13 @@ class Tuning(Table):
     fix_rate: Share = _key(_T.fix_rate, "Chance that a model mends a wrong draft once told what is wrong.")
     spoil_rate: Share = _key(_T.spoil_rate, "Chance that a model spoils a right draft that was rejected.")
     verdict_tokens: NonNegative = _key(_T.verdict_tokens, "Output of a verdict, tokens.")
+    judgement_tokens: NonNegative = _key(_T.judgement_tokens, "Output of a panel's judgement, tokens.")
+    escalated_share: Share = _key(
+        _T.escalated_share, "What is left of a better model's chance where a cheaper one has failed."
+    )
+    escalation_margin: Share = _key(
+        _T.escalation_margin, "How much abler, as a chance, a model must be to be asked after a rejected draft."
+    )
     panel_size: Annotated[int, Strict(), Field(ge=2, le=8)] = _key(_T.panel_size, "Members of a panel.")
     panel_gain: Share = _key(_T.panel_gain, "Share of the best member's failures that judge and synthesis mend.")
     panel_kinds: tuple[Kind, ...] = _key(_T.panel_kinds, "Kinds of work for which a panel gains anything.")

@@ -1,0 +1,125 @@
+"""`[fusion]` and `[panels.NAME]`: how verifiers and panels work, and the panels of your own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, Strict, model_validator
+
+from autorouter.config.types import Count, Flag, Positive, Table, Text
+from autorouter.core import panels as core
+
+_F = core.Fusion()
+_P = core.Panel(name="")
+Members = Annotated[int, Strict(), Field(ge=1, le=core.MAX_MEMBERS)]
+Rounds = Annotated[int, Strict(), Field(ge=1, le=4)]
+Temperature = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=2)]
+
+
+def _key(default: Any, text: str) -> Any:
+    return Field(default, description=text)
+
+
+class Fusion(Table):
+    """How verifiers and panels work."""
+
+    panel: Text = _key(
+        _F.panel, "The panel that is used where a request names none; quality, budget, code, self or yours."
+    )
+    verify: core.Care = _key(
+        _F.care,
+        "Drafts that a verifier sees: final answers and risky tool calls, risky calls only, always all, or off.",
+    )
+    quorum: Members = _key(_F.quorum, "So many members' answers are enough.")
+    grace_s: Positive = _key(_F.grace_s, "How long the others are waited for once these are there, seconds.")
+    member_s: Positive = _key(_F.member_s, "Longest time for a member's answer, seconds.")
+    judge_s: Positive = _key(_F.judge_s, "Longest time for a judgement, seconds.")
+    verifier_s: Positive = _key(
+        _F.verifier_s, "Longest time for a verdict, seconds; then the draft goes out unverified."
+    )
+    max_calls: Annotated[int, Strict(), Field(ge=2, le=64)] = _key(
+        _F.max_calls, "Plans that may need more upstream calls for one request than this aren't made."
+    )
+    escalate: Flag = _key(
+        _F.escalate, "A rejected draft may be answered by the next better model instead of its author."
+    )
+    overrides: Flag = _key(
+        _F.overrides, "Requests may wish for a strategy, a panel, models, a cap and a dial of their own."
+    )
+    prompts_dir: Text | None = _key(
+        None, "Folder with Markdown files that replace the instructions of the same name (docs/fusion.md)."
+    )
+
+
+class PanelStep(Table):
+    """A step of a pipeline."""
+
+    name: Text = Field(description="What it is called on the receipt.")
+    instruction: Text = Field(description="What the model is told besides the request.")
+    candidate: Text | None = _key(None, "Who does it, by id; the lead if nobody is named.")
+
+
+class Panel(Table):
+    """A panel of your own; a client asks for it as openfusion/panel/NAME."""
+
+    way: core.Way = _key(_P.way, "How answers become one.")
+    models: Annotated[tuple[Text, ...], Field(max_length=core.MAX_MEMBERS)] = _key(
+        (), "Members by candidate id; one may stand there several times. Empty: they are picked."
+    )
+    pick: core.Pick = _key(_P.pick, "Who is picked where no models are named; always of different vendors first.")
+    size: Annotated[Count, Field(le=core.MAX_MEMBERS)] = _key(0, "How many are picked; 0 is policy.tuning.panel_size.")
+    judge: Text | None = _key(None, "Who judges, by candidate id. Default: the ablest verifier.")
+    synthesizer: Text | None = _key(None, "Who writes the answer, by candidate id. Default: the lead.")
+    rounds: Rounds = _key(_P.rounds, "Rounds of a debate or a refinement, further layers.")
+    samples: Members = _key(_P.samples, "Samples of way self.")
+    temperatures: tuple[Temperature, ...] = _key((), "Temperatures of the members, in turn. Empty: as the client sent.")
+    instructions: tuple[str, ...] = _key((), "What each member is told besides the request, in the order of models.")
+    steps: Annotated[tuple[PanelStep, ...], Field(max_length=core.MAX_MEMBERS)] = _key((), "Steps of way pipeline.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Panel:
+        if self.way == "pipeline" and not self.steps:
+            raise ValueError("a pipeline needs steps")
+        if self.steps and self.way != "pipeline":
+            raise ValueError('has steps: set way = "pipeline"')
+        return self
+
+
+def to_fusion(config: Fusion) -> core.Fusion:
+    """The core's value."""
+    return core.Fusion(
+        panel=config.panel,
+        care=config.verify,
+        quorum=config.quorum,
+        grace_s=config.grace_s,
+        member_s=config.member_s,
+        judge_s=config.judge_s,
+        verifier_s=config.verifier_s,
+        max_calls=config.max_calls,
+        escalate=config.escalate,
+        overrides=config.overrides,
+    )
+
+
+def to_panels(config: dict[str, Panel]) -> tuple[core.Panel, ...]:
+    """The core's values, in the file's order."""
+    return tuple(
+        core.Panel(
+            name=name,
+            way=panel.way,
+            models=panel.models,
+            pick=panel.pick,
+            size=panel.size,
+            judge=panel.judge,
+            synthesizer=panel.synthesizer,
+            rounds=panel.rounds,
+            samples=panel.samples,
+            temperatures=panel.temperatures,
+            instructions=panel.instructions,
+            steps=tuple(
+                core.PanelStep(name=step.name, instruction=step.instruction, candidate=step.candidate)
+                for step in panel.steps
+            ),
+        )
+        for name, panel in config.items()
+    )
