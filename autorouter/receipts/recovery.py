@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,11 @@ if sys.platform != "win32":
     import fcntl
 
 _PRIVATE = 0o600
+_CONTEXT = b'"type":"context"'
+_LOOK_BYTES = 8 * 1024 * 1024
+"""Some thousand receipts: 10 ms."""
+_TAIL_LINES = 64
+"""So many lines are kept to find the last whole record among; a kill breaks one."""
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
@@ -76,19 +83,20 @@ def _holder(fd: int) -> str | None:
 
 
 def recover(directory: Path) -> Left:
-    """Reads the newest file (10 us per line of 4 kB) and moves what follows its last whole record aside."""
+    """Reads the newest file's last `_LOOK_BYTES` and moves what follows its last whole record aside. A context that stands
+    before them counts as not there, and is written once more."""
     days = files(directory)
     if not days:
         return Left()
     newest = days[-1]
-    last, good_bytes, all_bytes, contexts = b"", 0, 0, set()
-    for _, raw in raw_lines(newest):
-        all_bytes += len(raw)
-        record = parse(raw) if raw.endswith(b"\n") else None
-        if record is not None:
-            last, good_bytes = raw, all_bytes
-            if record.get("type") == "context":
-                contexts.add(str(record.get("digest")))
+    contexts: set[str] = set()
+    ends: deque[tuple[int, bytes]] = deque(maxlen=_TAIL_LINES)
+    for end, raw in _end_of(newest):
+        ends.append((end, raw))
+        if _CONTEXT in raw and (record := _whole(raw)) and record.get("type") == "context":
+            contexts.add(str(record.get("digest")))
+    good_bytes, last = _last_record(newest, ends)
+    all_bytes = newest.stat().st_size
     tail = parse(last)
     seq = tail["seq"] + 1 if tail else 0
     return Left(
@@ -98,6 +106,39 @@ def recover(directory: Path) -> Left:
         contexts=frozenset(contexts),
         report=_report(newest, good_bytes, all_bytes - good_bytes, _missing_lines(newest, seq)),
     )
+
+
+def _end_of(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(offset behind it, line) of the last lines, so that a start takes no longer on a busy day's file."""
+    try:
+        with path.open("rb") as file:
+            at = max(0, path.stat().st_size - _LOOK_BYTES)
+            file.seek(at)
+            if at:
+                at += len(file.readline())
+            for raw in file:
+                at += len(raw)
+                yield at, raw
+    except OSError as exc:
+        raise ReceiptError(f"{path} can't be read: {exc.strerror}") from exc
+
+
+def _last_record(newest: Path, ends: Iterable[tuple[int, bytes]]) -> tuple[int, bytes]:
+    """Where the last whole record ends, and its line; (0, b"") where there is none. A file whose last lines are all
+    broken is read from its beginning."""
+    found = [(end, raw) for end, raw in ends if _whole(raw) is not None]
+    if found:
+        return found[-1]
+    end, last = 0, (0, b"")
+    for _, raw in raw_lines(newest):
+        end += len(raw)
+        if _whole(raw) is not None:
+            last = (end, raw)
+    return last
+
+
+def _whole(raw: bytes) -> Record | None:
+    return parse(raw) if raw.endswith(b"\n") else None
 
 
 def _prev_of(earlier: list[Path]) -> str:

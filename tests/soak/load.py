@@ -173,7 +173,7 @@ class Client:
                 if leave_at and count >= leave_at and not ended:
                     answer.close()
                     return "".join(said), False
-        except (aiohttp.ClientError, ConnectionError):
+        except (aiohttp.ClientError, ConnectionError, Broken):
             ended = False
         return "".join(said), ended
 
@@ -202,7 +202,9 @@ async def lines_of(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 def text_of(wire: str, event: dict[str, Any]) -> tuple[str, bool]:
-    """Text or arguments of an event, and whether it is the wire's last one."""
+    """Text or arguments of an event, and whether it is the wire's last one. Raises Broken at an error event."""
+    if "error" in event or event.get("type") in ("error", "response.failed"):
+        raise Broken
     if wire == "chat":
         if not event["choices"]:
             return "", False
