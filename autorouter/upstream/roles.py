@@ -9,6 +9,7 @@
     judge       {"key": "k1", "consensus": [...], ..., "best": "A"}      best: by the seed
     ranker      {"key": "k1", "order": ["B", "A"]}                       by a digest of each text: whichever is shown first
     grader      {"key": "k1", "winner": "A", "why": "dry run"}           likewise; equal texts are a tie
+                {"key": "k1", "met": [1, 3], "why": "dry run"}           where a block `criteria` stands: by a digest too
 
 The last four answer JSON and nothing else, whatever tools are declared.
 """
@@ -32,8 +33,13 @@ REVISED: Final = " (revised)"
 """Ends a reviser's text, so that it can be told from the draft."""
 _BLOCK: Final = re.compile(r'<autorouter-task role="([a-z]+)" key="([^"\\]*)">(.*)</autorouter-task>', re.DOTALL)
 _OPENING: Final = re.compile(r'<autorouter-task role="[a-z]+" key="[^"\\]*">')
-_PROPOSAL: Final = re.compile(r'<proposal id="([^"\\]+)"[^>]*>\s*("(?:[^"\\]|\\.)*"|\{[^<]*\})\s*</proposal>', re.DOTALL)
+_PROPOSAL: Final = re.compile(
+    r'<proposal id="([^"\\]+)"[^>]*>\s*("(?:[^"\\]|\\.)*"|\{[^<]*\})\s*</proposal>', re.DOTALL
+)
 """A JSON text, or an object of text and calls, in which no tag can stand."""
+
+_CRITERIA: Final = re.compile(r'<criteria>\s*("(?:[^"\\]|\\.)*")\s*</criteria>', re.DOTALL)
+_NUMBER: Final = re.compile(r"^([0-9]{1,4})\.", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +52,12 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An inner role's task."""
+    """An inner role's task. `criteria`: their numbers, for a grader that is to check them."""
 
     role: str
     key: str
     proposals: tuple[Proposal, ...] = ()
+    criteria: tuple[int, ...] = ()
 
     @property
     def judges(self) -> bool:
@@ -84,7 +91,10 @@ def cut(text: str) -> tuple[Task | None, str]:
     if match is None or match[1] not in ROLES:
         return None, text
     proposals = tuple(Proposal(found[1], _json_text(found[2])) for found in _PROPOSAL.finditer(match[3]))
-    return Task(match[1], match[2], proposals), (text[: match.start()] + text[match.end() :]).strip()
+    listed = _CRITERIA.search(match[3])
+    found = _NUMBER.findall(_json_text(listed[1])) if listed else ()
+    criteria = tuple(dict.fromkeys(int(number) for number in found))
+    return Task(match[1], match[2], proposals, criteria), (text[: match.start()] + text[match.end() :]).strip()
 
 
 def _json_text(quoted: str) -> str:
@@ -108,6 +118,8 @@ def verdict(task: Task, seed: bytes, *, revise: bool = False) -> dict[str, Any]:
             said = _judgement(letters, seed)
         case "ranker":
             said = {"order": _by_digest(task.proposals)}
+        case _ if task.criteria:
+            said = {"met": _met(task), "why": "dry run"}
         case _:
             said = {"winner": _winner(task.proposals), "why": "dry run"}
     return {"key": task.key, **said}
@@ -137,6 +149,12 @@ def _winner(proposals: Sequence[Proposal]) -> str:
     if len({proposal.text for proposal in proposals}) < 2:
         return "tie"
     return _by_digest(proposals)[0]
+
+
+def _met(task: Task) -> list[int]:
+    """About half of the criteria, by the answer and the number."""
+    answer = b"".join(_digest(proposal) for proposal in task.proposals)
+    return [n for n in task.criteria if hashlib.sha256(answer + str(n).encode()).digest()[0] % 2 == 0]
 
 
 def _digest(proposal: Proposal) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
@@ -18,7 +17,7 @@ import pytest
 
 from autorouter.upstream.catalogue import FAULTS
 from autorouter.upstream.fault_names import ALIASES, FAMILIES
-from tests.cli.conftest import Home
+from tests.cli.conftest import ROOT, Home
 
 WAIT_S = 30
 BODY = {"model": "m", "messages": [{"role": "user", "content": "a secret ask"}]}
@@ -29,7 +28,7 @@ def serving(home: Home, *args: str) -> Iterator[tuple[Any, str]]:
     """The process and its address, which it prints first."""
     command = [sys.executable, "-m", "autorouter", "mock", "--port", "0", *args]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, cwd=home.path, env={**os.environ, **home.env}, **pipes)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, cwd=ROOT, env=home.env, **pipes)  # type: ignore[call-overload]
     guard = threading.Timer(WAIT_S, process.kill)
     guard.start()
     try:
@@ -46,7 +45,7 @@ def serving(home: Home, *args: str) -> Iterator[tuple[Any, str]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_prints_a_line_for_each_request_and_stops(home: Home, number: int) -> None:
     with serving(home, "--scenario", "429-retry-after*1", "--key", "sk-mock") as (process, url):
-        with httpx.Client(headers={"authorization": "Bearer sk-mock"}) as client:
+        with httpx.Client(headers={"authorization": "Bearer sk-mock"}, trust_env=False) as client:
             answers = [client.post(f"{url}/v1/chat/completions", json=BODY) for _ in range(2)]
         assert [answer.status_code for answer in answers] == [429, 200]
         assert answers[0].headers["retry-after"] == "2"
@@ -62,10 +61,30 @@ def test_it_serves_prints_a_line_for_each_request_and_stops(home: Home, number: 
 
 def test_a_script_and_one_wire(home: Home) -> None:
     script = home.write("faults.toml", 'seed = 7\n[[rule]]\nmodel = "m"\nscenario = "529"\n')
-    with serving(home, "--script", script, "--wire", "chat", "--quiet") as (_, url):
-        assert httpx.post(f"{url}/v1/chat/completions", json=BODY).status_code == 529
-        assert httpx.post(f"{url}/v1/chat/completions", json=BODY | {"model": "n"}).status_code == 200
-        assert httpx.post(f"{url}/v1/messages", json=BODY).status_code == 404
+    with (
+        serving(home, "--script", script, "--wire", "chat", "--quiet") as (_, url),
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        assert client.post("/v1/chat/completions", json=BODY).status_code == 529
+        assert client.post("/v1/chat/completions", json=BODY | {"model": "n"}).status_code == 200
+        assert client.post("/v1/messages", json=BODY).status_code == 404
+
+
+@pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
+def test_a_router_before_it_finds_the_candidate_that_is_well(home: Home, wire: str) -> None:
+    """The configuration of docs/mock.md, on each wire that an upstream may speak."""
+    page = (ROOT / "docs" / "mock.md").read_text("utf-8")
+    sample = re.findall(r"^```toml\n(.*?)^```", page, re.M | re.S)[-1]
+    with serving(home, "--wire", wire) as (_, url):
+        text = sample.replace("http://127.0.0.1:8790/v1", f"{url}/v1").replace('/v1"\n', f'/v1"\nwire = "{wire}"\n', 1)
+        config = home.write("router.toml", f"schema_version = 1\n{text}")
+        with home.serving("--config", config) as router, httpx.Client(base_url=router, trust_env=False) as client:
+            for _ in range(3):
+                asked = BODY | {"model": "openfusion/auto"}
+                answer = client.post("/v1/chat/completions", json=asked, timeout=WAIT_S)
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["x-autorouter-model"] == "well"
+                assert "Candidate: c." in answer.json()["choices"][0]["message"]["content"]
 
 
 def test_the_list_has_every_fault_with_what_to_do(home: Home) -> None:

@@ -109,6 +109,19 @@ def test_a_rank_and_a_winner_do_not_depend_on_the_order_shown():
     assert verdict("grader", texts={"A": "x", "B": "x"})["winner"] == "tie"
 
 
+def test_a_grader_checks_criteria_where_they_stand():
+    from autorouter.evals.verdicts import criteria_prompt, met_in, pair_prompt, winner_in
+
+    numbers = range(1, 9)
+    prompt = criteria_prompt("k9", "the task", "an answer", [(n, f"says {n}.\n7. no") for n in numbers])
+    answered = text(words=f"{ASK}\n{prompt}")
+    met = met_in(answered, "k9", numbers)
+    assert met
+    assert met < set(numbers)
+    assert met_in(text(words=f"Other words\n{prompt}"), "k9", numbers) == met
+    assert winner_in(text(words=pair_prompt("k9", "t", "<b>one</b>", "two")), "k9") in ("A", "B")
+
+
 def test_an_unknown_role_is_plain_text():
     assert text("poet").startswith(("This", "Dry", "No"))
     assert roles.cut(block("poet")) == (None, block("poet"))
