@@ -140,6 +140,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: is not TOML: {exc}") from exc
     _resolve(data.get("receipts"), "dir", path)
+    _resolve(data.get("fusion"), "prompts_dir", path)
     _resolve(data.get("server"), "keys_file", path)
     _resolve(data.get("server"), "uds", path)
     upstreams = data.get("upstreams")
