@@ -102,6 +102,11 @@ def _wanted(
     wished = features.wishes
     panel = wishes.panel_for(wished, label.panel, policy)
     candidate, role, forced = label.candidate, label.role, wished.strategy or label.strategy
+    if features.phase == "housekeeping" and wished.strategy is None and label.strategy is not None:
+        notes.append(
+            f"a title or a commit message needs no {label.strategy}: the best single model that is cheap does it"
+        )
+        forced = Strategy.SINGLE
     if forced is None and (wished.panel or wished.models):
         forced = Strategy.FUSION
     if label.candidate is None and label.role is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from autorouter.core.decide import Decision
 from autorouter.core.features import Features
 from autorouter.core.scoring import Points, Score
+from autorouter.core.strategy import Plan
+from autorouter.core.values import Strategy
 
 TERMS = Points._fields
 
@@ -36,9 +38,30 @@ def _choice(decision: Decision) -> str:
     other = next((s for s in scores if s is not chosen), None)
     if other is None:
         return f"{plan.primary} is the only candidate left."
+    if plan.strategy is not Strategy.SINGLE:
+        return f"{_together(plan)}{_against(plan, decision)}"
     words = "leads" if chosen.total >= other.total else "was asked for and trails"
     gap = abs(chosen.total - other.total)
     return f"{plan.primary} {words} {other.candidate} by {gap:.1f} points ({differences(chosen, other)})."
+
+
+def _together(plan: Plan) -> str:
+    """Who works with whom."""
+    if plan.strategy is Strategy.VERIFY:
+        then = f"{plan.escalation} answers" if plan.escalation else "it is told why"
+        return f"{plan.primary} drafts, {plan.verifier} checks; where it rejects, {then}"
+    recipe = plan.recipe
+    named = f"panel {recipe.name} ({recipe.way})" if recipe else "a panel"
+    when = "" if plan.moment == "now" else f"; {plan.primary} drafts, and it joins at a final answer or a risky call"
+    return f"{named} of {', '.join(plan.panel)}, judged by {plan.judge}{when}"
+
+
+def _against(plan: Plan, decision: Decision) -> str:
+    """What it gains over the best single model, in points."""
+    alone = next((other for other in decision.plans if other.strategy is Strategy.SINGLE), None)
+    if alone is None:
+        return "."
+    return f": {plan.total - alone.total:+.1f} points against {alone.primary} alone, ${plan.expected_usd:.4f}."
 
 
 def differences(chosen: Score, other: Score) -> str:
