@@ -158,6 +158,7 @@ def _logging(level: str, kind: str) -> None:
     handler = logs.Aside(sys.stderr)
     handler.setFormatter(logs.formatter(kind, sys.stderr))
     logging.basicConfig(handlers=[handler], level=level.upper())
+    logs.name_what_nobody_caught()
     server = logging.getLogger("uvicorn.error")
     server.setLevel(logging.WARNING)
     server.addFilter(_Quiet())

@@ -9,9 +9,11 @@ or a pipe that nobody reads holds no request.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
+from types import TracebackType
 from typing import TextIO
 
 import orjson
@@ -116,6 +118,24 @@ class Aside(logging.Handler):
             self._stream.flush()
         except (OSError, ValueError):
             self.dropped += len(lines)
+
+
+def name_what_nobody_caught() -> None:
+    """From here on an exception that ends a thread, or the process, is a line as any other: its type and its places."""
+    log = logging.getLogger("autorouter")
+
+    def of_thread(given: threading.ExceptHookArgs) -> None:
+        name = given.thread.name if given.thread is not None else "?"
+        log.error("the thread `%s` ended: %s", name, place_of(given.exc_value) if given.exc_value else "?")
+
+    def of_process(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, exc, trace)
+        else:
+            log.critical("the process ended: %s", place_of(exc))
+
+    threading.excepthook = of_thread
+    sys.excepthook = of_process
 
 
 def dropped() -> int:

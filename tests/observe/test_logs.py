@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from io import StringIO
 from typing import TextIO, cast
@@ -106,3 +107,24 @@ def test_a_record_that_cannot_be_formatted_is_dropped_without_its_arguments(caps
     handler.emit(record)
     assert handler.dropped == 1
     assert SECRET not in capsys.readouterr().err
+
+
+def test_what_nobody_caught_is_a_line_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    logs.name_what_nobody_caught()
+
+    def fails() -> None:
+        raise raised()
+
+    thread = threading.Thread(target=fails, name="worker")
+    thread.start()
+    thread.join()
+    exc = raised()
+    sys.excepthook(ValueError, exc, exc.__traceback__)
+    ended, last = (record.getMessage() for record in caplog.records)
+    assert ended.startswith("the thread `worker` ended: ValueError at ")
+    assert last.startswith("the process ended: ValueError at test_logs.py:")
+    assert SECRET not in ended + last

@@ -123,6 +123,21 @@ def test_each_wire_is_counted_for_itself(router: Router) -> None:
         assert value(found, "requests_total", wire=wire, strategy="single", result="answered") == 1
 
 
+@pytest.mark.parametrize("label", ["verify", "fusion"])
+def test_inner_calls_are_counted_by_their_phase_and_are_no_fallbacks(router: Router, label: str) -> None:
+    answer = router.post(body([{"role": "user", "content": "why is the sky blue?"}], model=f"openfusion/{label}"))
+    found = scraped(router)
+    assert value(found, "requests_total", wire="chat", strategy=label, result="answered") == 1
+    attempts = router.receipt(answer)["attempts"]
+    assert len(attempts) == 2
+    for attempt in attempts:
+        labels = {"upstream": attempt["upstream"], "phase": attempt["phase"], "result": attempt["result"]}
+        assert value(found, "attempts_total", **labels) >= 1
+    assert "answer" not in {attempt["phase"] for attempt in attempts}
+    assert all(attempt["result"] == "answered" for attempt in attempts)
+    assert value(found, "fallbacks_total", wire="chat") == value(found, "retries_total", wire="chat") == 0
+
+
 def test_a_thousand_unknown_models_are_one_series(router: Router) -> None:
     router.post(body())
     router.post(body(model="unknown"))
