@@ -20,9 +20,12 @@ from collections.abc import Sequence
 from autorouter.core.values import ToolCall
 
 _NUMBER = r"[-+]?\$?\d[\d,]*(?:\.\d+)?%?"
+_OVER = r"(?=[ \t]*(?:[).:;!*_}\]]|$|because\b|since\b))"
+"""What may follow a letter or a word that is the answer: "the answer is a loop" gives none, nor does "no longer"."""
 _TOLD = re.compile(
-    rf"(?:####|\\boxed\{{|\b(?:final )?answer(?: is)?:?)\s*\**\(?\$?({_NUMBER}|[A-J](?![\w'])|yes\b|no\b|true\b|false\b)",
-    re.IGNORECASE,
+    rf"(?:####|\\boxed\{{|\b(?:final )?answer(?: is)?:?)[ \t*_]*\(?\$?"
+    rf"({_NUMBER}(?![\w/:-]|[.,]\d)|(?-i:[A-J]){_OVER}|(?:yes|no|true|false)\b(?:(?=,)|{_OVER}))",
+    re.IGNORECASE | re.MULTILINE,
 )
 _ALONE = re.compile(rf"\**\(?({_NUMBER}|[A-J]|[A-Za-z]{{1,20}})\)?\**[.!]?")
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
@@ -44,7 +47,7 @@ def answer_in(text: str) -> str | None:
 def form_of(text: str, calls: Sequence[ToolCall]) -> str:
     """What two proposals must have in common to be the same: their calls, else their answer, else all their words."""
     if calls:
-        return json.dumps([[call.name, _arguments(call.arguments)] for call in calls], sort_keys=True)
+        return json.dumps([[call.name, _arguments(call.arguments)] for call in calls])
     return answer_in(text) or " ".join(text.split()).casefold()
 
 
@@ -76,9 +79,9 @@ def _json(text: str) -> str | None:
         return None
 
 
-def _arguments(text: str) -> object:
+def _arguments(text: str) -> str:
     try:
-        return json.loads(text) if text.strip() else {}
+        return json.dumps(json.loads(text), sort_keys=True) if text.strip() else "{}"
     except (ValueError, RecursionError):
         return text
 

@@ -68,7 +68,8 @@ def judgement_of(text: str, key: str, letters: Collection[str]) -> Judgement | N
             return None
         lists[name] = sentences
     best = found.get("best")
-    if best is not None and best not in letters:
+    # In a tuple, for a part of a text of letters is no letter, and a model may write anything here.
+    if best is not None and best not in tuple(letters):
         return None
     return Judgement(best=best, **lists)
 

@@ -18,6 +18,7 @@ from autorouter.core.values import ToolCall
 
 Weight = Literal["final", "risky", "plain"]
 _WORD = re.compile(r"[a-z_]+")
+_BREAK = re.compile(r"\\[nrt]")
 HARMLESS = frozenset({"look", "poll", "edit", "test", "check"})
 """What a call may be for without being risky, whatever its arguments say: a file's text may speak of deleting users."""
 ARGUMENT_CHARS = 8_000
@@ -33,7 +34,8 @@ def risky(call: ToolCall) -> bool:
     """Whether a call may do what can't be undone."""
     if harmless(call.name):
         return False
-    text = call.arguments[:ARGUMENT_CHARS].lower()
+    # Line breaks stand escaped in a call's JSON, and would else become the first letter of a line's first word.
+    text = _BREAK.sub(" ", call.arguments[:ARGUMENT_CHARS].lower())
     return read_risk(_WORD.findall(text), text).value >= BOTH
 
 

@@ -1,7 +1,8 @@
 """A draft: an answer for the client that is held until it is whole, so that it can be judged, and then goes out byte for byte.
 
-A streamed draft is given free at the first sign that nobody needs to look at it: the call of a harmless tool has begun, or a
-call has ended whose arguments are plain.
+A streamed draft is given free at the first sign that nobody needs to look at it: nobody looks at any, the call of a harmless
+tool has begun, or a call has ended whose arguments are plain. Once a risky call has begun it stays; a risky call behind a
+plain one, in the same answer, passes with it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: Care | None 
     watch = Watch(wire) if care in ("final", "risky") else None
     bytes_held = bytearray(opened.first)
     try:
+        if care == "off" or (care == "risky" and not caller.request.task.tools):
+            return Draft(attempt, opened, Answer(), live=True)
         if watch is not None and watch.plain(opened.first):
             return Draft(attempt, opened, Answer(), live=True)
         async for chunk in opened.source:
@@ -99,23 +102,29 @@ async def _nothing() -> AsyncIterator[bytes]:
 class Watch:
     """Looks for the first call of a stream in the client's wire."""
 
-    __slots__ = ("_arguments", "_decoder", "_names")
+    __slots__ = ("_arguments", "_decoder", "_doubtful", "_names")
 
     def __init__(self, wire: Wire) -> None:
         self._decoder = translate.DECODERS[wire]()
         self._names: dict[int, str] = {}
         self._arguments: dict[int, str] = {}
+        self._doubtful: set[int] = set()
 
     def plain(self, chunk: bytes) -> bool:
-        """Whether a plain call is certain by now."""
+        """Whether a plain call is certain by now, and none that came before it is risky."""
+        found = False
         for event in self._decoder.feed(chunk):
             if isinstance(event, CallStarted):
                 self._names[event.index] = event.name
                 if moments.harmless(event.name):
-                    return True
+                    found = True
+                else:
+                    self._doubtful.add(event.index)
             elif isinstance(event, CallDelta):
                 self._arguments[event.index] = self._arguments.get(event.index, "") + event.text
-            elif isinstance(event, CallEnded):
-                call = ToolCall(self._names.get(event.index, ""), self._arguments.get(event.index, ""))
-                return not moments.risky(call)
-        return False
+            elif isinstance(event, CallEnded) and event.index in self._doubtful:
+                call = ToolCall(self._names[event.index], self._arguments.get(event.index, ""))
+                if not moments.risky(call):
+                    self._doubtful.discard(event.index)
+                    found = True
+        return found and not self._doubtful

@@ -15,7 +15,8 @@ from autorouter.wire.exchange import Tap
 from autorouter.wire.sse import MAX_EVENT_BYTES
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-_DATA = re.compile(rb"^data: ?(\{.*\})[ \t]*$", re.MULTILINE)
+_DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?(\{[^\r\n]*\})[ \t]*(?=[\r\n]|\Z)")
+"""One line: who sends an event's data in several isn't known to send its usage so."""
 
 
 def summed(body: bytes, wire: Wire, before: Usage) -> bytes:
