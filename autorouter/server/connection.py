@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
         headers, limits = self.headers, self.limits
-        size = len(self.url) + sum(map(len, [part for pair in headers for part in pair]))
+        size = len(self.url) + sum([len(name) + len(value) for name, value in headers])
         if len(headers) > limits.max_headers or size > limits.max_header_bytes:
             self._refuse()
         else:

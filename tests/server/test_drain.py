@@ -109,6 +109,18 @@ def test_a_second_signal_cuts_at_once(streamed: bool, tmp_path: Path, relay: Rel
         assert outcome(running) == ("client_gone", "router_stopped")
 
 
+def test_a_panel_is_cut_with_all_its_members(tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
+    relay.always((STALL,))
+    with program(tmp_path, relay.url, server="drain_s = 0.2") as running:
+        stream = pool.submit(read_on, running, body(stream=True, model="openfusion/fusion"), threading.Event())
+        until(lambda: len(relay.seen) == 2)
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        assert not stream.result(WAIT_S).endswith(CLEAN_END)
+        assert outcome(running) == ("client_gone", "router_stopped")
+        assert "ERROR" not in running.log, running.log
+
+
 def test_who_waits_in_the_queue_is_sent_away(tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
     gate = threading.Event()
     relay.play((HEAD, chunk(FIRST), gate, chunk(delta("stop")), chunk(DONE), CLEAN_END))

@@ -77,6 +77,20 @@ def test_a_hang_up_stops_a_held_stream(running: Program, relay: Relay) -> None:
     assert seconds_until_stopped(relay, line) < STOPPED_S
 
 
+def test_a_hang_up_stops_every_member_of_a_panel(running: Program, relay: Relay) -> None:
+    relay.always((STALL,))
+    line = running.connection()
+    ask(line, body(stream=True, model="openfusion/fusion"))
+    until(lambda: len(relay.seen) == 2)
+    began_s = time.monotonic()
+    line.close()
+    for seen in list(relay.seen):
+        assert seen.closed.wait(WAIT_S)
+    assert time.monotonic() - began_s < STOPPED_S
+    assert len(relay.seen) == 2, "nobody else was asked"
+    until(lambda: running.ready()["in_flight"] == 0)
+
+
 def test_a_hang_up_between_attempts_asks_nobody_else(running: Program, relay: Relay) -> None:
     gate = threading.Event()
     relay.play((gate, *stream()), to="vendor/first")

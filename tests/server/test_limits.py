@@ -343,3 +343,15 @@ def test_a_slot_is_free_again_after_a_hang_up(play: tuple[Part, ...], route: Rou
         until(lambda: len(relay.seen) == 1)
         assert slots_used(router) == 1
     until(lambda: slots_used(router) == 0)
+
+
+@pytest.mark.parametrize(
+    "play", [(STALL,), (STREAM_HEAD, chunk(FIRST), STALL)], ids=["before-headers", "in-the-stream"]
+)
+def test_a_panels_slots_are_free_again_after_a_hang_up(play: tuple[Part, ...], route: RouteMaker, relay: Relay) -> None:
+    router = route(SLOT)
+    relay.always(play)
+    with router.connection() as line:
+        line.sendall(request_bytes(json.dumps(body(stream=True, model="openfusion/fusion")).encode()))
+        until(lambda: len(relay.seen) == 2)
+    until(lambda: slots_used(router) == 0 and ready(router)["in_flight"] == 0)
