@@ -76,7 +76,7 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
 async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
     """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal."""
     verdicts = list(gathered.verdicts)
-    queue = [name for name in run.routed.decision.fallbacks if name not in plan.panel]
+    queue = [name for name in run.routed.decision.fallbacks if name not in plan.panel and _holds(run, name)]
     if queue:
         run.trace.degraded.append("no member's answer can be used: a fallback answers alone")
         try:
@@ -91,6 +91,12 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
         words = f"no member of the panel answered within {run.deps.policy.fusion.member_s:g} s"
         verdicts = [failures.of_failure(Failure("timeout", words))]
     raise NobodyAnswered(verdicts)
+
+
+def _holds(run: Run, candidate: str) -> bool:
+    """Whether the budget holds this one's answer, after what the panel has spent."""
+    usd = {score.candidate: score.step_usd for score in run.routed.decision.scores}
+    return run.affords(usd[candidate] * (1.0 + run.routed.features.input_error))
 
 
 def _usd(plan: Plan, phase: str) -> float:

@@ -77,7 +77,8 @@ async def gather(
 ) -> Gathered:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
-    work = _Work(run, phase, Tools.of(run.request), known)
+    work = _Work(run, phase, Tools.of(run.request))
+    work.know(known)
     tasks = {
         asyncio.create_task(work.seat(seat, request or _request(run, seat, options))): index
         for index, seat in enumerate(seats)
@@ -101,10 +102,18 @@ def _request(run: Run, seat: Seat, options: bool) -> Request:
 class _Work:
     """One panel at work."""
 
-    def __init__(self, run: Run, phase: str, tools: Tools, known: Sequence[Draft]) -> None:
-        self.found = Gathered(known=list(known))
+    def __init__(self, run: Run, phase: str, tools: Tools) -> None:
+        self.found = Gathered()
         self._run, self._phase, self._tools = run, phase, tools
         self._fusion = run.deps.policy.fusion
+
+    def know(self, drafts: Sequence[Draft]) -> None:
+        """Drafts that are there already count as members' answers, if they can be used."""
+        for draft in drafts:
+            fault = self._tools.fault(draft.answer)
+            (self.found.known if fault is None else self.found.poor).append(draft)
+            if fault is not None:
+                self._run.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {fault}")
 
     async def seat(self, seat: Seat, request: Request) -> Draft | Verdict | str:
         """One member's answer, or why there is none: failures are values, or one would take the panel down."""
@@ -119,7 +128,7 @@ class _Work:
 
     async def until_enough(self, tasks: dict[asyncio.Task[Draft | Verdict | str], int]) -> None:
         """Take answers as they come, until there is enough to go on with."""
-        seats = len(tasks) + len(self.found.known)
+        seats = len(tasks) + len(self.found.known) + len(self.found.poor)
         pending = set(tasks)
         loop = asyncio.get_running_loop()
         enough_at_s: float | None = None

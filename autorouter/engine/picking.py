@@ -5,6 +5,7 @@ Judges prefer what stands first. Asked twice, with the order swapped, that prefe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from autorouter.core.strategy import Plan
@@ -16,15 +17,15 @@ from autorouter.engine.run import Run
 async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
     """The index of the proposal that the judge puts first; 0, the lead's or the first there is, where it gives no order."""
     assert run.trace.panel is not None
-    order = await _order(run, plan, drafts, swapped=False)
+    (order,) = await _orders(run, plan, drafts, 1)
     run.trace.panel["ranking"] = _names(order, drafts)
     return order[0] if order else 0
 
 
 async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
-    """As `once`, asked in both orders; places are added up, and of two that tie the one that comes first in the panel wins."""
+    """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first in the panel wins."""
     assert run.trace.panel is not None
-    orders = [await _order(run, plan, drafts, swapped=swapped) for swapped in (False, True)]
+    orders = await _orders(run, plan, drafts, 2)
     told = [order for order in orders if order]
     run.trace.panel["rankings"] = [_names(order, drafts) for order in orders]
     if not told:
@@ -34,16 +35,22 @@ async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
     return places.index(min(places))
 
 
-async def _order(run: Run, plan: Plan, drafts: Sequence[Draft], *, swapped: bool) -> tuple[int, ...]:
+async def _orders(run: Run, plan: Plan, drafts: Sequence[Draft], times: int) -> list[tuple[int, ...]]:
+    """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
     assert plan.judge is not None
+    nothing: list[tuple[int, ...]] = [()] * times
     if not run.affords(sum(call.usd for call in plan.calls if call.phase == "ranking")):
         run.trace.degraded.append(f"judge {plan.judge} left out: the budget holds no more")
-        return ()
-    found = await asks.ranked(run, plan.judge, [draft.answer for draft in drafts], swapped=swapped)
-    if isinstance(found, str):
-        run.trace.degraded.append(f"judge {plan.judge}: {found}; the order of the panel counted")
-        return ()
-    return found
+        return nothing
+    answers = [draft.answer for draft in drafts]
+    found = await asyncio.gather(
+        *(asks.ranked(run, plan.judge, answers, swapped=swapped) for swapped in (False, True)[:times])
+    )
+    why = [order for order in found if isinstance(order, str)]
+    if why:
+        counted = "the order of the panel counted" if len(why) == times else "only its other order counted"
+        run.trace.degraded.append(f"judge {plan.judge}: {why[0]}; {counted}")
+    return [() if isinstance(order, str) else order for order in found]
 
 
 def _names(order: Sequence[int], drafts: Sequence[Draft]) -> list[str]:

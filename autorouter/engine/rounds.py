@@ -76,7 +76,7 @@ async def refine(run: Run, plan: Plan) -> Final:
             break
         run.progress.say("refinement", candidate=author)
         last = turn == rounds
-        shape = Shape(stream=run.stream, options=last, tools="none")
+        shape = Shape(stream=run.stream, tools="none")
         request = asks.said(run, "refiner", proposal(LETTERS[0], draft.answer), shape=shape)
         try:
             if last:

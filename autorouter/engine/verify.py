@@ -66,7 +66,7 @@ async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
     """The second answer; the rejected draft where there is none to be had."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
-    if not run.affords(_usd(plan, phase)):
+    if not run.affords(_second_usd(run, plan, phase, candidate)):
         run.trace.degraded.append("rejected draft went out: the budget holds no second answer")
         return run.give(draft)
     run.progress.say(phase, candidate=candidate)
@@ -77,6 +77,14 @@ async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
     except NobodyAnswered as exc:
         run.trace.degraded.append(f"{phase} by {candidate}: {exc.verdicts[-1].kind}; the rejected draft went out")
         return run.give(draft)
+
+
+def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:
+    """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
+    usd = _usd(plan, phase)
+    if candidate in (plan.primary, plan.escalation):
+        return usd
+    return max(usd, next(score.step_usd for score in run.routed.decision.scores if score.candidate == candidate))
 
 
 def _usd(plan: Plan, phase: str) -> float:

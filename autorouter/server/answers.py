@@ -103,17 +103,21 @@ class _Line:
 async def _attended(step: Step, line: _Line) -> Opened:
     """Open, and keep the client's line alive meanwhile."""
     work = asyncio.create_task(step.open())
+    news: asyncio.Task[None] | None = None
     try:
         while not work.done():
-            waits = {work, asyncio.create_task(step.progress.changed(line.told))} if line.events else {work}
+            news = asyncio.create_task(step.progress.changed(line.told)) if line.events else None
             silence_s = BETWEEN_S if line.begun else FIRST_COMMENT_S
-            done, pending = await asyncio.wait(waits, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)
-            for other in pending - {work}:
-                other.cancel()
+            waits: set[asyncio.Task[Any]] = {work} if news is None else {work, news}
+            done, _ = await asyncio.wait(waits, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)
+            if news is not None:
+                news.cancel()
             if work not in done:
                 await line.comment()
         return work.result()
     finally:
+        if news is not None:
+            news.cancel()
         # A hang-up cancels this task only: the work must have ended before the step is accounted for.
         if not work.done():
             work.cancel()
