@@ -133,8 +133,9 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
         evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         fix = "autorouter config check lists every problem; autorouter init writes a new file"
         return [ours.Own(name="configuration", state="failed", evidence=evidence, fix=fix)]
-    checks = [*ours.of_settings(found, environment()), *_strategies(found), ours.port(found)]
-    checks += [ours.state(found, ours.running(found)), *_clients(path)]
+    version = ours.running(found)
+    checks = [*ours.of_settings(found, environment()), *_strategies(found)]
+    checks += [ours.port(found, version), ours.state(found, version), *_clients(path)]
     return [*checks, *_real(found)] if real else checks
 
 

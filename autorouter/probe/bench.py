@@ -75,7 +75,7 @@ class Bench:
             self.stream = look(self.streaming)
             for _, usage in self.stream.usages[-1:]:
                 self._count(usage_of(usage))
-            if not self.whole.ok and not self.stream.frames:
+            if not self.whole.ok and (self.streaming.failure or not self.stream.frames):
                 self.stop = self.said(self.whole)
 
     async def _fit(self) -> None:

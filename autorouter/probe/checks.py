@@ -54,18 +54,22 @@ async def probe(
         bench = Bench(Line(relay, own))
         await bench.prepare()
         say("chat")
-        checks = _stopped(bench) if bench.stop else await _run(bench, say)
+        checks = await (_stopped(bench) if bench.stop else _run(bench, say))
     finally:
         if client is None:
             await own.aclose()
     return _report(bench, checks, at, time.perf_counter() - began_s)
 
 
-def _stopped(bench: Bench) -> tuple[Check, ...]:
-    """One fail with the reason, and nothing else was asked."""
+async def _stopped(bench: Bench) -> tuple[Check, ...]:
+    """What was seen until then; nothing else is asked."""
+    seen = {"chat.models", "error.echo"} if bench.models.status else set[str]()
+    if bench.streaming.seconds:
+        seen |= {one.name for one in FIRST}
+    found = {one.name: await one.run(bench) for one in PROBES if one.name in seen}
+    found["chat.whole"] = Finding("fail", bench.stop or "")
     rest = Finding("skipped", "chat itself doesn't work")
-    reason = Finding("fail", bench.stop or "")
-    return tuple(_check(bench, one, reason if one.name == "chat.whole" else rest) for one in PROBES)
+    return tuple(_check(bench, one, found.get(one.name, rest)) for one in PROBES)
 
 
 async def _run(bench: Bench, say: Callable[[str], None]) -> tuple[Check, ...]:

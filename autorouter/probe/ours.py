@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from autorouter.config.load import Settings
+from autorouter.config.load import Settings, keys_path
 from autorouter.core.values import Role
 from autorouter.errors import AdapterError, ConfigError, ReceiptError
 from autorouter.runtime import target_of
@@ -84,16 +84,27 @@ def keys(found: Settings, env: Mapping[str, str]) -> Own:
 
 
 def local_key(found: Settings, env: Mapping[str, str]) -> Own:
-    """The key that clients must send."""
-    server = found.config.server
+    """The keys that clients must send: one from a variable, or those of the file."""
+    from autorouter.config.convert import is_loopback
+    from autorouter.config.keys import read
+
+    server, name = found.config.server, "local key"
     if server.api_key_env and not env.get(server.api_key_env, "").strip():
         fix = f"export {server.api_key_env}=..., or take server.api_key_env out"
         evidence = f"{server.api_key_env} is not set, so the router won't start"
-        return Own(name="local key", state="failed", evidence=evidence, fix=fix)
-    if not server.api_key_env and any("anyone who reaches it" in note for note in found.notes):
-        evidence = f"{server.host} is not loopback, and no key is asked for"
-        return Own(name="local key", state="failed", evidence=evidence, fix="set server.api_key_env")
-    return Own(name="local key", state="ok", evidence=server.api_key_env or "none asked for; loopback only")
+        return Own(name=name, state="failed", evidence=evidence, fix=fix)
+    path = keys_path(found.config, env)
+    try:
+        listed = read(path)
+    except ConfigError as exc:
+        return Own(name=name, state="failed", evidence=exc.message, fix=exc.hint or "autorouter keys list")
+    if server.api_key_env or path.exists():
+        of_file = f"{len(listed)} in {path}" if path.exists() else ""
+        return Own(name=name, state="ok", evidence=" and ".join(filter(None, (server.api_key_env, of_file))))
+    if server.uds or is_loopback(server.host):
+        return Own(name=name, state="ok", evidence="none is asked for; only this machine can ask")
+    evidence = f"{server.host} is not loopback, and no key is asked for: anyone who reaches it can spend"
+    return Own(name=name, state="failed", evidence=evidence, fix="set server.api_key_env, or autorouter keys create")
 
 
 def catalogue(found: Settings) -> Own:
@@ -122,7 +133,7 @@ def prices(found: Settings) -> Own:
     return Own(name="prices", state="ok", evidence="every candidate that costs has one")
 
 
-def port(found: Settings) -> Own:
+def port(found: Settings, running_version: str | None) -> Own:
     """Free, or a router of ours answers there."""
     server = found.config.server
     where = f"{server.host}:{server.port}"
@@ -130,9 +141,8 @@ def port(found: Settings) -> Own:
         return _socket_file(Path(server.uds).expanduser())
     if server.port == 0:
         return Own(name="port", state="ok", evidence="any free one (server.port is 0)")
-    version = running(found)
-    if version:
-        return Own(name="port", state="ok", evidence=f"autorouter {version} answers at {where}")
+    if running_version:
+        return Own(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -157,6 +167,8 @@ def running(found: Settings) -> str | None:
     import httpx
 
     server = found.config.server
+    if server.uds or server.port == 0:
+        return None
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
     shown = f"[{host}]" if ":" in host else host
     try:

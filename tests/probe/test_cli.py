@@ -268,6 +268,22 @@ def test_a_local_key_that_is_not_set_fails(home: Home) -> None:
     assert "LOCAL_KEY_HERE is not set" in own(done, "local key")["evidence"]
 
 
+def test_a_router_that_others_reach_without_a_key_fails(home: Home) -> None:
+    done = doctor(home, POOL + '[server]\nport = 0\nhost = "0.0.0.0"\n')
+    assert done.code == 1
+    assert "anyone who reaches it can spend" in own(done, "local key")["evidence"]
+    assert home.run("keys", "create", "laptop").code == 0
+    assert own(doctor(home, POOL + '[server]\nport = 0\nhost = "0.0.0.0"\n'), "local key")["state"] == "ok"
+
+
+def test_a_socket_in_a_folder_that_there_isn_t_fails(home: Home) -> None:
+    done = doctor(home, POOL + f'[server]\nuds = "{home.path}/none/router.sock"\n')
+    assert done.code == 1
+    assert "can't be made" in own(done, "port")["evidence"]
+    fine = doctor(home, POOL + f'[server]\nuds = "{home.path}/router.sock"\n')
+    assert own(fine, "port")["state"] == "ok"
+
+
 def test_roles_that_nobody_has_prices_and_models_that_nobody_knows_are_warnings(home: Home) -> None:
     bare = '[[candidates]]\nid = "bare"\nupstream = "relay"\nmodel = "vendor/bare"\n'
     upstream = '[upstreams.relay]\nbase_url = "http://relay.example/v1"\n'
@@ -341,8 +357,8 @@ def test_clients_are_told_by_where_they_point(home: Home) -> None:
 # ---- one tiny request to each
 
 
-def real(home: Home, relay: Provider, *models: str, key: str = KEY) -> Done:
-    tables = [f'[upstreams.relay]\nbase_url = "{relay.url}"\napi_key_env = "RELAY_API_KEY"\n']
+def real(home: Home, relay: Provider, *models: str, key: str = KEY, wire: str = "chat") -> Done:
+    tables = [f'[upstreams.relay]\nbase_url = "{relay.url}"\napi_key_env = "RELAY_API_KEY"\nwire = "{wire}"\n']
     price = "price_usd_per_mtok = { input = 1.0, output = 2.0 }"
     tables += [f'[[candidates]]\nid = "{m}"\nupstream = "relay"\nmodel = "{m}"\n{price}\n' for m in models]
     return doctor(home, "".join(tables) + FREE, "--real", RELAY_API_KEY=key)
@@ -367,6 +383,22 @@ def test_real_names_a_model_that_there_isn_t_and_a_key_that_is_refused(home: Hom
     wrong = real(home, good, MODEL, key="sk-another-key-0123456789")
     assert own(wrong, "models relay")["evidence"] == "refuses the key (401)"
     assert "sk-another-key-0123456789" not in wrong.out + wrong.err
+
+
+@pytest.mark.parametrize(("wire", "path"), [("responses", "/v1/responses"), ("messages", "/v1/messages")])
+def test_real_speaks_the_upstreams_wire(home: Home, good: Provider, wire: str, path: str) -> None:
+    done = real(home, good, MODEL, wire=wire)
+    assert done.code == 0, done.out
+    assert own(done, f"real {MODEL}")["state"] == "ok"
+    assert good.seen[-1].path == path
+    assert ("authorization" in good.seen[-1].headers) == (wire == "responses")
+
+
+def test_real_tells_when_another_model_answers(home: Home) -> None:
+    with Provider("wrong-model", key=KEY) as relay:
+        done = real(home, relay, MODEL)
+    assert (done.code, own(done, f"real {MODEL}")["state"]) == (0, "warning")
+    assert "served by `vendor/cheap-nano`" in own(done, f"real {MODEL}")["evidence"]
 
 
 def test_real_without_a_key_asks_nobody(home: Home) -> None:

@@ -104,7 +104,8 @@ def test_a_key_that_comes_back_is_told_and_stands_nowhere_in_the_report() -> Non
     page, data = report_page(report), str(to_document(report))
     assert KEY not in page + data
     assert report.result == "fail"
-    assert "refuses the key (401)" in report.named("chat.whole").evidence
+    assert "refuses the key (401)" in failed(report)["chat.whole"]
+    assert "/chat/completions (401)" in failed(report)["error.echo"]
     with Provider("echo", key=KEY) as relay:
         report = report_of(relay, key=KEY)
     assert failed(report).keys() == {"error.echo"}
