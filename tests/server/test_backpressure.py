@@ -105,3 +105,17 @@ def test_too_large_a_head_is_a_431(headers: dict[str, str], running: Program) ->
     assert answer.status_code == 431
     assert answer.json()["error"]["code"] == "headers_too_large"
     assert running.client.get("/livez").status_code == 200
+
+
+def test_an_event_without_an_end_is_not_collected(running: Program, relay: Relay) -> None:
+    assert running.client.post(CHAT, json=body(stream=True)).status_code == 200
+    before_mb = running.rss_mb()
+    endless = (HEAD, chunk(b"data: "), *[chunk(b"x" * 65_536)] * (MANY_BYTES // 65_536))
+    relay.play(endless, to="vendor/first")
+    answer = running.client.post(CHAT, json=body(stream=True))
+    assert answer.status_code == 200
+    assert answer.text.endswith(DONE.decode())
+    assert running.rss_mb() - before_mb < 2 * FLAT_MB
+    until(lambda: len(on_disk(running.receipts)) == 2)
+    tried = on_disk(running.receipts)[1]["attempts"]
+    assert [one["result"] for one in tried] == ["protocol", "answered"]  # type: ignore[attr-defined]
