@@ -207,6 +207,14 @@ def test_a_rule_that_names_a_candidate_does_not_reach_further(
     assert [seen.document["model"] for seen in relay.seen] == ["vendor/first"]
 
 
+def test_a_panel_is_filled_from_within_the_keys_reach(keyed: Callable[..., tuple[Router, str]], relay: Relay) -> None:
+    panel = '[panels.mine]\nmodels = ["second", "first"]\njudge = "second"\nsynthesizer = "second"\n'
+    router, secret = keyed(more=panel, models=("first",))
+    assert post(router, secret, openfusion={"strategy": "fusion", "panel": "mine"}).status_code in (200, 502, 503)
+    assert post(router, secret, openfusion={"judge": "second"}).status_code == 404
+    assert {seen.document["model"] for seen in relay.seen} == {"vendor/first"}
+
+
 def test_a_session_that_was_with_another_model_stays_within_the_keys_reach(
     keyed: Callable[..., tuple[Router, str]], relay: Relay
 ) -> None:

@@ -173,6 +173,26 @@ def test_wishes_in_the_request_do_not_lead_elsewhere(wish: dict[str, Any], two: 
         assert '"far"' not in str(chosen).replace("'", '"')
 
 
+PANELS = [
+    'way = "judge"\nmodels = ["far", "home", "far"]\njudge = "far"\nsynthesizer = "far"\n',
+    'way = "ranked"\nmodels = ["far"]\njudge = "far"\n',
+    'way = "debate"\nmodels = ["home", "far"]\nsynthesizer = "far"\n',
+    'way = "pipeline"\nsteps = [{ name = "a", instruction = "a", candidate = "far" }, { name = "b", instruction = "b" }]\n',
+]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_panel_whose_members_are_elsewhere_is_filled_from_here(
+    streamed: bool, panel: str, two: Callable[..., Router], relay: Relay, far: Relay
+) -> None:
+    router = two(f"[panels.mine]\n{panel}")
+    wish = {"strategy": "fusion", "panel": "mine"}
+    assert router.post(body(model=PRIVATE, openfusion=wish, stream=streamed)).status_code in (200, 502, 503)
+    assert relay.seen
+    assert far.seen == []
+
+
 def test_what_the_local_one_cannot_do_is_refused_and_says_why(
     two: Callable[..., Router], relay: Relay, far: Relay
 ) -> None:
