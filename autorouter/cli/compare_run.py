@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from autorouter.cli import output
 from autorouter.cli.evidence import leave_if, progress, publish, recording, without_waiting
 from autorouter.core.labels import AUTO
 from autorouter.core.values import Role
-from autorouter.errors import UnknownModel
+from autorouter.errors import EXIT_UPSTREAM, UnknownModel
 from autorouter.evals import (
     cases,
     comparing,
@@ -77,6 +79,7 @@ class Done:
 def run(wanted: Wanted, found: Settings) -> None:
     """The whole command. Leaves with 1 where a gate failed."""
     chosen, name, source = _load(wanted)
+    kept = gate.read(wanted.baseline, "compare", source) if wanted.baseline and not wanted.write_baseline else {}
     built, directory = recording(without_waiting(found), wanted.out, "compare")
     try:
         done = asyncio.run(_carried(wanted, chosen, built))
@@ -86,16 +89,17 @@ def run(wanted: Wanted, found: Settings) -> None:
     figures = _figures(document["totals"])
     headline = figures[f"score {AUTO}"] if f"score {AUTO}" in figures else figures[f"answered {AUTO}"]
     failed = gate.under(f"{AUTO}", headline, wanted.fail_under)
-    if wanted.baseline is not None:
-        if wanted.write_baseline:
-            gate.write(wanted.baseline, "compare", source, figures)
-        else:
-            failed += gate.regressions(wanted.baseline, "compare", source, figures, TOLERANCE)
+    failed += gate.regressions(kept, figures, TOLERANCE)
+    if wanted.baseline and wanted.write_baseline:
+        gate.write(wanted.baseline, "compare", source, figures)
     document["gate"] = failed
     picture = _plot(document)
     path = evidence.reserve(directory, "compare", document["at"])
     page = comparison_page.render(document, failed, path.with_suffix(".svg").name if picture else None)
     publish(path, document, page, as_json=wanted.as_json, plot=picture)
+    if all(entry.asked.outcome == "failed" for entry in done.played):
+        click.echo("error: nobody answered anything (the file lists why; --dry-run needs no key)", err=True)
+        output.leave(EXIT_UPSTREAM)
     leave_if(failed)
 
 

@@ -80,7 +80,7 @@ def command(
         if write_baseline:
             gate.write(baseline, "eval", document["cases"], figures)
         else:
-            failed += gate.regressions(baseline, "eval", document["cases"], figures, TOLERANCE)
+            failed += gate.regressions(gate.read(baseline, "eval", document["cases"]), figures, TOLERANCE)
     document["gate"] = failed
     place = evidence.reserve(directory, "eval", document["at"])
     publish(place, document, render(document, failed), as_json=as_json)

@@ -27,9 +27,9 @@ def write(path: Path, kind: str, cases: str, figures: Mapping[str, float]) -> No
         raise RequestError(f"{path} can't be written: {exc.strerror}") from exc
 
 
-def regressions(path: Path, kind: str, cases: str, figures: Mapping[str, float], tolerance: float) -> list[str]:
-    """A line for each figure that fell by more than `tolerance`, or is gone. RequestError for a file that isn't a baseline
-    of this command on these cases: such figures can't be compared."""
+def read(path: Path, kind: str, cases: str) -> dict[str, float]:
+    """The figures of a baseline. RequestError for a file that isn't one of this command on these cases: such figures can't be
+    compared. Read before anything is asked, so that a slip costs nothing."""
     try:
         found = orjson.loads(lines.read(path))
         kept = {str(name): float(value) for name, value in found["figures"].items()}
@@ -40,6 +40,11 @@ def regressions(path: Path, kind: str, cases: str, figures: Mapping[str, float],
         raise RequestError(f"{path} is a baseline of `{of}`, not of `{kind}`", hint="--write-baseline writes one")
     if on != cases:
         raise RequestError(f"{path} was measured on other cases", hint="write it again with --write-baseline")
+    return kept
+
+
+def regressions(kept: Mapping[str, float], figures: Mapping[str, float], tolerance: float) -> list[str]:
+    """A line for each figure that fell by more than `tolerance`, or is gone."""
     fell = []
     for name, before in sorted(kept.items()):
         now = figures.get(name)

@@ -26,8 +26,9 @@ from autorouter.evals import lines, sandbox
 NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?")
 _MARKED = re.compile(r"(?:####|answer(?:\s+is)?\s*[:=]?|\\boxed\{)\s*\**\s*\$?\s*(?=[-+.\d])", re.IGNORECASE)
 _CHOICE = re.compile(
-    r"(?:answer(?:\s+is)?|option|choice)\s*[:=]?\s*[\*_(\[]*([A-J])\b(?!')|^\s*[\*_(\[]*([A-J])[\*_)\].:]*\s*$",
-    re.I | re.M,
+    r"(?:(?i:answer(?:\s+is)?|option|choice)\s*[:=]?\s*|\\boxed\{(?:\\text\{)?)[\*_(\[]*([A-H])\b(?!')"
+    r"|^\s*[\*_(\[]*([A-H])[\*_)\].:]*\s*$",
+    re.MULTILINE,
 )
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
 FULL = 1.0 - 1e-9
@@ -187,7 +188,7 @@ def choice_in(text: str) -> str | None:
     found = [m[1] or m[2] for m in _CHOICE.finditer(text)]
     if found:
         return str(found[-1]).upper()
-    bare = re.match(r"\s*[\*_(\[]*([A-J])[\*_)\].:]", text)
+    bare = re.match(r"\s*[\*_(\[]*([A-H])[\*_)\].:]", text)
     return bare[1] if bare else None
 
 
@@ -215,7 +216,7 @@ def of_document(found: Mapping[str, Any], place: str) -> Grader:
     match kind:
         case "numeric" if isinstance(answer, int | float) and not isinstance(answer, bool):
             return Numeric(float(answer), float(found.get("tolerance", 1e-6)))
-        case "choice" if isinstance(answer, str) and re.fullmatch("[A-J]", answer):
+        case "choice" if isinstance(answer, str) and re.fullmatch("[A-H]", answer):
             return Choice(answer)
         case "exact":
             return Exact(lines.text(found, "answer", place))

@@ -18,7 +18,7 @@ from autorouter.core.scoring import Score
 from autorouter.core.values import SKILL_OF_KIND, Kind, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed, route
-from autorouter.evals.labelled import BANDS, Band, Labelled
+from autorouter.evals.labelled import Band, Labelled
 from autorouter.evals.wrapping import wrapped
 from autorouter.wire import exchange
 
@@ -130,7 +130,3 @@ def skills(reads: Sequence[Read]) -> dict[str, int]:
     other = sum(SKILL_OF_KIND[read.kind] != SKILL_OF_KIND[read.case.kind] for read in wrong)
     return {"another column": other, "the same column": len(wrong) - other}
 
-
-def bands() -> tuple[Band, ...]:
-    """The bands, easy first."""
-    return BANDS

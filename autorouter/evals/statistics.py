@@ -82,7 +82,7 @@ def mcnemar(only_ours: int, only_theirs: int) -> float:
     if discordant == 0:
         return 1.0
     lopsided = sum(comb(discordant, k) for k in range(min(only_ours, only_theirs) + 1))
-    return min(1.0, float(2 * lopsided / 2.0**discordant))
+    return min(1.0, 2 * lopsided / (1 << discordant))
 
 
 def entropy(counts: Sequence[int]) -> float:

@@ -83,7 +83,7 @@ def _block(name: str, text: str, letter: str | None = None) -> str:
 def without_names(text: str, names: Iterable[str]) -> str:
     """An answer without what would tell its author."""
     for name in sorted({n for n in names if len(n) > 2}, key=lambda n: (-len(n), n)):
-        text = re.sub(re.escape(name), "[model]", text, flags=re.IGNORECASE)
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "[model]", text, flags=re.IGNORECASE)
     return text
 
 
