@@ -53,7 +53,8 @@ _QUOTA_WORDS = frozenset(
 )
 """How providers tell an empty account from a rate limit, in an error's `code` or `type`."""
 _BAD_REASONING = re.compile(
-    r"invalid_encrypted_content|encrypted content|thinking block|signature.{0,60}(?:valid|required|missing|string)",
+    r"invalid_encrypted_content|encrypted content|thinking`? block|signature.{0,60}(?:valid|required|missing|string)"
+    r"|invalid.{0,10}signature",
     re.IGNORECASE | re.DOTALL,
 )
 """How providers refuse reasoning that another one made. Some say `code: null`, so that the message counts too."""

@@ -148,9 +148,7 @@ class SameWire:
         return taps.ResponsesTap() if self._wire == "responses" else taps.MessagesTap()
 
     def whole(self, body: bytes) -> Whole:
-        document = _object(body)
-        if not isinstance(document.get(ANSWER_MEMBER[self._wire]), list):
-            raise _no_answer(document)
+        document = _answer(body, self._wire)
         usage, served = document.get("usage"), document.get("model")
         return Whole(
             body,
@@ -188,9 +186,7 @@ class Translated:
     def whole(self, body: bytes) -> Whole:
         from autorouter.wire import translate
 
-        document = _object(body)
-        if not isinstance(document.get(ANSWER_MEMBER[self._upstream]), list):
-            raise _no_answer(document)
+        document = _answer(body, self._upstream)
         answer = translate.answer_of(document, self._upstream, self._names)
         if answer.failed is not None:
             failed = answer.failed
@@ -238,6 +234,15 @@ class TranslatingTap:
 
 def _clauses(losses: Iterable[Loss]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{loss.what} {loss.name}: {loss.why}" for loss in losses))
+
+
+def _answer(body: bytes, wire: Wire) -> dict[str, Any]:
+    """The document of a whole answer. One that says of itself that it failed is none, whatever else it holds."""
+    document = _object(body)
+    failed = wire == "responses" and document.get("status") == "failed"
+    if failed or document.get("error") or not isinstance(document.get(ANSWER_MEMBER[wire]), list):
+        raise _no_answer(document)
+    return document
 
 
 def _object(body: bytes) -> dict[str, Any]:
