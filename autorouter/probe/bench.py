@@ -1,7 +1,7 @@
 """The answers that most checks read, asked for once: the model list, one whole answer, one stream of the same prompt.
 
 They are asked one after the other with nothing beside them, for they are what is measured. Bodies fit themselves to the
-relay: where `max_tokens` is refused, `max_completion_tokens` is sent, and it is said.
+relay: where `max_tokens` is refused, `max_completion_tokens` is sent, where `stream_options` is, none are; and it is said.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Bench:
         self.streaming = Seen()
         self.stream = Streamed()
         self.limit_field = "max_tokens"
+        self.streamed: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
         self.stop: str | None = None
         self.usage = Usage()
 
@@ -70,8 +71,10 @@ class Bench:
         await self._fit()
         self.stop = _stopped(self.whole)
         if self.stop is None:
-            asked = {"stream": True, "stream_options": {"include_usage": True}}
-            self.streaming = await self.chat(PROMPT, **asked)
+            self.streaming = await self.chat(PROMPT, **self.streamed)
+            if self.streaming.status in (400, 422) and b"stream_options" in self.streaming.body:
+                self.streamed = {"stream": True}
+                self.streaming = await self.chat(PROMPT, **self.streamed)
             self.stream = look(self.streaming)
             for _, usage in self.stream.usages[-1:]:
                 self._count(usage_of(usage))

@@ -51,7 +51,7 @@ async def streamed(bench: Bench) -> Finding:
     """The same as a stream: deltas with an index, an id that stays, arguments in pieces."""
     if bench.streaming.status != 200 or not bench.stream.frames:
         return Finding("skipped", "there is no stream to look at")
-    seen = await _asked(bench, ASK, stream=True, stream_options={"include_usage": True})
+    seen = await _asked(bench, ASK, **bench.streamed)
     if seen.failure is not None or seen.status != 200:
         return Finding("fail", bench.said(seen))
     found = look(seen)

@@ -68,8 +68,10 @@ async def usage_streamed(bench: Bench) -> Finding:
         return Finding("skipped", "there is no stream to look at")
     if not found.usages and (found.errors or not (found.finishes or found.done_at)):
         return Finding("skipped", "the stream didn't come to its end")
+    asked = "stream_options" in bench.streamed
     if not found.usages:
-        return Finding("fail", "no usage in the stream, though it was asked for")
+        why = "though it was asked for" if asked else "and `stream_options`, which asks for it, is refused"
+        return Finding("fail", f"no usage in the stream, {why}")
     streamed = usage_of(found.usages[-1][1])
     if not streamed.input_tokens or not streamed.output_tokens:
         return Finding("fail", f"usage is zero: {streamed.input_tokens} + {streamed.output_tokens} tokens")
@@ -77,6 +79,8 @@ async def usage_streamed(bench: Bench) -> Finding:
     apart = abs(streamed.input_tokens - whole.input_tokens)
     if whole.input_tokens and apart > APART * whole.input_tokens + SLACK_TOKENS:
         return Finding("fail", f"prompt_tokens {streamed.input_tokens:,} streamed, {whole.input_tokens:,} whole")
+    if not asked:
+        return Finding("degraded", "told, but `stream_options` is refused: clients send it")
     if found.usage_with_choices:
         return Finding("degraded", "usage comes in an event with choices: SDKs expect one of its own")
     return Finding("pass", f"{streamed.input_tokens:,} + {streamed.output_tokens:,} tokens, an event of its own")

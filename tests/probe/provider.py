@@ -63,6 +63,8 @@ class Provider(Relay):
             return error(400, "unknown_parameter", "Unknown parameter: x_probe_unknown")
         if "new-limit" in self.faults and "max_tokens" in body:
             return error(400, "unsupported_parameter", "max_tokens is not supported: use max_completion_tokens")
+        if "no-options" in self.faults and "stream_options" in body:
+            return error(422, "extra_forbidden", "stream_options: extra inputs are not permitted")
         tokens = count(body["messages"]) + count(body.get("tools"))
         if tokens > WINDOW and "truncates" not in self.faults:
             return error(400, "context_length_exceeded", "maximum context length")

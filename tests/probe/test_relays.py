@@ -136,6 +136,15 @@ def test_a_relay_that_wants_the_newer_limit_is_asked_with_it() -> None:
     assert "max_completion_tokens instead of max_tokens" in report.named("chat.whole").evidence
 
 
+def test_a_relay_that_refuses_stream_options_is_asked_without() -> None:
+    with Provider("no-options") as relay:
+        report = report_of(relay)
+    assert failed(report) == {}
+    assert "`stream_options` is refused" in report.named("truth.usage_stream").evidence
+    with Provider("no-options", "no-stream-usage") as relay:
+        assert "which asks for it, is refused" in failed(report_of(relay))["truth.usage_stream"]
+
+
 def test_nothing_that_listens_is_one_fail_and_asks_no_more() -> None:
     with Provider() as relay:
         url = relay.url
