@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from autorouter.errors import RequestError
 from autorouter.evals import cases, lines
-from autorouter.evals.graders import Choice, Code, Contains, Criterion, Exact, Numeric, Rubric, choice_in, number_in, of_document
+from autorouter.evals.graders import (
+    Choice,
+    Code,
+    Contains,
+    Criterion,
+    Exact,
+    Numeric,
+    Rubric,
+    choice_in,
+    number_in,
+    of_document,
+)
 
 SOLUTIONS = {
     "clamp": "def clamp(x, low, high):\n    if low > high:\n        raise ValueError\n    return max(low, min(x, high))",
@@ -79,7 +90,9 @@ def test_texts_are_compared_without_their_dress() -> None:
 
 
 def test_a_rubric_weighs_and_takes_away() -> None:
-    rubric = Rubric((Criterion("a", 3, "alpha"), Criterion("b", 1, "beta"), Criterion("c", -2, "gamma"), Criterion("d", 5)))
+    rubric = Rubric(
+        (Criterion("a", 3, "alpha"), Criterion("b", 1, "beta"), Criterion("c", -2, "gamma"), Criterion("d", 5))
+    )
     assert rubric.asked == {3}
     assert rubric.grade("ALPHA beta").score == 1.0
     assert rubric.grade("alpha").score == 0.75

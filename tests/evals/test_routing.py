@@ -40,7 +40,9 @@ def test_the_set_is_large_and_varied() -> None:
     assert {case.difficulty for case in CASES} == {"easy", "middle", "hard"}
     assert 20 <= sum(case.risky for case in CASES) <= len(CASES) // 2
     assert len({case.language for case in CASES}) >= 6
-    assert {"plain", "claude", "codex", "aider", "cline", "opencode", "title", "commit"} == {case.wrap for case in CASES}
+    assert {"plain", "claude", "codex", "aider", "cline", "opencode", "title", "commit"} == {
+        case.wrap for case in CASES
+    }
     assert {"red", "green", "looking", "failing-edits"} <= {case.trail for case in CASES}
     assert len({(case.ask, case.wrap, case.trail) for case in CASES}) == len(CASES)
 

@@ -50,7 +50,9 @@ def test_a_sleeper_is_ended_by_the_clock() -> None:
     assert found.why == "the time ran out"
 
 
-@pytest.mark.parametrize("program", ["x = bytearray(2_000_000_000)", "x = []\nwhile True:\n    x.append('a' * 1_000_000)"])
+@pytest.mark.parametrize(
+    "program", ["x = bytearray(2_000_000_000)", "x = []\nwhile True:\n    x.append('a' * 1_000_000)"]
+)
 def test_a_memory_hog_is_stopped(program: str) -> None:
     found = tried(program)
     assert found.why == "MemoryError" or "ended by SIG" in found.why

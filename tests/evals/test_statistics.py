@@ -32,7 +32,8 @@ def test_wilson_holds_the_share_and_stays_within_0_and_1(hits: int, of: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "p"), [(0, 0, 1.0), (8, 1, 0.0390625), (5, 5, 1.0), (10, 0, 2 / 1024), (1, 0, 1.0), (12, 3, 0.03515625)]
+    ("ours", "theirs", "p"),
+    [(0, 0, 1.0), (8, 1, 0.0390625), (5, 5, 1.0), (10, 0, 2 / 1024), (1, 0, 1.0), (12, 3, 0.03515625)],
 )
 def test_mcnemar_is_the_exact_two_sided_binomial(ours: int, theirs: int, p: float) -> None:
     assert isclose(mcnemar(ours, theirs), p)
