@@ -13,6 +13,7 @@ from tests.clients.place import ROOT, Done, Place
 
 FILE = "greeting.py"
 KEY = "local-key"
+AUTO = "openfusion/auto"
 CODEX_FLAGS = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 """It works in a repository that is thrown away, on orders of the dry run: there is nobody to ask, and nothing to guard."""
 NO_SHELL = ("--disable", "shell_tool", "--disable", "unified_exec")
@@ -21,10 +22,12 @@ NO_METADATA = "Model metadata"
 TAIL = 1500
 
 
-def codex(program: Path, place: Place, url: str, *, headers: str = "", retries: int | None = None) -> Done:
+def codex(
+    program: Path, place: Place, url: str, *, headers: str = "", retries: int | None = None, label: str = AUTO
+) -> Done:
     """Codex, by a configuration written by hand. `headers` is the inside of a TOML table."""
     lines = [
-        'model = "openfusion/auto"',
+        f'model = "{label}"',
         'model_provider = "autorouter"',
         "[model_providers.autorouter]",
         'name = "autorouter"',
@@ -51,7 +54,7 @@ def codex_for_one_process(program: Path, place: Place, url: str) -> Done:
     return place.run(*run, env={"PYTHONPATH": str(ROOT)})
 
 
-def aider(program: Path, place: Place, url: str, *arguments: str, headers: str = "") -> Done:
+def aider(program: Path, place: Place, url: str, *arguments: str, headers: str = "", label: str = AUTO) -> Done:
     """Aider, by its own variables. `headers` is the inside of a YAML map."""
     if headers:
         place.file(
@@ -61,7 +64,7 @@ def aider(program: Path, place: Place, url: str, *arguments: str, headers: str =
     env = {"OPENAI_API_KEY": KEY, "OPENAI_API_BASE": f"{url}/v1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     return place.run(
         program,
-        *("--model", "openai/openfusion/auto", "--yes-always", "--no-pretty", "--no-gitignore", "--no-detect-urls"),
+        *("--model", f"openai/{label}", "--yes-always", "--no-pretty", "--no-gitignore", "--no-detect-urls"),
         *("--no-show-model-warnings", "--no-check-update", "--no-analytics", "--no-show-release-notes"),
         *arguments,
         *("--message", errand(place)),

@@ -55,8 +55,18 @@ def _aider_faulted(fault: str) -> Drive:
     )
 
 
-def _aider(*arguments: str) -> Drive:
-    return lambda program, place, url: drive.aider(program, place, url, *arguments)
+def _aider(*arguments: str, label: str = drive.AUTO) -> Drive:
+    return lambda program, place, url: drive.aider(program, place, url, *arguments, label=label)
+
+
+def _codex(label: str) -> Drive:
+    return lambda program, place, url: drive.codex(program, place, url, label=label)
+
+
+def _codex_rejected() -> Drive:
+    """Every draft that is looked at is rejected once."""
+    headers = '"x-autorouter-fault" = "verdict-revise@verifier"'
+    return lambda program, place, url: drive.codex(program, place, url, headers=headers, label="openfusion/verify")
 
 
 CASES = (
@@ -81,6 +91,15 @@ CASES = (
     Case("codex, cut in the stream", "codex", drive.codex, drive.edited, "chat", IN_THE_STREAM),
     Case("codex, every stream cut", "codex", _codex_faulted("cut-stream*all", retries=2), drive.untouched),
     Case("codex, every stream ends early", "codex", _codex_faulted("clean-eof*all", retries=2), drive.untouched),
+    *(
+        Case(f"codex, {label}", "codex", _codex(label), drive.edited)
+        for label in ("openfusion/verify", "openfusion/fusion", "openfusion/panel/code")
+    ),
+    *(
+        Case(f"aider, {label}", "aider", _aider(label=label), drive.committed)
+        for label in ("openfusion/verify", "openfusion/fusion")
+    ),
+    Case("codex, a rejected draft", "codex", _codex_rejected(), drive.edited),
     Case("aider, whole files", "aider", _aider(), drive.committed),
     Case("aider, diff", "aider", _aider("--edit-format", "diff"), drive.committed),
     Case("aider, diff, not streamed", "aider", _aider("--edit-format", "diff", "--no-stream"), drive.committed),
