@@ -23,7 +23,8 @@ async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
 
 
 async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
-    """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first in the panel wins."""
+    """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first
+    in the panel wins."""
     assert run.trace.panel is not None
     orders = await _orders(run, plan, drafts, 2)
     told = [order for order in orders if order]
