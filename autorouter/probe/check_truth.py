@@ -44,6 +44,9 @@ async def usage(bench: Bench) -> Finding:
     if not used.input_tokens or not used.output_tokens:
         return Finding("fail", f"usage is zero: {used.input_tokens} + {used.output_tokens} tokens")
     estimate = len((SYSTEM + PROMPT).encode()) / BYTES_PER_TOKEN
+    if bench.model.startswith(LABELS) and used.input_tokens > estimate * FACTOR + OWN_PROMPT_TOKENS:
+        told_of = f"{used.input_tokens:,} for about {estimate:,.0f}"
+        return Finding("degraded", f"prompt_tokens {told_of}: the sum of several calls; a context meter reads too high")
     if not estimate / FACTOR <= used.input_tokens <= estimate * FACTOR + OWN_PROMPT_TOKENS:
         return Finding("fail", f"prompt_tokens {used.input_tokens:,} can't be: our estimate is {estimate:,.0f}")
     written = len(text_of(bench.whole).encode()) / BYTES_PER_TOKEN

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import httpx
 import pytest
 
+from autorouter.probe import check_truth
 from autorouter.probe.bench import Bench
 from autorouter.probe.check_truth import measured, speed
 from autorouter.probe.line import Line, Relay, Seen
 from autorouter.probe.streamed import look
-from tests.fakes import DONE, delta
+from tests.fakes import DONE, completion, delta
 
 ROLE, WORD, FINISH = delta(role="assistant", content=""), delta(content="word "), delta("stop")
 
@@ -43,6 +45,15 @@ def test_a_stream_that_begins_late_is_slow() -> None:
     words = [(11.0 + n, WORD) for n in range(5)]
     found = asyncio.run(speed(bench((11.0, ROLE), *words, (16.0, FINISH + DONE), seconds=16.0)))
     assert (found.result, "held back" in found.evidence) == ("degraded", False)
+
+
+@pytest.mark.parametrize(("model", "result"), [("openfusion/fusion", "degraded"), ("vendor/model", "fail")])
+def test_tokens_of_many_calls_are_right_for_a_panel_and_wrong_for_a_model(model: str, result: str) -> None:
+    usage = {"prompt_tokens": 9_000, "completion_tokens": 10, "total_tokens": 9_010}
+    found = bench(seconds=1.0)
+    found.model = model
+    found.whole = Seen(status=200, chunks=((0.1, json.dumps(completion("Good.") | {"usage": usage}).encode()),))
+    assert asyncio.run(check_truth.usage(found)).result == result
 
 
 @pytest.mark.parametrize(
