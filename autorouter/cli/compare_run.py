@@ -27,6 +27,7 @@ from autorouter.evals import (
     gate,
     lines,
     plot,
+    sandbox,
     verdicts,
 )
 from autorouter.evals.cases import Case
@@ -190,6 +191,7 @@ def _document(
             "seed": wanted.seed,
             "graders": list(wanted.graders),
             "prompts": verdicts.digests(),
+            "sandbox": sandbox.fence() if wanted.grade or wanted.graders else None,
             "notes": done.notes,
             "totals": comparison_summary.totals(done.played, done.field.contestants),
             "differences": comparison_summary.differences(done.played, done.field.contestants, wanted.seed),

@@ -20,6 +20,7 @@ def render(found: Mapping[str, Any], failed: Sequence[str], plot_name: str | Non
         "\n".join(f"> {line}" for line in found["notes"]) if found["notes"] else None,
         "## Totals",
         _totals(found["totals"], graded=graded),
+        _sandbox(found["sandbox"]),
         _quality(found) if graded else "Nothing was graded: `--grade` runs the graders that need no model.",
         f"![Cost against quality]({plot_name})" if plot_name else None,
         _verdicts(found["verdicts"]) if found["verdicts"] else None,
@@ -74,6 +75,17 @@ def _quality(found: Mapping[str, Any]) -> str:
         + "\n\nThe interval is a seeded bootstrap over cases; p is exact and two-sided, of successes only. "
         + f"With {found['cases_count']} cases only large differences can show. Several comparisons stand side by side: one "
         + "small p among them is no proof. Fusion is worth something where it beats the best single model and its best member."
+    )
+
+
+def _sandbox(found: Mapping[str, Any] | None) -> str | None:
+    """How the programs of the answers were kept in."""
+    if found is None:
+        return None
+    files = {"kernel": "files guarded by the kernel (Landlock)", "python": "files guarded by Python alone"}
+    network = "no network" if found["network"] == "none" else "**the network of this machine**"
+    return (
+        f"Programs in answers were run with limits, {network}, {files.get(str(found['files']), 'no fence that held')}."
     )
 
 

@@ -1,6 +1,7 @@
 """Runs in a process of its own, before a program that isn't trusted: puts up the fence and runs it.
 
-    python -I -S fenced.py LIMITS_JSON < SPEC_JSON        prints the spec's token only where every line of the tests ran
+    python -I -S fenced.py LIMITS_JSON < SPEC_JSON        prints the spec's token only where every line of the tests ran,
+                                                           and who guards the files: kernel | python
 
 It imports nothing of ours: it is started as a file, by any Python. In this order: another user where we are root, limits of
 the kernel (CPU, memory, file size, processes), Landlock where Linux has it (write below the work folder only), and an audit
@@ -118,12 +119,13 @@ def main() -> None:
     folder = os.path.realpath(os.getcwd())
     out = os.dup(1)
     os.dup2(2, 1)  # what the program prints is no verdict
+    locked = False
     try:
         if sys.platform == "linux":
             libc = ctypes.CDLL(None, use_errno=True)
             if os.getuid() == 0:
                 become(limits["uid"], libc)
-            landlock(folder, libc)
+            locked = landlock(folder, libc)
         limit(limits)
     except (ImportError, OSError, ValueError) as exc:
         print(f"no fence: {exc}", file=sys.stderr)
@@ -135,7 +137,7 @@ def main() -> None:
     scope: dict[str, object] = {"__name__": "answer"}
     exec(compile(spec["program"], "answer.py", "exec"), scope)  # noqa: S102  (what this process is for)
     exec(compile(spec["tests"], "tests.py", "exec"), scope)  # noqa: S102
-    os.write(out, token.encode())
+    os.write(out, f"{token} {'kernel' if locked else 'python'}".encode())
 
 
 if __name__ == "__main__":

@@ -129,4 +129,3 @@ def skills(reads: Sequence[Read]) -> dict[str, int]:
     wrong = [read for read in reads if read.kind is not read.case.kind]
     other = sum(SKILL_OF_KIND[read.kind] != SKILL_OF_KIND[read.case.kind] for read in wrong)
     return {"another column": other, "the same column": len(wrong) - other}
-

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autorouter.evals import fenced
-from autorouter.evals.sandbox import Limits, Verdict, run
+from autorouter.evals.sandbox import Limits, Verdict, fence, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")
 SHORT = Limits(cpu_s=1, wall_s=3.0, memory_bytes=256 * 1024 * 1024)
@@ -21,9 +21,9 @@ def tried(program: str, tests: str = "assert True") -> Verdict:
 
 
 def test_a_right_program_passes_and_a_wrong_one_says_why() -> None:
-    assert tried("def f(x):\n    return x + 1", "assert f(1) == 2") == Verdict(
-        passed=True, why="", network=tried("").network
-    )
+    right = tried("def f(x):\n    return x + 1", "assert f(1) == 2")
+    assert (right.passed, right.why) == (True, "")
+    assert fence() == {"network": right.network, "files": right.files}
     wrong = tried("def f(x):\n    return x", "assert f(1) == 2, f'got {f(1)}'")
     assert (wrong.passed, wrong.why) == (False, "AssertionError: got 1")
     assert "SyntaxError" in tried("def f(:").why

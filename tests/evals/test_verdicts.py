@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.evals import comparing, verdicts
-from autorouter.evals.asking import Asked
+from autorouter.evals.asking import Asked, Outcome
 from autorouter.evals.cases import Case
 from autorouter.evals.comparing import Played
 from autorouter.evals.contestants import Contestant
@@ -27,10 +27,17 @@ Prefers = Callable[[str, str], str]
 """Given the answers shown as A and as B, the winner."""
 
 
-def played(label: str, text: str, outcome: str = "answered", case: Case = CASE) -> Played:
+def played(label: str, text: str, outcome: Outcome = "answered", case: Case = CASE) -> Played:
     asked = Asked(
-        label=label, text=text, outcome=outcome, receipt=f"ar_{label}", strategy="single", candidate="x", cost_usd=0.0, seconds=0.0  # type: ignore[arg-type]
-    )  # fmt: skip
+        label=label,
+        text=text,
+        outcome=outcome,
+        receipt=f"ar_{label}",
+        strategy="single",
+        candidate="x",
+        cost_usd=0.0,
+        seconds=0.0,
+    )
     return Played(case=case, contestant=Contestant(label=label, stands_for=(), ours="auto" in label), asked=asked)
 
 
