@@ -137,10 +137,11 @@ class Guard:
         if door.key is None and not named:
             return
         given = presented(headers)
-        if door.key is not None and sum(hmac.compare_digest(key.encode(), door.key.encode()) for key in given):
-            return
+        # A key of the file first: it stays limited where it was exported as the server's own as well.
         grant = door.keys.grant(given) if door.keys is not None and named else None
         if grant is None:
+            if door.key is not None and sum(hmac.compare_digest(key.encode(), door.key.encode()) for key in given):
+                return
             raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <local key>`")
         if grant.limited and scope["path"].startswith(WHOLE_ROUTER):
             raise NotAllowed(f"The key `{grant.name}` may not see this", hint="it is for models only")

@@ -82,6 +82,17 @@ def test_the_servers_own_key_still_opens_everything(keyed: Callable[..., tuple[R
     assert router.client.get("/metrics", headers={"authorization": f"Bearer {secret}"}).status_code == 403
 
 
+def test_a_limited_key_stays_limited_where_it_is_the_servers_own_too(
+    start: Callable[..., Router], relay: Relay, tmp_path: Path
+) -> None:
+    secret, made = key("ci", models=("first",))
+    file.write(tmp_path / "autorouter" / "keys.toml", {"ci": made})
+    more = '[server]\napi_key_env = "MINE"\n'
+    router = start(POOL.format(url=relay.url, limits="", more=more), ONE_KEY=KEY_ONE, TWO_KEY=KEY_TWO, MINE=secret)
+    assert post(router, secret, "second").status_code == 403
+    assert post(router, secret, "first").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/debug/receipts", "/debug/receipts/ar_1", "/metrics"])
 def test_a_limited_key_does_not_see_what_others_do(path: str, keyed: Callable[..., tuple[Router, str]]) -> None:
     router, secret = keyed(budget_usd_per_day=1.0)
