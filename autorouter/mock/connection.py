@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -36,6 +37,10 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     keep_alive: bool = True
+
+
+_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+"""On, and for no time: closing then means RST."""
 
 
 class Gone(Exception):
@@ -210,7 +215,7 @@ class Connection(asyncio.Protocol):
             return
         found: socket.socket | None = self._transport.get_extra_info("socket")
         if found is not None and not self._transport.is_closing():
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self._transport.abort()
 
     def _raw(self, data: bytes) -> None:

@@ -63,18 +63,27 @@ class Wire:
         self._file = self.socket.makefile("rb")
 
     def ask(
-        self, path: str, document: Any = None, *, method: str = "POST", silence_s: float | None = None, **headers: str
+        self,
+        path: str,
+        document: Any = None,
+        *,
+        method: str = "POST",
+        silence_s: float | None = None,
+        mute: bool = False,
+        **headers: str,
     ) -> Raw:
-        """Send a request, read what comes. `silence_s`: so much of it ends the reading, as `silent`."""
+        """Send a request, read what comes. `silence_s`: so much of it ends the reading, as `silent`; before the head only
+        where `mute` says that none will come."""
         data = b"" if document is None else json.dumps(document).encode()
         lines = [f"{method} {path} HTTP/1.1", "host: localhost", f"content-length: {len(data)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode() + data)
-        self.socket.settimeout(silence_s or WAIT_S)
+        self.socket.settimeout(silence_s if mute else WAIT_S)
         status, found, chunks = 0, {}, []
         end = "whole"
         try:
             status, found = self._head()
+            self.socket.settimeout(silence_s or WAIT_S)
             for chunk in self._body(found):
                 chunks.append(chunk)  # noqa: PERF402  what came before an error is wanted
         except ConnectionResetError:
@@ -151,9 +160,11 @@ class Mock:
         with self.line() as wire:
             return wire.ask(path, document, **more)
 
-    def post(self, wire: str, fault: str = "", *, silence_s: float | None = None, **members: Any) -> Raw:
+    def post(
+        self, wire: str, fault: str = "", *, silence_s: float | None = None, mute: bool = False, **members: Any
+    ) -> Raw:
         headers = {"x_autorouter_fault": fault} if fault else {}
-        return self.ask(PATHS[wire], body(wire, **members), silence_s=silence_s, **headers)
+        return self.ask(PATHS[wire], body(wire, **members), silence_s=silence_s, mute=mute, **headers)
 
     def logged(self) -> Line:
         return self.lines.get(timeout=WAIT_S)

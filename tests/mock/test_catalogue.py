@@ -63,7 +63,8 @@ def ask(mock: Mock, wire: str, name: str = "", *, stream: bool, **members: Any) 
     if stream and wire == "chat":
         members["stream_options"] = {"include_usage": True}
     waits = ENDS.get(name) == "silent"
-    return mock.post(wire, QUICK.get(name, name), silence_s=SILENCE_S if waits else None, stream=stream, **members)
+    silence_s = SILENCE_S if waits else None
+    return mock.post(wire, QUICK.get(name, name), silence_s=silence_s, mute=name == "timeout", stream=stream, **members)
 
 
 def read(raw: Raw, wire: str, *, stream: bool) -> Answer:

@@ -183,7 +183,8 @@ def test_a_line_cannot_steer_the_terminal(start: Start) -> None:
 @pytest.mark.parametrize("fault", ["timeout", "stall", "slow-first-byte", "slow-stream"])
 def test_a_client_that_leaves_ends_the_waiting(start: Start, fault: str) -> None:
     mock = start()
-    raw = mock.post("chat", fault, silence_s=0.2, stream=True)
+    mute = fault in ("timeout", "slow-first-byte")
+    raw = mock.post("chat", fault, silence_s=0.2, mute=mute, stream=True)
     assert raw.end == "silent"
     note = mock.logged()
     assert note.ending in ("client left", "silence until the client left")
