@@ -140,7 +140,7 @@ class DecisionRecord(TypedDict):
 
 
 class RequestShape(TypedDict):
-    """Counts and names of the request; session and agent are digests."""
+    """Counts and names of the request; session and agent are digests, `trace_id` is W3C Trace Context's."""
 
     wire: Wire
     label: str
@@ -156,6 +156,7 @@ class RequestShape(TypedDict):
     images: int
     trail_steps: int
     max_output_tokens: int | None
+    trace_id: str | None
 
 
 class SnapshotRecord(TypedDict):

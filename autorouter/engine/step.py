@@ -40,8 +40,10 @@ class Step:
         receipt_id: str,
         began_s: float,
         fault: str | None = None,
+        trace_id: str | None = None,
     ) -> None:
         self.routed = routed
+        self._trace_id = trace_id
         self.receipt_id = receipt_id
         self.trace = Trace()
         self._deps = deps
@@ -122,7 +124,7 @@ class Step:
         ledger.settle(routed, trace, self._reserved_usd, deps)
         made = Made(
             receipt_id=self.receipt_id,
-            shape=request_shape(routed.task),
+            shape=request_shape(routed.task) | {"trace_id": self._trace_id},
             features=routed.features,
             snapshot=routed.snapshot,
             decision=routed.decision,

@@ -84,7 +84,10 @@ class WireEndpoint:
         deps = entry.deps
         routed = entry.route(request.task)
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
-        step = Step(request, routed, deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
+        mark = MARK.get()
+        trace_id = mark.trace.trace_id if mark is not None else None
+        receipt_id = deps.new_id()
+        step = Step(request, routed, deps, receipt_id=receipt_id, began_s=began_s, fault=fault, trace_id=trace_id)
         try:
             refused, send = entry.inspect(step), entry.marked(send)
             if refused is not None:

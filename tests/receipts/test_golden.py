@@ -49,6 +49,10 @@ def test_there_is_no_golden_receipt_without_its_run():
     assert names == {run.name for run in RUNS}
 
 
+def phases(receipt):
+    return [phase["phase"] for phase in receipt["outcome"]["phases"]]
+
+
 @pytest.mark.parametrize(
     ("name", "holds"),
     [
@@ -58,9 +62,15 @@ def test_there_is_no_golden_receipt_without_its_run():
         ("tool-loop-in-trouble", lambda r: r["decision"]["switch"]["verdict"] == "quality"),
         ("risky", lambda r: r["features"]["risk"]["value"] > 0.5),
         ("housekeeping", lambda r: r["features"]["phase"] == "housekeeping" and r["outcome"]["candidate"] == "cheap"),
-        ("fusion-asked-for", lambda r: r["decision"]["preferred"]["strategy"] == "fusion"),
+        ("fusion-asked-for", lambda r: phases(r) == ["member", "judgement", "synthesis"]),
+        ("verify-accepted", lambda r: phases(r) == ["draft", "verdict"] and r["panel"]["verdict"] == "accept"),
+        ("verify-rejected", lambda r: phases(r)[2] in ("revision", "escalation") and r["panel"]["findings"] == 1),
+        ("verify-plain-step", lambda r: phases(r) == ["draft"] and r["panel"]["seen"] is False),
+        ("panel-ranked", lambda r: phases(r) == ["member", "ranking"] and len(r["panel"]["rankings"]) == 2),
+        ("panel-picks-a-call", lambda r: phases(r)[0] == "member" and r["panel"]["picked"] in ("cheap", "strong")),
+        ("panel-degraded", lambda r: "judge strong" in r["degraded"][0] and phases(r)[-1] == "synthesis"),
         ("fallback", lambda r: [a["result"] for a in r["attempts"]] == ["server", "answered"]),
-        ("all-fail", lambda r: r["outcome"]["status"] == 429 and len(r["attempts"]) == 2),
+        ("all-fail", lambda r: r["outcome"]["status"] == 429 and len(r["attempts"]) == 3),
         ("broken-stream", lambda r: r["outcome"]["result"] == "broken" and r["attempts"][0]["usage"] is not None),
         ("over-budget", lambda r: r["outcome"]["status"] == 402 and r["attempts"] == []),
         ("too-long", lambda r: r["decision"]["refusal"]["code"] == "context_length_exceeded"),
