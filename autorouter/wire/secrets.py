@@ -84,7 +84,7 @@ _GROUPS = tuple(
     (_pattern(turn, ahead, rules), rules, tuple(re.compile(head + rb"\Z") for _, head, _ in rules))
     for turn, ahead, rules in (
         (b"_", rb"(?=[A-Za-z0-9]{16})", _UNDERSCORE),
-        (b"-", rb"(?=[\w-]{16})", _DASH),
+        (b"-", rb"(?!--)(?=[\w-]{16})", _DASH),
         (b".", rb"(?=[\w-]{16})", _DOT),
         (b"A", b"(?=[KSIcG])", _CAPITAL),
     )
@@ -163,10 +163,11 @@ def _raw(body: bytes) -> Iterator[Hit]:
 def _passwords(body: bytes) -> Iterator[Hit]:
     """`postgres://user:PASSWORD@host`."""
     for at in _AT.finditer(body):
-        least = max(0, at.start() - _URL_BYTES)
-        if body.rfind(b"/", least, at.start()) < 0:
+        # Neither a user nor a password holds a slash: the last one before is that of `://`, or it is no such address.
+        slash = body.rfind(b"/", max(0, at.start() - _URL_BYTES), at.start())
+        if slash < 2 or body[slash - 1] not in b"/\\":
             continue
-        match = _URL.search(body, least, at.start())
+        match = _URL.match(body, slash - 2 if body[slash - 1] == ord("/") else max(0, slash - 4), at.start())
         if match is not None and match["secret"].lower() not in _DEV_PASSWORDS:
             user = match[0].rpartition(b":")[0].rpartition(b"/")[2]
             if user != match["secret"]:

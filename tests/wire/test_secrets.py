@@ -183,6 +183,12 @@ def test_a_private_key_that_was_cut_off_is_masked_as_far_as_it_goes() -> None:
     assert json.loads(out)["messages"][0]["content"] == "-----BEGIN RSA PRIVATE KEY-----[private-key-1]"
 
 
+def test_an_address_whose_slashes_are_escaped_is_read_as_well() -> None:
+    body = request(SAMPLES[-2][1]).replace(b"/", b"\\/")
+    assert b":\\/\\/app" in body
+    assert rules_in(body) == ["url-password"]
+
+
 def test_the_place_is_named_without_the_secret() -> None:
     secret = SAMPLES[0][1]
     assert place(request("a", "b", f"x {secret}")) == "messages[2]"
