@@ -68,10 +68,10 @@ async def events(bench: Bench) -> Finding:
     found = bench.stream
     if gone := _no_stream(bench):
         return gone
-    if found.unparsed:
-        return Finding("fail", f"malformed: {len(found.unparsed)} events are no JSON: {quoted(found.unparsed[0])}")
     if found.bad_utf8:
         return Finding("fail", "the bytes are no UTF-8")
+    if found.unparsed:
+        return Finding("fail", f"malformed: {len(found.unparsed)} events are no JSON: {quoted(found.unparsed[0])}")
     if "\N{REPLACEMENT CHARACTER}" in found.text:
         return Finding("fail", "characters came as U+FFFD: they were cut on the way")
     odd = [quoted(kind) for kind in found.kinds if kind != "chat.completion.chunk"]
