@@ -36,14 +36,17 @@ _PROFILES = {
 @config_option
 @dry_run_option
 @json_option
-def command(path: Path | None, dry_run: bool, as_json: bool) -> None:
+@click.option("--health", is_flag=True, help="What was measured of each candidate, as the router last kept it.")
+def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> None:
     """List the labels and the candidates.
 
-    Prices are in USD per million tokens, benchmarks are percentiles. A dash is unknown, never zero.
+    Prices are in USD per million tokens, benchmarks are percentiles. A dash is unknown, never zero. What --health shows is at
+    most ten seconds old while a router runs; it is kept beside the receipts.
 
     \b
     Examples:
       autorouter models
+      autorouter models --health
       autorouter models --json
     """
     from autorouter.core import labels
@@ -51,6 +54,11 @@ def command(path: Path | None, dry_run: bool, as_json: bool) -> None:
     from autorouter.core.panels import names_of
 
     found = settings(path, dry_run=dry_run)
+    if health:
+        from autorouter.cli.health_view import show
+
+        show(found, as_json=as_json)
+        return
     panels = names_of(found.policy.panels)
     ours = [(name, meaning(name, panels)) for name in labels.every((), panels)]
     if as_json:
