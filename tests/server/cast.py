@@ -1,0 +1,425 @@
+"""Scripted models inside the process, for panels and verifiers: who says what in which role, on any wire, without a socket.
+
+    cast = Cast(lambda asked: Text("42") if asked.role == "member" else HANG)
+    done = perform(cast, body(ASK, model="openfusion/fusion"))      the real engine over it, up to the receipt
+    done.text, done.record["degraded"], cast.roles()
+
+Time is the loop's own and jumps to whatever is due next: a member that is late by two minutes costs nothing, and a busy
+machine makes nobody late. What each call uses is told by the script, and believable: the body's bytes through four, and
+the words that it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import selectors
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from autorouter import runtime as assembly
+from autorouter.config.load import load
+from autorouter.core.panels import Panel
+from autorouter.core.policy import Policy
+from autorouter.core.values import Usage, Wire
+from autorouter.engine.calling import Opened
+from autorouter.engine.deps import Deps, State
+from autorouter.engine.recorder import context_record, decide_again
+from autorouter.engine.retry import Retry
+from autorouter.engine.router import route
+from autorouter.engine.step import Step, StreamBroken
+from autorouter.errors import AutorouterError
+from autorouter.receipts.canonical import canonical
+from autorouter.upstream import dryrun_chat, dryrun_events
+from autorouter.upstream.dryrun_chat import Stamp
+from autorouter.upstream.flow import Flow
+from autorouter.upstream.script import Refused, Text
+from autorouter.upstream.toolfill import ToolUse
+from autorouter.upstream.transport import Call, Failure, Reply
+from autorouter.wire import exchange
+from autorouter.wire.compose import answer_of, calls_of, text_of
+from autorouter.wire.events import Answer
+
+DEADLINE_S: Final = 300.0
+"""No request may take so long, by the default limits."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """An error of the upstream's, by its status."""
+
+    status: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The connection fails before an answer."""
+
+    kind: str = "reset"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A 200 with this body, whatever it is."""
+
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Hang:
+    """No answer, ever."""
+
+
+@dataclass(frozen=True)
+class After:
+    """First this is awaited, then the line is said."""
+
+    wait: Callable[[], Any]
+    line: Any
+
+
+HANG: Final = Hang()
+Line = Text | ToolUse | Refused | Status | Broken | Raw | Hang | After
+_BLOCK: Final = re.compile(r'<autorouter-task role="(\w+)" key="(\w+)">(.*)</autorouter-task>\Z', re.DOTALL)
+_PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call as its upstream sees it. `role` is empty for the client's own request; `block` is all that was added to it."""
+
+    call: Call
+    document: dict[str, Any]
+    role: str
+    key: str
+    block: str
+
+    @property
+    def who(self) -> str:
+        return self.call.candidate.id
+
+    @property
+    def proposals(self) -> list[tuple[str, Any]]:
+        return [(letter, orjson.loads(value)) for letter, value in _PROPOSAL.findall(self.block)]
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Letter -> the text under it."""
+        return {letter: value["text"] for letter, value in self.proposals}
+
+    def letter_of(self, words: str) -> str:
+        return next(letter for letter, text in self.texts.items() if words in text)
+
+
+def last_text(document: Mapping[str, Any]) -> str:
+    """The last text that a request holds, on any wire."""
+    last = (document.get("messages") or document.get("input"))[-1]
+    if isinstance(last, str):
+        return last
+    content = last.get("content", "")
+    if isinstance(content, list):
+        return str(content[-1].get("text", ""))
+    return str(content or "")
+
+
+class Cast:
+    """A transport whose upstreams say what `play` says."""
+
+    def __init__(self, play: Callable[[Asked], Line]) -> None:
+        self._play = play
+        self.asked: list[Asked] = []
+        self.said: list[Usage] = []
+        self.open = 0
+
+    async def send(self, call: Call) -> Reply:
+        document = orjson.loads(call.body)
+        found = _BLOCK.search(last_text(document))
+        role, key, block = found.groups() if found else ("", "", "")
+        asked = Asked(call, document, role, key, block)
+        self.asked.append(asked)
+        line = self._play(asked)
+        await asyncio.sleep(0)
+        if isinstance(line, After):
+            await line.wait()
+            line = line.line
+        match line:
+            case Hang():
+                await asyncio.Event().wait()
+                raise AssertionError
+            case Broken(kind):
+                raise Failure(kind, "scripted")
+            case Status(status):
+                return Answered(self, status, (orjson.dumps({"error": {"message": "no", "type": "scripted"}}),))
+            case Raw(body):
+                return Answered(self, 200, (body,))
+            case Text() | ToolUse() | Refused():
+                return Answered(self, 200, self._flow(line, call, document).pieces)
+        raise AssertionError(line)
+
+    def _flow(self, line: Text | ToolUse | Refused, call: Call, document: Mapping[str, Any]) -> Flow:
+        words = line.raw or str(line.arguments) if isinstance(line, ToolUse) else line.text
+        usage = Usage(
+            input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=len(words) // 4 + len(self.said) + 2
+        )
+        self.said.append(usage)
+        stamp = Stamp(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
+        wire: Wire = call.target.wire
+        if wire == "chat":
+            told = bool((document.get("stream_options") or {}).get("include_usage"))
+            return dryrun_chat.encode(line, stamp, stream=call.stream, include_usage=told)
+        return dryrun_events.encode(line, stamp, wire, stream=call.stream)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def roles(self) -> list[str]:
+        return [asked.role for asked in self.asked]
+
+    def of(self, role: str) -> list[Asked]:
+        return [asked for asked in self.asked if asked.role == role]
+
+
+class Answered:
+    """A reply; the cast counts those that nobody has closed."""
+
+    def __init__(self, cast: Cast, status: int, pieces: tuple[bytes, ...]) -> None:
+        self.status, self.headers = status, {"content-type": "application/json"}
+        self._cast, self._pieces, self._closed = cast, pieces, False
+        cast.open += 1
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            await asyncio.sleep(0)
+            yield piece
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._cast.open -= 1
+
+
+# ---- a router around it
+
+MEMBERS: Final = ("m0", "m1", "m2", "m3", "m4")
+_UPSTREAM = '[upstreams.{wire}]\nbase_url = "http://127.0.0.1:9/v1"\nwire = "{wire}"\n'
+_CANDIDATE = """[[candidates]]
+id = "{name}"
+upstream = "{wire}"
+model = "vendor-{name}/{name}"
+roles = ["coder"]
+capabilities = ["tools", "vision", "json_schema"]
+context_tokens = 200000
+price_usd_per_mtok = {{ input = {price}, output = {out} }}
+benchmarks = {{ general = {mark}, coding = {mark}, reasoning = {mark}, verification = {mark}, writing = {mark} }}
+"""
+
+
+@functools.cache
+def _settings(names: tuple[str, ...], wire: Wire, folder: Path) -> Any:
+    tables = ["schema_version = 1", _UPSTREAM.format(wire=wire)]
+    for place, name in enumerate(names):
+        price = 0.5 + 0.1 * place
+        tables.append(_CANDIDATE.format(name=name, wire=wire, price=price, out=4 * price, mark=85 - 2 * place))
+    path = folder / f"{wire}-{'-'.join(names)}.toml"
+    path.write_text("\n".join(tables), "utf-8")
+    return load(path, env={})
+
+
+class Receipts:
+    """Keeps what a step hands over."""
+
+    def __init__(self) -> None:
+        self.builds: list[Callable[[], dict[str, Any]]] = []
+
+    def put(self, build: Callable[[], dict[str, Any]]) -> None:
+        self.builds.append(build)
+
+
+class _Jump(selectors.DefaultSelector):
+    """Doesn't wait: the clock goes on instead."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        found = super().select(0)
+        if not found:
+            if timeout is None:
+                raise RuntimeError("everybody waits, and nothing will ever happen")
+            self.now_s += max(0.0, timeout)
+        return found
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """A loop in which waiting takes no time. Only for what does no I/O."""
+
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return self._jump.now_s
+
+
+def run(work: Any) -> Any:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(work)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def deps_for(
+    cast: Cast, folder: Path, *, names: tuple[str, ...], wire: Wire = "chat", **policy: Any
+) -> tuple[Deps, Receipts]:
+    """The means of a router whose upstreams are the cast; `policy`: fields of the policy."""
+    settings = _settings(names, wire, folder)
+    runtime = assembly.build(settings, env={}, transport=cast, record=False)
+    receipts = Receipts()
+    changed: Policy = replace(settings.policy, **{"max_fallbacks": 20} | policy)
+    state = State()
+    return replace(runtime.deps, policy=changed, receipts=receipts, retry=Retry(), state=state, timer=_now_s), receipts
+
+
+@dataclass
+class Done:
+    """A request that has been carried out: its bytes or its error, its receipt, and what was left behind."""
+
+    record: dict[str, Any]
+    body: bytes = b""
+    chunks: list[bytes] = field(default_factory=list)
+    error: AutorouterError | None = None
+    broken: bool = False
+    seconds: float = 0.0
+    wire: Wire = "chat"
+    stream: bool = False
+    tasks_left: int = 0
+
+    @property
+    def answer(self) -> Answer:
+        return answer_of(self.body, self.wire, stream=self.stream)
+
+    @property
+    def text(self) -> str:
+        return text_of(self.answer)
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return [(call.name, call.arguments) for call in calls_of(self.answer)]
+
+    @property
+    def degraded(self) -> list[str]:
+        return list(self.record["degraded"])
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return dict(self.record["outcome"]["usage"])
+
+    @property
+    def phases(self) -> list[str]:
+        return [attempt["phase"] for attempt in self.record["attempts"]]
+
+
+PATHS: Final[Mapping[Wire, str]] = {"chat": "messages", "responses": "input", "messages": "messages"}
+
+
+def asking(words: str, wire: Wire = "chat", **more: Any) -> dict[str, Any]:
+    """A request of one message."""
+    said = [{"role": "user", "content": words}]
+    asked = {"model": "openfusion/auto", PATHS[wire]: said, **more}
+    if wire == "messages":
+        asked = {"max_tokens": 20_000, **asked}
+    if wire == "chat" and asked.get("stream"):
+        asked.setdefault("stream_options", {"include_usage": True})
+    return asked
+
+
+async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], wire: Wire = "chat") -> Done:
+    """One request through the engine, as the server does it."""
+    body = orjson.dumps(document)
+    request = exchange.parse(wire, body, {})
+    step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
+    done = Done({}, wire=wire, stream=request.task.stream)
+    began_s = _now_s()
+    try:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            if request.task.stream:
+                opened: Opened = await step.open()
+                done.chunks.append(opened.first)
+                async for chunk in step.chunks(opened):
+                    done.chunks.append(chunk)
+                done.body = b"".join(done.chunks)
+            else:
+                done.body = await step.answer()
+    except StreamBroken:
+        done.broken = True
+    except AutorouterError as error:
+        done.error = error
+    finally:
+        step.finish()
+    done.seconds = _now_s() - began_s
+    done.tasks_left = len(asyncio.all_tasks()) - 1
+    done.record = receipts.builds[-1]()
+    return done
+
+
+def perform(
+    cast: Cast,
+    document: Mapping[str, Any],
+    folder: Path,
+    *,
+    names: tuple[str, ...] = MEMBERS[:3],
+    wire: Wire = "chat",
+    upstream: Wire | None = None,
+    panel: Panel | None = None,
+    **policy: Any,
+) -> Done:
+    """One request, start to receipt. `upstream`: the wire that the cast speaks, the client's by default; `panel`: one more
+    that is configured; `policy`: fields of the policy."""
+    if panel is not None:
+        policy["panels"] = (panel,)
+    deps, receipts = deps_for(cast, folder, names=names, wire=upstream or wire, **policy)
+    done: Done = run(carried(deps, receipts, document, wire))
+    sound(done, deps, cast)
+    return done
+
+
+def sound(done: Done, deps: Deps, cast: Cast) -> None:
+    """What holds of every request, whatever its script: the sums, the decision made again, nothing left running."""
+    record = done.record
+    outcome, attempts = record["outcome"], record["attempts"]
+    for name in ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"):
+        used = sum(attempt["usage"][name] for attempt in attempts if attempt["usage"])
+        assert outcome["usage"][name] == used
+        assert sum(phase["usage"][name] for phase in outcome["phases"]) == used
+    spent_usd = sum(attempt["cost_usd"] or 0.0 for attempt in attempts)
+    assert abs((outcome["cost_usd"] or 0.0) - spent_usd) < 1e-8
+    assert abs(deps.state.spent_today_usd(deps.clock()) - spent_usd) < 1e-6, "settled, and nothing stays reserved"
+    assert all(attempt["result"] != "open" for attempt in attempts)
+    assert len(attempts) == len(cast.asked)
+    assert cast.open == 0, "a reply was left open"
+    assert done.tasks_left == 0, "a task was left running"
+    assert done.seconds < DEADLINE_S
+    context = context_record(deps.policy, deps.candidates)
+    assert canonical(decide_again(record, context)) == canonical(record["decision"])
+    if done.error is None and not done.broken:
+        assert outcome["result"] == "answered"
+        assert done.answer.failed is None, done.body
+
+
+def told_usage(done: Done) -> tuple[int, int]:
+    """Input and output tokens as the client of this wire is told them; what it reads from the cache is input."""
+    usage = done.answer.usage
+    assert usage is not None
+    return usage.input_tokens, usage.output_tokens
+
+
+def summed_usage(done: Done) -> tuple[int, int]:
+    return done.usage["input_tokens"], done.usage["output_tokens"]
+
+
