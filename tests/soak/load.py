@@ -127,6 +127,10 @@ class Client:
         self._named(answer)
         if answer.status != 200:
             text = await answer.text()
+            if play.cut and answer.status == 502:
+                # Held, as of candidates whose last answer broke off; here each one's does.
+                self._tally.kinds["cut while held"] += 1
+                return ""
             self._tally.kinds[f"status {answer.status}"] += 1
             if answer.status != 429 or "retry-after" not in answer.headers:
                 self._tally.wrong.append(f"{play.told()} {wire}: {answer.status} {text[:300]}")

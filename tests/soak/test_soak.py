@@ -31,7 +31,7 @@ STREAMS = 200
 SAMPLE_S = 2.0
 WARM = 0.5
 """Share of the time that is warm-up: sessions, pools and the allocator's arenas fill."""
-SLOPE_MB_PER_MIN = 3.0 if SOAK_S < 600 else 0.5
+SLOPE_MB_PER_MIN = 4.0 if SOAK_S < 600 else 0.5
 """In a minute or two the allocator's steps weigh as much as a leak would."""
 CANDIDATE = """
 [[candidates]]
