@@ -23,6 +23,7 @@ from autorouter.engine.deps import Deps, Receipts, State
 from autorouter.engine.hedge import Hedging
 from autorouter.engine.recorder import context_record
 from autorouter.engine.retry import Retry
+from autorouter.engine.web import Web
 from autorouter.observe.export import Export, endpoint_of
 from autorouter.observe.lines import Lines
 from autorouter.observe.observed import Observed
@@ -122,6 +123,7 @@ def build(
         candidates=settings.candidates,
         targets=targets,
         policy=settings.policy,
+        web=Web(**dict(config.web)),
         prompts=prompts.load(Path(config.fusion.prompts_dir).expanduser() if config.fusion.prompts_dir else None),
         transport=with_slots(transport or make_transport(settings), config.upstreams),
         receipts=observed,

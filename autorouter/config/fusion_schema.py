@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
@@ -49,6 +49,26 @@ class Fusion(Table):
     prompts_dir: Text | None = _key(
         None, "Folder with Markdown files that replace the instructions of the same name (docs/fusion.md)."
     )
+
+
+class Web(Table):
+    """What panels may look up, for requests without tools. Off by default: a question leaves this machine."""
+
+    how: Literal["off", "upstream", "local"] = _key(
+        "off", "By OpenRouter's server tools, for members there; by a command of your own; or not at all."
+    )
+    results: Annotated[int, Strict(), Field(ge=1, le=20)] = _key(5, "Most results of one search.")
+    excluded_domains: tuple[Text, ...] = _key((), "Domains left out by the upstream's search and fetch.")
+    command: tuple[Text, ...] = _key(
+        (), "The command of `local`: question on standard input, results on standard output (docs/fusion.md)."
+    )
+    limit_s: Positive = _key(15.0, "Longest time for the command, seconds.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Web:
+        if self.how == "local" and not self.command:
+            raise ValueError('how = "local" needs a command')
+        return self
 
 
 class PanelStep(Table):

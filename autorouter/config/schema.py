@@ -19,7 +19,7 @@ from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from autorouter.config.crosscheck import broken_references
-from autorouter.config.fusion_schema import Fusion, Panel
+from autorouter.config.fusion_schema import Fusion, Panel, Web
 from autorouter.config.policy_schema import Budget, Policy
 from autorouter.config.types import (
     BaseUrl,
@@ -242,6 +242,7 @@ class Config(Table):
     candidates: tuple[Candidate, ...] = _key((), "The pool. Without any: the catalogue, as far as your keys reach.")
     policy: Policy = Field(default_factory=Policy.model_construct, description="What decides between candidates.")
     fusion: Fusion = Field(default_factory=Fusion.model_construct, description="How verifiers and panels work.")
+    web: Web = Field(default_factory=Web.model_construct, description="What panels may look up.")
     panels: dict[UpstreamName, Panel] = _key({}, "Panels of your own by name; asked for as openfusion/panel/NAME.")
     session: Session = Field(
         default_factory=Session.model_construct, description="What is remembered of a conversation."

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from autorouter.core.health import UNKNOWN
 from autorouter.core.values import Wire
+from autorouter.engine import web
 from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import failures
@@ -172,6 +173,7 @@ class Caller:
         )
         body, changes = adjusted(between.body, profile) if target.wire == "chat" else (between.body, ())
         attempt.losses = (*between.losses, *changes)
+        body = web.with_tools(body, web.tools_for(self.deps.web, target, attempt.phase, len(self.request.task.tools)))
         call = Call(
             target=target,
             candidate=candidate,

@@ -14,6 +14,7 @@ from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Candidate, Strategy
 from autorouter.engine.prompts import Prompts, load
 from autorouter.engine.retry import USUAL, Retry
+from autorouter.engine.web import OFF, Web
 from autorouter.upstream.transport import Target, Transport
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Deps:
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=load)
+    web: Web = OFF
     retry: Retry = USUAL
     hedging: Hedging | None = None
     """None where slow answers get no rival."""

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 from autorouter.core import agreement
 from autorouter.core.strategy import Plan
-from autorouter.engine import asks
+from autorouter.engine import asks, web
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.drafts import Draft
+from autorouter.engine.material import material
 from autorouter.engine.run import Run
 from autorouter.engine.tool_check import Tools
 from autorouter.upstream.failures import Verdict
@@ -77,10 +78,12 @@ async def gather(
 ) -> Gathered:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
+    found = await web.found_for(run) if request is None else []
+    evidence = [material("search", found)] if found else []
     work = _Work(run, phase, Tools.of(run.request))
     work.know(known)
     tasks = {
-        asyncio.create_task(work.seat(seat, request or _request(run, seat, options))): index
+        asyncio.create_task(work.seat(seat, request or _request(run, seat, options, evidence))): index
         for index, seat in enumerate(seats)
     }
     run.progress.say("panel", members=len(seats))
@@ -94,9 +97,9 @@ async def gather(
     return work.found
 
 
-def _request(run: Run, seat: Seat, options: bool) -> Request:
+def _request(run: Run, seat: Seat, options: bool, evidence: Sequence[str]) -> Request:
     shape = Shape(stream=run.stream, options=options, temperature=seat.temperature)
-    return asks.said(run, "member", shape=shape, instruction=seat.instruction)
+    return asks.said(run, "member", *evidence, shape=shape, instruction=seat.instruction)
 
 
 class _Work:
