@@ -109,6 +109,7 @@ def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], 
         found={
             "cases": digest(data),
             "cases_name": name,
+            "built_in": cases_path is None,
             "figures": figures,
             "reads": routing_summary.rows(reads),
             "receipts": [],

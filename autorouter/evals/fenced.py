@@ -64,7 +64,11 @@ def limit(limits: dict[str, int]) -> None:
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(name, (value, value))
+        try:
+            resource.setrlimit(name, (value, value))
+        except ValueError:
+            if sys.platform == "linux" or name != resource.RLIMIT_AS:
+                raise  # macOS knows no limit of address space
 
 
 def landlock(folder: str, libc: ctypes.CDLL) -> bool:

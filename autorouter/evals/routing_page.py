@@ -17,6 +17,11 @@ SAID = {
 }
 
 
+LABELS = (
+    "The labels were written by meaning before the router read the requests, by one labeller who knew its word lists."
+)
+
+
 def render(found: Mapping[str, Any], failed: Sequence[str]) -> str:
     """The page of an eval document."""
     figures = found["figures"]
@@ -24,7 +29,7 @@ def render(found: Mapping[str, Any], failed: Sequence[str]) -> str:
         "# Routing eval",
         f"**{DRY}**" if found["dry_run"] else None,
         f"{figures['cases']} labelled requests (`{found['cases_name']}`), autorouter {found['version']}, {found['at']}. "
-        "No model was called. The labels were written by people, by meaning, before any router read the requests.",
+        f"No model was called. {LABELS if found['built_in'] else ''}".rstrip(),
         _shares(figures["shares"]),
         "## Kinds\n\nRows: the label. Columns: what was read.",
         _confusion(figures["kinds"]),
@@ -61,7 +66,7 @@ def _confusion(found: Mapping[str, Mapping[str, int]]) -> str:
 def _misread(found: Mapping[str, int]) -> str:
     return (
         f"Of the kinds that were misread, {found['another column']} led to another benchmark column; "
-        f"{found['the same column']} changed nothing (edit and debug are both judged by coding)."
+        f"{found['the same column']} changed nothing (edit and debug, say, are both judged by coding)."
     )
 
 
@@ -90,8 +95,9 @@ def _regret(figures: Mapping[str, Any]) -> str:
         table(("who answers", "USD a turn, mean", "chance of success, mean"), rows, right=("USD a turn, mean",))
         + f"\n\nMean regret {usd(found['mean_regret_usd'])} a turn beyond the cheapest adequate candidate; mean shortfall "
         + f"{share(found['mean_shortfall'])} against the best. Adequate: at least {figures['thresholds']['adequate']:.2f} of "
-        + "the best candidate's chance. All of it is predicted from the configured percentiles and prices at the labelled kind "
-        + "and band: it shows what misreading costs, not whether the percentiles are right."
+        + "the best candidate's chance. All of it is predicted from the configured percentiles and prices at the labelled "
+        + "kind and band, for the answering model without its verifier: it shows "
+        + "what misreading costs, not whether the percentiles are right."
     )
 
 

@@ -39,7 +39,7 @@ def test_eval_prints_the_tables_and_leaves_a_file_that_verifies(home: Home) -> N
         "precision",
         "Mean regret",
         "bits",
-        "labels were written",
+        "labels were written by meaning",
         DRY,
     ):
         assert part in done.out, part

@@ -141,3 +141,16 @@ def test_the_picture_is_well_formed_and_labelled() -> None:
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 3
     with pytest.raises(ValueError, match="nothing to draw"):
         plot.svg([], "x")
+
+
+def test_names_stand_apart_and_within_the_picture() -> None:
+    import re
+    from itertools import pairwise
+
+    points = [point(f"model-{n}", 0.01 * (n + 1), 0.5) for n in range(12)]
+    picture = plot.svg(points, "x")
+    places = [(float(x), float(y)) for x, y in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>model-', picture)]
+    assert len(places) == 12
+    rows = sorted(y for _, y in places)
+    assert all(b - a >= plot.LINE_PX for a, b in pairwise(rows))
+    assert all(0 < x < plot.WIDTH - 100 and 0 < y < plot.HEIGHT for x, y in places)

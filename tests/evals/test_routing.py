@@ -10,16 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter import runtime
-from autorouter.config.load import Settings
+from autorouter.config.load import Settings, load
 from autorouter.core.values import Kind
 from autorouter.errors import RequestError
-from autorouter.evals import labelled, lines, routing, routing_summary
+from autorouter.evals import gate, labelled, lines, routing, routing_summary
 from autorouter.evals.labelled import Labelled
 from autorouter.evals.routing import Read, band_of
 from autorouter.evals.wrapping import wrapped
+from autorouter.receipts.canonical import digest
 from autorouter.wire import exchange
 from tests.evals.conftest import Scripted
 
+BASELINE = Path(__file__).parent / "baseline.json"
 CASES = labelled.load(lines.built_in("routing.jsonl"), "routing.jsonl")
 
 
@@ -116,3 +118,12 @@ def test_a_label_that_is_none_is_refused_with_its_line(line: str, says: str) -> 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"none\.jsonl can't be read"):
         lines.read(tmp_path / "none.jsonl")
+
+
+def test_the_routing_is_no_worse_than_its_baseline(tmp_path: Path) -> None:
+    """On the built-in pool. `autorouter eval --dry-run --baseline tests/evals/baseline.json --write-baseline` renews it."""
+    env = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    built = runtime.build(load(None, env=env, dry_run=True), env={}, record=False)
+    figures = routing_summary.baseline_of(routing_summary.summary(list(routing.read_all(CASES, built.deps))))
+    kept = gate.read(BASELINE, "eval", digest(lines.built_in("routing.jsonl")))
+    assert gate.regressions(kept, figures, 0.02) == []
