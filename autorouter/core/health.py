@@ -135,7 +135,7 @@ def _succeeded(health: Health, outcome: Outcome, left_s: float, now_s: float) ->
         good=health.good * decay + 1.0,
         bad=health.bad * decay,
         failures_in_row=health.failures_in_row if keeps else 0,
-        cooldown_until_s=health.cooldown_until_s if keeps else 0.0,
+        cooldown_until_s=now_s + left_s if keeps else 0.0,
         cooldown_reason=health.cooldown_reason if keeps else "",
         asked=keeps,
         ttft_s=_mean(health.ttft_s, outcome.ttft_s),

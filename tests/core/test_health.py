@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorouter.core.health import (
@@ -128,6 +128,7 @@ events = st.tuples(
 
 
 @given(st.lists(events, max_size=40))
+@example([("told", "quota", 1e9, 0.0), ("good", "", 0.0, -0.5)])
 def test_whatever_happens_nobody_is_kept_out_longer_than_the_bound(happened):
     """Any order of events, a clock that jumps both ways, and whatever a header may hold."""
     health, now_s = UNKNOWN, NOW_S * 1e6

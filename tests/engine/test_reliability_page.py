@@ -1,0 +1,48 @@
+"""docs/reliability.md says what the tables in the code say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from autorouter.core.health import PAUSES, USUAL, Pause
+from autorouter.engine.retry import RULES, Rule
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")
+UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0}
+ELSEWHERE = {
+    "twin": "the same model elsewhere, the next",
+    "next": "the next",
+    "upstream": "another upstream",
+    "larger": "a larger window only",
+    "nobody": "nobody",
+}
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    part = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"^\| `?([\w ]+?)`? \|(.*)\|$", part, re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split("|")] for name, rest in found}
+
+
+def seconds(text: str) -> float:
+    number, unit = text.split()
+    return float(number) * UNITS[unit]
+
+
+def test_every_rule_stands_on_the_page_as_it_is() -> None:
+    found = rows("After which failure what is done")
+    assert set(RULES) <= set(found)
+    for kind, (_, same, then) in found.items():
+        if kind == "class":
+            continue
+        rule = RULES.get(kind, Rule())
+        assert same.startswith("once more at once" if rule.at_once else "after a wait" if rule.waits else "no"), kind
+        assert then.startswith(ELSEWHERE[rule.elsewhere]), kind
+
+
+def test_every_cooldown_stands_on_the_page_as_it_is() -> None:
+    found = rows("Cooldowns")
+    for kind, pause in {**PAUSES, "any other": USUAL}.items():
+        first, most = found[kind]
+        assert Pause(seconds(first), seconds(most)) == pause
