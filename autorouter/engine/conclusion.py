@@ -96,7 +96,7 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
 def _holds(run: Run, candidate: str) -> bool:
     """Whether the budget holds this one's answer, after what the panel has spent."""
     usd = {score.candidate: score.step_usd for score in run.routed.decision.scores}
-    return run.affords(usd[candidate] * (1.0 + run.routed.features.input_error))
+    return run.affords(usd[candidate])
 
 
 def _usd(plan: Plan, phase: str) -> float:

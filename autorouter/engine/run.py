@@ -140,9 +140,11 @@ class Run:
         return draft.final
 
     def affords(self, usd: float) -> bool:
-        """Whether the tightest cap still holds `usd` more, after what this step has spent."""
+        """Whether the tightest cap still holds `usd` more at the upper end of the estimate, as the reservation counted it,
+        after what this step has spent."""
         cap = self.routed.decision.allowance
-        return cap is None or (self.trace.cost_usd or 0.0) + usd <= cap.left_usd
+        most_usd = usd * (1.0 + self.routed.features.input_error)
+        return cap is None or (self.trace.cost_usd or 0.0) + most_usd <= cap.left_usd
 
     def stop(self, result: str, among: Sequence[Attempt]) -> None:
         """Calls that we ended ourselves count as far as they came, and are nobody's fault."""

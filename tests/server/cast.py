@@ -130,8 +130,9 @@ def last_text(document: Mapping[str, Any]) -> str:
 class Cast:
     """A transport whose upstreams say what `play` says."""
 
-    def __init__(self, play: Callable[[Asked], Line]) -> None:
+    def __init__(self, play: Callable[[Asked], Line], output_tokens: Callable[[Asked], int] | None = None) -> None:
         self._play = play
+        self._output_tokens = output_tokens
         self.asked: list[Asked] = []
         self.said: list[Usage] = []
         self.open = 0
@@ -158,14 +159,14 @@ class Cast:
             case Raw(body):
                 return Answered(self, 200, (body,))
             case Text() | ToolUse() | Refused():
-                return Answered(self, 200, self._flow(line, call, document).pieces)
+                return Answered(self, 200, self._flow(line, asked).pieces)
         raise AssertionError(line)
 
-    def _flow(self, line: Text | ToolUse | Refused, call: Call, document: Mapping[str, Any]) -> Flow:
+    def _flow(self, line: Text | ToolUse | Refused, asked: Asked) -> Flow:
+        call, document = asked.call, asked.document
         words = line.raw or str(line.arguments) if isinstance(line, ToolUse) else line.text
-        usage = Usage(
-            input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=len(words) // 4 + len(self.said) + 2
-        )
+        spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.said) + 2
+        usage = Usage(input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=spoken)
         self.said.append(usage)
         stamp = Stamp(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
         wire: Wire = call.target.wire
@@ -421,5 +422,3 @@ def told_usage(done: Done) -> tuple[int, int]:
 
 def summed_usage(done: Done) -> tuple[int, int]:
     return done.usage["input_tokens"], done.usage["output_tokens"]
-
-
