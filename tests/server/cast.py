@@ -18,7 +18,7 @@ import selectors
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -220,13 +220,24 @@ benchmarks = {{ general = {mark}, coding = {mark}, reasoning = {mark}, verificat
 """
 
 
+class Model(NamedTuple):
+    """A candidate whose price and percentile matter."""
+
+    name: str
+    usd_per_mtok: float
+    mark: int
+
+
 @functools.cache
-def _settings(names: tuple[str, ...], wire: Wire, folder: Path) -> Any:
+def _settings(names: tuple[str | Model, ...], wire: Wire, folder: Path) -> Any:
+    """A configuration; who is a name only is the cheaper and the abler the earlier it comes."""
     tables = ["schema_version = 1", _UPSTREAM.format(wire=wire)]
-    for place, name in enumerate(names):
-        price = 0.5 + 0.1 * place
-        tables.append(_CANDIDATE.format(name=name, wire=wire, price=price, out=4 * price, mark=85 - 2 * place))
-    path = folder / f"{wire}-{'-'.join(names)}.toml"
+    models = [
+        m if isinstance(m, Model) else Model(m, 0.5 + 0.1 * place, 85 - 2 * place) for place, m in enumerate(names)
+    ]
+    for name, price, mark in models:
+        tables.append(_CANDIDATE.format(name=name, wire=wire, price=price, out=4 * price, mark=mark))
+    path = folder / f"{wire}-{'-'.join(model.name for model in models)}.toml"
     path.write_text("\n".join(tables), "utf-8")
     return load(path, env={})
 
@@ -276,7 +287,7 @@ def _now_s() -> float:
 
 
 def deps_for(
-    cast: Cast, folder: Path, *, names: tuple[str, ...], wire: Wire = "chat", **policy: Any
+    cast: Cast, folder: Path, *, names: tuple[str | Model, ...], wire: Wire = "chat", **policy: Any
 ) -> tuple[Deps, Receipts]:
     """The means of a router whose upstreams are the cast; `policy`: fields of the policy."""
     settings = _settings(names, wire, folder)
@@ -374,7 +385,7 @@ def perform(
     document: Mapping[str, Any],
     folder: Path,
     *,
-    names: tuple[str, ...] = MEMBERS[:3],
+    names: tuple[str | Model, ...] = MEMBERS[:3],
     wire: Wire = "chat",
     upstream: Wire | None = None,
     panel: Panel | None = None,
