@@ -186,7 +186,7 @@ class Privacy(Table):
     """What is looked for in requests before they leave this machine."""
 
     secrets: Secrets = _key(
-        "warn", "Keys and passwords in a request: off; warn, counted on the receipt; mask, replaced; block, refused."
+        "off", "Keys and passwords in a request: off; warn, counted on the receipt; mask, replaced; block, refused."
     )
 
 

@@ -15,7 +15,7 @@ import ipaddress
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,8 +108,8 @@ class Guard:
 
     def _check_host(self, scope: Scope, headers: dict[str, str]) -> str:
         """The Host as it was sent."""
-        single = [name for name, _ in scope["headers"] if name in SINGLE]
-        if len(single) > len(set(single)):
+        single = [pair for pair in scope["headers"] if pair[0] in SINGLE]
+        if len(single) > len({name for name, _ in single}) and _differ(single):
             raise RequestError("A Host, an Origin or a content type came twice", code="duplicate_header")
         sent = headers.get("host", "")
         host = host_name(sent)
@@ -165,6 +165,15 @@ def client_wire(scope: Scope) -> Wire:
     """Whose shape an error takes, where no endpoint has read the request yet."""
     anthropic = scope["path"].startswith("/v1/messages") or "anthropic-version" in headers_of(scope)
     return "messages" if anthropic else "chat"
+
+
+def _differ(single: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether a header that must be one came with several values; or a Host twice, which no client has a reason for. The same
+    content type twice is common: a library's own, and its user's."""
+    hosts = sum(name == b"host" for name, _ in single)
+    return hosts > 1 or len({(name, value.strip().lower()) for name, value in single}) > len(
+        {name for name, _ in single}
+    )
 
 
 def _forbidden(message: str, hint: str, code: str) -> RequestError:

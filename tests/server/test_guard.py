@@ -104,6 +104,13 @@ def test_nor_may_an_origin_or_a_content_type_come_twice(
     assert relay.seen == []
 
 
+def test_the_same_content_type_twice_is_none_too_many(router: Router) -> None:
+    data = b'{"model": "openfusion/auto", "messages": [{"role": "user", "content": "hi"}]}'
+    twice = "content-type: application/json\ncontent-type: application/json\n"
+    head = f"POST {CHAT} HTTP/1.1\nhost: localhost\n{twice}content-length: {len(data)}\n"
+    assert raw(router, head, data)[0] == 200
+
+
 def test_the_target_may_be_a_whole_address_and_the_host_counts_as_ever(router: Router) -> None:
     # A browser writes so to a proxy only, with the same name in Host; HTTP says that servers must understand it.
     assert raw(router, "GET http://localhost/livez HTTP/1.1\nhost: localhost\n")[0] == 200

@@ -39,7 +39,8 @@ def disk(router: Router) -> str:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_by_default_secrets_are_counted_and_sent(streamed: bool, router: Router, relay: Relay) -> None:
+def test_warned_of_secrets_are_counted_and_sent(streamed: bool, route: Callable[..., Router], relay: Relay) -> None:
+    router = route(more=privacy("warn"))
     answer = router.post(body(ASK, stream=streamed))
     assert answer.status_code == 200
     assert answer.headers["x-autorouter-secrets"] == "sent: github-token 2"
@@ -48,14 +49,14 @@ def test_by_default_secrets_are_counted_and_sent(streamed: bool, router: Router,
     assert SECRET not in disk(router)
 
 
-def test_without_a_secret_nothing_is_said(router: Router) -> None:
+def test_without_a_secret_nothing_is_said(route: Callable[..., Router]) -> None:
+    router = route(more=privacy("warn"))
     answer = router.post(body())
     assert "x-autorouter-secrets" not in answer.headers
     assert router.receipt(answer)["degraded"] == []
 
 
-def test_switched_off_nothing_is_looked_for(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more=privacy("off"))
+def test_by_default_nothing_is_looked_for(router: Router, relay: Relay) -> None:
     answer = router.post(body(ASK))
     assert "x-autorouter-secrets" not in answer.headers
     assert router.receipt(answer)["degraded"] == []
