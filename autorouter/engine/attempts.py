@@ -15,7 +15,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
-from zlib import crc32
 
 from autorouter.core.health import UNKNOWN, probing
 from autorouter.core.values import Strategy
@@ -147,8 +146,7 @@ class _Course(Generic[T]):
             input_tokens=routed.features.input_tokens + self.caller.added_tokens,
             left_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
             patience_s=deps.retry.patience_s if self._phase == ANSWER else retry.SHORT_S,
-            # Drawn from the receipt's id, so that what happened can happen again.
-            part=crc32(f"{self.caller.request_id}/{len(self._trace.attempts)}".encode()) / 2**32,
+            part=retry.part_of(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
             retry=deps.retry,
         )
 

@@ -23,7 +23,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+from zlib import crc32
 
+from autorouter.core.decide import Refusal
 from autorouter.core.health import UNKNOWN, Health, cooling_s, probed_s
 from autorouter.core.values import Candidate
 from autorouter.upstream.failures import Verdict
@@ -139,6 +141,20 @@ def after(candidate: str, verdict: Verdict, waiting: Sequence[str], tried: Tried
     if not others:
         return Move((), f"gave up: nobody else is left{skipped}")
     return Move(others, f"next: {others[0]}{_why(candidate, others[0], place)}{skipped}")
+
+
+def part_of(seed: str) -> float:
+    """A jitter's part, 0..1, drawn from the receipt's id, so that what happened can happen again."""
+    return crc32(seed.encode()) / 2**32
+
+
+def pause_s(refusal: Refusal | None, retry: Retry, seed: str) -> float | None:
+    """How long to wait before a decision is made anew: where all who could serve have asked for a pause that is short enough.
+    Who was waiting for one of them already is served then; a 429 would end some agents' runs. None: don't."""
+    if refusal is None or refusal.retry_after_s is None:
+        return None
+    wait_s = refusal.retry_after_s + part_of(seed) * JITTER_TOLD * retry.base_s
+    return wait_s if wait_s <= retry.patience_s else None
 
 
 def _there(waiting: Sequence[str], place: Place) -> tuple[str, ...]:

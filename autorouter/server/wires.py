@@ -3,6 +3,7 @@ and the small answers that their clients ask for besides."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from autorouter.core.record import decision_record
 from autorouter.core.values import Task, Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
+from autorouter.engine.retry import pause_s
 from autorouter.engine.router import Routed, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import RequestError
@@ -82,12 +84,21 @@ class WireEndpoint:
     ) -> None:
         headers = headers_of(scope)
         deps = entry.deps
+        receipt_id = deps.new_id()
         routed = entry.route(request.task)
+        waited_s = pause_s(routed.decision.refusal, deps.retry, receipt_id)
+        if waited_s is not None:
+            with HangUp(receive) as line:
+                await asyncio.sleep(waited_s)
+            if line.gone:
+                raise ClientGone
+            routed = entry.route(request.task)
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         mark = MARK.get()
         trace_id = mark.trace.trace_id if mark is not None else None
-        receipt_id = deps.new_id()
         step = Step(request, routed, deps, receipt_id=receipt_id, began_s=began_s, fault=fault, trace_id=trace_id)
+        if waited_s is not None:
+            step.trace.degraded.append(f"waited {waited_s:.2f} s: all who could serve had asked for a pause")
         try:
             refused, send = entry.inspect(step), entry.marked(send)
             if refused is not None:

@@ -157,6 +157,31 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_who_comes_while_all_pause_is_served_when_the_pause_is_over(route: Callable[..., Router], relay: Relay) -> None:
+    """Codex ends its run at a 429: of two sub-agents neither may."""
+    router = route(more=ALONE)
+    relay.play(refuse(429, retry_after="1"))
+    found: list[Any] = []
+    first = threading.Thread(target=lambda: found.append(router.post(fresh())))
+    first.start()
+    until(lambda: "first" in router.runtime.deps.state.health)
+    second = router.post(fresh())
+    first.join(WAIT_S)
+    assert (found[0].status_code, second.status_code) == (200, 200)
+    assert router.receipt(second)["degraded"][0].startswith("waited ")
+    assert len(relay.seen) == 3
+
+
+def test_a_pause_beyond_patience_is_told_at_once(route: Callable[..., Router], relay: Relay) -> None:
+    router = route(more=ALONE)
+    relay.play(refuse(429, retry_after="90"))
+    assert router.post(fresh()).status_code == 429
+    answer = router.post(fresh())
+    assert answer.status_code == 429
+    assert 80 <= int(answer.headers["retry-after"]) <= 90
+    assert len(relay.seen) == 1
+
+
 # ---- the breaker
 
 
