@@ -140,7 +140,8 @@ class DecisionRecord(TypedDict):
 
 
 class RequestShape(TypedDict):
-    """Counts and names of the request; session and agent are digests, `trace_id` is W3C Trace Context's."""
+    """Counts and names of the request; session and agent are digests, `trace_id` is W3C Trace Context's,
+    `key` the name of the local key that the client came with."""
 
     wire: Wire
     label: str
@@ -157,6 +158,7 @@ class RequestShape(TypedDict):
     trail_steps: int
     max_output_tokens: int | None
     trace_id: str | None
+    key: str | None
 
 
 class SnapshotRecord(TypedDict):

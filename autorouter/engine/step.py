@@ -41,9 +41,10 @@ class Step:
         began_s: float,
         fault: str | None = None,
         trace_id: str | None = None,
+        key: str | None = None,
     ) -> None:
         self.routed = routed
-        self._trace_id = trace_id
+        self._known = {"trace_id": trace_id, "key": key}
         self.receipt_id = receipt_id
         self.trace = Trace()
         self._deps = deps
@@ -124,7 +125,7 @@ class Step:
         ledger.settle(routed, trace, self._reserved_usd, deps)
         made = Made(
             receipt_id=self.receipt_id,
-            shape=request_shape(routed.task) | {"trace_id": self._trace_id},
+            shape=request_shape(routed.task) | self._known,
             features=routed.features,
             snapshot=routed.snapshot,
             decision=routed.decision,
