@@ -162,6 +162,8 @@ def _checked(wanted: Wanted, field: Field, deps: Deps) -> list[str]:
             raise UnknownModel(f"--grader {grader}: no candidate has that id", hint="autorouter models lists them")
         if grader in contested:
             notes.append(f"{grader} grades and is a contestant: models tend to prefer their own answers")
+    if not any(wanted.baseline_role in candidate.roles for candidate in deps.candidates):
+        notes.append(f"no candidate is configured as {wanted.baseline_role}: its row is the best of the whole pool")
     for remark in notes:
         output.note(remark)
     return notes
@@ -196,6 +198,7 @@ def _document(
             "totals": comparison_summary.totals(done.played, done.field.contestants),
             "differences": comparison_summary.differences(done.played, done.field.contestants, wanted.seed),
             "verdicts": comparison_summary.verdict_totals(done.pairs),
+            "grading_usd": comparison_summary.grading_usd(done.played, done.pairs),
             "results": comparison_summary.result_rows(done.played, keep_answers=wanted.keep_answers),
             "pairs": comparison_summary.pair_rows(done.pairs),
             "receipts": evidence.receipts_of(directory, ids),

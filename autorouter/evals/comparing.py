@@ -37,6 +37,8 @@ class Played:
     asked: Asked
     grade: Grade | None = None
     receipts: tuple[str, ...] = ()
+    grading_usd: float | None = 0.0
+    """What reading it by a grader cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ async def read_rubrics(
         prompt = verdicts.criteria_prompt(key, entry.case.prompt, answer, criteria)
         asked = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
         met = verdicts.met_in(asked.text, key, rubric.asked)
-        found = replace(entry, receipts=(*entry.receipts, asked.receipt))
+        found = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
         if met is None:
             why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
             return replace(found, grade=replace(entry.grade or Grade(0.0), why=why))
@@ -148,17 +150,29 @@ async def judge(deps: Deps, grader: str, ours: Played, theirs: Played) -> Judged
         result: Result = "tie" if all(missing) else "loss" if missing[0] else "win"
         return Judged(result=result, verdicts=(result, result), receipts=())
     one, other = (verdicts.without_names(entry.asked.text, names_in(deps)) for entry in (ours, theirs))
-    first, first_id = await _verdict(deps, grader, ours.case.prompt, one, other)
-    second, second_id = await _verdict(deps, grader, ours.case.prompt, other, one)
+    first, first_asked = await _verdict(deps, grader, ours.case.prompt, one, other)
+    second, second_asked = await _verdict(deps, grader, ours.case.prompt, other, one)
     found = (verdicts.of_ours(first, "A"), verdicts.of_ours(second, "B"))
-    return Judged(result=verdicts.both(*found), verdicts=found, receipts=(first_id, second_id))
+    both = (first_asked, second_asked)
+    return Judged(
+        result=verdicts.both(*found),
+        verdicts=found,
+        receipts=tuple(asked.receipt for asked in both),
+        cost_usd=total_usd(asked.cost_usd for asked in both),
+    )
 
 
-async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, str]:
+async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, Asked]:
     key = secrets.token_hex(8)
     prompt = verdicts.pair_prompt(key, task, a, b)
     asked = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-    return verdicts.winner_in(asked.text, key), asked.receipt
+    return verdicts.winner_in(asked.text, key), asked
+
+
+def total_usd(costs: Iterable[float | None]) -> float | None:
+    """A sum of dollars; unknown where one of them is."""
+    known = list(costs)
+    return None if None in known else sum(cost or 0.0 for cost in known)
 
 
 def names_in(deps: Deps) -> set[str]:

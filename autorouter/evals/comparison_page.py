@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autorouter.evals.evidence import DRY
-from autorouter.evals.markdown import interval, page, seconds, share, table, usd
+from autorouter.evals.markdown import cell, interval, page, seconds, share, table, usd
 
 
 def render(found: Mapping[str, Any], failed: Sequence[str], plot_name: str | None = None) -> str:
@@ -23,7 +23,7 @@ def render(found: Mapping[str, Any], failed: Sequence[str], plot_name: str | Non
         _sandbox(found["sandbox"]),
         _quality(found) if graded else "Nothing was graded: `--grade` runs the graders that need no model.",
         f"![Cost against quality]({plot_name})" if plot_name else None,
-        _verdicts(found["verdicts"]) if found["verdicts"] else None,
+        _verdicts(found["verdicts"], found["grading_usd"]) if found["verdicts"] else None,
         "## Cases",
         _cases(found["results"], graded=graded),
         _degraded(found["results"]),
@@ -89,7 +89,7 @@ def _sandbox(found: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
+def _verdicts(rows: Sequence[Mapping[str, Any]], grading_usd: float | None) -> str:
     lines = [
         (
             f"`{r['ours']}`",
@@ -107,6 +107,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> str:
     return (
         "## Verdicts of other models\n\nBlind, each pair in both orders; a disagreement of the two orders is a tie.\n\n"
         + table(columns, lines, right=columns[3:])
+        + f"\n\nThe graders cost {usd(grading_usd)}."
     )
 
 
@@ -140,5 +141,5 @@ def _cases(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
 def _degraded(rows: Sequence[Mapping[str, Any]]) -> str | None:
     reasons = dict.fromkeys(reason for row in rows for reason in row["degraded"])
     errors = dict.fromkeys(row["error"] for row in rows if row["error"])
-    said = [f"- degraded: {reason}" for reason in reasons] + [f"- failed: {error}" for error in errors]
+    said = [f"- degraded: {cell(reason)}" for reason in reasons] + [f"- failed: {cell(error)}" for error in errors]
     return "\n".join(said) if said else None

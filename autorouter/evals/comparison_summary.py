@@ -8,7 +8,7 @@ from typing import Any
 
 from autorouter.core.codec import to_plain
 from autorouter.core.record import rounded
-from autorouter.evals.comparing import Pair, Played
+from autorouter.evals.comparing import Pair, Played, total_usd
 from autorouter.evals.contestants import Contestant
 from autorouter.evals.graders import FULL
 from autorouter.evals.statistics import mcnemar, mean, paired, wilson
@@ -23,9 +23,7 @@ def totals(played: Sequence[Played], contestants: Sequence[Contestant]) -> list[
 
 def _total(entries: Sequence[Played], contestant: Contestant) -> dict[str, Any]:
     outcomes = Counter(e.asked.outcome for e in entries)
-    costs = [e.asked.cost_usd for e in entries]
-    # An unknown price is not zero: then the total is unknown too.
-    cost_usd = None if any(cost is None for cost in costs) else sum(cost or 0.0 for cost in costs)
+    cost_usd = total_usd(e.asked.cost_usd for e in entries)
     grades = [e.grade for e in entries if e.grade is not None]
     full = sum(grade.score >= FULL for grade in grades)
     low, high = wilson(full, len(grades))
@@ -47,6 +45,12 @@ def _total(entries: Sequence[Played], contestant: Contestant) -> dict[str, Any]:
         "success_high": high if grades else None,
         "usd_per_success": cost_usd / full if cost_usd is not None and full else None,
     }
+
+
+def grading_usd(played: Sequence[Played], pairs: Sequence[Pair]) -> float | None:
+    """What the model graders cost."""
+    reading = [entry.grading_usd for entry in played]
+    return total_usd([*reading, *(judged.cost_usd for pair in pairs for _, judged in pair.graders)])
 
 
 def differences(played: Sequence[Played], contestants: Sequence[Contestant], seed: int) -> list[dict[str, Any]]:

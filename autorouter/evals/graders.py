@@ -24,13 +24,17 @@ from autorouter.errors import RequestError
 from autorouter.evals import lines, sandbox
 
 NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?")
-_MARKED = re.compile(r"(?:####|answer(?:\s+is)?\s*[:=]?|\\boxed\{)\s*\**\s*\$?\s*(?=[-+.\d])", re.IGNORECASE)
+_MARKED = re.compile(
+    r"(?:####|answer(?:\s{1,4}is)?\s{0,4}[:=]?|\\boxed\{)\s{0,4}\*{0,2}\s{0,4}\$?\s?(?=[-+.\d])", re.IGNORECASE
+)
 _CHOICE = re.compile(
-    r"(?:(?i:answer(?:\s+is)?|option|choice)\s*[:=]?\s*|\\boxed\{(?:\\text\{)?)[\*_(\[]*([A-H])\b(?!')"
-    r"|^\s*[\*_(\[]*([A-H])[\*_)\].:]*\s*$",
+    r"(?:(?i:answer(?:\s{1,4}is)?|option|choice)\s{0,4}[:=]?\s{0,4}|\\boxed\{(?:\\text\{)?)[\*_(\[]{0,4}([A-H])\b(?!')"
+    r"|^[ \t]{0,8}[\*_(\[]{0,4}([A-H])[\*_)\].:]{0,4}[ \t]{0,8}$",
     re.MULTILINE,
 )
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
+END_CHARS = 20_000
+"""Numbers and letters are looked for in so much of an answer's end: that is where the result stands."""
 FULL = 1.0 - 1e-9
 """From here on a score counts as a success."""
 
@@ -166,6 +170,7 @@ Grader = Numeric | Choice | Exact | Contains | Code | Rubric
 
 def number_in(text: str) -> float | None:
     """The number that an answer gives: the one behind its last mark, else its last one."""
+    text = text[-END_CHARS:]
     marks = list(_MARKED.finditer(text))
     if marks:
         match = NUMBER.match(text, marks[-1].end())
@@ -185,7 +190,7 @@ def _number(text: str) -> float | None:
 
 def choice_in(text: str) -> str | None:
     """The letter that an answer gives, the last one that it names as such."""
-    found = [m[1] or m[2] for m in _CHOICE.finditer(text)]
+    found = [m[1] or m[2] for m in _CHOICE.finditer(text[-END_CHARS:])]
     if found:
         return str(found[-1]).upper()
     bare = re.match(r"\s*[\*_(\[]*([A-H])[\*_)\].:]", text)
@@ -215,7 +220,7 @@ def of_document(found: Mapping[str, Any], place: str) -> Grader:
     answer = found.get("answer")
     match kind:
         case "numeric" if isinstance(answer, int | float) and not isinstance(answer, bool):
-            return Numeric(float(answer), float(found.get("tolerance", 1e-6)))
+            return Numeric(float(answer), _number_of(found, "tolerance", place, 1e-6))
         case "choice" if isinstance(answer, str) and re.fullmatch("[A-H]", answer):
             return Choice(answer)
         case "exact":
@@ -235,6 +240,13 @@ def _texts(found: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise RequestError(f"{place}: `{key}` must be a list of texts")
     return tuple(value)
+
+
+def _number_of(found: Mapping[str, Any], key: str, place: str, default: float) -> float:
+    value = found.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise RequestError(f"{place}: `{key}` must be a number, 0 or more")
+    return float(value)
 
 
 def _criterion(found: Any, place: str) -> Criterion:

@@ -40,6 +40,7 @@ class Judged:
     result: Result
     verdicts: tuple[Result, Result]
     receipts: tuple[str, ...]
+    cost_usd: float | None = 0.0
 
 
 def instruction(name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import POOL, Done, Home
 from tests.evals.conftest import SAMPLES
+from tests.fakes import Relay
 
 DRY = "This proves orchestration, not quality"
 
@@ -203,6 +204,21 @@ def test_compare_takes_the_public_sets_formats(home: Home) -> None:
     done = home.run("compare", "--dry-run", "--grade", "--limit", "1", "--seed", "3", *files)
     assert done.code == 0, done.err
     assert document(done)["cases_count"] == 4
+
+
+def test_compare_asks_a_real_upstream_over_the_network(home: Home) -> None:
+    case = home.write("one.jsonl", '{"id":"a","prompt":"hi","grader":{"type":"contains","all":["o"]}}')
+    with Relay() as relay:
+        config = home.write("pool.toml", POOL.replace("http://127.0.0.1:9/v1", relay.url))
+        done = home.run("compare", "--cases", case, "--config", config, "--grade", "--concurrency", "2")
+        assert done.code == 0, done.err
+        found = document(done)
+        assert {"vendor/cheap", "vendor/strong"} <= set(relay.asked())
+    assert "real models" in done.err
+    assert {row["outcome"] for row in found["results"]} <= {"answered", "degraded"}
+    assert found["dry_run"] is False
+    assert DRY not in done.out
+    assert home.run("receipt", "verify", str(path_of(done))).code == 0
 
 
 def test_compare_with_nobody_there_ends_with_4_and_says_so(home: Home) -> None:

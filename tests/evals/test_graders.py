@@ -80,6 +80,16 @@ def test_a_letter_is_found(text: str, letter: str | None) -> None:
     assert choice_in(text) == letter
 
 
+@pytest.mark.parametrize("filler", [" ", "\n", "answer ", "*", "#", "1,", "(", "```"])
+def test_a_hostile_answer_is_read_in_no_time(filler: str) -> None:
+    """Patterns that go back and forth over it would take hours."""
+    text = "answer is" + filler * 300_000 + "\nB"
+    assert choice_in(text) is not None or filler in "*#1,(```"
+    number_in(text)
+    Exact("x").grade(text)
+    Code("", entry="f").program(text)
+
+
 def test_texts_are_compared_without_their_dress() -> None:
     assert Exact("git reset --soft HEAD~1").grade("`git reset  --soft HEAD~1`.\n").score == 1.0
     assert Exact("git reset --soft HEAD~1").grade("use git reset --soft HEAD~1").score == 0.0
@@ -139,6 +149,7 @@ def test_a_right_solution_passes_its_built_in_case(name: str) -> None:
         {"type": "nope"},
         {"type": "numeric", "answer": "7"},
         {"type": "numeric", "answer": True},
+        {"type": "numeric", "answer": 7, "tolerance": "small"},
         {"type": "choice", "answer": "BB"},
         {"type": "exact"},
         {"type": "code"},
