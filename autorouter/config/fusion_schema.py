@@ -8,6 +8,7 @@ from pydantic import Field, Strict, model_validator
 
 from autorouter.config.types import Count, Flag, Positive, Table, Text
 from autorouter.core import panels as core
+from autorouter.core.values import Care
 
 _F = core.Fusion()
 _P = core.Panel(name="")
@@ -26,7 +27,7 @@ class Fusion(Table):
     panel: Text = _key(
         _F.panel, "The panel that is used where a request names none; quality, budget, code, self or yours."
     )
-    verify: core.Care = _key(
+    verify: Care = _key(
         _F.care,
         "Drafts that a verifier sees: final answers and risky tool calls, risky calls only, always all, or off.",
     )

@@ -22,7 +22,7 @@ from autorouter.core.session import incumbent
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.strategy import Expert, May, Plan
 from autorouter.core.switching import Gate, Switch
-from autorouter.core.values import Candidate, Role, Strategy
+from autorouter.core.values import NO_WISHES, Candidate, Role, Strategy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
     by_id = {candidate.id: candidate for candidate in snapshot.candidates}
     label = labels.parse(features.label, by_id, panels.names_of(policy.panels))
     policy = labels.apply(label, policy)
-    if features.wishes != wishes.NONE:
+    if features.wishes != NO_WISHES:
         wishes.check(features.wishes, policy, by_id)
         policy = wishes.applied(features.wishes, policy)
     notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]

@@ -18,8 +18,7 @@ from autorouter.core.evidence import Evidence, read_trail
 from autorouter.core.policy import Policy, Tuning
 from autorouter.core.risk import Risk, read_risk
 from autorouter.core.rules import Fired
-from autorouter.core.values import Capability, Kind, Phase, Task
-from autorouter.core.wishes import NONE, Wishes
+from autorouter.core.values import NO_WISHES, Capability, Kind, Phase, Task, Wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ class Features:
     tools: int
     client: str
     session: str | None
-    wishes: Wishes = NONE
+    wishes: Wishes = NO_WISHES
 
 
 def features(task: Task, policy: Policy) -> Features:
@@ -82,7 +81,7 @@ def features(task: Task, policy: Policy) -> Features:
         tools=len(task.tools),
         client=task.client,
         session=task.session,
-        wishes=task.wishes or NONE,
+        wishes=task.wishes,
     )
 
 

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from autorouter.core.evidence import uses_of
-from autorouter.core.panels import Care
 from autorouter.core.risk import BOTH, read_risk
-from autorouter.core.values import ToolCall
+from autorouter.core.values import Care, ToolCall
 
 Weight = Literal["final", "risky", "plain"]
 _WORD = re.compile(r"[a-z_]+")

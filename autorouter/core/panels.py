@@ -22,10 +22,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from autorouter.core.values import Care
+
 Way = Literal["judge", "ranked", "vote", "debate", "refine", "layers", "self", "pipeline"]
 Pick = Literal["ablest", "cheapest", "coders"]
-Care = Literal["off", "final", "risky", "always"]
-"""Which drafts a verifier sees: `final` answers and risky tool calls, `risky` tool calls only, `always` all of them."""
 MAX_MEMBERS = 8
 
 

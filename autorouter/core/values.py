@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from autorouter.core.wishes import Wishes
+from typing import Literal
 
 Wire = Literal["chat", "responses", "messages"]
 Phase = Literal["first", "continuation", "housekeeping"]
@@ -47,6 +44,10 @@ class Strategy(StrEnum):
     SINGLE = "single"
     VERIFY = "verify"
     FUSION = "fusion"
+
+
+Care = Literal["off", "final", "risky", "always"]
+"""Which drafts a verifier sees: `final` answers and risky tool calls, `risky` tool calls only, `always` all of them."""
 
 
 class Capability(StrEnum):
@@ -156,6 +157,24 @@ TRAIL_STEPS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a request asks for besides its label; None is no wish. `models`: the panel's members by candidate id; `verify`:
+    which drafts a verifier sees; `max_usd`: what the request may cost at most; `dial` 0 best .. 10 cheapest."""
+
+    strategy: Strategy | None = None
+    panel: str | None = None
+    models: tuple[str, ...] = ()
+    judge: str | None = None
+    synthesizer: str | None = None
+    verify: Care | None = None
+    max_usd: float | None = None
+    dial: float | None = None
+
+
+NO_WISHES = Wishes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """A request as its wire module read it: the bytes as sent, and the bounded excerpts that a decision needs.
 
@@ -184,4 +203,4 @@ class Task:
     session: str | None = None
     agent: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    wishes: Wishes | None = None
+    wishes: Wishes = NO_WISHES

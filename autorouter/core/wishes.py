@@ -8,32 +8,14 @@ Wishes choose among what the configuration has, and only lower what it caps: nev
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autorouter.core import panels as all_panels
 from autorouter.core.labels import unknown
-from autorouter.core.panels import Care, Panel
+from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
-from autorouter.core.values import Strategy
+from autorouter.core.values import NO_WISHES, Wishes
 from autorouter.errors import RequestError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """None is no wish. `models`: the panel's members by candidate id; `verify`: which drafts a verifier sees; `max_usd`:
-    what this request may cost at most, in USD; `dial` 0 best .. 10 cheapest."""
-
-    strategy: Strategy | None = None
-    panel: str | None = None
-    models: tuple[str, ...] = ()
-    judge: str | None = None
-    synthesizer: str | None = None
-    verify: Care | None = None
-    max_usd: float | None = None
-    dial: float | None = None
-
-
-NONE = Wishes()
 
 
 def check(wishes: Wishes, policy: Policy, candidates: Collection[str]) -> None:
@@ -59,7 +41,7 @@ def check(wishes: Wishes, policy: Policy, candidates: Collection[str]) -> None:
 
 def applied(wishes: Wishes, policy: Policy) -> Policy:
     """The policy with the wishes in it; caps only become lower."""
-    if wishes == NONE:
+    if wishes == NO_WISHES:
         return policy
     budget, fusion = policy.budget, policy.fusion
     if wishes.max_usd is not None:

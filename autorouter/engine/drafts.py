@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from autorouter.core import moments
 from autorouter.core.moments import Weight
-from autorouter.core.panels import Care
-from autorouter.core.values import ToolCall, Wire
+from autorouter.core.values import Care, ToolCall, Wire
 from autorouter.engine.calling import Caller, Failed, Final, Opened
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import failures

@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast, get_args
 
-from autorouter.core.panels import MAX_MEMBERS, Care
+from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
-from autorouter.core.values import Strategy
-from autorouter.core.wishes import NONE, Wishes
+from autorouter.core.values import NO_WISHES, Care, Strategy, Wishes
 from autorouter.errors import RequestError
 
 PREFIX = "x-openfusion-"
@@ -24,8 +23,8 @@ NAMES = ("strategy", "panel", "models", "judge", "synthesizer", "verify", "max_u
 MAX_CHARS = 300
 
 
-def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes | None:
-    """The wishes of a request; None where it has none. Raises RequestError that names the wish."""
+def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes:
+    """The wishes of a request. Raises RequestError that names the wish."""
     said: dict[str, Any] = {}
     if found is not None:
         if not isinstance(found, dict):
@@ -36,11 +35,11 @@ def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes | None:
             key = name.removeprefix(PREFIX).replace("-", "_")
             said[key] = _of_header(key, value)
     if not said:
-        return None
+        return NO_WISHES
     for name in said:
         if name not in NAMES:
             raise _unknown(name)
-    wishes = Wishes(
+    return Wishes(
         strategy=_strategy(said.get("strategy")),
         panel=_name("panel", said.get("panel")),
         models=_models(said.get("models")),
@@ -50,7 +49,6 @@ def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes | None:
         max_usd=_number("max_usd", said.get("max_usd"), 0.0, math.inf),
         dial=_number("dial", said.get("dial"), DIAL_MIN, DIAL_MAX),
     )
-    return None if wishes == NONE else wishes
 
 
 def _of_header(key: str, value: str) -> Any:

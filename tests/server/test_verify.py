@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.core.panels import Care, Fusion
-from autorouter.core.values import Wire
+from autorouter.core.panels import Fusion
+from autorouter.core.values import Care, Wire
 from tests.fakes import DONE, FIRST, USAGE_EVENT, Part, Relay, chunk, completion, delta, http, stream, whole
 from tests.server.cast import (
     HANG,
