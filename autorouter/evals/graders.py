@@ -32,7 +32,7 @@ _CHOICE = re.compile(
     r"|^[ \t]{0,8}[\*_(\[]{0,4}([A-H])[\*_)\].:]{0,4}[ \t]{0,8}$",
     re.MULTILINE,
 )
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
+PYTHON = frozenset({"", "python", "py", "python3"})
 END_CHARS = 20_000
 """Numbers and letters are looked for in so much of an answer's end: that is where the result stands."""
 FULL = 1.0 - 1e-9
@@ -199,11 +199,27 @@ def choice_in(text: str) -> str | None:
 
 def code_in(text: str, entry: str = "") -> str:
     """The program in an answer: its fenced blocks of Python, together; the one that defines `entry` where one does."""
-    blocks = [body for language, body in _FENCE.findall(text) if language.lower() in ("", "python", "py", "python3")]
+    blocks = [body for language, body in fenced(text) if language in PYTHON]
     if not blocks:
         return text
     defining = [body for body in blocks if entry and re.search(rf"\bdef\s+{re.escape(entry)}\b", body)]
     return defining[-1] if defining else "\n\n".join(blocks)
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """(language, body) of each fenced block; one that isn't closed goes to the end, as of an answer that was cut."""
+    blocks: list[tuple[str, list[str]]] = []
+    inside = False
+    for line in text.split("\n"):
+        mark = line.strip()
+        if mark.startswith("```"):
+            inside = not inside
+            if inside:
+                words = mark.strip("`").split()
+                blocks.append((words[0].lower() if words else "", []))
+        elif inside:
+            blocks[-1][1].append(f"{line}\n")
+    return [(language, "".join(lines_of)) for language, lines_of in blocks]
 
 
 def _found(pattern: str, text: str) -> bool:

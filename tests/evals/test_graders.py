@@ -17,6 +17,7 @@ from autorouter.evals.graders import (
     Numeric,
     Rubric,
     choice_in,
+    fenced,
     number_in,
     of_document,
 )
@@ -118,6 +119,19 @@ def test_a_program_is_found_in_its_fence() -> None:
     assert code.program(text) == "def f():\n    return 1\n"
     assert code.grade(text).score == 1.0
     assert code.grade("def f():\n    return 2").score == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("```python\nx\n```", [("python", "x\n")]),
+        ("  ```Py title=a\n  x\n  ```\n```\ny\n```", [("py", "  x\n"), ("", "y\n")]),
+        ("```\ncut off", [("", "cut off\n")]),
+        ("no fence", []),
+    ],
+)
+def test_fences_are_read_line_by_line(text: str, blocks: list[tuple[str, str]]) -> None:
+    assert fenced(text) == blocks
 
 
 def test_a_completion_is_put_behind_its_beginning() -> None:
