@@ -15,7 +15,8 @@ def classes(base=errors.AutorouterError):
 
 @pytest.mark.parametrize("cls", classes())
 def test_every_error_has_the_openai_shape(cls):
-    error = upstream() if cls is errors.UpstreamError else cls("words", hint="do this")
+    more = {"retry_after_s": 1.0} if cls is errors.Busy else {}
+    error = upstream() if cls is errors.UpstreamError else cls("words", hint="do this", **more)
     document = orjson.loads(chat_error(error))
     assert list(document) == ["error"]
     assert list(document["error"]) == ["message", "type", "param", "code"]
