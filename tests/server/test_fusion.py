@@ -1,0 +1,168 @@
+"""Panels: one model in every place, usage, and what goes out where there are tools."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autorouter.core.panels import Way
+from autorouter.core.values import Wire
+from tests.fakes import (
+    Play,
+    Relay,
+    completion,
+    whole,
+)
+from tests.server.cast import (
+    Asked,
+    Line,
+    Text,
+    ToolUse,
+    asking,
+    perform,
+    summed_usage,
+    told_usage,
+)
+from tests.server.conftest import Router, body
+from tests.server.stage import ASK, FUSION, SCHEMA, TOOLS, cast, fused, panel, says
+
+# ---- the same model everywhere
+
+
+@pytest.mark.parametrize("way", ["judge", "ranked", "vote", "debate", "layers", "refine", "self"])
+def test_one_model_may_have_every_place(way: Way, tmp_path: Path) -> None:
+    count = iter(range(99))
+    scripted = cast(lambda _: Text(f"Answer: draft {next(count)}"))
+    one = panel(way, models=("m0",) * 3, judge="m0", synthesizer="m0")
+    done = fused(scripted, tmp_path, one, names=("m0", "m1"))
+    assert done.error is None
+    assert {asked.who for asked in scripted.asked} == {"m0"}
+    assert done.degraded == []
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "label", [FUSION, "openfusion/panel/quality", "openfusion/panel/code", "openfusion/panel/self"]
+)
+def test_a_pool_of_one_fuses_with_itself(label: str, streamed: bool, tmp_path: Path) -> None:
+    done = perform(cast(), asking(ASK, model=label, stream=streamed), tmp_path, names=("m0",))
+    assert done.record["decision"]["plan"]["strategy"] == "fusion"
+    assert done.error is None
+    assert done.degraded in ([], ["quorum of 2 not reached: 1 usable"])
+
+
+# ---- usage
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
+@pytest.mark.parametrize("upstream", ["chat", "responses", "messages"])
+def test_the_clients_usage_is_that_of_the_whole_panel(
+    wire: Wire, upstream: Wire, streamed: bool, tmp_path: Path
+) -> None:
+    document = asking(ASK, wire, model="openfusion/panel/p", stream=streamed)
+    names = ("m0", "m1", "m2", "m3", "m4")
+    done = perform(cast(), document, tmp_path, names=names, wire=wire, upstream=upstream, panel=panel())
+    assert done.phases == ["member"] * 3 + ["judgement", "synthesis"]
+    assert done.text == "Written anew."
+    assert told_usage(done) == summed_usage(done)
+
+
+# ---- tools
+
+
+def test_a_proposal_goes_out_as_it_is(router: Router, relay: Relay) -> None:
+    arguments = '{ "command" :"ls \\u002da" , "n":1.50}'
+    calls = [
+        {"id": f"call_ü/{n}.:" + "x" * 80, "type": "function", "function": {"name": "bash", "arguments": arguments}}
+        for n in range(2)
+    ]
+    relay.play(whole(completion("I look.", tool_calls=calls)), to="vendor/first")
+    relay.play(refuse_all(), to="vendor/second")
+    answer = router.post(body([{"role": "user", "content": ASK}], model=FUSION, tools=TOOLS))
+    assert answer.json()["choices"][0]["message"]["tool_calls"] == calls
+    assert answer.json()["choices"][0]["message"]["content"] == "I look."
+
+
+def refuse_all() -> Play:
+    return whole(
+        completion("", tool_calls=[{"id": "c", "type": "function", "function": {"name": "nope", "arguments": "{}"}}])
+    )
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
+def test_what_is_picked_is_one_members_bytes(wire: Wire, streamed: bool, tmp_path: Path) -> None:
+    tools: dict[Wire, Any] = {
+        "chat": TOOLS,
+        "responses": [{"type": "function", "name": "bash", "parameters": SCHEMA}],
+        "messages": [{"name": "bash", "input_schema": SCHEMA}],
+    }
+
+    def member(asked: Asked) -> Line:
+        return ToolUse("bash", {"command": f"ls {asked.who}"})
+
+    def judge(asked: Asked) -> Line:
+        letters = [letter for letter, _ in asked.proposals]
+        best = next(le for le, value in asked.proposals if "m1" in value["tool_calls"][0]["arguments"])
+        return says(order=[best, *(letter for letter in letters if letter != best)])(asked)
+
+    done = fused(cast(member, judge), tmp_path, wire=wire, stream=streamed, tools=tools[wire])
+    assert done.record["outcome"]["candidate"] == "m1"
+    assert [(name, json.loads(text)) for name, text in done.calls] == [("bash", {"command": "ls m1"})]
+    assert done.phases == ["member"] * 3 + ["ranking"]
+    assert b"ls m0" not in done.body
+
+
+def continuing(result: str = "README.md") -> list[dict[str, Any]]:
+    call = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command":"ls"}'}}
+    return [
+        {"role": "user", "content": ASK},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": result},
+    ]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+def test_a_plain_step_amid_a_tool_loop_asks_one_model(streamed: bool, tmp_path: Path) -> None:
+    scripted = cast(lambda _: ToolUse("read_file", {"command": "x"}))
+    done = fused(scripted, tmp_path, messages=continuing(), tools=TOOLS, stream=streamed)
+    assert done.record["decision"]["plan"]["moment"] == "draft"
+    assert done.phases == ["draft"]
+    assert len(done.calls) == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+def test_a_final_answer_there_brings_the_panel_in(streamed: bool, tmp_path: Path) -> None:
+    done = fused(cast(), tmp_path, messages=continuing(), tools=TOOLS, stream=streamed)
+    assert done.phases == ["draft", "member", "member", "ranking"]
+    assert re.fullmatch(r"Use the method of m\d\.", done.text)
+
+
+@pytest.mark.parametrize("fault", ["empty", "misfit"])
+def test_a_draft_of_no_use_is_no_proposal(fault: str, tmp_path: Path) -> None:
+    risky = {"path": "rm -rf / on prod"}
+
+    def member(asked: Asked) -> Line:
+        if asked.role == "member":
+            return Text(f"Use the method of {asked.who}.")
+        return Text("") if fault == "empty" else ToolUse("bash", risky)
+
+    scripted = cast(member)
+    done = fused(scripted, tmp_path, messages=continuing(), tools=TOOLS)
+    assert done.phases == ["draft", "member", "member", "ranking"]
+    assert len(scripted.of("ranker")[0].proposals) == 2
+    reason = "empty" if fault == "empty" else "a call's arguments don't fit the tool's schema"
+    assert done.degraded == [f"draft {done.record['decision']['plan']['primary']}: {reason}"]
+    assert done.text.startswith("Use the method of")
+
+
+def test_a_failed_run_brings_the_panel_in_at_once(tmp_path: Path) -> None:
+    red = continuing("===== 2 failed, 40 passed in 1.31s =====")
+    red[1]["tool_calls"][0]["function"]["arguments"] = '{"command":"pytest"}'
+    done = fused(cast(lambda a: ToolUse("bash", {"command": f"ls {a.who}"})), tmp_path, messages=red, tools=TOOLS)
+    assert done.phases[:3] == ["member"] * 3
