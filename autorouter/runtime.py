@@ -20,7 +20,7 @@ from autorouter.config.schema import Upstream
 from autorouter.config.upstream_keys import key_for, source_of
 from autorouter.engine import prompts
 from autorouter.engine.deps import Deps, Receipts, State
-from autorouter.engine.hedge import Hedging
+from autorouter.engine.hedging import Hedging
 from autorouter.engine.recorder import context_record
 from autorouter.engine.retry import Retry
 from autorouter.engine.web import Web

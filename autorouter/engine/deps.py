@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from autorouter.core.health import UNKNOWN, Health, Outcome, observe
 from autorouter.core.policy import Policy
 from autorouter.core.session import NEW, Session
 from autorouter.core.snapshot import Snapshot
 from autorouter.core.values import Candidate, Strategy
+from autorouter.engine.hedging import Hedging
 from autorouter.engine.prompts import Prompts, load
 from autorouter.engine.retry import USUAL, Retry
 from autorouter.engine.web import OFF, Web
 from autorouter.upstream.transport import Target, Transport
-
-if TYPE_CHECKING:
-    from autorouter.engine.hedge import Hedging
 
 DAY_S = 86_400.0
 
