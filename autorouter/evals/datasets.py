@@ -21,7 +21,8 @@ from pathlib import Path
 from autorouter.errors import RequestError
 from autorouter.evals import lines
 from autorouter.evals.cases import Case, checked
-from autorouter.evals.graders import Choice, Code, Numeric, number_in
+from autorouter.evals.graders import Choice, Code, Numeric
+from autorouter.evals.readings import number_in
 
 LETTERS = "ABCD"
 ASK_NUMBER = "\n\nEnd with a line `#### N`, where N is the answer as a plain number."

@@ -71,14 +71,15 @@ def limit(limits: dict[str, int]) -> None:
                 raise  # macOS knows no limit of address space
 
 
-def landlock(folder: str, libc: ctypes.CDLL) -> bool:
-    """Read what Python needs, write below the folder, and nothing else; False where the kernel doesn't know how."""
+def landlock(libc: ctypes.CDLL) -> bool:
+    """Read what Python needs, write below the work folder (where we stand), and nothing else; False where the kernel doesn't
+    know how."""
     attributes = struct.pack("=Q", EVERYTHING)
     ruleset = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if ruleset < 0:
         return False
     python = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sys.path}
-    places = {folder: EVERYTHING, **dict.fromkeys((*READABLE, *python), READS)}
+    places = {".": EVERYTHING, **dict.fromkeys((*READABLE, *python), READS)}
     done = True
     for path, rights in places.items():
         if os.path.exists(path):
@@ -129,7 +130,7 @@ def main() -> None:
             libc = ctypes.CDLL(None, use_errno=True)
             if os.getuid() == 0:
                 become(limits["uid"], libc)
-            locked = landlock(folder, libc)
+            locked = landlock(libc)
         limit(limits)
     except (ImportError, OSError, ValueError) as exc:
         print(f"no fence: {exc}", file=sys.stderr)

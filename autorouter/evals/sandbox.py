@@ -58,12 +58,13 @@ def run(program: str, tests: str, limits: Limits | None = None) -> Verdict:
     limits = limits or Limits()
     token = secrets.token_hex(16)
     network, before = _unshare()
-    with tempfile.TemporaryDirectory(prefix="autorouter-eval-") as folder:
+    with tempfile.TemporaryDirectory(prefix="autorouter-eval-", ignore_cleanup_errors=True) as folder:
         inside = Path(folder, "work")
         inside.mkdir()
         uid = _uid()
         if uid is not None:
             os.chown(inside, uid, uid)
+            os.chmod(folder, 0o711)  # noqa: S103  (its user must be able to go through to `work`)
         arguments = {
             "cpu_s": limits.cpu_s,
             "memory_bytes": limits.memory_bytes,
@@ -76,6 +77,8 @@ def run(program: str, tests: str, limits: Limits | None = None) -> Verdict:
         command = [*before, sys.executable, "-I", "-S", str(fence), orjson.dumps(arguments).decode()]
         spec = orjson.dumps({"program": program, "tests": tests, "token": token})
         code, out, err = _carried(command, spec, inside, limits.wall_s)
+        if uid is not None:
+            os.chown(inside, 0, 0)  # ours again, to be removed
     said, _, files = out.decode("utf-8", "replace").partition(" ")
     if code == 0 and said == token:
         return Verdict(passed=True, why="", network=network, files=files)

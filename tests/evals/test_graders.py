@@ -16,11 +16,9 @@ from autorouter.evals.graders import (
     Exact,
     Numeric,
     Rubric,
-    choice_in,
-    fenced,
-    number_in,
     of_document,
 )
+from autorouter.evals.readings import choice_in, fenced, number_in
 
 SOLUTIONS = {
     "clamp": "def clamp(x, low, high):\n    if low > high:\n        raise ValueError\n    return max(low, min(x, high))",

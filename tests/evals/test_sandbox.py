@@ -144,7 +144,7 @@ def test_landlock_holds_by_itself(tmp_path: Path) -> None:
     code = (
         "import ctypes, os, sys; sys.path.insert(0, sys.argv[1]); import fenced\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
-        "if not fenced.landlock(os.getcwd(), libc): sys.exit(7)\n"
+        "if not fenced.landlock(libc): sys.exit(7)\n"
         "open('inside', 'w').close()\n"
         "try: open('../outside', 'w')\n"
         "except PermissionError: sys.exit(5)\n"
