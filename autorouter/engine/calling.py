@@ -173,7 +173,8 @@ class Caller:
         )
         body, changes = adjusted(between.body, profile) if target.wire == "chat" else (between.body, ())
         attempt.losses = (*between.losses, *changes)
-        body = web.with_tools(body, web.tools_for(self.deps.web, target, attempt.phase, len(self.request.task.tools)))
+        looking = web.tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
+        body = web.with_tools(body, looking)
         call = Call(
             target=target,
             candidate=candidate,

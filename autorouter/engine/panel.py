@@ -80,20 +80,20 @@ async def gather(
     `options`: whether the client's wishes about the answer's form act on them."""
     found = await web.found_for(run) if request is None else []
     evidence = [material("search", found)] if found else []
-    work = _Work(run, phase, Tools.of(run.request))
+    work = _Work(run, phase, seats, Tools.of(run.request))
     work.know(known)
     tasks = {
         asyncio.create_task(work.seat(seat, request or _request(run, seat, options, evidence))): index
         for index, seat in enumerate(seats)
     }
-    run.progress.say("panel", members=len(seats))
+    run.progress.say("panel", phase=phase, members=len(seats), candidates=[seat.candidate for seat in seats])
     try:
         await work.until_enough(tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    work.close(tasks, seats)
+    work.close(tasks)
     return work.found
 
 
@@ -105,9 +105,10 @@ def _request(run: Run, seat: Seat, options: bool, evidence: Sequence[str]) -> Re
 class _Work:
     """One panel at work."""
 
-    def __init__(self, run: Run, phase: str, tools: Tools) -> None:
+    def __init__(self, run: Run, phase: str, seats: Sequence[Seat], tools: Tools) -> None:
         self.found = Gathered()
-        self._run, self._phase, self._tools = run, phase, tools
+        self._run, self._phase, self._seats, self._tools = run, phase, seats, tools
+        self._done = 0
         self._fusion = run.deps.policy.fusion
 
     def know(self, drafts: Sequence[Draft]) -> None:
@@ -141,7 +142,7 @@ class _Work:
             if not done:
                 return
             for task in done:
-                self._take(task, tasks[task], len(tasks) - len(pending), len(tasks))
+                self._take(task, tasks[task])
             usable = self.found.usable
             self.found.agreed = _agreed(usable, seats, self._fusion.quorum)
             if self.found.agreed is not None:
@@ -149,7 +150,8 @@ class _Work:
             if enough_at_s is None and len(usable) >= min(self._fusion.quorum, seats):
                 enough_at_s = loop.time() + self._fusion.grace_s
 
-    def _take(self, task: asyncio.Task[Draft | Verdict | str], index: int, done: int, of: int) -> None:
+    def _take(self, task: asyncio.Task[Draft | Verdict | str], index: int) -> None:
+        self._done += 1
         found = task.result()
         fault = found if isinstance(found, str) else None
         if isinstance(found, Draft):
@@ -161,17 +163,24 @@ class _Work:
         elif isinstance(found, Verdict):
             fault = found.kind
             self.found.verdicts.append(found)
-        self._run.progress.say("member", result=fault or "answered", done=done, of=of, seat=index)
+        self._say(index, fault or "answered")
 
-    def close(self, tasks: dict[asyncio.Task[Draft | Verdict | str], int], seats: Sequence[Seat]) -> None:
+    def _say(self, index: int, result: str) -> None:
+        of, candidate = len(self._seats), self._seats[index].candidate
+        self._run.progress.say("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
+
+    def close(self, tasks: dict[asyncio.Task[Draft | Verdict | str], int]) -> None:
         """List what is missing; what was stopped counts as far as it came."""
         run, found = self._run, self.found
         mine = [attempt for attempt in run.trace.attempts if attempt.phase == self._phase]
-        run.stop("not_needed" if found.agreed is not None else "late", mine)
+        stopped = "not_needed" if found.agreed is not None else "late"
+        run.stop(stopped, mine)
         for task, index in tasks.items():
+            if task.cancelled():
+                self._say(index, stopped)
             fault = self._fault(task)
             if fault is not None:
-                run.trace.degraded.append(f"{self._phase} {seats[index].candidate}: {fault}")
+                run.trace.degraded.append(f"{self._phase} {self._seats[index].candidate}: {fault}")
 
     def _fault(self, task: asyncio.Task[Draft | Verdict | str]) -> str | None:
         if task.cancelled():

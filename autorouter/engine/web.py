@@ -3,8 +3,9 @@
     upstream   members at OpenRouter get its server tools `openrouter:web_search` and `openrouter:web_fetch`
     local      the human's question goes to a command; every member gets what it printed
 
-Only for requests without tools: an agent has its own. Never under `openfusion/auto:private`: a question may say as much as
-a prompt. What an upstream charges for a search is not in its price by tokens; where it reports a cost, the receipt has none.
+Only for requests without tools: an agent has its own. Never under `openfusion/auto:private` or `limits.local_only`: a question
+may say as much as a prompt. What was found is fed to every member, and left out where the budget doesn't hold that. What an
+upstream charges for a search is not in its price by tokens; where it reports a cost, the receipt has none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
+
+from autorouter.core import economics
+from autorouter.core.policy import Policy
+from autorouter.core.values import Task
 from autorouter.upstream.search import SearchFailed, search
 from autorouter.upstream.transport import Target
 from autorouter.wire import splice
@@ -25,7 +31,7 @@ PHASES = ("member", "debate", "layer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Web:
-    """How panels look things up. `domains` are left out of what is found; `command` is run for `local`."""
+    """How panels look things up. `excluded_domains` are told to the upstream; `command` is run for `local`."""
 
     how: Literal["off", "upstream", "local"] = "off"
     results: int = 5
@@ -37,14 +43,20 @@ class Web:
 OFF = Web()
 
 
-def tools_for(web: Web, target: Target, phase: str, tools: int) -> list[dict[str, Any]]:
+def may_look_up(policy: Policy, task: Task) -> bool:
+    """Whether a question may leave this machine at all, and nobody else looks things up for it."""
+    return not (task.tools or policy.limits.local_only or task.label.endswith(":private"))
+
+
+def tools_for(web: Web, policy: Policy, target: Target, phase: str, task: Task) -> list[dict[str, Any]]:
     """The server tools that a call gets besides; none where its upstream has none, or the client brought its own."""
-    if web.how != "upstream" or phase not in PHASES or tools or (target.profile, target.wire) != ("openrouter", "chat"):
+    if web.how != "upstream" or phase not in PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []
-    domains = list(web.excluded_domains)
+    if not may_look_up(policy, task):
+        return []
     looked: dict[str, Any] = {"max_results": web.results}
     fetched: dict[str, Any] = {}
-    if domains:
+    if domains := list(web.excluded_domains):
         looked["excluded_domains"], fetched["blocked_domains"] = domains, domains
     return [
         {"type": "openrouter:web_search", "parameters": looked},
@@ -54,18 +66,44 @@ def tools_for(web: Web, target: Target, phase: str, tools: int) -> list[dict[str
 
 def with_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
     """A chat request that declares no tools, with these."""
-    return splice.with_member(body, "tools", tools) if tools else body
+    if not tools:
+        return body
+    if b'"tool' not in body:
+        return splice.with_member(body, "tools", tools)
+    # An empty list, or a choice among nothing: a second key of the same name would be anybody's guess.
+    document = orjson.loads(body)
+    document.pop("tool_choice", None)
+    return orjson.dumps(document | {"tools": tools})
 
 
 async def found_for(run: Run) -> list[dict[str, str]]:
-    """What the user's own search finds for this request; nothing where it is off, private, or fails (listed as degraded)."""
+    """What the user's own search finds for this request; nothing where it is off, private, too dear, or fails (the latter
+    two are listed as degraded)."""
     web, task = run.deps.web, run.request.task
-    private = run.deps.policy.limits.local_only or task.label.endswith(":private")
-    if web.how != "local" or not web.command or task.tools or private or run.deps.dry_run or not task.ask:
+    if (
+        web.how != "local"
+        or not web.command
+        or run.deps.dry_run
+        or not task.ask
+        or not may_look_up(run.deps.policy, task)
+    ):
         return []
     run.progress.say("search")
     try:
-        return await search(web.command, task.ask, limit=web.results, limit_s=web.limit_s)
+        found = await search(web.command, task.ask, limit=web.results, limit_s=web.limit_s)
     except SearchFailed as exc:
         run.trace.degraded.append(f"search: {exc}")
         return []
+    if found and not _affords(run, found):
+        run.trace.degraded.append("search: what was found is left out: the budget holds no more")
+        return []
+    return found
+
+
+def _affords(run: Run, found: list[dict[str, str]]) -> bool:
+    """Whether the budget holds the plan with this fed to each member; the plan was counted without it."""
+    plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
+    assert plan is not None
+    tokens = len(orjson.dumps(found)) / tuning.bytes_per_token
+    prices = [economics.price_of(run.deps.by_id[name], tuning).input for name in plan.panel]
+    return run.affords(plan.reserve_usd + tokens * sum(prices) * economics.PER_MTOK)

@@ -3,22 +3,33 @@
     command = ["my-search", "--json"]     question on standard input; on standard output
     [{"title": "...", "url": "https://...", "text": "..."}, ...]   or plain text
 
-It runs without a shell, with a time limit, and only so much of its output is read. What it prints is material for models, and
-goes to them as JSON in which no tag can stand.
+It runs without a shell, with a time limit, and only so much of its output is read. With it ends whatever it has started: a child
+that stays behind is killed. What it prints is material for models, and goes to them as JSON in which no tag can stand.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
 
 import orjson
 
 QUESTION_CHARS = 1_000
 OUTPUT_BYTES = 200_000
-RESULT_CHARS = 4_000
-"""So much of each result is handed on: about 1,000 tokens."""
+RESULT_CHARS = {"title": 300, "url": 500, "text": 4_000}
+"""So much of each result is handed on: about 1,200 tokens."""
+PLAIN_CHARS = 16_000
+"""So much of plain text."""
+
+REAP_S = 2.0
+"""A process that was killed is gone within milliseconds, unless the system itself hangs."""
 
 
 class SearchFailed(Exception):
@@ -27,59 +38,115 @@ class SearchFailed(Exception):
 
 async def search(command: Sequence[str], question: str, *, limit: int, limit_s: float) -> list[dict[str, str]]:
     """At most `limit` results within `limit_s` seconds. Raises SearchFailed."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            limit=OUTPUT_BYTES,
-        )
-    except OSError as exc:
-        raise SearchFailed(f"{command[0]} can't be run: {exc.strerror}") from exc
+    name = Path(command[0]).name
+    running = await _start(command, name)
     try:
         async with asyncio.timeout(limit_s):
-            found = await _told(process, question[:QUESTION_CHARS])
-            code = await process.wait()
+            await running.ask(question[:QUESTION_CHARS])
     except TimeoutError as exc:
-        raise SearchFailed(f"{command[0]} took more than {limit_s:g} s") from exc
+        raise SearchFailed(f"{name} took more than {limit_s:g} s") from exc
     finally:
-        if process.returncode is None:
-            process.kill()
-    if code != 0:
-        raise SearchFailed(f"{command[0]} ended with {code}")
-    return _results(found)[:limit]
+        await running.ended()
+    if running.flooded:
+        raise SearchFailed(f"{name} printed more than {OUTPUT_BYTES:,} bytes")
+    if running.code != 0:
+        raise SearchFailed(f"{name} ended with {running.code}")
+    return _results(bytes(running.output))[:limit]
 
 
-async def _told(process: asyncio.subprocess.Process, question: str) -> bytes:
-    assert process.stdin is not None
-    assert process.stdout is not None
+async def _start(command: Sequence[str], name: str) -> _Running:
+    """The command in a session of its own, so that all it starts can be ended with it."""
     try:
-        process.stdin.write(question.encode())
-        await process.stdin.drain()
-        process.stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It may well answer without reading the question to its end.
-    parts: list[bytes] = []
-    while sum(map(len, parts)) < OUTPUT_BYTES and (part := await process.stdout.read(65_536)):
-        parts.append(part)
-    if sum(map(len, parts)) >= OUTPUT_BYTES:
-        process.kill()
-        raise SearchFailed(f"it printed more than {OUTPUT_BYTES:,} bytes")
-    return b"".join(parts)
+        _, running = await asyncio.get_running_loop().subprocess_exec(
+            _Running,
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise SearchFailed(f"{name} can't be run: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise SearchFailed(f"{name} can't be run: {exc}") from exc
+    return running
+
+
+class _Running(asyncio.SubprocessProtocol):
+    """The command at work. `code` None: it hasn't ended yet."""
+
+    def __init__(self) -> None:
+        self.output = bytearray()
+        self.flooded = False
+        loop = asyncio.get_running_loop()
+        self._exit: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    @property
+    def code(self) -> int | None:
+        return self._transport.get_returncode()
+
+    async def ask(self, question: str) -> None:
+        """Until it has ended and its output is read, or there was too much of that. It needn't read the question."""
+        stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        stdin.write(question.encode("utf-8", "replace"))
+        stdin.close()
+        await self._over
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+        if len(self.output) > OUTPUT_BYTES:
+            self.flooded = True
+            self.stop()
+            self._end()
+
+    def process_exited(self) -> None:
+        # What it has left behind may hold the pipe open: then nobody would ever see the end of the output.
+        self._kill()
+        self._exit.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+
+    def stop(self) -> None:
+        """End it, and all that it has started, wherever it stands."""
+        if self.code is None:
+            self._kill()
+        self._transport.close()
+
+    async def ended(self) -> None:
+        """Stop it, and wait until the system has taken it back: nothing is left running behind a search."""
+        self.stop()
+        await asyncio.wait({self._exit}, timeout=REAP_S)
+
+    def _end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._transport.kill()
+            else:
+                os.killpg(self._transport.get_pid(), signal.SIGKILL)
 
 
 def _results(output: bytes) -> list[dict[str, str]]:
     try:
         found: Any = orjson.loads(output)
     except orjson.JSONDecodeError:
+        found = ""
+    if isinstance(found, str | int | float):
         text = output.decode("utf-8", "replace").strip()
-        return [{"text": text[: 4 * RESULT_CHARS]}] if text else []
+        return [{"text": text[:PLAIN_CHARS]}] if text else []
     entries = found.get("results") if isinstance(found, dict) else found
     results = []
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
-            kept = {key: str(entry[key])[:RESULT_CHARS] for key in ("title", "url", "text") if entry.get(key)}
+            kept = {key: str(entry[key])[:most] for key, most in RESULT_CHARS.items() if entry.get(key)}
             if kept:
                 results.append(kept)
     return results
