@@ -23,6 +23,8 @@ CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """System calls of Landlock; the same numbers on every architecture of Linux (since 5.13)."""
 READS, EVERYTHING = 0b1100, 0b1_1111_1111_1111
 """Landlock's rights of ABI 1: read file and read directory; all of them, but to carry a file elsewhere (ABI 2)."""
+TCP, TCP_SINCE, VERSION = 0b11, 4, 1
+"""Rights to bind and to connect, of ABI 4 (Linux 6.7); nothing is allowed of them. The flag that asks for the ABI."""
 PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS = 8, 38
 CAP_DAC_READ_SEARCH = 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -72,9 +74,10 @@ def limit(limits: dict[str, int]) -> None:
 
 
 def landlock(libc: ctypes.CDLL) -> bool:
-    """Read what Python needs, write below the work folder (where we stand), and nothing else; False where the kernel doesn't
-    know how."""
-    attributes = struct.pack("=Q", EVERYTHING)
+    """Read what Python needs, write below the work folder (where we stand), and nothing else; and no TCP, where the kernel
+    knows of it. False where it doesn't know how."""
+    knows_tcp = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION) >= TCP_SINCE
+    attributes = struct.pack("=QQ", EVERYTHING, TCP) if knows_tcp else struct.pack("=Q", EVERYTHING)
     ruleset = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if ruleset < 0:
         return False

@@ -146,6 +146,11 @@ def test_landlock_holds_by_itself(tmp_path: Path) -> None:
         "libc = ctypes.CDLL(None, use_errno=True)\n"
         "if not fenced.landlock(libc): sys.exit(7)\n"
         "open('inside', 'w').close()\n"
+        "abi = libc.syscall(444, None, ctypes.c_size_t(0), 1)\n"
+        "import socket\n"
+        "try: socket.create_connection(('127.0.0.1', 9))\n"
+        "except PermissionError: pass\n"
+        "except OSError: assert abi < 4\n"
         "try: open('../outside', 'w')\n"
         "except PermissionError: sys.exit(5)\n"
     )
