@@ -125,6 +125,7 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
     """All of them; a configuration that can't be read leaves only those that need none."""
     from autorouter.config.load import environment
     from autorouter.probe import ours
+    from autorouter.probe.truth import provider_truth
 
     try:
         found = settings(path, dry_run=dry_run)
@@ -135,7 +136,7 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
         return [ours.Own(name="configuration", state="failed", evidence=evidence, fix=fix)]
     version = ours.running(found)
     checks = [*ours.of_settings(found, environment()), *_strategies(found)]
-    checks += [ours.port(found, version), ours.state(found, version), *_clients(path)]
+    checks += [ours.port(found, version), ours.state(found, version), provider_truth(found), *_clients(path)]
     return [*checks, *_real(found)] if real else checks
 
 
