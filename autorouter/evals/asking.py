@@ -18,6 +18,7 @@ from autorouter.engine.router import route
 from autorouter.engine.step import Step
 from autorouter.engine.trace import Trace
 from autorouter.errors import AutorouterError, UnknownModel
+from autorouter.upstream.transport import Transport
 from autorouter.wire import exchange
 
 Outcome = Literal["answered", "degraded", "failed"]
@@ -68,7 +69,7 @@ def body_of(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
 
 async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: int | None = None) -> Asked:
     """Ask. What fails is an outcome, no exception; only a label that doesn't exist raises UnknownModel."""
-    apart = replace(deps, state=Apart(deps.state))
+    apart = replace(deps, state=Apart(deps.state), transport=_unseen(deps))
     began_s = deps.timer()
     request = exchange.parse("chat", body_of(label, prompt, max_tokens), {"x-session-id": session})
     routed = route(request.task, apart)
@@ -100,6 +101,15 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
         error=error,
         phases=tuple(_phases(trace)),
     )
+
+
+def _unseen(deps: Deps) -> Transport:
+    """Of a dry run one that has seen no other question: its prompt cache would favour who asks the same text later."""
+    if not deps.dry_run:
+        return deps.transport
+    from autorouter.upstream.dryrun import DryRunTransport
+
+    return DryRunTransport(time_scale=0.0) if isinstance(deps.transport, DryRunTransport) else deps.transport
 
 
 def text_of(body: bytes) -> str:

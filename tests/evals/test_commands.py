@@ -117,6 +117,12 @@ def test_compare_runs_dry_without_a_key_and_its_file_verifies(home: Home) -> Non
     assert {"best single", "judge alone", "panel member", "role fast"} <= stands
     assert len(found["results"]) == len(found["totals"]) * found["cases_count"]
     assert {row["outcome"] for row in found["results"]} <= {"answered", "degraded"}
+    costs = {(row["case"], row["candidate"], row["strategy"]): set[float]() for row in found["results"]}
+    for row in found["results"]:
+        costs[row["case"], row["candidate"], row["strategy"]].add(row["cost_usd"])
+    singles = [found_usd for (_, _, strategy), found_usd in costs.items() if strategy == "single"]
+    assert singles
+    assert all(len(found_usd) == 1 for found_usd in singles), "whoever asks later would profit from a cache"
     assert len({row["id"] for row in found["receipts"]}) == len(found["results"])
     assert all(row["sum"] for row in found["receipts"])
     verified = home.run("receipt", "verify", str(path_of(done)), "--json").json()
