@@ -2,6 +2,9 @@
 
     for piece in line.stream(answer, "openfusion/auto", messages): ...      fills `answer` on the way
 
+A router that knows them is asked for events: how a panel gets on (`tell`), and a summary behind the end. Comments, and events
+that nobody here knows, are passed over.
+
 Errors are the router's own message with the exit code of its kind: 2 for a request that can't be served as it stands,
 5 for no route or budget, 4 for everything upstream of us and for a router that doesn't answer.
 """
@@ -9,7 +12,7 @@ Errors are the router's own message with the exit code of its kind: 2 for a requ
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -25,18 +28,22 @@ NO_ROUTE = frozenset({"no_eligible_model", "budget_exceeded", "context_length_ex
 ASKED_WRONGLY = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 TIMEOUTS = httpx.Timeout(5.0, connect=2.0, read=660.0)
 """The router's own limits are shorter: up to 600 s for an answer."""
+PROGRESS, SUMMARY, DONE = "openfusion.progress", "openfusion.summary", "[DONE]"
 Message = dict[str, str]
+Tell = Callable[[Mapping[str, Any]], None]
+"""Takes a stage of a panel's or a verifier's work, as `engine/progress` says it."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """An answer as far as it has come. `cost_usd` None: not known."""
+    """An answer as far as it has come. `cost_usd` None: not known; `summary` None: this router told none."""
 
     text: str = ""
     candidate: str = ""
     receipt: str = ""
     cost_usd: float | None = None
     seconds: float = 0.0
+    summary: Mapping[str, Any] | None = None
 
 
 class Line:
@@ -80,24 +87,34 @@ class Line:
         return document
 
     def stream(
-        self, answer: Answer, label: str, messages: Sequence[Message], session: str
+        self, answer: Answer, label: str, messages: Sequence[Message], session: str, tell: Tell = lambda _: None
     ) -> Generator[str, None, None]:
-        """The pieces of an answer as they come; `answer` is complete behind the last one."""
+        """The pieces of an answer as they come; `answer` is complete behind the last one. `tell` gets what is done before
+        it begins."""
         began_s = time.monotonic()
         body = {"model": label, "messages": messages, "stream": True}
+        headers = _headers(session) | {"x-openfusion-progress": "events"}
         try:
-            with self._http.stream("POST", CHAT, json=body, headers=_headers(session)) as response:
+            with self._http.stream("POST", CHAT, json=body, headers=headers) as response:
                 answer.receipt = response.headers.get("x-autorouter-receipt", "")
                 answer.candidate = response.headers.get("x-autorouter-model", "")
                 if response.status_code != 200:
                     raise error_of(response.status_code, response.read())
-                for piece in _pieces(response.iter_bytes()):
+                for piece in _pieces(response.iter_bytes(), answer, tell):
                     answer.text += piece
                     yield piece
         except httpx.HTTPError as exc:
             raise self._lost(exc) from exc
         finally:
             answer.seconds = time.monotonic() - began_s
+        self._account(answer)
+
+    def _account(self, answer: Answer) -> None:
+        """Who answered and for how much: by the summary, else by the receipt."""
+        if answer.summary is not None:
+            answer.candidate = str(answer.summary.get("candidate") or answer.candidate)
+            answer.cost_usd = answer.summary.get("cost_usd")
+            return
         record = self.receipt(answer.receipt)
         answer.cost_usd = record["outcome"]["cost_usd"] if record else None
 
@@ -148,14 +165,17 @@ def error_of(status: int, body: bytes) -> AutorouterError:
     return UpstreamError(message, kind="status", http_status=status, code=code, status=status)
 
 
-def _pieces(chunks: Iterator[bytes]) -> Iterator[str]:
+def _pieces(chunks: Iterator[bytes], answer: Answer, tell: Tell) -> Iterator[str]:
     """The text in a stream of server-sent events. UpstreamError when it ends without its end, or says that it failed."""
     finished = False
-    for document in _events(chunks):
-        if document is None:
+    for name, document in _events(chunks):
+        if name == PROGRESS:
+            tell(document)
+        elif name == SUMMARY:
+            answer.summary = document
+        elif name == DONE:
             finished = True
-            continue
-        if "error" in document:
+        elif "error" in document:
             raise error_of(502, orjson.dumps(document))
         for choice in document.get("choices") or ():
             finished = finished or bool(choice.get("finish_reason"))
@@ -166,19 +186,23 @@ def _pieces(chunks: Iterator[bytes]) -> Iterator[str]:
         raise UpstreamError("the answer was cut off", kind="cut", http_status=502, code="upstream_error")
 
 
-def _events(chunks: Iterator[bytes]) -> Iterator[Mapping[str, Any] | None]:
-    """The data of each event, None for `[DONE]`. Split at line feeds only: answers may hold other line separators."""
-    rest = b""
+def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and data of each event, `DONE` for `[DONE]`. Split at line feeds only: answers may hold other separators."""
+    rest, name = b"", ""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
+            if not line.strip():
+                name = ""
+            elif line.startswith(b"event:"):
+                name = line.removeprefix(b"event:").strip().decode("utf-8", "replace")
             data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
             if data == b"[DONE]":
-                yield None
+                yield DONE, {}
             elif data:
                 try:
                     document = orjson.loads(data)
                 except orjson.JSONDecodeError:
                     continue
                 if isinstance(document, dict):
-                    yield document
+                    yield name, document

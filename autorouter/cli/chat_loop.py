@@ -11,6 +11,7 @@ import click
 
 from autorouter.cli import output
 from autorouter.cli.chat_client import Answer, Line, Message
+from autorouter.cli.chat_progress import Shown, about
 from autorouter.errors import AutorouterError
 
 HELP = """\
@@ -34,16 +35,16 @@ class Conversation:
     def say(self, prompt: str) -> Answer:
         """Ask, and print the answer as it comes. A failed question is forgotten."""
         self.messages.append({"role": "user", "content": prompt})
-        answer = Answer()
+        answer, shown = Answer(), Shown()
         try:
-            with closing(self.line.stream(answer, self.label, self.messages, self.session)) as pieces:
-                render(pieces)
+            with closing(self.line.stream(answer, self.label, self.messages, self.session, shown.tell)) as pieces:
+                render(shown.before(pieces))
         except BaseException:
             self.messages.pop()
             raise
         self.messages.append({"role": "assistant", "content": answer.text})
         self.answers.append(answer)
-        output.console(stderr=True).print(output.styled(footer(answer), "dim"))
+        output.console(stderr=True).print(output.styled(footer(answer), "dim"), soft_wrap=True)
         return answer
 
     def clear(self) -> str:
@@ -83,9 +84,14 @@ class Conversation:
 
 
 def footer(answer: Answer) -> str:
-    """`cheap · $0.0004 · 1.2 s · ar_0192...`"""
+    """`cheap · $0.0004 · 1.2 s · ar_0192...`; of a panel also its way, its calls, its cost by phase and what is missing."""
     cost = output.usd(answer.cost_usd) if answer.cost_usd is not None else "cost unknown"
-    return " · ".join([answer.candidate or "?", cost, output.seconds(answer.seconds), answer.receipt or "no receipt"])
+    found = about(answer.summary or {})
+    parts = [answer.candidate or "?", cost]
+    if found:
+        how, calls, by_phase, *missing = found
+        parts = [how, answer.candidate or "?", calls, f"{cost} ({by_phase})", *missing]
+    return " · ".join([*parts, output.seconds(answer.seconds), answer.receipt or "no receipt"])
 
 
 def render(pieces: Iterator[str]) -> None:
