@@ -179,6 +179,9 @@ def _answering(step: Step) -> Attempt | None:
 
 
 SUMMARY_NOTES = 4
+SUMMARY_BYTES = 2_000
+LEAST_NEEDED = ("panel", "phases", "notes", "why")
+"""What is left out of a summary that would be longer, in this order; the receipt has all of it."""
 
 
 def summary(step: Step) -> dict[str, Any]:
@@ -199,4 +202,7 @@ def summary(step: Step) -> dict[str, Any]:
     if step.strategy is not Strategy.SINGLE:
         said |= {"usage": to_plain(trace.usage), "phases": phases_record(trace)}
         said |= {"panel": trace.panel, "degraded": [text[:200] for text in trace.degraded[:SUMMARY_NOTES]]}
+        for name in LEAST_NEEDED:
+            if len(orjson.dumps(said)) > SUMMARY_BYTES:
+                del said[name]
     return said

@@ -237,7 +237,7 @@ def _settings(names: tuple[str | Model, ...], wire: Wire, folder: Path) -> Any:
     ]
     for name, price, mark in models:
         tables.append(_CANDIDATE.format(name=name, wire=wire, price=price, out=4 * price, mark=mark))
-    path = folder / f"{wire}-{'-'.join(model.name for model in models)}.toml"
+    path = folder / "autorouter.toml"
     path.write_text("\n".join(tables), "utf-8")
     return load(path, env={})
 

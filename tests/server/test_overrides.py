@@ -14,7 +14,7 @@ from autorouter.core.values import Strategy
 from autorouter.engine.recorder import context_record, decide_again
 from autorouter.receipts.canonical import canonical
 from tests.fakes import Relay
-from tests.server.conftest import Router, body
+from tests.server.conftest import POOL, Router, body
 
 ASK = [{"role": "user", "content": "plan the migration of the cache"}]
 PATHS = {"/v1/chat/completions": "messages", "/v1/responses": "input", "/v1/messages": "messages"}
@@ -137,13 +137,25 @@ def test_receipts_of_every_strategy_are_verified(streamed: bool, dry: Router) ->
     assert (report.ok, report.receipts, report.decided) == (True, 6, 6), report.problems
 
 
-def test_a_summary_is_small_whatever_went_wrong(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(
-        more='[panels.long]\nmodels = ["first", "second", "first", "second", "first", "second", "first", "second"]\n'
-    )
-    relay.always((b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n",), to="vendor/first")
-    answer = router.post(body(ASK, model="openfusion/panel/long"))
-    assert answer.status_code == 200
+LONG = [f"some-vendor-of-models-with-very-long-names-{n}-preview-2026" for n in range(8)]
+CANDIDATE = """[[candidates]]
+id = "{name}"
+upstream = "two"
+model = "vendor/{name}"
+price_usd_per_mtok = {{ input = 1.0, output = 4.0 }}
+"""
 
-    said = json.dumps(answer.json()["openfusion"])
-    assert len(said) <= 2_048, said
+
+@pytest.mark.parametrize("way", ["judge", "ranked", "debate"])
+@pytest.mark.parametrize("fault", ["", "500@" + LONG[0] + ",empty@" + LONG[3]], ids=["well", "degraded"])
+def test_a_summary_is_small_whatever_there_is_to_say(way: str, fault: str, start: Callable[..., Router]) -> None:
+    own = "\n".join(CANDIDATE.format(name=name) for name in LONG)
+    own += f'[panels.long]\nway = "{way}"\nmodels = {json.dumps(LONG)}\n[fusion]\nmax_calls = 40\n'
+    own += "[dry_run]\ntime_scale = 0\n"
+    router = start(POOL.format(url="http://127.0.0.1:9/v1", limits="", more=own), dry_run=True)
+    document = body(ASK, model="openfusion/panel/long")
+    answer = router.post(document, x_autorouter_fault=fault) if fault else router.post(document)
+    said = answer.json()["openfusion"]
+    assert said["strategy"] == "fusion"
+    assert len(json.dumps(said, separators=(",", ":"))) <= 2_048, said
+    assert bool(said["degraded"]) == bool(fault)
