@@ -109,6 +109,9 @@ def _wanted(
         forced = Strategy.SINGLE
     if forced is None and (wished.panel or wished.models):
         forced = Strategy.FUSION
+    if label.role is not None and forced is None:
+        # Who asks for a role by name wants that one model, and not another's time and money besides.
+        forced = Strategy.SINGLE
     if label.candidate is None and label.role is None:
         for fired in features.fired:
             candidate = candidate or fired.candidate
