@@ -15,6 +15,7 @@ COMMANDS = {
     "init": ("autorouter.cli.init", "Write a commented autorouter.toml from the keys and servers found here."),
     "serve": ("autorouter.cli.serve", "Start the router."),
     "models": ("autorouter.cli.models", "List the labels and the candidates."),
+    "panels": ("autorouter.cli.panels", "List the panels: who would sit in them, and what they cost."),
     "route": ("autorouter.cli.route", "Show which model a prompt would go to, and why. Calls no model."),
     "chat": ("autorouter.cli.chat", "Ask through the router: one question, standard input, or a conversation."),
     "doctor": ("autorouter.cli.doctor", "Check everything here, or probe a relay."),

@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_view import WORDS, View, points_of, strategy_text
+from autorouter.cli.decision_plans import planned_calls, side_by_side
+from autorouter.cli.decision_view import WORDS, View, points_of
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
 from autorouter.core.features import Features
 
@@ -33,7 +34,10 @@ def explanation(view: View, *, every: bool = False) -> Iterator[RenderableType]:
     if view.decision["rejections"]:
         yield _rejections(view, every)
     if view.decision["plans"]:
-        yield _plans(view)
+        yield side_by_side(view)
+    calls = planned_calls(view)
+    if calls is not None:
+        yield calls
     yield from _switch(view)
     yield from _budget(view)
 
@@ -146,19 +150,6 @@ def _rejections(view: View, every: bool) -> Group:
         rows.append((", ".join(names[: len(names) - left]) + more, reason))
     total = count(len(view.decision["rejections"]), "candidate")
     return section(f"{total} can't serve this request", table(("rejected", "because"), rows))
-
-
-def _plans(view: View) -> Group:
-    names = ("P", "this step", "turn", "time", "points")
-    plan, preferred = view.decision["plan"], view.decision["preferred"] or view.decision["plan"]
-    rows = []
-    for p in view.decision["plans"]:
-        mark = " *" if p == plan else " (preferred)" if p == preferred else ""
-        cost = usd(p["turn_usd"] + p["warmup_usd"])
-        who = p["primary"] if p["strategy"] == "single" else strategy_text(p)
-        figures = (f"{p['success']:.1%}", usd(p["step_usd"]), cost, seconds(p["wait_s"]), f"{p['total']:.2f}")
-        rows.append((f"{p['strategy']}{mark}", *figures, who))
-    return section("Plans side by side", table(("best plan", *names, "who"), rows, right=names))
 
 
 def _switch(view: View) -> Iterator[RenderableType]:

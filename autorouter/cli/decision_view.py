@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from autorouter.cli.decision_plans import COLUMNS, strategy_text
 from autorouter.cli.output import facts, seconds, styled, usd
 from autorouter.core.explain import TERMS, task_sentence
 from autorouter.core.features import Features
@@ -46,7 +47,7 @@ def headline(view: View) -> Table:
     decision, plan = view.decision, view.decision["plan"]
     if plan is None:
         return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
-    return facts(
+    block = facts(
         [
             ("answers", _answers(view, plan["primary"])),
             ("strategy", strategy_text(plan)),
@@ -57,6 +58,8 @@ def headline(view: View) -> Table:
             *[("note", text) for text in decision["notes"]],
         ]
     )
+    block.columns[-1].max_width = COLUMNS - len("runner-up  ")
+    return block
 
 
 def _answers(view: View, candidate: str) -> Text:
@@ -71,14 +74,6 @@ def _expected(view: View, plan: Mapping[str, Any]) -> str:
     turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
     dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
     return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
-
-
-def strategy_text(plan: Mapping[str, Any]) -> str:
-    if plan["strategy"] == "verify":
-        return f"verify: {plan['verifier']} checks what {plan['primary']} says"
-    if plan["strategy"] == "fusion":
-        return f"fusion: {', '.join(plan['panel'])}; {plan['judge']} judges, {plan['primary']} writes"
-    return str(plan["strategy"])
 
 
 def refusal_text(view: View) -> str:

@@ -61,7 +61,7 @@ def outcome(record: Mapping[str, Any]) -> Table:
             ("outcome", end),
             ("cost", f"{usd(found['cost_usd'])}{' (dry run: nothing was paid)' if record['dry_run'] else ''}"),
             ("took", f"{seconds(found['seconds'])}, first token after {seconds(found['ttft_s'])}{ours}"),
-            ("degraded", "; ".join(str(part) for part in record["degraded"])),
+            ("degraded", styled("\n".join(str(part) for part in record["degraded"]), "bad")),
         ]
     )
 
@@ -73,27 +73,33 @@ def _shape(request: Mapping[str, Any]) -> str:
 
 
 def attempts(record: Mapping[str, Any]) -> Group:
-    """The calls that were made, in order."""
-    rows = []
-    for a in record["attempts"]:
-        usage = a["usage"] or {}
-        model = f"{a['model']} (served: {a['served_model']})" if a["served_differs"] else a["model"]
-        rows.append(
-            (
-                a["candidate"],
-                f"{a['upstream']}: {model}",
-                result(a["result"], a["status"] or 0),
-                seconds(a["ttft_s"]),
-                seconds(a["seconds"]),
-                _tokens(usage.get("input_tokens"), usage.get("cached_tokens")),
-                _tokens(usage.get("output_tokens"), 0),
-                usd(a["cost_usd"]) if usage else "-",
-                a["usage_source"] or "",
-            )
-        )
+    """The calls that were made, in order; in which phase, and whose count their tokens are, where that differs."""
+    several = len({a["phase"] for a in record["attempts"]}) > 1
+    sources = {a["usage_source"] or "" for a in record["attempts"] if a["usage"]}
+    rows = [_attempt(a, phase=several, source=len(sources) > 1) for a in record["attempts"]]
     names = ("first token", "time", "input", "output", "cost")
-    body = table(("candidate", "asked", "result", *names, "usage is"), rows, right=names)
-    return section("Calls", body if rows else styled("none was made"))
+    columns = (*(["phase"] if several else []), "candidate", "asked", "result", *names)
+    body = table((*columns, *(["usage is"] if len(sources) > 1 else [])), rows, right=names)
+    told = f"; usage is {next(iter(sources))}" if len(sources) == 1 else ""
+    return section(f"Calls{told}", body if rows else styled("none was made"))
+
+
+def _attempt(a: Mapping[str, Any], *, phase: bool, source: bool) -> tuple[Any, ...]:
+    usage = a["usage"] or {}
+    model = f": {a['model']}" if a["model"] != a["candidate"] else ""
+    served = f" (served: {a['served_model']})" if a["served_differs"] else ""
+    return (
+        *([a["phase"]] if phase else []),
+        a["candidate"],
+        f"{a['upstream']}{model}{served}",
+        result(a["result"], a["status"] or 0),
+        seconds(a["ttft_s"]),
+        seconds(a["seconds"]),
+        _tokens(usage.get("input_tokens"), usage.get("cached_tokens")),
+        _tokens(usage.get("output_tokens"), 0),
+        usd(a["cost_usd"]) if usage else "-",
+        *([(a["usage_source"] or "").removesuffix(" by the upstream")] if source else []),
+    )
 
 
 def _tokens(number: int | None, cached: int | None) -> str:

@@ -1,0 +1,164 @@
+"""`autorouter panels`: the panels there are, who would sit in them now, and what a typical request to each would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorouter.cli import output
+from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from autorouter.config.load import Settings
+    from autorouter.core.decide import Decision
+    from autorouter.core.panels import Panel
+
+TYPICAL = "Compare two designs of a rate limiter for an HTTP API, and say which is fairer under bursts of requests."
+"""A question of the kind that panels are for; answers of about a thousand tokens are expected to it."""
+PICKS = {"ablest": "the ablest", "cheapest": "the cheapest that are able enough", "coders": "the ablest coders"}
+ONE_MODEL = {"self": "the lead, {samples} times", "refine": "the lead alone", "pipeline": "{steps} steps"}
+MEMBER_COLUMNS = 32
+UNBOUNDED = 1_000
+"""More calls than any panel may need."""
+
+
+@click.command(name="panels")
+@click.option("--prompt", default=TYPICAL, show_default="a question of design", help="What to plan and price.")
+@config_option
+@dry_run_option
+@json_option
+def command(prompt: str, path: Path | None, dry_run: bool, as_json: bool) -> None:
+    """List the panels: how they work, who would sit in them, and what a request costs. Calls no model.
+
+    Presets are always there; a panel of the same name under [panels.NAME] takes a preset's place. A client asks for one as
+    openfusion/panel/NAME; the one with a star is also what openfusion/fusion and openfusion/auto use. Members that aren't
+    named are picked for each request anew.
+
+    \b
+    Examples:
+      autorouter panels
+      autorouter panels --prompt "why does this test hang?"
+      autorouter panels --json
+    """
+    found = settings(path, dry_run=dry_run)
+    listed = list(panels(found, output.prompt_text(prompt)))
+    if as_json:
+        output.emit({"dry_run": found.dry_run, "prompt": prompt, "panels": listed})
+        return
+    for remark in found.notes:
+        output.note(remark)
+    output.show(_table(listed))
+    missing = [(panel["name"], panel["problem"]) for panel in listed if panel["problem"]]
+    if missing:
+        output.show(output.section("Not possible now", output.facts(missing)))
+    output.show("", output.styled("Cost, calls and time are what the plan expects at the most; try one with:", "dim"))
+    output.show(output.styled('  autorouter route "..." --model openfusion/panel/NAME --explain', "dim"))
+
+
+def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
+    """Each panel with its plan for the prompt, by the router's own decision. `problem`: why there is none now."""
+    from autorouter import runtime
+    from autorouter.cli.route import NoTransport, chat_body
+    from autorouter.config.load import environment
+    from autorouter.core.panels import PRESETS, named, names_of
+    from autorouter.engine.router import route
+    from autorouter.wire import chat
+
+    deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
+    unbounded = replace(deps, policy=replace(deps.policy, fusion=replace(deps.policy.fusion, max_calls=UNBOUNDED)))
+    own = {panel.name for panel in found.policy.panels}
+    for name in names_of(found.policy.panels):
+        panel = named(name, found.policy.panels)
+        assert panel is not None
+        label = f"openfusion/panel/{name}"
+        task = chat.parse(chat_body(prompt, model=label), {}).task
+        planned = _plan(route(task, deps).decision)
+        if planned["problem"]:
+            calls = _plan(route(task, unbounded).decision)["calls"]
+            most = found.policy.fusion.max_calls
+            if calls > most:
+                planned["problem"] = f"may need {calls} calls, and fusion.max_calls is {most}"
+        yield {
+            "name": name,
+            "label": label,
+            "origin": "configured" if name in own else "preset",
+            "replaces_preset": name in own and any(preset.name == name for preset in PRESETS),
+            "used_by_fusion": name == found.policy.fusion.panel,
+            "way": panel.way,
+            "picked": _picked(panel, found),
+            **planned,
+        }
+
+
+def _picked(panel: Panel, found: Settings) -> str | None:
+    """How members are picked; None where they are named."""
+    if panel.way in ONE_MODEL:
+        return ONE_MODEL[panel.way].format(samples=panel.samples, steps=len(panel.steps))
+    if panel.models:
+        return None
+    size = panel.size or found.policy.tuning.panel_size
+    return f"{size} of {PICKS[panel.pick]}"
+
+
+def _plan(decision: Decision) -> dict[str, Any]:
+    """What the decision on the prompt makes of a panel."""
+    from autorouter.core.record import plan_record
+
+    plan = plan_record(decision.plan)
+    if plan is None or plan["strategy"] != "fusion":
+        empty = dict.fromkeys(("judge", "synthesizer", "expected_usd", "reserve_usd", "seconds"))
+        return {"members": [], **empty, "calls": 0, "problem": _problem(decision)}
+    phases = {call["phase"] for call in plan["calls"]}
+    return {
+        "members": plan["panel"],
+        "judge": plan["judge"] if phases & {"judgement", "ranking"} else None,
+        "synthesizer": plan["synthesizer"] if "synthesis" in phases else None,
+        "calls": len(plan["calls"]),
+        "expected_usd": plan["step_usd"],
+        "reserve_usd": plan["reserve_usd"],
+        "seconds": plan["wait_s"],
+        "problem": None,
+    }
+
+
+def _problem(decision: Decision) -> str:
+    if decision.refusal is not None:
+        return decision.refusal.message
+    if decision.notes:
+        return decision.notes[-1]
+    return "no plan of it was made for this prompt"
+
+
+def _table(listed: list[dict[str, Any]]) -> Table:
+    names = ("calls", "cost", "time")
+    rows = []
+    for panel in listed:
+        star = " *" if panel["used_by_fusion"] else ""
+        figures = (str(panel["calls"] or "-"), _cost(panel["expected_usd"]), output.seconds(panel["seconds"]))
+        name = output.styled(f"{panel['name']}{star}", "strong" if star else "")
+        rows.append((name, panel["way"], _members(panel), *_others(panel), *figures))
+    body = output.table(("panel", "way", "members", "judge", "writes", *names), rows, right=names)
+    body.columns[2].max_width = MEMBER_COLUMNS
+    return body
+
+
+def _members(panel: Mapping[str, Any]) -> str:
+    """Who would sit there now, and how they are picked, a line each."""
+    names = panel["members"]
+    tallied = ", ".join(dict.fromkeys(names))
+    how = f"({panel['picked']})" if panel["picked"] else ""
+    return "\n".join(part for part in (tallied, how) if part)
+
+
+def _cost(usd: float | None) -> str:
+    return "-" if usd is None else output.usd(usd)
+
+
+def _others(panel: Mapping[str, Any]) -> tuple[str, str]:
+    return panel["judge"] or "-", panel["synthesizer"] or "-"
