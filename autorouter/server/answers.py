@@ -52,12 +52,14 @@ async def stream(step: Step, send: Send) -> None:
         opened = await (step.open() if single else _attended(step, line))
     except AutorouterError as error:
         if line.begun:
-            await send({"type": "http.response.body", "body": error_event(step, error), "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": line.news() + error_event(step, error), "more_body": True}
+            )
         else:
             await _refuse_stream(step, send, error)
         return
     await line.begin()
-    await send({"type": "http.response.body", "body": opened.first, "more_body": True})
+    await send({"type": "http.response.body", "body": line.news() + opened.first, "more_body": True})
     try:
         async for chunk in step.chunks(opened):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -88,12 +90,14 @@ class _Line:
     async def comment(self) -> None:
         """A sign of life; every stage as an event of its own for a client that asked for that."""
         await self.begin()
-        progress = self._step.progress
-        said = f": openfusion {progress.line()}\n\n".encode()
-        if self.events:
-            said += b"".join(_event("progress", stage) for stage in progress.stages[self.told :])
-            self.told = len(progress.stages)
+        said = f": openfusion {self._step.progress.line()}\n\n".encode() + self.news()
         await self._send({"type": "http.response.body", "body": said, "more_body": True})
+
+    def news(self) -> bytes:
+        """The stages that haven't been told yet, for a client that asked for events."""
+        stages = self._step.progress.stages[self.told :] if self.events else []
+        self.told += len(stages)
+        return b"".join(_event("progress", stage) for stage in stages)
 
     def last_words(self) -> bytes:
         """The summary behind the end, for a client that asked for events."""
