@@ -64,6 +64,13 @@ class Broken:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """The connection breaks in the middle of this answer."""
+
+    line: Text | ToolUse
+
+
+@dataclass(frozen=True)
 class Raw:
     """A 200 with this body, whatever it is."""
 
@@ -84,7 +91,7 @@ class After:
 
 
 HANG: Final = Hang()
-Line = Text | ToolUse | Refused | Status | Broken | Raw | Hang | After
+Line = Text | ToolUse | Refused | Status | Broken | Cut | Raw | Hang | After
 _BLOCK: Final = re.compile(r'<autorouter-task role="(\w+)" key="(\w+)">(.*)</autorouter-task>\Z', re.DOTALL)
 _PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.MULTILINE)
 
@@ -156,6 +163,9 @@ class Cast:
                 raise Failure(kind, "scripted")
             case Status(status):
                 return Answered(self, status, (orjson.dumps({"error": {"message": "no", "type": "scripted"}}),))
+            case Cut(cut):
+                pieces = self._flow(cut, asked).pieces
+                return Answered(self, 200, pieces[: len(pieces) // 2] or (pieces[0][:20],), cut=True)
             case Raw(body):
                 return Answered(self, 200, (body,))
             case Text() | ToolUse() | Refused():
@@ -188,15 +198,17 @@ class Cast:
 class Answered:
     """A reply; the cast counts those that nobody has closed."""
 
-    def __init__(self, cast: Cast, status: int, pieces: tuple[bytes, ...]) -> None:
+    def __init__(self, cast: Cast, status: int, pieces: tuple[bytes, ...], *, cut: bool = False) -> None:
         self.status, self.headers = status, {"content-type": "application/json"}
-        self._cast, self._pieces, self._closed = cast, pieces, False
+        self._cast, self._pieces, self._cut, self._closed = cast, pieces, cut, False
         cast.open += 1
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             await asyncio.sleep(0)
             yield piece
+        if self._cut:
+            raise Failure("cut", "scripted")
 
     def close(self) -> None:
         if not self._closed:
