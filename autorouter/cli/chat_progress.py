@@ -132,6 +132,11 @@ class Shown:
         self._console = console
         self._live: Live | None = None
 
+    @property
+    def drawing(self) -> bool:
+        """Whether the table stands on the terminal."""
+        return self._live is not None
+
     def tell(self, stage: Mapping[str, Any]) -> None:
         """An event has come."""
         self.stages.tell(stage)

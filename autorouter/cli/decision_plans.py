@@ -13,15 +13,12 @@ from typing import TYPE_CHECKING, Any
 from autorouter.cli.output import count, seconds, section, styled, table, usd
 
 if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.table import Table
+    from rich.console import Group, RenderableType
 
     from autorouter.cli.decision_view import View
 
 COLUMNS = 120
-"""No table of plans or phases is wider."""
-WHO_COLUMNS = 48
-"""Room for the last column of such a table; longer sentences are folded."""
+"""Nothing about a decision is wider, whatever the terminal: longer lines are no pleasure to read."""
 
 
 def strategy_text(plan: Mapping[str, Any]) -> str:
@@ -102,7 +99,7 @@ def side_by_side(view: View) -> Group:
             "" if alone is None or p["strategy"] == "single" else f"{p['total'] - alone:+.2f}",
         )
         rows.append((styled(f"{p['strategy']}{mark}", "good" if p == plan else ""), *figures, who))
-    return section("Plans side by side", narrow(table(("best plan", *names, "who"), rows, right=names)))
+    return section("Plans side by side", table(("best plan", *names, "who"), rows, right=names))
 
 
 def planned_calls(view: View) -> Group | None:
@@ -122,7 +119,8 @@ def planned_calls(view: View) -> Group | None:
     return section(title, table(("turn", "phase", "candidate", *names[1:]), rows, right=names))
 
 
-def narrow(found: Table) -> Table:
-    """The table with its last column folded, so that it fits into `COLUMNS`."""
-    found.columns[-1].max_width = WHO_COLUMNS
-    return found
+def narrow(found: RenderableType) -> RenderableType:
+    """The same, folded where it would be wider than `COLUMNS`; a text stays one."""
+    from rich.constrain import Constrain
+
+    return found if isinstance(found, str) else Constrain(found, COLUMNS)

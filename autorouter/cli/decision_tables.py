@@ -113,7 +113,7 @@ def _raw_values(view: View, every: bool) -> Group:
     rows = [
         (
             _name(view, s["candidate"]),
-            f"{_percentile(s['percentile'])} ({s['skill']}), {_percentile(s['general_percentile'])} (general)",
+            f"{_percentile(s['percentile'])} {s['skill']} ({_percentile(s['general_percentile'])})",
             f"{s['success']:.1%}",
             usd(s["step_usd"]),
             usd(s["turn_usd"]),
@@ -124,7 +124,7 @@ def _raw_values(view: View, every: bool) -> Group:
         )
         for s in _shown(view, every)
     ]
-    body = table(("candidate", "percentile", *names, "from"), rows, right=names)
+    body = table(("candidate", "percentile (general)", *names, "from"), rows, right=names)
     return section("The values behind them", body)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_plans import COLUMNS, strategy_text
+from autorouter.cli.decision_plans import strategy_text
 from autorouter.cli.output import facts, seconds, styled, usd
 from autorouter.core.explain import TERMS, task_sentence
 from autorouter.core.features import Features
@@ -47,7 +47,7 @@ def headline(view: View) -> Table:
     decision, plan = view.decision, view.decision["plan"]
     if plan is None:
         return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
-    block = facts(
+    return facts(
         [
             ("answers", _answers(view, plan["primary"])),
             ("strategy", strategy_text(plan)),
@@ -58,8 +58,6 @@ def headline(view: View) -> Table:
             *[("note", text) for text in decision["notes"]],
         ]
     )
-    block.columns[-1].max_width = COLUMNS - len("runner-up  ")
-    return block
 
 
 def _answers(view: View, candidate: str) -> Text:

@@ -115,6 +115,7 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
       autorouter receipt show last
     """
     from autorouter.cli import receipt_view
+    from autorouter.cli.decision_plans import narrow
     from autorouter.cli.decision_view import headline
     from autorouter.cli.receipt_find import context_if_there, find, place
     from autorouter.cli.receipt_panel import together
@@ -125,8 +126,8 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
         output.emit(record)
         return
     view = receipt_view.view_of(record, context_if_there(where, record))
-    output.show(receipt_view.outcome(record), *together(record), receipt_view.attempts(record))
-    output.show(output.section("Decision", headline(view)))
+    shown = (receipt_view.outcome(record), *together(record), receipt_view.attempts(record))
+    output.show(*map(narrow, (*shown, output.section("Decision", headline(view)))))
 
 
 @command.command()
@@ -143,6 +144,7 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
       autorouter receipt explain last
     """
     from autorouter.cli import decision_tables, decision_view, receipt_view
+    from autorouter.cli.decision_plans import narrow
     from autorouter.cli.receipt_find import context_if_there, find, place
     from autorouter.cli.receipt_panel import together
 
@@ -152,8 +154,8 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
     view = receipt_view.view_of(record, context_if_there(where, record))
-    output.show(f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view), *together(record))
-    output.show(*decision_tables.explanation(view, every=every))
+    head = (f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view))
+    output.show(*map(narrow, (*head, *together(record), *decision_tables.explanation(view, every=every))))
 
 
 @command.command()

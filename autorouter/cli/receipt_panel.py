@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_plans import COLUMNS, listed
+from autorouter.cli.decision_plans import listed
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def together(record: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _phases(record, phases)
     if panel:
         strategy = "A panel" if "way" in panel else "A second look"
-        block = facts(_panel(panel) if "way" in panel else _look(panel))
-        block.columns[-1].max_width = COLUMNS - len("judgement  ")
-        yield section(strategy, block)
+        yield section(strategy, facts(_panel(panel) if "way" in panel else _look(panel)))
 
 
 def _phases(record: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Group:
@@ -54,9 +52,7 @@ def _phases(record: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> G
     calls = sum(phase["calls"] for phase in phases)
     whole = _figures({"calls": calls, "usage": outcome["usage"]})
     rows.append((styled("in all", "strong"), *whole, seconds(outcome["seconds"]), usd(whole_usd), "", ""))
-    body = table(("phase", *names, "who"), rows, right=names)
-    body.columns[-1].max_width = 44
-    return section("Phases", body)
+    return section("Phases", table(("phase", *names, "who"), rows, right=names))
 
 
 def _figures(phase: Mapping[str, Any]) -> list[str]:

@@ -148,16 +148,17 @@ def _refusal(routed: Routed, found: Settings) -> str:
 def _print(routed: Routed, found: Settings, name: str | None, *, explain: bool, every: bool) -> None:
     from autorouter.cli import decision_tables, decision_view
     from autorouter.cli import why_not as counterfactual
+    from autorouter.cli.decision_plans import narrow
 
     view = _view(routed, found)
     answer = None
     if name is not None:
         answer = counterfactual.why_not(name, routed.features, routed.snapshot, found.policy)
-    output.show(decision_view.headline(view))
+    output.show(narrow(decision_view.headline(view)))
     if explain:
-        output.show(*decision_tables.explanation(view, every=every))
+        output.show(*map(narrow, decision_tables.explanation(view, every=every)))
     if answer is not None:
-        output.show(*counterfactual.rendered(answer, view))
+        output.show(*map(narrow, counterfactual.rendered(answer, view)))
 
 
 def _print_json(routed: Routed, deps: Deps, name: str | None) -> None:

@@ -171,6 +171,7 @@ def rendered(answer: WhyNot, view: View) -> Iterator[RenderableType]:
     block = facts(
         [
             ("answer", _place(answer)),
+            ("part", _part(answer.candidate, view.decision["plan"])),
             *[("rejected", text) for text in answer.rejections],
             ("it would win", "\n".join(_ways(answer, view.decision["dial"]))),
         ]
@@ -197,6 +198,15 @@ def _place(answer: WhyNot) -> str:
         return f"it can't serve this request{hypothetical}"
     gap = f", {answer.gap:.2f} behind {answer.chosen}" if answer.gap is not None else ""
     return f"rank {answer.rank} of {answer.of} with {answer.total:.2f} points{gap}"
+
+
+def _part(candidate: str, plan: Mapping[str, Any] | None) -> str:
+    """What it does in the chosen plan besides answering first; empty where it has no part in it."""
+    if plan is None or plan["strategy"] == "single":
+        return ""
+    calls = [call["phase"] for call in plan["calls"] if call["candidate"] == candidate]
+    parts = [f"{phase} x{calls.count(phase)}" if calls.count(phase) > 1 else phase for phase in dict.fromkeys(calls)]
+    return f"in the {plan['strategy']} plan: {', '.join(parts)}" if parts else ""
 
 
 def _ways(answer: WhyNot, dial: float) -> list[str]:
