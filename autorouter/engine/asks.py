@@ -65,8 +65,7 @@ async def judged(run: Run, judge: str, answers: Sequence[Answer]) -> tuple[Judge
 
 async def ranked(run: Run, judge: str, answers: Sequence[Answer], *, swapped: bool = False) -> tuple[int, ...] | str:
     """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
-    # Both may be asked at once, before either has begun an attempt.
-    key = _key(run, "ranker", int(swapped))
+    key = _key(run, "ranker")
     order, _ = _lettered(answers, _seed(run))
     if swapped:
         order = order[::-1]
@@ -128,8 +127,8 @@ def _addition(run: Run, part: Part, key: str, *blocks: str, instruction: str = "
     return prompts.addition(run.deps.prompts, part, key, *blocks, instruction=instruction)
 
 
-def _key(run: Run, part: Part, beside: int = 0) -> str:
-    return prompts.key_of(run.caller.request_id, part, len(run.trace.attempts) + beside)
+def _key(run: Run, part: Part) -> str:
+    return prompts.key_of(run.caller.request_id, part, len(run.trace.attempts))
 
 
 def _seed(run: Run) -> str:

@@ -149,6 +149,11 @@ def test_a_limit_of_ours_is_the_only_one(wire: Wire) -> None:
     assert not {"max_completion_tokens", "thinking"} & document.keys()
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_wishes_stay_behind_on_every_wire(wire: Wire) -> None:
+    assert "openfusion" not in sent(parsed(wire, openfusion={"dial": 2}), Shape(stream=False))
+
+
 def test_wishes_and_stream_options_stay_behind() -> None:
     request = parsed("chat", stream=True, stream_options={"include_usage": True}, openfusion={"dial": 2})
     assert not {"openfusion", "stream_options"} & sent(request, Shape(stream=False)).keys()
