@@ -76,7 +76,7 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
 async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
     """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal."""
     verdicts = list(gathered.verdicts)
-    queue = [name for name in run.routed.decision.fallbacks if name not in plan.panel and _holds(run, name)]
+    queue = _outside(run, plan)
     if queue:
         run.trace.degraded.append("no member's answer can be used: a fallback answers alone")
         try:
@@ -93,10 +93,12 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
     raise NobodyAnswered(verdicts)
 
 
-def _holds(run: Run, candidate: str) -> bool:
-    """Whether the budget holds this one's answer, after what the panel has spent."""
-    usd = {score.candidate: score.step_usd for score in run.routed.decision.scores}
-    return run.affords(usd[candidate])
+def _outside(run: Run, plan: Plan) -> list[str]:
+    """Who isn't in the panel, best first, and fits the budget after what the panel has spent. Of the scores, for the
+    decision's few fallbacks may all sit in the panel."""
+    others = [score for score in run.routed.decision.scores if score.candidate not in plan.panel]
+    most = run.deps.policy.max_fallbacks
+    return [score.candidate for score in others if run.affords(score.step_usd)][:most]
 
 
 def _usd(plan: Plan, phase: str) -> float:

@@ -305,7 +305,7 @@ def deps_for(
     settings = _settings(names, wire, folder)
     runtime = assembly.build(settings, env={}, transport=cast, record=False)
     receipts = Receipts()
-    changed: Policy = replace(settings.policy, **{"max_fallbacks": 20} | policy)
+    changed: Policy = replace(settings.policy, **policy)
     state = State()
     return replace(runtime.deps, policy=changed, receipts=receipts, retry=Retry(), state=state, timer=_now_s), receipts
 

@@ -20,6 +20,7 @@ from tests.fakes import (
 from tests.server.cast import (
     Asked,
     Line,
+    Status,
     Text,
     ToolUse,
     asking,
@@ -53,6 +54,16 @@ def test_a_pool_of_one_fuses_with_itself(label: str, streamed: bool, tmp_path: P
     assert done.record["decision"]["plan"]["strategy"] == "fusion"
     assert done.error is None
     assert done.degraded in ([], ["quorum of 2 not reached: 1 usable"])
+
+
+def test_somebody_outside_answers_where_no_member_can(tmp_path: Path) -> None:
+    """The panel is the three best: whoever is left is asked, best first, and plainly as the client asked."""
+    scripted = cast(lambda asked: Status(500) if asked.role == "member" else Text(f"Alone, {asked.who}."))
+    done = fused(scripted, tmp_path)
+    assert done.text == "Alone, m3."
+    assert done.phases[-1] == "answer"
+    assert scripted.asked[-1].document["messages"] == [{"role": "user", "content": ASK}]
+    assert len(done.degraded) == 4
 
 
 # ---- usage
