@@ -30,12 +30,14 @@ def command(prompt: str | None, model: str, url: str | None, path: Path | None, 
     """Ask through the router: one question, standard input, or a conversation.
 
     PROMPT is one question; `-`, or nothing in a pipe, reads it from standard input; without one on a terminal a
-    conversation begins. Where no router runs, one is started inside this command and stopped with it.
+    conversation begins. Where no router runs, one is started inside this command and stopped with it. While a panel or a
+    verifier is at work, a terminal shows who has answered; a line behind the answer tells what it cost.
 
     \b
     Examples:
       autorouter chat "what does `git rebase --onto` do?"
       git diff | autorouter chat - --model openfusion/writer
+      autorouter chat --model openfusion/fusion "compare two designs of a rate limiter"
       autorouter chat --dry-run
     """
     interactive = prompt is None and sys.stdin.isatty()

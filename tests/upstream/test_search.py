@@ -7,22 +7,43 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
 from autorouter.upstream import search as module
 from autorouter.upstream.search import OUTPUT_BYTES, PLAIN_CHARS, QUESTION_CHARS, RESULT_CHARS, SearchFailed, search
 
+T = TypeVar("T")
 WAIT_S = 20.0
 LONG_S = 600
+loops: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop]
+
+
+@pytest.fixture(autouse=True, params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both loops that a router may run on: they end processes each in its own way."""
+    factory = asyncio.new_event_loop
+    if request.param == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    loops.append(factory)
+    yield
+    loops.pop()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=loops[-1]) as runner:
+        return runner.run(work)
+
+
 needs_sessions = pytest.mark.skipif(sys.platform == "win32", reason="sessions of processes")
 
 
 def looked(source: str, question: str = "which?", *, limit: int = 5, limit_s: float = WAIT_S) -> list[dict[str, str]]:
     """What a command finds that runs this Python."""
-    return asyncio.run(search([sys.executable, "-c", source], question, limit=limit, limit_s=limit_s))
+    return run(search([sys.executable, "-c", source], question, limit=limit, limit_s=limit_s))
 
 
 def printed(value: object) -> str:
@@ -81,10 +102,10 @@ def test_a_command_need_not_read_the_question() -> None:
 def test_it_never_gets_a_shell(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     question = f"$(touch {mark}); `touch {mark}` | touch {mark} && touch {mark} #"
-    told = "import sys, json; print(json.dumps([{'text': sys.argv[1], 'title': sys.stdin.read()}]))"
+    told = "import sys, json; print(json.dumps([{'title': sys.argv[1], 'text': sys.stdin.read()}]))"
     word = f"; touch {mark} $HOME *"
-    (found,) = asyncio.run(search([sys.executable, "-c", told, word], question, limit=1, limit_s=WAIT_S))
-    assert found == {"title": question, "text": word}
+    (found,) = run(search([sys.executable, "-c", told, word], question, limit=1, limit_s=WAIT_S))
+    assert found == {"title": word, "text": question}
     assert not mark.exists()
 
 
@@ -112,13 +133,13 @@ def test_a_command_that_is_killed_says_by_what() -> None:
 @pytest.mark.parametrize("command", ["/nowhere/at/all/my-search", "my\0search", ""])
 def test_a_command_that_can_t_be_run_says_so(command: str) -> None:
     with pytest.raises(SearchFailed, match="can't be run"):
-        asyncio.run(search([command], "which?", limit=1, limit_s=WAIT_S))
+        run(search([command], "which?", limit=1, limit_s=WAIT_S))
 
 
 def test_a_file_that_may_not_be_executed_can_t_be_run(tmp_path: Path) -> None:
     (tmp_path / "search").write_text("#!/bin/sh\n")
     with pytest.raises(SearchFailed, match="search can't be run: Permission denied"):
-        asyncio.run(search([str(tmp_path / "search")], "which?", limit=1, limit_s=WAIT_S))
+        run(search([str(tmp_path / "search")], "which?", limit=1, limit_s=WAIT_S))
 
 
 def test_a_slow_command_is_ended(tmp_path: Path) -> None:
@@ -204,7 +225,7 @@ def test_who_hangs_up_ends_the_command_and_its_children(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await asking
 
-    asyncio.run(hang_up())
+    run(hang_up())
     gone(int(mark.read_text()))
 
 
@@ -233,7 +254,7 @@ def test_no_descriptor_is_left_open() -> None:
 
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("no /proc here")
-    assert asyncio.run(often())
+    assert run(often())
 
 
 def test_the_module_knows_no_shell() -> None:
