@@ -12,12 +12,14 @@ from autorouter.engine.deps import Deps
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
 from autorouter.server.admission import Admission
+from autorouter.server.estimate import Estimate
 from autorouter.server.guard import Door, Guard, client_wire
 from autorouter.server.health import Live, Ready
 from autorouter.server.http import Receive, Scope, Send, send_error
 from autorouter.server.limits import Gate
 from autorouter.server.metrics import MetricsEndpoint, Refusals
 from autorouter.server.models import ModelsEndpoint
+from autorouter.server.openapi import OpenApi
 from autorouter.server.receipts import ReceiptsEndpoint
 from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
 from autorouter.upstream.failures import scrub
@@ -43,9 +45,12 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
         ("POST", "/v1/chat/completions", WireEndpoint("chat", deps, gate, admission)),
         ("POST", "/v1/messages", WireEndpoint("messages", deps, gate, admission)),
         ("POST", "/v1/messages/count_tokens", CountTokens(deps)),
+        ("POST", "/v1/responses", WireEndpoint("responses", deps, gate, admission)),
+        ("GET", "/v1/responses", no_websocket),
         ("POST", "/v1/responses/compact", no_compaction),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{name:path}", models),
+        ("POST", "/v1/estimate", Estimate(deps, admission)),
         ("POST", "/debug/route", DebugRoute(deps, admission)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
@@ -53,14 +58,23 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
         ("GET", "/livez", Live()),
         ("GET", "/readyz", Ready(runtime, gate)),
     ]
-    responses = ByMethod({"POST": WireEndpoint("responses", deps, gate, admission), "GET": no_websocket})
+    served = [*((method, path) for method, path, _ in routes), ("GET", "/openapi.json")]
+    routes.append(("GET", "/openapi.json", OpenApi(served, lambda: keyed(door))))
+    by_path: dict[str, dict[str, Asgi]] = {}
+    for method, path, app in routes:
+        by_path.setdefault(path, {})[method] = app
     router = Router(
-        [*(Route(path, ByMethod({method: app})) for method, path, app in routes), Route("/v1/responses", responses)],
+        [Route(path, ByMethod(apps)) for path, apps in by_path.items()],
         default=_unknown_path,
         redirect_slashes=False,
         lifespan=lifespan,
     )
     return Guard(router, door, Refusals(runtime))
+
+
+def keyed(door: Door) -> bool:
+    """Whether a key is asked for now."""
+    return door.key is not None or (door.keys is not None and door.keys.changed())
 
 
 class ByMethod:

@@ -36,7 +36,7 @@ from autorouter.server.http import (
     send_json,
 )
 from autorouter.server.limits import Gate, Lease, Wish
-from autorouter.wire import exchange
+from autorouter.wire import exchange, fields
 from autorouter.wire.exchange import Request
 
 FAULT_HEADER = "x-autorouter-fault"
@@ -106,6 +106,13 @@ class WireEndpoint:
                 return
             with HangUp(receive):
                 await (answers.stream if request.task.stream else answers.whole)(step, send)
+        except (TypeError, ExceptionGroup) as exc:
+            # Can't be written anew, for another wire or for a panel; which candidates need that is known only now.
+            refused = fields.too_deep(request.task.body)
+            if refused is None:
+                raise
+            step.trace.result, step.trace.status, step.trace.error = "refused", refused.http_status, refused.code
+            raise refused from exc
         finally:
             # The receipt says whose doing it was that the answer has no end.
             if lease.stopped or STALLED in scope:
@@ -147,11 +154,11 @@ class DebugRoute:
         headers = headers_of(scope)
         body = await read_body(receive, scope["autorouter.max_body_bytes"])
         entry = self._admission.enter(scope, deps, body)
-        request = exchange.parse(_wire_of(body, headers), entry.body, headers)
+        request = exchange.parse(wire_of(body, headers), entry.body, headers)
         await send_json(send, preview(entry.route(request.task, hold=False), entry.deps))
 
 
-def _wire_of(body: bytes, headers: dict[str, str]) -> Wire:
+def wire_of(body: bytes, headers: dict[str, str]) -> Wire:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -100,6 +100,12 @@ _STATUS_OF_WORD: Mapping[str, int] = {
 """An error inside a 200 has no status of its own: its code or type, as providers write it, stands for one."""
 
 
+def client_statuses() -> frozenset[int]:
+    """Every status that a client may get for an upstream's failure."""
+    told = {status for _, status, _, _ in _STATUS.values()} | {status for status, _ in _FAILURE.values()}
+    return frozenset({*told, *_FINAL})
+
+
 def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
     """Judge an answer that isn't a success. `body` may be cut."""
     inner = _error_object(body)

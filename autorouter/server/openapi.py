@@ -1,0 +1,231 @@
+"""`GET /openapi.json`: what this server serves, as an OpenAPI 3.1 document, made from its own routes.
+
+    OPERATIONS[("POST", "/v1/messages")]     what is said of a route: its body, its answers, its errors
+    document(routes, ...)                    the whole; a route without an operation is a KeyError, and a test looks
+
+The statuses of errors are those of the error classes and of the table of upstream failures.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from autorouter import __version__, errors
+from autorouter.core.values import Strategy
+from autorouter.server.http import JSON, Receive, Scope, Send, send_bytes
+from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas
+from autorouter.server.receipts import MOST
+from autorouter.server.wires import FAULT_HEADER
+from autorouter.upstream.failures import client_statuses
+from autorouter.wire.wishes import PREFIX, PROGRESS
+
+Route = tuple[str, str]
+"""Method and path, as Starlette writes it."""
+_CONVERTER = re.compile(r":\w+\}")
+TEXT_SCHEMA: Schema = {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path. `answers`: status -> content type -> schema; `fails`: statuses with an error in the body;
+    `open`: no key is ever asked for; `marked`: the answer has our headers."""
+
+    summary: str
+    body: str | None = None
+    answers: Mapping[int, Mapping[str, Schema]]
+    fails: tuple[int, ...] = ()
+    parameters: tuple[Schema, ...] = ()
+    open: bool = False
+    marked: bool = False
+    error: str = "AnyError"
+
+
+def _json(name: str) -> dict[str, Schema]:
+    return {"application/json": ref(name)}
+
+
+def _header(name: str, about: str, schema: Schema = TEXT_SCHEMA) -> Schema:
+    return {"name": name, "in": "header", "required": False, "description": about, "schema": schema}
+
+
+def _in_path(name: str, about: str) -> Schema:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": about,
+        "schema": {"type": "string", "minLength": 1},
+    }
+
+
+def _statuses(cls: type[errors.AutorouterError] = errors.AutorouterError) -> Iterator[int]:
+    yield cls.http_status
+    for below in cls.__subclasses__():
+        yield from _statuses(below)
+
+
+DECISION_FAILS = tuple(sorted({*_statuses(errors.RequestError), *_statuses(errors.RoutingError), 403, 413}))
+ANSWER_FAILS = tuple(sorted({*DECISION_FAILS, *_statuses(), *client_statuses()}))
+WISHES = tuple(
+    _header(f"{PREFIX}{name.replace('_', '-')}", f"As `openfusion.{name}` in the body, and before it.")
+    for name in wish_schemas()
+)
+ASKING = (
+    *WISHES,
+    _header(PROGRESS, "`events`: named events tell how a panel gets on.", {"type": "string", "enum": ["events"]}),
+    _header(FAULT_HEADER, "On the dry run: the fault that the upstream plays."),
+    _header("x-session-id", "Which conversation it is; clients' own headers are known too."),
+    _header("x-request-id", "Comes back, if it is at most 128 visible ASCII characters."),
+    _header("traceparent", "The caller's trace."),
+)
+
+
+def _asking(wire: str, *, error: str = "AnyError") -> Operation:
+    streamed = {"application/json": ref(f"{wire}Answer"), "text/event-stream": TEXT_SCHEMA}
+    return Operation(
+        summary=f"An answer of the model that the router chose, whole or streamed, as {wire}",
+        body=f"{wire}Request",
+        answers={200: streamed},
+        fails=ANSWER_FAILS,
+        parameters=ASKING,
+        marked=True,
+        error=error,
+    )
+
+
+OPERATIONS: Mapping[Route, Operation] = {
+    ("POST", "/v1/chat/completions"): _asking("Chat"),
+    ("POST", "/v1/responses"): _asking("Responses"),
+    ("GET", "/v1/responses"): Operation(summary="No WebSocket is served", answers={}, fails=(426,)),
+    ("POST", "/v1/responses/compact"): Operation(summary="Only a provider can do that", answers={}, fails=(404,)),
+    ("POST", "/v1/messages"): _asking("Messages", error="AnthropicError"),
+    ("POST", "/v1/messages/count_tokens"): Operation(
+        summary="Our estimate of a Messages request's input",
+        body="MessagesRequest",
+        answers={200: _json("TokenCount")},
+        error="AnthropicError",
+    ),
+    ("GET", "/v1/models"): Operation(summary="Labels and candidates", answers={200: _json("ModelList")}),
+    ("GET", "/v1/models/{name}"): Operation(
+        summary="One label or candidate",
+        answers={200: _json("Model")},
+        fails=(404,),
+        parameters=(_in_path("name", "Its slashes need not be escaped."),),
+    ),
+    ("POST", "/v1/estimate"): Operation(
+        summary="What a request would cost; nothing is called",
+        body="AnyRequest",
+        answers={200: _json("Estimate")},
+        fails=DECISION_FAILS,
+        parameters=WISHES,
+    ),
+    ("POST", "/debug/route"): Operation(
+        summary="The decision on a request; nothing is called",
+        body="AnyRequest",
+        answers={200: _json("Route")},
+        fails=DECISION_FAILS,
+        parameters=WISHES,
+    ),
+    ("GET", "/debug/receipts"): Operation(
+        summary="The newest receipts, a line each",
+        answers={200: _json("ReceiptList")},
+        fails=(404,),
+        parameters=(
+            {"name": "n", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20}},
+        ),
+    ),
+    ("GET", "/debug/receipts/{id}"): Operation(
+        summary="A receipt",
+        answers={200: _json("Receipt")},
+        fails=(404,),
+        parameters=(_in_path("id", "An id, or the beginning of only one."),),
+    ),
+    ("GET", "/metrics"): Operation(
+        summary="Counts and times for Prometheus",
+        answers={200: {"text/plain": TEXT_SCHEMA, "application/openmetrics-text": TEXT_SCHEMA}},
+    ),
+    ("GET", "/openapi.json"): Operation(
+        summary="This document", answers={200: {"application/json": {"type": "object"}}}
+    ),
+    ("GET", "/livez"): Operation(summary="The process answers", answers={200: _json("Live")}, open=True),
+    ("GET", "/readyz"): Operation(
+        summary="It can route, and its receipts can be written",
+        answers={200: _json("Ready"), 503: _json("Ready")},
+        open=True,
+    ),
+}
+
+MARKS: Mapping[str, tuple[str, Schema]] = {
+    "x-autorouter-receipt": ("Id of the receipt.", TEXT_SCHEMA),
+    "x-autorouter-strategy": ("What was carried out.", {"type": "string", "enum": list(Strategy)}),
+    "x-autorouter-model": ("The candidate that answered.", TEXT_SCHEMA),
+    "x-autorouter-secrets": ("What looks like a secret in the request.", TEXT_SCHEMA),
+    "x-openfusion-cost-usd": ("What a whole answer has cost.", TEXT_SCHEMA),
+    "x-request-id": ("The client's own, else the receipt's.", TEXT_SCHEMA),
+    "traceparent": ("The trace, and this step's span in it.", TEXT_SCHEMA),
+}
+KEYS: Mapping[str, Schema] = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
+}
+
+
+def document(routes: Iterable[Route], *, keyed: bool) -> dict[str, Any]:
+    """The document of these routes. `keyed`: a local key is asked for now. Raises KeyError for a route that isn't described."""
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path in routes:
+        plain = _CONVERTER.sub("}", path)
+        paths.setdefault(plain, {})[method.lower()] = _described(OPERATIONS[method, plain], method, plain, keyed=keyed)
+    headers = {name: {"description": about, "schema": schema} for name, (about, schema) in MARKS.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "autorouter", "version": __version__, "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": schemas(), "headers": headers, "securitySchemes": dict(KEYS)},
+    }
+
+
+def _described(operation: Operation, method: str, path: str, *, keyed: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{method} {path}").strip("_").lower(),
+        "summary": operation.summary,
+        "parameters": list(operation.parameters),
+        "responses": {str(status): answer for status, answer in sorted(_responses(operation, method, keyed=keyed))},
+        "security": [{name: []} for name in KEYS] if keyed and not operation.open else [],
+    }
+    if operation.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
+    return found
+
+
+def _responses(operation: Operation, method: str, *, keyed: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    for status, contents in operation.answers.items():
+        content = {kind: {"schema": schema} for kind, schema in contents.items()}
+        marks = {name: {"$ref": f"#/components/headers/{name}"} for name in MARKS} if operation.marked else {}
+        yield status, {"description": "The answer.", "content": content} | ({"headers": marks} if marks else {})
+    # What the door answers on any path.
+    door = {400, 403, 500, *((413, 415) if method == "POST" else ()), *((401,) if keyed and not operation.open else ())}
+    for status in {*operation.fails, *door} - operation.answers.keys():
+        yield status, {"description": "An error.", "content": {"application/json": {"schema": ref(operation.error)}}}
+
+
+class OpenApi:
+    """The endpoint. The document is written once for each answer to whether a key is asked for."""
+
+    def __init__(self, routes: Iterable[Route], keyed: Callable[[], bool]) -> None:
+        self._routes = tuple(routes)
+        self._keyed = keyed
+        self._written: dict[bool, bytes] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        keyed = self._keyed()
+        if keyed not in self._written:
+            self._written[keyed] = orjson.dumps(document(self._routes, keyed=keyed))
+        await send_bytes(send, 200, self._written[keyed], (JSON,))
