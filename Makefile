@@ -4,7 +4,7 @@ PORT ?= 8787
 BIN := .venv/bin
 PIN := pip compile --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: serve test test-clients lint types unit bench soak golden lock clean help
+.PHONY: serve test test-clients lint types unit bench soak fuzz golden lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,10 @@ bench: .venv/dev  ## Measure the router against a mock upstream of its own
 
 soak: .venv/dev  ## 200 mixed streams for half an hour: no byte lost, no receipt missing, nothing leaks
 	AUTOROUTER_SOAK_S=$${AUTOROUTER_SOAK_S:-1800} $(BIN)/python -m pytest tests/soak -s
+
+fuzz: .venv/dev  ## Fuzz every reader of foreign bytes by coverage, half an hour each (FUZZ_SECONDS=1800)
+	$(BIN)/python -m tests.fuzz.run --seconds $${FUZZ_SECONDS:-1800}
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-1800} $(BIN)/python -m pytest tests/fuzz/test_schemathesis.py
 
 golden: .venv/dev  ## Make the golden receipts anew, after a change that is meant to change them
 	$(BIN)/python -m pytest tests/receipts/test_golden.py --regenerate

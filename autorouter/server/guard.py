@@ -157,7 +157,7 @@ class Guard:
                 code="unsupported_media_type",
             )
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._door.max_body_bytes:
+        if length.isdecimal() and int(length) > self._door.max_body_bytes:
             raise too_large(self._door.max_body_bytes)
 
 

@@ -73,8 +73,8 @@ class Gate:
         if self.stopping:
             raise self._stopping()
         length = headers.get("content-length", "")
-        lease = Lease(self, not length.isdigit())
-        lease.hold(min(int(length), max_body_bytes) if length.isdigit() else 0)
+        lease = Lease(self, not length.isdecimal())
+        lease.hold(min(int(length), max_body_bytes) if length.isdecimal() else 0)
         return lease
 
     def stop(self) -> None:

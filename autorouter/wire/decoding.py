@@ -73,6 +73,9 @@ class Calls:
             yield from self.end(key)
 
 
+TOO_DEEP = Failed("an event of the upstream is nested too deeply", "malformed")
+
+
 class Decoder(ABC):
     """An upstream's stream -> events."""
 
@@ -102,11 +105,15 @@ class Decoder(ABC):
 
     def _until_end(self, events: Iterator[Event]) -> list[Event]:
         passed: list[Event] = []
-        for event in events:
-            passed.append(event)
-            if isinstance(event, Finished | Failed):
-                self.ended = True
-                break
+        try:
+            for event in events:
+                passed.append(event)
+                if isinstance(event, Finished | Failed):
+                    self.ended = True
+                    break
+        except loose.TooDeep:
+            self.ended = True
+            passed.append(TOO_DEEP)
         return passed
 
     def _frames(self, frames: list[Frame]) -> Iterator[Event]:

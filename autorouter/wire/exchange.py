@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from autorouter.core.values import Task, Usage, Wire
-from autorouter.wire import chat, sse
+from autorouter.wire import chat, fields, sse
 from autorouter.wire.chat import ChatRequest
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class Exchange(Protocol):
 
 def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
     """Read a request of any wire. Raises RequestError."""
+    try:
+        return _parsed(wire, body, headers)
+    except TypeError as exc:
+        raise fields.too_deep(body) or exc from exc
+
+
+def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
     if wire == "chat":
         return chat.parse(body, headers)
     if wire == "responses":
@@ -134,7 +141,7 @@ class SameWire:
             self.body = chat.outgoing(request, model, stream_usage=stream_usage)
             self._drop_usage = stream_usage and not request.wants_usage
         else:
-            from autorouter.wire import carried, fields
+            from autorouter.wire import carried
 
             body = fields.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
             self.body, losses = carried.settled(body, self._wire, origin=origin, strip=strip)
@@ -191,7 +198,10 @@ class Translated:
         if answer.failed is not None:
             failed = answer.failed
             raise NotAnAnswer("an answer that failed", {"message": failed.message, "code": failed.code})
-        encoded = translate.body_of(answer, self._client, self._heading)
+        try:
+            encoded = translate.body_of(answer, self._client, self._heading)
+        except TypeError as exc:
+            raise NotAnAnswer("JSON that is nested too deeply") from exc
         return Whole(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
 
 

@@ -12,6 +12,8 @@ from autorouter.wire import splice
 
 MAX_LABEL_CHARS = 300
 """No model's name is longer, and near names are looked for."""
+MAX_DEPTH = 240
+"""orjson writes 254 levels, and what is written anew may be some deeper than what came."""
 EXTENSION = "openfusion"
 """Our own member in a body: never sent on."""
 KEPT_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
@@ -28,6 +30,20 @@ def document_of(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError("The body must be a JSON object", code="invalid_json")
     return document
+
+
+def too_deep(body: bytes) -> RequestError | None:
+    """The error for a body of more than `MAX_DEPTH` levels, else None. Only for a body with which something has failed: what
+    goes through untouched may be deeper, and counting costs as much as everything else that is done with a body."""
+    level, depth = [orjson.loads(body)], 0
+    while level and depth <= MAX_DEPTH:
+        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        level, depth = [value for values in inner for value in values], depth + 1
+    if not level:
+        return None
+    return RequestError(
+        f"The body is nested more than {MAX_DEPTH} levels deep", hint="nothing that is meant is so deep"
+    )
 
 
 def label_of(document: Mapping[str, Any]) -> str:

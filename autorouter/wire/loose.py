@@ -1,4 +1,5 @@
-"""Reading what others wrote: values of a wrong type count as absent, so that no document can raise."""
+"""Reading what others wrote: values of a wrong type count as absent, so that no document can raise; but for one that is nested
+beyond all sense, which can be read and not be written again."""
 
 from __future__ import annotations
 
@@ -53,9 +54,16 @@ def loads(data: bytes | str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+class TooDeep(TypeError):
+    """A value that could be read and can't be written: orjson reads 1,024 levels and writes 254."""
+
+
 def dumps(value: Any) -> str:
-    """JSON text of a value that came out of JSON."""
-    return orjson.dumps(value).decode()
+    """JSON text of a value that came out of JSON. Raises TooDeep."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as exc:
+        raise TooDeep(str(exc)) from exc
 
 
 def as_json(value: Any) -> str:

@@ -11,7 +11,7 @@ the error event or a cut line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from autorouter.wire import (
     encode_chat,
     encode_messages,
     encode_responses,
+    loose,
     messages_in,
     messages_out,
     neutral_chat,
@@ -33,7 +34,7 @@ from autorouter.wire import (
     responses_out,
 )
 from autorouter.wire.chat_out import Outgoing
-from autorouter.wire.decoding import Decoder
+from autorouter.wire.decoding import TOO_DEEP, Decoder
 from autorouter.wire.encoding import Encoder, Heading
 from autorouter.wire.events import Answer, Event, Failed, Started, UsageEvent, collect
 from autorouter.wire.names import Names, Restorer
@@ -54,7 +55,25 @@ ENCODERS: dict[Wire, type[Encoder]] = {
     "responses": encode_responses.ResponsesEncoder,
     "messages": encode_messages.MessagesEncoder,
 }
-WHOLE_IN = {"chat": decode_chat.whole, "responses": decode_responses.whole, "messages": decode_messages.whole}
+
+
+def whole_by(read: Callable[[dict[str, Any]], list[Event]]) -> Callable[[dict[str, Any]], list[Event]]:
+    """A reader of whole answers to which no document is too deep."""
+
+    def safe(document: dict[str, Any]) -> list[Event]:
+        try:
+            return read(document)
+        except loose.TooDeep:
+            return [TOO_DEEP]
+
+    return safe
+
+
+WHOLE_IN = {
+    "chat": whole_by(decode_chat.whole),
+    "responses": whole_by(decode_responses.whole),
+    "messages": whole_by(decode_messages.whole),
+}
 WHOLE_OUT = {"chat": encode_chat.whole, "responses": encode_responses.whole, "messages": encode_messages.whole}
 
 
