@@ -24,6 +24,8 @@ from autorouter.engine.calling import Final
 from autorouter.engine.drafts import Draft
 from autorouter.engine.material import LETTERS, proposal
 from autorouter.engine.run import Run
+from autorouter.errors import UpstreamError
+from autorouter.upstream import failures
 from autorouter.wire.compose import Shape
 
 
@@ -63,20 +65,34 @@ async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, 
 
 
 async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
-    """The second answer; the rejected draft where there is none to be had."""
+    """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
     if not run.affords(_second_usd(run, plan, phase, candidate)):
-        run.trace.degraded.append("rejected draft went out: the budget holds no second answer")
-        return run.give(draft)
+        return _unmended(run, draft, "the budget holds no second answer")
     run.progress.say(phase, candidate=candidate)
     blocks = proposal(LETTERS[0], draft.answer), asks.findings_of(verdict)
     request = asks.said(run, "reviser", *blocks, shape=Shape(stream=run.stream))
     try:
         return await run.final([candidate], phase=phase, request=request)
     except NobodyAnswered as exc:
-        run.trace.degraded.append(f"{phase} by {candidate}: {exc.verdicts[-1].kind}; the rejected draft went out")
+        return _unmended(run, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
+
+
+def _unmended(run: Run, draft: Draft, why: str, cause: NobodyAnswered | None = None) -> Final:
+    """Words may go out that somebody found fault with; a call that can't be taken back may not."""
+    if draft.weight != "risky":
+        run.trace.degraded.append(f"{why}; the rejected draft went out")
         return run.give(draft)
+    error = UpstreamError(
+        f"A risky tool call of {draft.attempt.candidate} was rejected by its verifier, and there is no other answer: {why}",
+        kind="rejected",
+        http_status=502,
+        code="draft_rejected",
+        hint="ask again, or say more about what is meant",
+    )
+    verdict = failures.Verdict(kind="rejected", retry_elsewhere=False, cools=False, error=error)
+    raise NobodyAnswered([verdict]) from cause
 
 
 def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:

@@ -156,6 +156,13 @@ def test_a_second_answer_that_fails_leaves_the_draft(tmp_path: Path) -> None:
     assert "server; the rejected draft went out" in said
 
 
+def test_a_rejected_risky_call_never_goes_out_for_want_of_another_answer(tmp_path: Path) -> None:
+    asked = asking(ASK, model=VERIFY, tools=TOOLS["chat"])
+    done = perform(cast(DESTROY, REVISE, Status(500)), asked, tmp_path)
+    assert (done.record["outcome"]["status"], done.record["outcome"]["error"]) == (502, "draft_rejected")
+    assert b"rm -rf" not in done.body
+
+
 RED = [
     {"role": "user", "content": "make the tests pass"},
     {
