@@ -299,3 +299,19 @@ def test_what_the_cap_does_not_hold_any_more_is_left_out_and_said(folder: Path) 
     best = done.record["panel"]["judgement"]["best"]
     assert done.degraded == [f"synthesizer s left out: the budget holds no more; the answer of {best} went out"]
     assert done.text == f"Use the method of {best}."
+
+
+def test_nobody_outside_is_asked_beyond_the_cap(folder: Path) -> None:
+    scene = Scene(["empty"] * 3, "ok", "ok", tools=False)
+    plans = carried_out(scene, folder, stream=False).record["decision"]["plans"]
+    reserve_usd = next(plan["reserve_usd"] for plan in plans if plan["strategy"] == "fusion")
+    done = carried_out(
+        scene,
+        folder,
+        stream=False,
+        spoken=lambda _: 2 * PLAN_TOKENS + 600,
+        budget=Budget(per_request_usd=reserve_usd * 1.001),
+    )
+    assert done.phases == ["member"] * 3
+    assert done.degraded[-1].startswith("no member's answer can be used: ")
+    assert done.degraded[-1].endswith("went out as it is")
