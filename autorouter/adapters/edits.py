@@ -7,7 +7,8 @@ change was to lead to, or a line of comment is gone, nothing is written and the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from autorouter.adapters import changes, edit_json, edit_toml, edit_yaml
@@ -40,18 +41,20 @@ def parse(text: str, form: Format) -> Any:
     """The data of a file; an empty YAML file is an empty table."""
     text = text.removeprefix(BOM)
     editor = _EDITORS[form]
-    return editor.parse(text if text.strip() else text + editor.EMPTY)
+    with _bounded():
+        return editor.parse(text if text.strip() else text + editor.EMPTY)
 
 
 def change(text: str, form: Format, wanted: Iterable[tuple[Path, Any, bool]]) -> tuple[str, list[Change]]:
     """The text with everything that is wanted set: (path, value, only if missing); and what that changed."""
     wanted = list(wanted)
     made: list[Change] = []
-    for path, value, only_if_missing in wanted:
-        data = _data(text, form, path)
-        for step in changes.needed(data, path, value, only_if_missing=only_if_missing):
-            text = _step(text, form, step)
-            made.append(step)
+    with _bounded():
+        for path, value, only_if_missing in wanted:
+            data = _data(text, form, path)
+            for step in changes.needed(data, path, value, only_if_missing=only_if_missing):
+                text = _step(text, form, step)
+                made.append(step)
     return text, made
 
 
@@ -60,10 +63,20 @@ def undo(text: str, form: Format, made: Iterable[Change]) -> tuple[str, list[str
     made = list(made)
     if not made:
         return text, []
-    steps, left = changes.undo(_data(text, form, made[0].path), made)
-    for step in steps:
-        text = _step(text, form, step)
+    with _bounded():
+        steps, left = changes.undo(_data(text, form, made[0].path), made)
+        for step in steps:
+            text = _step(text, form, step)
     return text, left
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """A file without a bottom (YAML can name a list in itself) is no file of a client's."""
+    try:
+        yield
+    except RecursionError as exc:
+        raise AdapterError("the file is nested too deeply", hint="set it by hand, as the guide shows") from exc
 
 
 def _data(text: str, form: Format, path: Path) -> Any:

@@ -15,6 +15,7 @@ and nobody chooses here. Who may write the file could add a key: it is refused u
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import secrets
@@ -73,14 +74,14 @@ def read(path: Path) -> dict[str, LocalKey]:
         return {}
     except OSError as exc:
         raise ConfigError(f"{path}: can't be read: {exc.strerror}") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(
             f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
         ) from exc
     tables = data.get("keys", {})
     try:
         return {name: _key(name, table) for name, table in tables.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as exc:
         raise ConfigError(
             f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
         ) from exc
@@ -125,9 +126,12 @@ def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
     digest, models, budget = table["sha256"], table.get("models", []), table.get("budget_usd_per_day")
     if not re.fullmatch(r"[0-9a-f]{64}", digest) or not NAME.fullmatch(name):
         raise ValueError("no key")
-    if not all(isinstance(glob, str) for glob in models) or not isinstance(budget, int | float | None):
+    if not isinstance(models, list) or not all(isinstance(glob, str) for glob in models):
         raise TypeError("no scope")
-    return LocalKey(
+    # NaN would be below no cap, and true is a number in Python.
+    if budget is not None and (isinstance(budget, bool) or not 0.0 <= float(budget) < math.inf):
+        raise ValueError("no budget")
+    key = LocalKey(
         name=name,
         sha256=digest,
         created_s=table["created"].timestamp(),
@@ -136,6 +140,8 @@ def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
         budget_usd_per_day=budget,
         revoked_s=_seconds(table.get("revoked")),
     )
+    _table(key)  # A time that can't be written again would break the next change of the file.
+    return key
 
 
 def _seconds(when: datetime | None) -> float | None:

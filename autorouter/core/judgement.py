@@ -10,11 +10,12 @@ object or an unknown letter make it no verdict. Whoever asked then goes on witho
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import orjson
 
 MAX_FINDINGS, FINDING_CHARS = 12, 600
 LISTS = ("consensus", "contradictions", "partial_coverage", "unique_insights", "blind_spots")
@@ -87,8 +88,9 @@ def _object(text: str, key: str) -> dict[str, Any] | None:
     bare = text.strip()
     fenced = _FENCED.match(bare)
     try:
-        found = json.loads(fenced[1] if fenced else bare)
-    except (ValueError, RecursionError):
+        # orjson refuses half a surrogate, which no request and no receipt could be written with.
+        found = orjson.loads(fenced[1] if fenced else bare)
+    except ValueError:
         return None
     return found if isinstance(found, dict) and found.get("key") == key else None
 

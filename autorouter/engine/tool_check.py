@@ -59,15 +59,17 @@ def _fits(arguments: dict[str, Any], schema: dict[str, Any]) -> bool:
     if not schema:
         return True
     # Imported when first needed: it takes 75 ms, and most answers call nothing.
-    import jsonschema
-    from jsonschema.exceptions import SchemaError, ValidationError
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
     from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import EMPTY_REGISTRY
 
     try:
-        jsonschema.validate(arguments, schema)
-    except ValidationError:
-        return False
-    except (SchemaError, Unresolvable, RecursionError, TypeError):
+        kind = validator_for(schema, default=Draft202012Validator)
+        kind.check_schema(schema)
+        # Without a registry of its own, it would fetch whatever a `$ref` names: an address, or a file of this machine.
+        return bool(kind(schema, registry=EMPTY_REGISTRY).is_valid(arguments))
+    except (SchemaError, Unresolvable, RecursionError, TypeError, ValueError, AttributeError):
         # A schema that can't be used is the client's own affair, and no member's fault.
         return True
-    return True

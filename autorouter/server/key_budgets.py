@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -70,10 +71,10 @@ class KeyBudgets:
         try:
             kept = json.loads(self._path.read_bytes())
             spent = kept["spent_usd"] if kept["day"] == self._day else {}
-            return {str(name): float(usd) for name, usd in spent.items()}
+            return {str(name): _usd(usd) for name, usd in spent.items()}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             log.warning("%s can't be read: today's spending of local keys counts from zero", self._path)
             return {}
 
@@ -89,3 +90,11 @@ class KeyBudgets:
             if not self._said:
                 self._said = True
                 log.error("%s can't be written: %s; a restart forgets today's spending", self._path, exc.strerror)
+
+
+def _usd(value: float) -> float:
+    """A sum of dollars. Raises ValueError for what no budget can be compared with."""
+    usd = float(value)
+    if not 0.0 <= usd < math.inf:
+        raise ValueError("no sum")
+    return usd

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from autorouter.adapters import changes, edits
+from autorouter.adapters.model import Format
+from autorouter.config import keys
+from autorouter.core import judgement
 from autorouter.core.values import Wire
-from autorouter.errors import RequestError
-from autorouter.wire import exchange, fields, translate
+from autorouter.engine.tool_check import Tools
+from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
+from autorouter.server.grants import Grant
+from autorouter.server.key_budgets import KeyBudgets
+from autorouter.wire import chat, exchange, fields, translate
 from autorouter.wire.events import Failed
 from autorouter.wire.names import Names
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start
@@ -99,3 +107,101 @@ def test_a_count_that_is_no_number_is_refused(dry: Router, count: str) -> None:
     answer = dry.client.get(f"/debug/receipts?n={count}")
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == "n"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"key":"k","verdict":"revise","findings":["a\\ud800"]}', '{"key":"k","order":["\\ud800"]}']
+)
+def test_half_a_surrogate_is_no_verdict(text: str) -> None:
+    assert judgement.verdict_of(text, "k") is None
+    assert judgement.judgement_of(text, "k", "AB") is None
+    assert judgement.order_of(text, "k", "AB") is None
+
+
+KEY = f'[keys.a]\nsha256 = "{"a" * 64}"\n'
+CREATED = KEY + "created = 2026-01-01T00:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 3000 + "]" * 3000,
+        KEY + "created = 0001-01-01T00:00:00+23:59\n",
+        KEY + "created = 9999-12-31T23:59:59-23:59\n",
+        CREATED + "budget_usd_per_day = nan\n",
+        CREATED + "budget_usd_per_day = inf\n",
+        CREATED + "budget_usd_per_day = -1\n",
+        CREATED + "budget_usd_per_day = true\n",
+        CREATED + "budget_usd_per_day = 1" + "0" * 400 + "\n",
+        CREATED + 'models = "openfusion/auto"\n',
+    ],
+    ids=["nested", "before-time", "behind-time", "nan", "inf", "negative", "flag", "long", "models-as-a-text"],
+)
+def test_a_file_of_keys_that_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keys.toml"
+    path.touch(0o600)
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError):
+        keys.read(path)
+    path.write_text(CREATED, "utf-8")
+    assert list(keys.read(path)) == ["a"]
+
+
+@pytest.mark.parametrize("spent", ["NaN", "Infinity", "-5", "[" * 3000 + "]" * 3000, "1" + "0" * 400])
+def test_a_sum_that_no_budget_can_be_held_against_counts_as_none(tmp_path: Path, spent: str) -> None:
+    path = tmp_path / "keys.spent.json"
+    path.write_text('{"day": 1, "spent_usd": {"ci": %s}}' % spent, "utf-8")  # noqa: UP031
+    budgets = KeyBudgets(path, clock=lambda: 86_400.0 * 1.5)
+    grant = Grant("ci", (), (), 1.0)
+    budgets.hold(grant, 0.5)
+    with pytest.raises(BudgetExceeded):
+        budgets.hold(grant, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("toml", "a" + ".a" * 3000 + " = 1\n"),
+        ("toml", "[model_providers" + ".a" * 1500 + "]\n"),
+        ("yaml", "a: &a [*a]\n"),
+    ],
+)
+def test_a_clients_file_without_a_bottom_is_refused(form: Format, text: str) -> None:
+    path: changes.Path = ("model",)
+    with pytest.raises(AdapterError, match="nested too deeply"):
+        edits.change(text, form, [(path, "x", False)])
+
+
+def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None:
+    """What is wrong with a call of a tool that has this schema."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    request = chat.parse(orjson.dumps({"model": "m", "messages": HI, "tools": tools}), {})
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    return Tools.of(request).fault(translate.answer_of(answer, "chat", Names()))
+
+
+def test_a_tools_schema_fetches_nothing(tmp_path: Path) -> None:
+    secret = tmp_path / "schema.json"
+    secret.write_text('{"type": "integer"}', "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        for address in (f"http://127.0.0.1:{listener.getsockname()[1]}/x.json", secret.as_uri()):
+            # A fetched schema would say that the text is no integer.
+            assert checked({"properties": {"a": {"$ref": address}}}) is None
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+@pytest.mark.parametrize(
+    "schema", [{"$schema": 5}, {"properties": {"a": {"pattern": "\\p{L}"}}}, {"$ref": "#"}, {"type": "strin"}]
+)
+def test_a_tools_schema_that_cannot_be_used_is_no_members_fault(schema: dict[str, Any]) -> None:
+    assert checked(schema) is None
+
+
+def test_a_tools_schema_that_can_be_used_is() -> None:
+    schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}
+    assert checked(schema) == "a call's arguments don't fit the tool's schema"
+    assert checked(schema, '{"a": 1}') is None
