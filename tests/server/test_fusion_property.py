@@ -6,6 +6,7 @@ seconds. What each panel must come to is told anew here, by rules of a few lines
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -90,8 +91,6 @@ JUDGES: Final[Mapping[str, str]] = {
     "other-key": "its answer was none",
     "late": "late, 60 s",
 }
-PLAN_TOKENS: Final = 1050
-"""What a plan is expected to take (`Tuning.output_tokens`, `OUTPUT_SHARE`)."""
 JUDGING: Final = ("judgement", "ranking", "verdict")
 WIRES: Final[tuple[Wire, ...]] = ("chat", "responses", "messages")
 
@@ -215,6 +214,13 @@ def carried_out(
     return perform(cast, document, folder, names=(*scene.names, JUDGE, WRITER), wire=wire, panel=panel, **policy)
 
 
+@functools.cache
+def expected_tokens(folder: Path) -> int:
+    """What an answer is expected to take, by the decision's own estimate."""
+    done = carried_out(Scene(["good"] * 2, "ok", "ok", tools=False), folder, stream=False)
+    return int(done.record["features"]["output_tokens"])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cast")
@@ -270,10 +276,11 @@ def test_no_panel_spends_more_than_its_cap(
 ) -> None:
     """Answers take `share` of what was expected. Up to the estimate's upper end the cap holds; beyond it nobody is asked for
     a judgement that the cap doesn't hold any more."""
+    expected = expected_tokens(folder)
     tokens = {"judge": 600, "ranker": 200, "verifier": 200}
 
     def spoken(asked: Asked) -> int:
-        return tokens.get(asked.role) or int(share * PLAN_TOKENS)
+        return tokens.get(asked.role) or int(share * expected)
 
     done = carried_out(scene, folder, stream=stream, spoken=spoken, budget=Budget(per_request_usd=cap_usd))
     attempts = done.record["attempts"]
@@ -285,6 +292,7 @@ def test_no_panel_spends_more_than_its_cap(
 
 
 def test_what_the_cap_does_not_hold_any_more_is_left_out_and_said(folder: Path) -> None:
+    expected = expected_tokens(folder)
     scene = Scene(["good"] * 3, "ok", "ok", tools=False)
     plans = carried_out(scene, folder, stream=False).record["decision"]["plans"]
     reserve_usd = next(plan["reserve_usd"] for plan in plans if plan["strategy"] == "fusion")
@@ -292,7 +300,7 @@ def test_what_the_cap_does_not_hold_any_more_is_left_out_and_said(folder: Path) 
         scene,
         folder,
         stream=False,
-        spoken=lambda asked: 600 if asked.role == "judge" else 2 * PLAN_TOKENS,
+        spoken=lambda asked: 600 if asked.role == "judge" else 2 * expected,
         budget=Budget(per_request_usd=reserve_usd * 1.001),
     )
     assert done.phases == ["member"] * 3 + ["judgement"]
@@ -302,6 +310,7 @@ def test_what_the_cap_does_not_hold_any_more_is_left_out_and_said(folder: Path) 
 
 
 def test_nobody_outside_is_asked_beyond_the_cap(folder: Path) -> None:
+    expected = expected_tokens(folder)
     scene = Scene(["empty"] * 3, "ok", "ok", tools=False)
     plans = carried_out(scene, folder, stream=False).record["decision"]["plans"]
     reserve_usd = next(plan["reserve_usd"] for plan in plans if plan["strategy"] == "fusion")
@@ -309,7 +318,7 @@ def test_nobody_outside_is_asked_beyond_the_cap(folder: Path) -> None:
         scene,
         folder,
         stream=False,
-        spoken=lambda _: 2 * PLAN_TOKENS + 600,
+        spoken=lambda _: 2 * expected + 600,
         budget=Budget(per_request_usd=reserve_usd * 1.001),
     )
     assert done.phases == ["member"] * 3
