@@ -15,7 +15,7 @@ from autorouter.cli.output import count, seconds, section, styled, table, usd
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
-    from autorouter.cli.decision_view import View
+    from autorouter.cli.shown import View
 
 COLUMNS = 120
 """Nothing about a decision is wider, whatever the terminal: longer lines are no pleasure to read."""

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.decision_plans import planned_calls, side_by_side
-from autorouter.cli.decision_view import WORDS, View, points_of
+from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
+from autorouter.cli.shown import View
 from autorouter.core.features import Features
 
 if TYPE_CHECKING:

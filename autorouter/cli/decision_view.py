@@ -8,33 +8,18 @@ explanation(view)     all that it was made from: features, scores, rejections, p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.decision_plans import strategy_text
 from autorouter.cli.output import facts, seconds, styled, usd
+from autorouter.cli.shown import View
 from autorouter.core.explain import TERMS, task_sentence
-from autorouter.core.features import Features
 
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
 WORDS = {name: name.replace("_", " ") for name in TERMS}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """What is shown. `models`: candidate -> (upstream, what that is asked for)."""
-
-    decision: Mapping[str, Any]
-    features: Features
-    models: Mapping[str, tuple[str, str]]
-    dry_run: bool = False
-
-    def score(self, candidate: str) -> Mapping[str, Any] | None:
-        """The candidate's row, None when it was rejected or isn't known."""
-        return next((s for s in self.decision["scores"] if s["candidate"] == candidate), None)
 
 
 def points_of(score: Mapping[str, Any]) -> list[float]:

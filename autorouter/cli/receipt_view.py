@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_view import View
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
+from autorouter.cli.shown import View
 from autorouter.core.codec import from_plain
 from autorouter.core.features import Features
 from autorouter.errors import ReceiptError

@@ -131,7 +131,7 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _view(routed: Routed, found: Settings) -> Any:
-    from autorouter.cli.decision_view import View
+    from autorouter.cli.shown import View
     from autorouter.core.record import decision_record
 
     models = {c.id: (c.upstream, c.model) for c in found.candidates}

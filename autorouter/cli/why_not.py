@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_view import WORDS, View, points_of
+from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import facts, section, table
+from autorouter.cli.shown import View
 from autorouter.core import economics, labels
 from autorouter.core.codec import to_plain
 from autorouter.core.decide import Decision, decide

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from autorouter.core import agreement
 from autorouter.core.strategy import Plan
-from autorouter.engine import asks, web
+from autorouter.engine import asks, searching
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.drafts import Draft
 from autorouter.engine.material import material
@@ -78,7 +78,7 @@ async def gather(
 ) -> Gathered:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
-    found = await web.found_for(run) if request is None else []
+    found = await searching.found_for(run) if request is None else []
     evidence = [material("search", found)] if found else []
     work = _Work(run, phase, seats, Tools.of(run.request))
     work.know(known)

@@ -11,19 +11,14 @@ upstream charges for a search is not in its price by tokens; where it reports a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import orjson
 
-from autorouter.core import economics
 from autorouter.core.policy import Policy
 from autorouter.core.values import Task
-from autorouter.upstream.search import SearchFailed, search
 from autorouter.upstream.transport import Target
 from autorouter.wire import splice
-
-if TYPE_CHECKING:
-    from autorouter.engine.run import Run
 
 PHASES = ("member", "debate", "layer")
 """Phases in which something may be looked up: those that bring evidence."""
@@ -74,36 +69,3 @@ def with_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
     document = orjson.loads(body)
     document.pop("tool_choice", None)
     return orjson.dumps(document | {"tools": tools})
-
-
-async def found_for(run: Run) -> list[dict[str, str]]:
-    """What the user's own search finds for this request; nothing where it is off, private, too dear, or fails (the latter
-    two are listed as degraded)."""
-    web, task = run.deps.web, run.request.task
-    if (
-        web.how != "local"
-        or not web.command
-        or run.deps.dry_run
-        or not task.ask
-        or not may_look_up(run.deps.policy, task)
-    ):
-        return []
-    run.progress.say("search")
-    try:
-        found = await search(web.command, task.ask, limit=web.results, limit_s=web.limit_s)
-    except SearchFailed as exc:
-        run.trace.degraded.append(f"search: {exc}")
-        return []
-    if found and not _affords(run, found):
-        run.trace.degraded.append("search: what was found is left out: the budget holds no more")
-        return []
-    return found
-
-
-def _affords(run: Run, found: list[dict[str, str]]) -> bool:
-    """Whether the budget holds the plan with this fed to each member; the plan was counted without it."""
-    plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
-    assert plan is not None
-    tokens = len(orjson.dumps(found)) / tuning.bytes_per_token
-    prices = [economics.price_of(run.deps.by_id[name], tuning).input for name in plan.panel]
-    return run.affords(plan.reserve_usd + tokens * sum(prices) * economics.PER_MTOK)

@@ -217,7 +217,7 @@ def all_codes() -> set[tuple[str, int | None]]:
     ours.add((errors.UpstreamError.code, 502))  # an instance says its status; this is the one of whatever has no row
     sources = [*(ROOT / "autorouter/server").glob("*.py")]
     sources += [ROOT / f"autorouter/wire/{name}.py" for name in ("fields", "chat", "responses", "messages")]
-    for path in [*sources, ROOT / "autorouter/core/decide.py"]:
+    for path in [*sources, ROOT / "autorouter/core/decide.py", ROOT / "autorouter/engine/verify.py"]:
         ours.update(codes_of_calls(text_of(path)))
     guard = re.findall(r'_forbidden\(.*?"(\w+_refused)"\s*\)', text_of(ROOT / "autorouter/server/guard.py"), re.S)
     ours |= {(code, 403) for code in guard}
