@@ -179,6 +179,9 @@ class Limits(Table):
     max_held_bytes: PositiveCount = _key(MAX_HELD_BYTES, "Bodies in hand, all together; beyond it 429.")
     max_headers: PositiveCount = _key(128, "Header lines of a request; more is answered with 431.")
     max_header_bytes: PositiveCount = _key(65_536, "Bytes of a request's line and headers; more is answered with 431.")
+    read_stall_s: Positive = _key(
+        60.0, "A client whose request stops coming in its middle for so long is cut, seconds."
+    )
     write_stall_s: Positive = _key(300.0, "A client that takes no byte for so long is cut, seconds.")
 
 
@@ -193,7 +196,9 @@ class Privacy(Table):
 class Retry(Table):
     """How long a failing request is worked on before its first byte. What is done after which failure: docs/reliability.md."""
 
-    deadline_s: Positive = _key(300.0, "No attempt begins later than so long after the request came, seconds.")
+    deadline_s: Positive = _key(
+        300.0, "No retry and no fallback begins later than so long after the request came, seconds."
+    )
     patience_s: NonNegative = _key(
         20.0, "Longest wait for one candidate, Retry-After included, seconds; 0 never waits."
     )

@@ -74,8 +74,8 @@ RULES: Mapping[str, Rule] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """The limits. `deadline_s`: no attempt begins later than so long after the request came; the upstream's own limits of time
-    stay. `patience_s`: the longest wait for one candidate."""
+    """The limits. `deadline_s`: no retry and no fallback begins later than so long after the request came; the upstream's own
+    limits of time stay, as do those of a panel's phases. `patience_s`: the longest wait for one candidate."""
 
     deadline_s: float = 300.0
     patience_s: float = 20.0

@@ -6,8 +6,10 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.fakes import DONE, FIRST, WAIT_S, Part, Relay, chunk, delta, http
@@ -119,3 +121,31 @@ def test_an_event_without_an_end_is_not_collected(running: Program, relay: Relay
     until(lambda: len(on_disk(running.receipts)) == 2)
     tried = on_disk(running.receipts)[1]["attempts"]
     assert [one["result"] for one in tried] == ["protocol", "answered"]  # type: ignore[attr-defined]
+
+
+def test_a_request_that_stops_in_its_middle_is_ended_and_frees_what_it_held(tmp_path: Path, relay: Relay) -> None:
+    """Sixteen announced bodies of 32 MiB fill `max_held_bytes`, so that nobody else is let in while they last."""
+    announced = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: "
+    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 1.0\n") as found, ExitStack() as stack:
+        lines = [stack.enter_context(found.connection()) for _ in range(16)]
+        for line in lines:
+            line.sendall(f"{announced}{32 * 1024 * 1024}\r\n\r\n{{".encode())
+        until(lambda: found.client.post(CHAT, json=body()).status_code == 429)
+        ends = [b"".join(iter(lambda line=line: line.recv(4096), b"")) for line in lines]
+        assert all(end.startswith(b"HTTP/1.1 408 ") and b"request_timeout" in end for end in ends)
+        assert found.client.post(CHAT, json=body()).status_code == 200
+        with found.connection() as line:
+            line.sendall(b"POST /v1/chat/comp")
+            assert line.recv(4096).startswith(b"HTTP/1.1 408 "), "half a head"
+        assert found.client.post(CHAT, json=body()).status_code == 200
+
+
+def test_a_request_that_comes_slowly_is_served(tmp_path: Path, relay: Relay) -> None:
+    sent = orjson.dumps(body())
+    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 0.5\n") as found, found.connection() as line:
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        line.sendall(f"{head}content-length: {len(sent)}\r\n\r\n".encode())
+        for start in range(0, len(sent), len(sent) // 5 + 1):
+            time.sleep(0.2)
+            line.sendall(sent[start : start + len(sent) // 5 + 1])
+        assert line.recv(4096).startswith(b"HTTP/1.1 200 ")
