@@ -37,6 +37,8 @@ BREAKS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_e
 """Reasons of a cooldown that say: an answer had begun and did not end."""
 GIVES_UP_AT_A_BREAK = frozenset({"cline"})
 """Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
+REPLACEABLE = frozenset({"answer", "draft"})
+"""Phases in which another candidate is the better choice than a wait."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
 TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
 """As the server sets them on a task -> as they go upstream, where `trace_upstream` is on."""
@@ -185,6 +187,9 @@ class Caller:
             attempt=number,
             fault=self.fault,
             headers=self._passed(target.wire),
+            # Nobody can stand in for a member or a judge, so that they wait for a slot as long as a member may take.
+            slot_s=None if attempt.phase in REPLACEABLE else self.deps.policy.fusion.member_s,
+            queued=attempt.queued,
         )
         return call, between
 

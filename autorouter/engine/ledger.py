@@ -102,7 +102,7 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed,
     believed = attempt.usage_doubt is None
     outcome = Outcome(
         ok=True,
-        ttft_s=attempt.ttft_s,
+        ttft_s=None if attempt.ttft_s is None else attempt.ttft_s - attempt.queued_s,
         stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
         output_tokens=usage.output_tokens if usage and believed else None,
         input_tokens=usage.input_tokens if usage and believed else None,

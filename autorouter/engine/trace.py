@@ -33,6 +33,8 @@ class Attempt:
     headers_s: float | None = None
     ttft_s: float | None = None
     seconds: float | None = None
+    queued_s: float = 0.0
+    """Of its time, what it waited for a slot of its upstream: nothing that the upstream could help."""
     retry_after_s: float | None = None
     retried_after_s: float | None = None
     """The same candidate once more, after so long a wait; 0 at once, None where it is no retry."""
@@ -49,6 +51,10 @@ class Attempt:
     cost_usd: float | None = None
     losses: tuple[str, ...] = ()
     """What couldn't cross to the upstream's wire, a clause each."""
+
+    def queued(self, seconds: float) -> None:
+        """A slot was free after so long."""
+        self.queued_s = seconds
 
     def close(self, result: str, now_s: float) -> None:
         """The attempt is over."""

@@ -1,7 +1,7 @@
 """At most so many calls at once to an upstream: a transport around another one.
 
     send ──► a free slot ──► the inner send ──► reply ──► reply.close() frees it
-       └──► none: wait in order ──► slot_s over: Failure("busy"), so that another candidate is tried at once
+       └──► none: wait in order ──► slot_s, or the call's own, over: Failure("busy"), so that another candidate is tried at once
 
 Upstreams without a limit cost one look into a dictionary. `Runtime` leaves the wrapping out where no upstream has one.
 """
@@ -32,11 +32,11 @@ class Slots:
         self.used = 0
         self.waiting = 0
 
-    async def take(self, name: str) -> None:
+    async def take(self, name: str, wait_s: float) -> None:
         """Raises Failure("busy")."""
         self.waiting += 1
         try:
-            async with asyncio.timeout(self.limit.wait_s):
+            async with asyncio.timeout(wait_s):
                 await self._semaphore.acquire()
         except TimeoutError as exc:
             words = f"upstream `{name}`: all {self.limit.count} slots are taken (upstreams.{name}.max_in_flight)"
@@ -84,7 +84,10 @@ class SlottedTransport:
         slots = self.slots.get(call.target.name)
         if slots is None:
             return await self._inner.send(call)
-        await slots.take(call.target.name)
+        loop = asyncio.get_running_loop()
+        since_s = loop.time()
+        await slots.take(call.target.name, slots.limit.wait_s if call.slot_s is None else call.slot_s)
+        call.queued(loop.time() - since_s)
         try:
             return SlottedReply(await self._inner.send(call), slots)
         except BaseException:

@@ -7,7 +7,7 @@ reply.close()                               stops the call wherever it stands
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,7 +40,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only."""
+    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only. `slot_s`:
+    how long to wait for a slot, where not as long as the upstream says; `queued` is told how long it was, in seconds."""
 
     target: Target
     candidate: Candidate
@@ -51,6 +52,8 @@ class Call:
     attempt: int = 1
     fault: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    slot_s: float | None = None
+    queued: Callable[[float], None] = lambda seconds: None
 
 
 class Failure(Exception):

@@ -355,3 +355,37 @@ def test_a_panels_slots_are_free_again_after_a_hang_up(play: tuple[Part, ...], r
         line.sendall(request_bytes(json.dumps(body(stream=True, model="openfusion/fusion")).encode()))
         until(lambda: len(relay.seen) == 2)
     until(lambda: slots_used(router) == 0 and ready(router)["in_flight"] == 0)
+
+
+THIRD = """
+[[candidates]]
+id = "third"
+upstream = "one"
+model = "vendor/third"
+price_usd_per_mtok = { input = 0.1, output = 0.4 }
+benchmarks = { general = 80, coding = 80, reasoning = 80, verification = 80, writing = 80 }
+"""
+
+
+def test_a_panels_member_waits_for_its_slot_as_nobody_can_stand_in(
+    route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor
+) -> None:
+    """A local server answers one at a time: without the wait, it would never give a panel more than one voice."""
+    router = route(SLOT, more=THIRD)
+    gate = threading.Event()
+    relay.play(held(gate), to="vendor/first")
+    wish = {"strategy": "fusion", "models": ["first", "third"], "judge": "second", "synthesizer": "second"}
+    asked = pool.submit(router.post, body(openfusion=wish))
+    transport = router.runtime.deps.transport
+    assert isinstance(transport, SlottedTransport)
+    until(lambda: transport.slots["one"].waiting == 1)
+    with pytest.raises(TimeoutError):
+        asked.result(0.3)  # six times `slot_s`
+    assert transport.slots["one"].waiting == 1, "it waits on"
+    gate.set()
+    members = [one for one in router.receipt(asked.result(WAIT_S))["attempts"] if one["phase"] == "member"]
+    assert sorted((one["candidate"], one["result"]) for one in members) == [
+        ("first", "answered"),
+        ("third", "answered"),
+    ]
+    until(lambda: slots_used(router) == 0)
