@@ -7,7 +7,8 @@
     entry.settle(step)                             what the request has cost the key
 
 A narrowed pool is a context of its own on the receipt, so that its decision can be made again from it. Where everybody who may
-answer is on this machine, nothing leaves it, and nothing is looked for; `mask` comes before the decision and holds for all.
+answer is on this machine, and no panel searches, nothing leaves it, and nothing is looked for; `mask` comes before the decision
+and holds for all.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from autorouter.core.values import Candidate, Task
+from autorouter.core.values import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import context_record
 from autorouter.engine.router import Routed, route
 from autorouter.engine.step import Step
+from autorouter.engine.web import may_look_up
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.receipts.canonical import digest
 from autorouter.runtime import Runtime
@@ -100,6 +102,7 @@ class Entry:
         too, which a preview doesn't."""
         if self.grant is not None:
             self.grant.check(task.label, self.known)
+            self.grant.check_wishes(task.wishes)
         routed = route(task, self.deps)
         plan = routed.decision.plan
         if hold and plan is not None and self.grant is not None and self.keyring is not None:
@@ -112,7 +115,8 @@ class Entry:
         decision = step.routed.decision
         if self.policy in ("warn", "block") and decision.plan is not None:
             # Whoever was scored may come to answer: as the primary, in a panel, as a fallback.
-            if all(self.deps.by_id[score.candidate].local for score in decision.scores):
+            stays = all(self.deps.by_id[score.candidate].local for score in decision.scores)
+            if stays and not self._looks_up(step):
                 return None
             self.found = secrets.counts(secrets.scan(self.body))
         if not self.found:
@@ -126,6 +130,12 @@ class Entry:
         )
         step.trace.result, step.trace.status, step.trace.error = "refused", error.http_status, error.code
         return error
+
+    def _looks_up(self, step: Step) -> bool:
+        """Whether a search may take the question out of this machine, whoever answers it."""
+        plan, task = step.routed.decision.plan, step.routed.task
+        fused = plan is not None and plan.strategy is Strategy.FUSION
+        return fused and self.deps.web.how != "off" and may_look_up(self.deps.policy, task)
 
     def marked(self, send: Send) -> Send:
         """`send` that tells of secrets in a header; the same where there are none."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from autorouter.core.labels import PREFIX
-from autorouter.core.values import Candidate
+from autorouter.core.labels import PANEL, PREFIX
+from autorouter.core.values import Candidate, Strategy, Wishes
 from autorouter.errors import RequestError
 
 GRANT = "autorouter.grant"
@@ -63,6 +63,19 @@ class Grant:
             raise NotAllowed(
                 f"The key `{self.name}` may not use `{label}`", hint=f"it may use {self.reach()}", param="model"
             )
+
+    def check_wishes(self, wishes: Wishes) -> None:
+        """Raises NotAllowed for a strategy or a panel whose label is out of reach: a wish opens no door that a label doesn't."""
+        asked = [PREFIX + wishes.strategy] if wishes.strategy not in (None, Strategy.SINGLE) else []
+        if wishes.panel is not None:
+            asked = [PREFIX + PANEL + wishes.panel]
+        for label in asked:
+            if not self.may_ask(label):
+                raise NotAllowed(
+                    f"The key `{self.name}` may not wish for what `{label}` is",
+                    hint=f"it may use {self.reach()}",
+                    param="openfusion",
+                )
 
     def reach(self) -> str:
         """What it may use, for people."""

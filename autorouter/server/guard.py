@@ -21,8 +21,9 @@ from pathlib import Path
 
 from autorouter.core.values import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
+from autorouter.observe.mark import request_id_of
 from autorouter.server.grants import GRANT, NotAllowed
-from autorouter.server.http import ClientGone, Receive, Scope, Send, headers_of, send_error, too_large
+from autorouter.server.http import ClientGone, Headers, Receive, Scope, Send, headers_of, send_error, too_large
 from autorouter.server.keys import Keyring
 from autorouter.server.wires import CLIENT
 
@@ -84,7 +85,7 @@ class Guard:
         except AutorouterError as error:
             if not started:
                 self._refused(scope, error)
-                await send_error(send, error, wire=client_wire(scope))
+                await send_error(send, error, _repeated(scope), wire=client_wire(scope))
         except Exception as exc:
             # Names and places only: an exception's text may hold a prompt, and a path's end whatever was put there.
             log.error(
@@ -95,7 +96,10 @@ class Guard:
             )
             if not started:
                 await send_error(
-                    send, AutorouterError("Internal error", hint="the log names the place"), wire=client_wire(scope)
+                    send,
+                    AutorouterError("Internal error", hint="the log names the place"),
+                    _repeated(scope),
+                    wire=client_wire(scope),
                 )
 
     def _check(self, scope: Scope) -> None:
@@ -159,6 +163,12 @@ class Guard:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._door.max_body_bytes:
             raise too_large(self._door.max_body_bytes)
+
+
+def _repeated(scope: Scope) -> Headers:
+    """The client's own id for the request, by which it finds the line in our log."""
+    request_id = request_id_of(headers_of(scope))
+    return [] if request_id is None else [(b"x-request-id", request_id.encode())]
 
 
 def client_wire(scope: Scope) -> Wire:

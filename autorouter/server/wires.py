@@ -96,7 +96,16 @@ class WireEndpoint:
         fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         mark = MARK.get()
         trace_id = mark.trace.trace_id if mark is not None else None
-        step = Step(request, routed, deps, receipt_id=receipt_id, began_s=began_s, fault=fault, trace_id=trace_id)
+        step = Step(
+            request,
+            routed,
+            deps,
+            receipt_id=receipt_id,
+            began_s=began_s,
+            fault=fault,
+            trace_id=trace_id,
+            key=scope.get(CLIENT),
+        )
         if waited_s is not None:
             step.trace.degraded.append(f"waited {waited_s:.2f} s: all who could serve had asked for a pause")
         try:

@@ -288,3 +288,11 @@ def test_a_body_in_two_lengths_is_no_way_to_smuggle_another_request(router: Rout
     assert status == 400
     assert seen.count(b"HTTP/1.1 ") == 1
     assert relay.seen == []
+
+
+def test_a_refusal_repeats_the_clients_id_for_the_request(router: Router) -> None:
+    for path, sent in (("/nope", body()), (CHAT, {"model": "openfusion/auto"}), (CHAT, body(model="nobody"))):
+        for given, repeated in (("mine-1", "mine-1"), ("not mine", None), ("x" * 129, None)):
+            answer = router.post(sent, path, **{"x-request-id": given})
+            assert answer.status_code in (400, 404)
+            assert answer.headers.get("x-request-id") == repeated

@@ -179,6 +179,37 @@ def test_what_a_key_may_ask_for(
     assert [seen.document["model"] for seen in relay.seen] == ([] if models == ("nobody",) else ["vendor/first"])
 
 
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"strategy": "fusion"}, 403),
+        ({"strategy": "verify"}, 403),
+        ({"panel": "quality"}, 403),
+        ({"panel": "budget", "strategy": "fusion"}, 200),
+        ({"strategy": "single"}, 200),
+        ({"dial": 1}, 200),
+    ],
+)
+def test_a_wish_opens_no_door_that_a_label_does_not(
+    wish: dict[str, Any], code: int, keyed: Callable[..., tuple[Router, str]]
+) -> None:
+    router, secret = keyed(models=("openfusion/auto", "openfusion/panel/budget"))
+    for path in (CHAT, "/debug/route"):
+        answer = post(router, secret, path=path, openfusion=wish)
+        assert answer.status_code == code
+        assert code == 200 or "may not wish for what `openfusion/" in answer.json()["error"]["message"]
+
+
+def test_the_receipt_names_the_key(keyed: Callable[..., tuple[Router, str]]) -> None:
+    router, secret = keyed()
+    answer = post(router, secret)
+    shown = router.client.get(
+        f"/debug/receipts/{answer.headers['x-autorouter-receipt']}", headers={"authorization": f"Bearer {secret}"}
+    ).json()
+    assert shown["request"]["key"] == "ci"
+    assert secret not in json.dumps(shown)
+
+
 def test_the_refusal_has_the_clients_shape(keyed: Callable[..., tuple[Router, str]]) -> None:
     router, secret = keyed(models=("first",))
     chat = post(router, secret, "second").json()

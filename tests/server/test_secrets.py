@@ -122,6 +122,17 @@ def test_what_stays_on_this_machine_may_hold_secrets(policy: str, start: Callabl
     assert mixed.status_code == (400 if policy == "block" else 200)
 
 
+def test_a_search_takes_what_is_asked_out_of_this_machine(start: Callable[..., Router], relay: Relay) -> None:
+    """Though all who answer are here: the question goes to a command, and from there to anybody."""
+    web = '[web]\nhow = "local"\ncommand = ["false"]\n[policy]\nallow = ["second"]\n'
+    text = LOCAL.format(url=relay.url, limits="", more=privacy("block") + web)
+    router = start(text, ONE_KEY=KEY_ONE, TWO_KEY=KEY_TWO)
+    fused = router.post(body(ASK, model="openfusion/fusion"))
+    assert (fused.status_code, fused.json()["error"]["code"]) == (400, "secret_found")
+    assert relay.seen == []
+    assert router.post(body(ASK)).status_code == 200, "a single answer looks nothing up"
+
+
 def test_a_preview_masks_as_the_request_does(route: Callable[..., Router]) -> None:
     router = route(more=privacy("mask"))
     shown = router.post(body(ASK), "/debug/route").json()
