@@ -136,13 +136,13 @@ def prices(found: Settings) -> Own:
 def port(found: Settings, running_version: str | None) -> Own:
     """Free, or a router of ours answers there."""
     server = found.config.server
-    where = f"{server.host}:{server.port}"
+    where = f"the socket {server.uds}" if server.uds else f"{server.host}:{server.port}"
+    if running_version:
+        return Own(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
     if server.uds:
         return _socket_file(Path(server.uds).expanduser())
     if server.port == 0:
         return Own(name="port", state="ok", evidence="any free one (server.port is 0)")
-    if running_version:
-        return Own(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -167,13 +167,14 @@ def running(found: Settings) -> str | None:
     import httpx
 
     server = found.config.server
-    if server.uds or server.port == 0:
+    if not server.uds and server.port == 0:
         return None
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
-    shown = f"[{host}]" if ":" in host else host
+    where = "localhost" if server.uds else f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+    line = httpx.HTTPTransport(uds=str(Path(server.uds).expanduser()) if server.uds else None)
     try:
-        answer = httpx.get(f"http://{shown}:{server.port}/livez", timeout=LOOK_S, trust_env=False)
-        document = answer.json()
+        with httpx.Client(transport=line, timeout=LOOK_S, trust_env=False) as client:
+            document = client.get(f"http://{where}/livez").json()
     except (httpx.HTTPError, ValueError):
         return None
     ours = isinstance(document, dict) and document.get("name") == "autorouter"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -102,3 +103,18 @@ def test_a_path_that_cannot_be_is_one_clear_line(name: str, tmp_path: Path) -> N
         unix_socket.listen(tmp_path / name)
     assert "\n" not in str(raised.value)
     assert raised.value.exit_code == 3
+
+
+def test_doctor_finds_the_router_behind_its_socket(tmp_path: Path) -> None:
+    """Else it would take the router's own hold of the receipts for somebody else's."""
+    path = tmp_path / "router.sock"
+    config = tmp_path / "autorouter.toml"
+    config.write_text(f'[server]\nuds = "{path}"\n', "utf-8")
+    with serving(tmp_path, path, "--config", str(config)):
+        command = [sys.executable, "-m", "autorouter", "doctor", "--json", "--config", str(config)]
+        env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, env=env, cwd=tmp_path, timeout=WAIT_S, check=False)
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found["state"]["evidence"].endswith("is held by the router that runs")
+    assert f"answers at the socket {path}" in found["port"]["evidence"]
+    assert (found["state"]["state"], found["port"]["state"]) == ("ok", "ok")
