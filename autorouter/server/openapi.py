@@ -18,7 +18,7 @@ import orjson
 from autorouter import __version__, errors
 from autorouter.core.values import Strategy
 from autorouter.server.http import JSON, Receive, Scope, Send, send_bytes
-from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas
+from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas, without_null
 from autorouter.server.receipts import MOST
 from autorouter.server.wires import FAULT_HEADER
 from autorouter.upstream.failures import client_statuses
@@ -72,8 +72,13 @@ def _statuses(cls: type[errors.AutorouterError] = errors.AutorouterError) -> Ite
 DECISION_FAILS = tuple(sorted({*_statuses(errors.RequestError), *_statuses(errors.RoutingError), 403, 413}))
 ANSWER_FAILS = tuple(sorted({*DECISION_FAILS, *_statuses(), *client_statuses()}))
 WISHES = tuple(
-    _header(f"{PREFIX}{name.replace('_', '-')}", f"As `openfusion.{name}` in the body, and before it.")
-    for name in wish_schemas()
+    _header(
+        f"{PREFIX}{name.replace('_', '-')}",
+        f"As `openfusion.{name}` in the body, and before it.",
+        # A list is told with commas between.
+        TEXT_SCHEMA if name == "models" else without_null(schema),
+    )
+    for name, schema in wish_schemas().items()
 )
 ASKING = (
     *WISHES,

@@ -48,6 +48,12 @@ def maybe(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def without_null(schema: Schema) -> Schema:
+    """The schema of a value that is there: a header can't be null."""
+    found = schema | {"type": next(iter(kinds))} if isinstance(kinds := schema.get("type"), list) else dict(schema)
+    return found | {"enum": [one for one in found["enum"] if one is not None]} if "enum" in found else found
+
+
 def a_list(items: Schema, **more: Any) -> Schema:
     """A list of these."""
     return {"type": "array", "items": items} | more
