@@ -145,14 +145,16 @@ def build(
 
 
 def _state(settings: Settings, writer: Writer | None, clock: Callable[[], float]) -> tuple[State, HealthFile | None]:
-    """What is remembered, with the health that was kept where receipts are. The dry run's says nothing of a provider."""
+    """What is remembered, with the health and today's spending that were kept where receipts are. The dry run's says nothing
+    of a provider."""
     state = State(max_sessions=settings.config.session.max_sessions)
     if writer is None or settings.dry_run:
         return state, None
     folder = Path(settings.config.receipts.dir or ".").expanduser()
     health = HealthFile(folder, settings.candidates, clock=clock)
     state.health = health.read()
-    health.watch(lambda: state.health)
+    state.resume(*health.spent)
+    health.watch(lambda: state.health, lambda: state.spent)
     return state, health
 
 

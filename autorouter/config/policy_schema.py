@@ -140,4 +140,4 @@ class Budget(Table):
 
     per_request_usd: NonNegative | None = _key(None, "Highest cost of one request.")
     per_session_usd: NonNegative | None = _key(None, "Highest cost of one conversation.")
-    per_day_usd: NonNegative | None = _key(None, "Highest cost of one day.")
+    per_day_usd: NonNegative | None = _key(None, "Highest cost of one UTC day; kept over a restart where receipts are.")

@@ -60,6 +60,15 @@ class State:
             self._day, self._spent_today_usd = now_s // DAY_S, 0.0
         return self._spent_today_usd + self._reserved_usd
 
+    @property
+    def spent(self) -> tuple[float, float]:
+        """The UTC day that is counted, in days since 1970, and the dollars settled on it."""
+        return self._day, self._spent_today_usd
+
+    def resume(self, day: float, usd: float) -> None:
+        """Count on from what was kept of this day; another day begins at nothing."""
+        self._day, self._spent_today_usd = day, usd
+
     def reserve(self, usd: float) -> None:
         """Hold what a request may cost, until `settle`."""
         self._reserved_usd += usd

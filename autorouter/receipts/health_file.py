@@ -1,11 +1,11 @@
-"""What was measured of each candidate, kept over a restart: `health.json` beside the receipts.
+"""What was measured of each candidate, and spent today, kept over a restart: `health.json` beside the receipts.
 
-    {"schema": "autorouter.health.v1", "at": "2026-11-21T01:00:00Z", "candidates":
+    {"schema": "autorouter.health.v1", "at": "2026-11-21T01:00:00Z", "spent": {"day": 20778, "usd": 0.4182}, "candidates":
       {"cheap": {"upstream": "relay", "model": "vendor/cheap", "health": {"good": 41.2, "bad": 0.3, "ttft_s": 0.6, ...}}}}
 
 Written whole and moved into place, mode 0600, by a thread of its own: every `EVERY_S` where something changed, and at the
-end. What was measured of another model or upstream under the same id isn't taken over. A file that can't be read is as
-none, and `problem` says so.
+end. `day` counts UTC days since 1970. What was measured of another model or upstream under the same id isn't taken over. A
+file that can't be read is as none, and `problem` says so.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ MAX_BYTES = 4 * 1024 * 1024
 
 log = logging.getLogger("autorouter")
 Healths = Mapping[str, Health]
+Spent = tuple[float, float]
+"""A UTC day since 1970, and the dollars spent on it."""
+NOTHING: Spent = (0.0, 0.0)
 
 
 class HealthFile:
-    """The file in `directory` for these candidates. `problem` is None while reading and writing work."""
+    """The file in `directory` for these candidates. `problem` is None while reading and writing work; `spent` is what was
+    read of the latest day."""
 
     def __init__(self, directory: Path, candidates: Sequence[Candidate], *, clock: Callable[[], float]) -> None:
         self.problem: str | None = None
+        self.spent = NOTHING
         self._path = directory / NAME
         self._candidates = {candidate.id: candidate for candidate in candidates}
         self._clock = clock
@@ -49,6 +54,7 @@ class HealthFile:
         self._thread: threading.Thread | None = None
         self._current: Callable[[], Healths] = dict
         self._saved: Healths = {}
+        self._spent: Callable[[], Spent] = lambda: self.spent
 
     def read(self) -> dict[str, Health]:
         """What was kept of the candidates that are still the same; cooldowns only while they hold."""
@@ -63,9 +69,12 @@ class HealthFile:
         self._saved = found
         return found
 
-    def watch(self, current: Callable[[], Healths], *, every_s: float = EVERY_S) -> None:
-        """Write what `current()` returns whenever it is another mapping than before, until `close`."""
+    def watch(
+        self, current: Callable[[], Healths], spent: Callable[[], Spent] | None = None, *, every_s: float = EVERY_S
+    ) -> None:
+        """Write what `current()` returns whenever it is another mapping than before, or `spent()` another sum, until `close`."""
         self._current, self._saved = current, current()
+        self._spent = spent or self._spent
         self._thread = threading.Thread(target=self._run, args=(every_s,), name="health", daemon=True)
         self._thread.start()
 
@@ -84,6 +93,7 @@ class HealthFile:
         document = orjson.loads(body)
         if document["schema"] != SCHEMA:
             raise ValueError("another version")
+        self.spent = _spent_of(document.get("spent"))
         now_s = self._clock()
         entries = {name: entry for name, entry in document["candidates"].items() if self._is_same(name, entry)}
         return {name: restored(_checked(entry["health"]), now_s) for name, entry in entries.items()}
@@ -98,32 +108,38 @@ class HealthFile:
 
     def _save(self) -> None:
         """States replace the mapping with every change, so that its identity tells one."""
-        current = self._current()
-        if current is self._saved:
+        current, spent = self._current(), self._spent()
+        if current is self._saved and spent == self.spent:
             return
         try:
-            self._write(current)
+            self._write(current, spent)
         except OSError as exc:
             self._trouble(
                 f"{self._path} can't be written ({exc.strerror}): what is measured is forgotten at the next start"
             )
         else:
             self.problem = None
-        self._saved = current
+        self._saved, self.spent = current, spent
 
     def _trouble(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             log.warning("%s", problem)
 
-    def _write(self, current: Healths) -> None:
+    def _write(self, current: Healths, spent: Spent) -> None:
         entries = {
             name: {"upstream": own.upstream, "model": own.model, "health": to_plain(current[name])}
             for name, own in self._candidates.items()
             if name in current
         }
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        body = orjson.dumps({"schema": SCHEMA, "at": at, "candidates": entries}, option=orjson.OPT_INDENT_2)
+        document = {
+            "schema": SCHEMA,
+            "at": at,
+            "spent": dict(zip(("day", "usd"), spent, strict=True)),
+            "candidates": entries,
+        }
+        body = orjson.dumps(document, option=orjson.OPT_INDENT_2)
         draft = self._path.with_name(f".{NAME}.new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(fd, "wb") as file:
@@ -132,6 +148,16 @@ class HealthFile:
 
 
 _NUMBERS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
+
+
+def _spent_of(plain: Any) -> Spent:
+    """Nothing where none was kept. Raises ValueError, TypeError or KeyError."""
+    if plain is None:
+        return NOTHING
+    day, usd = float(plain["day"]), float(plain["usd"])
+    if not (isfinite(day) and isfinite(usd) and usd >= 0):
+        raise ValueError("a sum out of bounds")
+    return day, usd
 
 
 def _checked(plain: Mapping[str, Any]) -> Health:

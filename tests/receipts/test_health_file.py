@@ -11,6 +11,7 @@ import pytest
 
 from autorouter.core.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
 from autorouter.core.values import Candidate
+from autorouter.engine.deps import DAY_S, State
 from autorouter.receipts.health_file import MAX_BYTES, NAME, HealthFile
 from tests.fakes import WAIT_S
 
@@ -56,6 +57,24 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
     file.watch(lambda: state)
     file.close()
     assert not (tmp_path / NAME).exists()
+
+
+def test_what_was_spent_today_is_kept_and_another_day_begins_at_nothing(tmp_path: Path) -> None:
+    """Else a restart would be a way around `budget.per_day_usd`."""
+    before = State()
+    before.resume(*opened(tmp_path).spent)
+    file = opened(tmp_path)
+    health = file.read()
+    file.watch(lambda: health, lambda: before.spent)
+    before.reserve(0.5)
+    before.settle(0.5, 0.25, NOW_S)
+    file.close()
+    again = opened(tmp_path)
+    again.read()
+    after = State()
+    after.resume(*again.spent)
+    assert after.spent_today_usd(NOW_S) == 0.25
+    assert after.spent_today_usd(NOW_S + DAY_S) == 0.0
 
 
 def test_a_change_is_written_while_it_runs(tmp_path: Path) -> None:
@@ -119,6 +138,8 @@ def entry(**health: object) -> bytes:
         entry().replace(b".v1", b".v9"),
         b'{"schema":"autorouter.health.v1","candidates":{"a":7}}',
         b'{"schema":"autorouter.health.v1","candidates":[]}',
+        b'{"schema":"autorouter.health.v1","spent":{"day":1,"usd":-1},"candidates":{}}',
+        b'{"schema":"autorouter.health.v1","spent":[],"candidates":{}}',
         b" " * (MAX_BYTES + 1),
     ],
 )
