@@ -160,6 +160,8 @@ def _members(
     tuning: Tuning,
 ) -> list[Score]:
     """Who answers; at least one. Members that can't serve this request are left out."""
+    if panel.way in ("self", "refine"):
+        lead = next((scored[name] for name in panel.models if name in scored), lead)
     if panel.way == "self":
         return [lead] * max(1, min(panel.samples, MAX_MEMBERS))
     if panel.way == "refine":

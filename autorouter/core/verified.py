@@ -22,8 +22,8 @@ from autorouter.core.values import Candidate, Strategy
 def experts(
     scores: Sequence[Score], features: Features, snapshot: Snapshot, policy: Policy, by_id: Mapping[str, Candidate]
 ) -> list[Expert]:
-    """Who may verify or judge: the two ablest (the ablest can't well verify itself), and the cheapest of those at least
-    half as able. Best first; not a matter of the dial."""
+    """Who may verify or judge: the two ablest (the ablest can't well verify itself), the cheapest of those at least half as
+    able, and who was asked for. Best first; not a matter of the dial."""
     tuning = policy.tuning
     pool = sorted(_able(score, by_id[score.candidate], features, tuning) for score in scores)
     if not pool:
@@ -31,6 +31,7 @@ def experts(
     least = -pool[0][0] / 2
     cheapest = min((entry for entry in pool if -entry[0] >= least), key=lambda entry: (entry[1], entry[0], entry[2]))
     chosen = pool[:2] if cheapest in pool[:2] else [*pool[:2], cheapest]
+    chosen += [entry for entry in pool if entry[2] == features.wishes.judge and entry not in chosen]
     return [_expert(entry, by_id[entry[2]], snapshot, tuning) for entry in chosen]
 
 

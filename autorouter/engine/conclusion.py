@@ -74,7 +74,8 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
 
 
 async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
-    """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal."""
+    """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal, but
+    no call that doesn't fit its tool."""
     verdicts = list(gathered.verdicts)
     queue = _outside(run, plan)
     if queue:
@@ -83,14 +84,21 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
             return await run.final(queue, phase="answer")
         except NobodyAnswered as exc:
             verdicts += exc.verdicts
-    if gathered.poor:
-        draft = gathered.poor[0]
+    words = [draft for draft in gathered.poor if not draft.calls]
+    if words:
+        draft = words[0]
         run.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
         return picked(run, draft)
     if not verdicts:
-        words = f"no member of the panel answered within {run.deps.policy.fusion.member_s:g} s"
-        verdicts = [failures.of_failure(Failure("timeout", words))]
+        verdicts = [failures.of_failure(_why_nobody(run, gathered))]
     raise NobodyAnswered(verdicts)
+
+
+def _why_nobody(run: Run, gathered: Gathered) -> Failure:
+    if gathered.poor:
+        return Failure("protocol", "every member of the panel made a tool call that doesn't fit its tool")
+    limit_s = run.deps.policy.fusion.member_s
+    return Failure("timeout", f"no member of the panel answered within {limit_s:g} s")
 
 
 def _outside(run: Run, plan: Plan) -> list[str]:

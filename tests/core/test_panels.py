@@ -9,7 +9,7 @@ import pytest
 from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Way, named, names_of
 from autorouter.core.policy import Policy
 from autorouter.core.strategy import Plan
-from autorouter.core.values import Strategy, ToolCall, ToolResult
+from autorouter.core.values import Strategy, ToolCall, ToolResult, Wishes
 from tests.core.worlds import CHEAP, MIDDLE, STRONG, decided, model, task, world
 
 PLAN_ASK = "plan the migration of the cache"
@@ -120,3 +120,15 @@ def test_the_plans_stand_side_by_side_and_the_highest_is_done() -> None:
         assert plan.total == pytest.approx(
             plan.worth.success + plan.worth.price + plan.worth.latency + plan.worth.stickiness
         )
+
+
+def test_who_was_asked_to_judge_does_though_others_are_abler() -> None:
+    names = [model(f"m{n}", 1.0, 99.0 - n) for n in range(5)]
+    asked = task("explain it", wishes=Wishes(strategy=Strategy.VERIFY, judge="m4"))
+    assert [plan.verifier for plan in decided(asked, world(*names)).plans if plan.strategy is Strategy.VERIFY] == ["m4"]
+
+
+@pytest.mark.parametrize("way", ["self", "refine"])
+def test_a_model_named_for_a_way_of_one_is_that_one(way: Way) -> None:
+    plan = plan_of(Panel(name="p", way=way, models=(CHEAP.id,)))
+    assert set(plan.panel) == {plan.primary} == {CHEAP.id}

@@ -83,7 +83,8 @@ REASONS: Final[Mapping[str, str]] = {
     "no-arguments": MISFIT,
     "broken-arguments": BROKEN,
 }
-SAYS_NOTHING_OF_USE = frozenset({"empty", "refuses", "unknown-tool", "misfit", "no-arguments", "broken-arguments"})
+SAYS_NOTHING_OF_USE = frozenset({"empty", "refuses"})
+"""What goes out where nobody else can answer; a call that does not fit its tool never does."""
 JUDGES: Final[Mapping[str, str]] = {
     "ok": "",
     "500": "server",

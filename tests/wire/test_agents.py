@@ -44,7 +44,7 @@ def test_codexs_first_step_is_fresh_though_an_environment_stands_before_it():
 
 
 def test_a_text_as_input_is_the_humans():
-    request = codex({"model": "m", "input": "hi", "openfusion": {"x": 1}})
+    request = codex({"model": "m", "input": "hi", "openfusion": {"dial": 1}})
     assert (request.task.ask, request.task.fresh, request.task.stream) == ("hi", True, False)
     assert json.loads(responses.outgoing(request, "up")) == {"model": "up", "input": "hi"}
 
