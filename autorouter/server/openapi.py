@@ -27,6 +27,8 @@ from autorouter.wire.wishes import PREFIX, PROGRESS
 Route = tuple[str, str]
 """Method and path, as Starlette writes it."""
 _CONVERTER = re.compile(r":\w+\}")
+EVENTS = "text/event-stream"
+"""Without a schema: OpenAPI 3.1 has no words for a sequence of events."""
 TEXT_SCHEMA: Schema = {"type": "string"}
 
 
@@ -91,7 +93,7 @@ ASKING = (
 
 
 def _asking(wire: str, *, error: str = "AnyError") -> Operation:
-    streamed = {"application/json": ref(f"{wire}Answer"), "text/event-stream": TEXT_SCHEMA}
+    streamed = {"application/json": ref(f"{wire}Answer"), EVENTS: {}}
     return Operation(
         summary=f"An answer of the model that the router chose, whole or streamed, as {wire}",
         body=f"{wire}Request",
@@ -212,7 +214,7 @@ def _described(operation: Operation, method: str, path: str, *, keyed: bool) -> 
 
 def _responses(operation: Operation, method: str, *, keyed: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     for status, contents in operation.answers.items():
-        content = {kind: {"schema": schema} for kind, schema in contents.items()}
+        content = {kind: {"schema": schema} if schema else {} for kind, schema in contents.items()}
         marks = {name: {"$ref": f"#/components/headers/{name}"} for name in MARKS} if operation.marked else {}
         yield status, {"description": "The answer.", "content": content} | ({"headers": marks} if marks else {})
     # What the door answers on any path.

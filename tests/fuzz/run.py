@@ -14,6 +14,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +56,6 @@ def folder(given: str | None) -> Path:
 
 def fuzz(name: str, seconds: int, place: Path, progress: Progress) -> Outcome:
     """Run one target to its end."""
-    import time
-
     corpus = place / name
     corpus.mkdir(parents=True, exist_ok=True)
     for old in place.glob(f"{name}-*"):
@@ -65,23 +65,26 @@ def fuzz(name: str, seconds: int, place: Path, progress: Progress) -> Outcome:
     command = [sys.executable, "-m", "tests.fuzz.one", name, str(corpus), str(seconds)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        # Beside the reading: a process that hangs in the fuzzer itself says nothing more.
+        watch = threading.Timer(seconds + GRACE_S, process.kill)
+        watch.start()
         assert process.stdout is not None
-        for line in process.stdout:
-            if not line.startswith(("#", "INFO:", "WARNING:")):
-                lines = [*lines[-25:], line.rstrip()[:300]]
-            _note(line, outcome)
+        for said in process.stdout:
+            if not said.startswith(("#", "INFO:", "WARNING:")):
+                lines = [*lines[-25:], said.rstrip()[:300]]
+            _note(said, outcome)
             outcome.seconds = time.monotonic() - began_s
             told = f"{outcome.executions:,} runs, {outcome.coverage:,} edges"
             progress.update(task, completed=min(seconds, int(outcome.seconds)), told=told)
-            if outcome.seconds > seconds + GRACE_S:
-                process.kill()
-                outcome.words = f"still running {GRACE_S} s after its time"
         code = process.wait()
+        watch.cancel()
     progress.update(task, completed=seconds)
     found = sorted(place.glob(f"{name}-*"))
     if found:
         outcome.crash = found[0].read_bytes()
-    if code and not outcome.words:
+    if code < 0 and outcome.seconds > seconds:
+        lines.append(f"ended: it hung, or took {GRACE_S} s more than its time")
+    if code:
         outcome.words = "\n".join(lines)
     return outcome
 
@@ -100,17 +103,18 @@ def a_test(name: str, data: bytes) -> str:
     return f'def test_{word}_does_not_fail() -> None:\n    target("{name}").run(bytes.fromhex("{data.hex()}"))\n'
 
 
+def line(one: Outcome) -> str:
+    """A target in a line."""
+    rate = one.executions / one.seconds if one.seconds else 0.0
+    word = "ok    " if one.ok else "FAILED"
+    figures = f"{one.executions:>10,} runs  {one.seconds:7.0f} s  {rate:8.0f}/s"
+    return f"{word} {one.name:18} {figures}  {one.coverage:6,} edges  {one.corpus:5,} inputs"
+
+
 def report(outcomes: Sequence[Outcome], console: Console) -> None:
     """A line for each target; what failed in full."""
     for one in outcomes:
-        rate = one.executions / one.seconds if one.seconds else 0.0
-        word = "ok    " if one.ok else "FAILED"
-        console.print(
-            f"{word} {one.name:18} {one.executions:>10,} runs  {one.seconds:7.0f} s  {rate:8.0f}/s  "
-            f"{one.coverage:6,} edges  {one.corpus:5,} inputs",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(line(one), highlight=False, soft_wrap=True)
     for one in outcomes:
         if not one.ok:
             console.print(f"\n--- {one.name}\n{one.words}", markup=False, highlight=False, soft_wrap=True)
@@ -138,7 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = folder(given.corpus)
     columns = (TextColumn("{task.description:18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[told]}"), console=Console(stderr=True)) as progress:
-        outcomes = [fuzz(name, given.seconds, place, progress) for name in given.targets or MODULES]
+        outcomes = []
+        for name in given.targets or MODULES:
+            outcomes.append(fuzz(name, given.seconds, place, progress))
+            if not progress.console.is_terminal:
+                console.print(line(outcomes[-1]), highlight=False, soft_wrap=True)
     report(outcomes, console)
     return 0 if all(one.ok for one in outcomes) else 1
 
