@@ -17,17 +17,19 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from autorouter.core.labels import PREFIX
 from autorouter.core.values import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import context_record
 from autorouter.engine.router import Routed, route
 from autorouter.engine.step import Step
 from autorouter.engine.web import may_look_up
-from autorouter.errors import AutorouterError, RequestError
+from autorouter.errors import AutorouterError, BudgetExceeded, RequestError
 from autorouter.receipts.canonical import digest
 from autorouter.runtime import Runtime
 from autorouter.server.grants import GRANT, Grant
 from autorouter.server.http import Message, Scope, Send
+from autorouter.server.key_budgets import KeyBudgets
 from autorouter.server.keys import Keyring
 from autorouter.wire import secrets
 
@@ -104,10 +106,32 @@ class Entry:
             self.grant.check(task.label, self.known)
             self.grant.check_wishes(task.wishes)
         routed = route(task, self.deps)
+        if hold and self.grant is not None and self.keyring is not None:
+            routed = self._held(routed, self.grant, self.keyring.budgets)
+        return routed
+
+    def _held(self, routed: Routed, grant: Grant, budgets: KeyBudgets) -> Routed:
+        """The decision with what it may cost held of the key's budget; a cheaper one where that is too little for it, as
+        every other cap goes down the ladder; but who asks for one model gets that one. Raises BudgetExceeded where nothing
+        fits."""
         plan = routed.decision.plan
-        if hold and plan is not None and self.grant is not None and self.keyring is not None:
-            self.keyring.budgets.hold(self.grant, plan.reserve_usd)
-            self.held_usd = plan.reserve_usd
+        if plan is None:
+            return routed
+        try:
+            budgets.hold(grant, plan.reserve_usd)
+        except BudgetExceeded:
+            left_usd = budgets.left_usd(grant)
+            chosen = routed.task.label.startswith(PREFIX)
+            if left_usd <= 0 or not chosen or not self.deps.policy.fusion.overrides:
+                raise
+            wishes = routed.task.wishes
+            cap_usd = left_usd if wishes.max_usd is None else min(left_usd, wishes.max_usd)
+            routed = route(replace(routed.task, wishes=replace(wishes, max_usd=cap_usd)), self.deps)
+            plan = routed.decision.plan
+            if plan is None:
+                raise
+            budgets.hold(grant, plan.reserve_usd)
+        self.held_usd = plan.reserve_usd
         return routed
 
     def inspect(self, step: Step) -> AutorouterError | None:

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from autorouter.engine.deps import DAY_S
@@ -40,8 +41,7 @@ class KeyBudgets:
         budget = grant.budget_usd_per_day
         if budget is None:
             return
-        self._turn()
-        left_usd = budget - self._spent_usd.get(grant.name, 0.0) - self._held_usd.get(grant.name, 0.0)
+        left_usd = self.left_usd(grant)
         if usd > left_usd or left_usd <= 0:
             raise BudgetExceeded(
                 f"The key `{grant.name}` has ${max(0.0, left_usd):.4f} of its ${budget:g} a day left, and this request may "
@@ -49,6 +49,12 @@ class KeyBudgets:
                 hint="wait for the next day (UTC), or ask for openfusion/auto:cheap",
             )
         self._held_usd[grant.name] = self._held_usd.get(grant.name, 0.0) + usd
+
+    def left_usd(self, grant: Grant) -> float:
+        """What is neither spent nor held of today's budget; without one, without end."""
+        self._turn()
+        budget = inf if grant.budget_usd_per_day is None else grant.budget_usd_per_day
+        return budget - self._spent_usd.get(grant.name, 0.0) - self._held_usd.get(grant.name, 0.0)
 
     def settle(self, grant: Grant, held_usd: float, spent_usd: float) -> None:
         """Exchange what was held for what was spent."""

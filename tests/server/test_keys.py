@@ -309,6 +309,19 @@ def test_beyond_its_budget_a_key_gets_402_until_the_next_day_and_others_go_on(
     assert post(router, secret, path="/debug/route").status_code == 200, "a preview costs nothing"
 
 
+def test_what_is_left_of_a_budget_is_a_cap_under_which_a_cheaper_plan_serves(
+    keyed: Callable[..., tuple[Router, str]], relay: Relay
+) -> None:
+    """What a panel may cost is more than is left; one answer is not."""
+    router, secret = keyed(budget_usd_per_day=0.0015)
+    plan = post(router, secret, "openfusion/fusion", "/debug/route").json()["decision"]["plan"]
+    assert plan["strategy"] == "fusion"
+    assert plan["reserve_usd"] > 0.0015
+    answer = post(router, secret, "openfusion/fusion")
+    assert (answer.status_code, answer.headers["x-autorouter-strategy"]) == (200, "single")
+    assert [seen.document["model"] for seen in relay.seen] == ["vendor/first"]
+
+
 def test_the_budget_counts_what_was_held_and_what_was_spent_by_utc_day_and_outlives_a_restart(tmp_path: Path) -> None:
     now_s = 86_400.0 * 10
     where = tmp_path / "keys.spent.json"
