@@ -15,10 +15,6 @@ import aiohttp
 from autorouter.upstream.transport import Call, Failure, Reply
 
 KEEPALIVE_S: Final = 30.0
-POOL: Final = 512
-"""Open connections in all; further calls wait for a free one within their connect time."""
-
-
 LOOK_S: Final = 1.0
 """How often a wait for bytes is looked at. Answers that take less cost no look at all."""
 
@@ -107,7 +103,8 @@ class NetworkReply:
 
 
 class NetworkTransport:
-    """Connections are opened at the first call, inside the running loop."""
+    """Connections are opened at the first call, inside the running loop. There are as many as there are calls: the gate and
+    the upstreams' slots bound those, and a call that waited in a pool would be taken for a slow candidate's."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
@@ -140,7 +137,7 @@ class NetworkTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=POOL, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60)
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 trust_env=False,
