@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from autorouter.core.health import UNKNOWN, probing
+from autorouter.core.health import UNKNOWN, cooling_s, probed_s, probing
 from autorouter.core.values import Strategy
 from autorouter.engine import hedge, ledger, retry
 from autorouter.engine.calling import Caller, Failed
@@ -161,15 +161,23 @@ class _Course(Generic[T]):
         deps.hedging.earn()
         return deps.hedging.after_s(deps.state.health.get(attempt.candidate, UNKNOWN))
 
+    def _well(self) -> str | None:
+        """The next one against whom nothing has come up since the decision: no cooldown, and no other request that probes."""
+        now_s, health = self.caller.deps.clock(), self.caller.deps.state.health
+        seen = ((name, health.get(name, UNKNOWN)) for name in self.waiting)
+        return next((name for name, one in seen if not cooling_s(one, now_s) and not probed_s(one, now_s)), None)
+
     async def race(self, lead: Attempt, slow_s: float) -> tuple[T | Failed, Attempt]:
         """The attempt with a rival beside it, if it is slow."""
         deps, number = self.caller.deps, len(self._trace.attempts)
 
         def rival() -> Attempt | None:
             assert deps.hedging is not None
-            if not self.waiting or not _affordable(self.waiting[0], lead, self._routed) or not deps.hedging.spend():
+            name = self._well()
+            if name is None or not _affordable(name, lead, self._routed) or not deps.hedging.spend():
                 return None
-            lead.then = f"slow after {slow_s:.2f} s: {self.waiting[0]} beside it"
+            self.waiting = [name, *(other for other in self.waiting if other != name)]
+            lead.then = f"slow after {slow_s:.2f} s: {name} beside it"
             return self.begin(hedge=True)
 
         def lost(attempt: Attempt, failed: Failed) -> None:

@@ -278,13 +278,13 @@ def test_twenty_requests_that_fail_at_once_are_one_failure(route: Callable[..., 
 HEDGED = "[hedge]\nenabled = true\n"
 
 
-def quick(router: Router, *names: str) -> None:
-    """These have begun within 50 ms, ever since."""
+def quick(router: Router, *names: str, ttft_s: float = 0.05) -> None:
+    """These have begun within 50 ms, or as said, ever since."""
     state = router.runtime.deps.state
     for name in names:
         seen = Health()
         for _ in range(20):
-            seen = observe(seen, Outcome(ok=True, ttft_s=0.05), time.time())
+            seen = observe(seen, Outcome(ok=True, ttft_s=ttft_s), time.time())
         state.health = {**state.health, name: seen}
 
 
@@ -341,6 +341,22 @@ def test_a_rival_that_fails_leaves_the_lead_alone(route: Callable[..., Router], 
     gate.set()
     asking.join(WAIT_S)
     assert router.attempts(found[0]) == [("first", "answered"), ("second", "server")]
+
+
+def test_who_has_asked_for_a_pause_meanwhile_is_no_rival(route: Callable[..., Router], relay: Relay) -> None:
+    router = route(limits="first_byte_s = 1", more=HEDGED + "[retry]\npatience_s = 0\n")
+    quick(router, "first", ttft_s=0.3)
+    relay.play((STALL,), to="vendor/first")
+    found: list[Any] = []
+    asking = threading.Thread(target=lambda: found.append(router.post(body(stream=True))))
+    asking.start()
+    until(lambda: len(relay.seen) == 1)
+    state = router.runtime.deps.state
+    pause = Outcome(ok=False, reason="rate_limited", retry_after_s=60.0)
+    state.observe("second", pause, router.runtime.deps.clock())
+    asking.join(WAIT_S)
+    assert router.attempts(found[0]) == [("first", "timeout")]
+    assert len(relay.seen) == 1
 
 
 def test_where_both_fail_there_is_one_verdict(route: Callable[..., Router], relay: Relay) -> None:
