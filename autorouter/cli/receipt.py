@@ -117,7 +117,7 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
     from autorouter.cli import receipt_view
     from autorouter.cli.decision_plans import narrow
     from autorouter.cli.decision_view import headline
-    from autorouter.cli.receipt_find import context_if_there, find, place
+    from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
     from autorouter.cli.receipt_panel import together
 
     where = place(directory, path)
@@ -125,9 +125,10 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
     if as_json:
         output.emit(record)
         return
-    view = receipt_view.view_of(record, context_if_there(where, record))
-    shown = (receipt_view.outcome(record), *together(record), receipt_view.attempts(record))
-    output.show(*map(narrow, (*shown, output.section("Decision", headline(view)))))
+    with damage_told():
+        view = receipt_view.view_of(record, context_if_there(where, record))
+        shown = (receipt_view.outcome(record), *together(record), receipt_view.attempts(record))
+        output.show(*map(narrow, (*shown, output.section("Decision", headline(view)))))
 
 
 @command.command()
@@ -145,7 +146,7 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     """
     from autorouter.cli import decision_tables, decision_view, receipt_view
     from autorouter.cli.decision_plans import narrow
-    from autorouter.cli.receipt_find import context_if_there, find, place
+    from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
     from autorouter.cli.receipt_panel import together
 
     where = place(directory, path)
@@ -153,9 +154,10 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     if as_json:
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
-    view = receipt_view.view_of(record, context_if_there(where, record))
-    head = (f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view))
-    output.show(*map(narrow, (*head, *together(record), *decision_tables.explanation(view, every=every))))
+    with damage_told():
+        view = receipt_view.view_of(record, context_if_there(where, record))
+        head = (f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view))
+        output.show(*map(narrow, (*head, *together(record), *decision_tables.explanation(view, every=every))))
 
 
 @command.command()
@@ -202,8 +204,9 @@ def _verify(target: str | None, directory: Path | None, config: Path | None) -> 
     where = place(directory, config)
     record = find(where, target)
     report = checks.Report(files=1)
-    checks.check_receipt(record, context_of(where, record), record["id"], report)
-    return report, str(record["id"])
+    name = str(record.get("id"))
+    checks.check_receipt(record, context_of(where, record), name, report)
+    return report, name
 
 
 def _place_if_any(directory: Path | None, config: Path | None) -> Path | None:
@@ -268,4 +271,4 @@ def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path
         out.write_bytes(data)
     except OSError as exc:
         raise ReceiptError(f"{out} can't be written: {exc.strerror}") from exc
-    output.emit({"id": record["id"], "file": str(out)}) if as_json else output.show(str(out))
+    output.emit({"id": record.get("id"), "file": str(out)}) if as_json else output.show(str(out))

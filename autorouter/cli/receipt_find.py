@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,18 @@ def find(directory: Path, receipt_id: str) -> dict[str, Any]:
     if not newest:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     return newest[0]
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Around the reading of a record's members: one that hasn't what it should have is a ReceiptError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        raise ReceiptError(
+            "the receipt is damaged, or of another version",
+            hint="`autorouter receipt verify` names its line, --json prints it",
+        ) from exc
 
 
 def context_of(directory: Path, record: Mapping[str, Any]) -> Any:

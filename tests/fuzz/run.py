@@ -111,9 +111,9 @@ def line(one: Outcome) -> str:
     return f"{word} {one.name:18} {figures}  {one.coverage:6,} edges  {one.corpus:5,} inputs"
 
 
-def report(outcomes: Sequence[Outcome], console: Console) -> None:
+def report(outcomes: Sequence[Outcome], console: Console, *, lines: bool = True) -> None:
     """A line for each target; what failed in full."""
-    for one in outcomes:
+    for one in outcomes if lines else ():
         console.print(line(one), highlight=False, soft_wrap=True)
     for one in outcomes:
         if not one.ok:
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcomes.append(fuzz(name, given.seconds, place, progress))
             if not progress.console.is_terminal:
                 console.print(line(outcomes[-1]), highlight=False, soft_wrap=True)
-    report(outcomes, console)
+    report(outcomes, console, lines=progress.console.is_terminal)
     return 0 if all(one.ok for one in outcomes) else 1
 
 

@@ -16,6 +16,8 @@ from autorouter.receipts.writer import Writer
 from tests.fuzz.atheris.receipts import DAY, damaged, good_day
 from tests.fuzz.conftest import LONG_S
 
+LAST = ("verify", "show", "explain", "export")
+COMMANDS = [("verify",), ("list",), ("list", "--failed"), *((name, "last") for name in LAST)]
 damages = st.binary(min_size=5, max_size=40)
 few = settings(
     max_examples=40 * (1 + LONG_S // 10), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -30,7 +32,18 @@ def written(folder: Path, data: bytes) -> Path:
     return folder / DAY
 
 
-@pytest.mark.parametrize("words", [("verify",), ("list",), ("list", "--failed"), ("show", "last"), ("explain", "last")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify",),
+        ("verify", "last"),
+        ("list",),
+        ("list", "--failed"),
+        ("show", "last"),
+        ("explain", "last"),
+        ("export", "last"),
+    ],
+)
 @few
 @given(data=damages)
 def test_a_command_on_damaged_receipts_ends_with_0_or_6(tmp_path: Path, words: tuple[str, ...], data: bytes) -> None:
