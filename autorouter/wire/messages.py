@@ -59,8 +59,3 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         wishes=wishes_of(document.get(fields.EXTENSION), headers),
     )
     return MessagesRequest(task, fields.place_of(body, document))
-
-
-def outgoing(request: MessagesRequest, model: str) -> bytes:
-    """The body for an upstream of the same wire: the client's bytes, with the model's name exchanged."""
-    return fields.with_model(request.task.body, request.place, model)

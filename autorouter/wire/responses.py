@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from autorouter.core.values import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
@@ -19,18 +19,14 @@ from autorouter.wire.responses_in import to_neutral
 from autorouter.wire.wishes import wishes_of
 
 TURN_METADATA = "x-codex-turn-metadata"
-Chore = Literal["compaction"]
 
 
 @dataclass(frozen=True, slots=True)
 class ResponsesRequest:
-    """A request as it came: the task, and where its model's name stands. `turn` is the client's own name for the human's
-    turn; `chore` is set where the client says that no human spoke."""
+    """A request as it came: the task, and where its model's name stands."""
 
     task: Task
     place: fields.Place
-    turn: str | None = None
-    chore: Chore | None = None
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
@@ -50,8 +46,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
     max_output_tokens = fields.max_output_of(document, "max_output_tokens")
     conversation = to_neutral(document)
     read = reading.read(conversation)
-    turn = _turn(document, headers)
-    chore: Chore | None = "compaction" if turn.get("request_kind") == "compaction" else None
+    chore = _turn(document, headers).get("request_kind") == "compaction"
     system = conversation.system[0].text if conversation.system else ""
     client = identity.client_of(headers, system)
     session, agent = identity.session_of(headers, document, client=client, system=system, opening=read.opening)
@@ -81,8 +76,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         headers=fields.kept_headers(headers),
         wishes=wishes_of(document.get(fields.EXTENSION), headers),
     )
-    place = fields.place_of(body, document)
-    return ResponsesRequest(task, place, loose.text(turn.get("turn_id")) or None, chore)
+    return ResponsesRequest(task, fields.place_of(body, document))
 
 
 def tool_names(conversation: Conversation) -> tuple[str, ...]:
@@ -90,11 +84,6 @@ def tool_names(conversation: Conversation) -> tuple[str, ...]:
     if conversation.choice == "none":
         return ()
     return (*(tool.name for tool in conversation.tools), *conversation.hosted)
-
-
-def outgoing(request: ResponsesRequest, model: str) -> bytes:
-    """The body for an upstream of the same wire: the client's bytes, with the model's name exchanged."""
-    return fields.with_model(request.task.body, request.place, model)
 
 
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from autorouter.core.kinds import phase_of
 from autorouter.core.values import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
-from autorouter.wire import messages, responses
+from autorouter.wire import fields, messages, responses
 from autorouter.wire.errors import messages_error, responses_error
 from autorouter.wire.events import UsageEvent
 from autorouter.wire.taps import MessagesTap, ResponsesTap
@@ -46,12 +46,12 @@ def test_codexs_first_step_is_fresh_though_an_environment_stands_before_it():
 def test_a_text_as_input_is_the_humans():
     request = codex({"model": "m", "input": "hi", "openfusion": {"dial": 1}})
     assert (request.task.ask, request.task.fresh, request.task.stream) == ("hi", True, False)
-    assert json.loads(responses.outgoing(request, "up")) == {"model": "up", "input": "hi"}
+    assert json.loads(fields.with_model(request.task.body, request.place, "up")) == {"model": "up", "input": "hi"}
 
 
-def test_codexs_turn_and_compaction_are_known_by_its_metadata():
+def test_codexs_compaction_is_known_by_its_metadata():
     turn = json.dumps({"turn_id": "u1", "request_kind": "turn"})
-    assert (codex(**{"x-codex-turn-metadata": turn}).turn, codex().turn) == ("u1", None)
+    assert phase_of(codex(**{"x-codex-turn-metadata": turn}).task) != "housekeeping"
     compaction = json.dumps({"turn_id": "u2", "request_kind": "compaction"})
     asked = {"role": "user", "content": "You are performing a CONTEXT CHECKPOINT COMPACTION. Sum up."}
     document = {"model": "m", "input": [*CODEX["input"], asked]}
@@ -60,7 +60,6 @@ def test_codexs_turn_and_compaction_are_known_by_its_metadata():
     with_tools = document | {"input": [asked, *CODEX["input"][4:]], "tools": CODEX["tools"]}
     odd = codex(with_tools, **{"x-codex-turn-metadata": compaction})
     for request in (in_body, in_header, odd):
-        assert (request.chore, request.turn) == ("compaction", "u2")
         assert phase_of(request.task) == "housekeeping"
 
 
@@ -100,10 +99,12 @@ def test_results_alone_leave_the_earlier_ask_and_keep_the_mark_of_failure():
 
 def test_on_the_same_wire_only_the_models_name_changes():
     body = json.dumps(CLAUDE).encode()
-    sent = messages.outgoing(messages.parse(body, {}), "claude-x")
+    request = messages.parse(body, {})
+    sent = fields.with_model(body, request.place, "claude-x")
     assert sent == body.replace(b'"model": "openfusion/auto"', b'"model": "claude-x"')
     body = json.dumps({"input": [{"role": "user", "content": "x", "model": "y"}], "model": "a"}).encode()
-    assert responses.outgoing(responses.parse(body, {}), "b") == body.replace(b'"model": "a"', b'"model": "b"')
+    place = responses.parse(body, {}).place
+    assert fields.with_model(body, place, "b") == body.replace(b'"model": "a"', b'"model": "b"')
 
 
 @pytest.mark.parametrize(
