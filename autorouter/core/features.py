@@ -60,7 +60,7 @@ def features(task: Task, policy: Policy) -> Features:
     kind, kind_words = kinds.read_kind(task, phase, words, traces, fired)
     parts = difficulty_parts(task, kind, words, traces, evidence)
     difficulty = sum(part.points for part in parts)
-    risk = read_risk(words, text)
+    risk = read_risk(words, text, kind)
     return Features(
         label=task.label,
         phase=phase,
