@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from autorouter.core import fused, labels, panels, scoring, strategy, switching, verified, wishes
+from autorouter.core import fused, labels, panels, scoring, strategy, switching, unmet, verified, wishes
 from autorouter.core.budget import Allowance, allowance
 from autorouter.core.eligibility import Rejection, sift
 from autorouter.core.features import Features
@@ -157,9 +157,14 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
         if not fitting:
             refusal = Refusal(code="budget_exceeded", message=_too_dear(pool.scores, features, cap))
             return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
-        _note_budget(plans, fitting, cap, notes)
+        notes += unmet.dearer(plans, fitting, cap)
     preferred = _preferred(fitting, pool, features, cap, notes)
+    wanted = pool.wanted
+    if wanted.strategy is not None and preferred.strategy is not wanted.strategy:
+        scores, asked_for = pool.scores, wanted.strategy
+        notes.append(unmet.strategy(asked_for, wanted.panel, scores, judges, features, policy, pool.by_id))
     plan = _performed(preferred, fitting, snapshot, notes)
+    notes += unmet.places(plan, features.wishes.judge, pool.rejections)
     return Decision(
         label=features.label,
         dial=policy.dial,
@@ -204,7 +209,6 @@ def _preferred(
         forced = next((p for p in fitting if p.strategy is wanted.strategy), None)
         if forced is not None:
             return forced
-        notes.append(f"{wanted.strategy} was asked for and doesn't fit the budget or the pool")
     return fitting[0]
 
 
@@ -214,15 +218,6 @@ def _performed(preferred: Plan, fitting: Sequence[Plan], snapshot: Snapshot, not
         return preferred
     notes.append(f"{preferred.strategy} is the plan but can't be carried out yet: the best single model answers")
     return next((p for p in fitting if p.strategy in snapshot.performable), preferred)
-
-
-def _note_budget(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance, notes: list[str]) -> None:
-    best = plans[0]
-    if best != fitting[0]:
-        notes.append(
-            f"{best.strategy} with {best.primary} would reserve ${best.reserve_usd:.4f}, "
-            f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left: a cheaper plan is used"
-        )
 
 
 def _fallbacks(plan: Plan, pool: _Pool, features: Features, cap: Allowance | None, policy: Policy) -> tuple[str, ...]:

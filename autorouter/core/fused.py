@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autorouter.core import economics
+from autorouter.core.eligibility import MIN_OUTPUT_TOKENS
 from autorouter.core.features import Features
 from autorouter.core.panels import MAX_MEMBERS, Panel
 from autorouter.core.policy import Policy, Tuning
@@ -20,7 +21,8 @@ from autorouter.core.strategy import Expert, May, Moment, Plan, PlannedCall, dra
 from autorouter.core.values import Candidate, Role, Strategy
 
 ABLE_SHARE = 0.75
-"""A cheap panel is picked among candidates with at least this share of the ablest one's chance of success."""
+"""A cheap panel is picked among candidates with at least this share of the ablest one's chance of success, and who leads
+leaves the judging to another with at least this share of the ablest judge's."""
 
 
 class Roster:
@@ -111,9 +113,9 @@ def best_fused(
     members = _members(panel, lead, able, scored, by_id, policy.tuning)
     if lead not in members:
         lead = next((s for s in able if s in members and may(s.candidate, 0.0)), members[0])
-    # One model in every role is a legitimate panel; else whoever leads doesn't judge itself where another can.
-    judge = scored.get(panel.judge or "") or _judge(panel, lead, judges, scored)
-    synthesizer = scored.get(panel.synthesizer or "") or lead
+    fed = len(members) * features.output_tokens
+    judge = _holding(scored.get(panel.judge or ""), fed, by_id) or _judge(panel, lead, judges, scored, fed, by_id)
+    synthesizer = _holding(scored.get(panel.synthesizer or ""), fed, by_id) or lead
     roster = Roster(panel, lead, members, judge, synthesizer, features, policy.tuning, by_id)
     calls = roster.calls()
     if len(calls) > policy.fusion.max_calls:
@@ -173,7 +175,9 @@ def _members(
     size = panel.size or tuning.panel_size
     pool = list(able)
     if panel.pick == "coders":
-        pool = [s for s in able if Role.CODER in by_id[s.candidate].roles or s is lead]
+        coders = [s for s in able if Role.CODER in by_id[s.candidate].roles or s is lead]
+        # One alone is no panel: where nobody is configured as a coder, the ablest are.
+        pool = coders if len(coders) > 1 else pool
     elif panel.pick == "cheapest":
         least = able[0].success * ABLE_SHARE
         enough = [s for s in able if s.success >= least]
@@ -192,12 +196,32 @@ def _diverse(lead: Score, pool: Sequence[Score], by_id: Mapping[str, Candidate],
     return panel + [s for s in pool if s not in panel][: size - len(panel)]
 
 
-def _judge(panel: Panel, lead: Score, judges: Sequence[Expert], scored: Mapping[str, Score]) -> Score:
+def _judge(
+    panel: Panel,
+    lead: Score,
+    judges: Sequence[Expert],
+    scored: Mapping[str, Score],
+    fed_tokens: float,
+    by_id: Mapping[str, Candidate],
+) -> Score:
+    """Who judges where nobody is named: the ablest that isn't the lead and can hold the answers. One model in every role is
+    a legitimate panel; else whoever leads doesn't judge itself where another is able to."""
     if panel.way == "self":
         return lead
+    holding = [j for j in judges if _holding(scored[j.candidate], fed_tokens, by_id)] or judges
+    least = holding[0].quality * ABLE_SHARE
+    others = [j for j in holding if j.candidate != lead.candidate and j.quality >= least] or holding
     if panel.pick == "cheapest":
-        return scored[min(judges, key=lambda j: (j.usd, j.candidate)).candidate]
-    return scored[judges[0].candidate]
+        return scored[min(others, key=lambda j: (j.usd, j.candidate)).candidate]
+    return scored[others[0].candidate]
+
+
+def _holding(score: Score | None, fed_tokens: float, by_id: Mapping[str, Candidate]) -> Score | None:
+    """The candidate, if its window holds the conversation with so much of others' texts behind it."""
+    if score is None:
+        return None
+    needed = score.input_tokens + fed_tokens + MIN_OUTPUT_TOKENS
+    return score if needed <= by_id[score.candidate].context_tokens else None
 
 
 def _success(roster: Roster) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
-from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Way, named, names_of
+from autorouter.core.decide import Decision
+from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Pick, Way, named, names_of
 from autorouter.core.policy import Policy
 from autorouter.core.strategy import Plan
-from autorouter.core.values import Strategy, ToolCall, ToolResult, Wishes
-from tests.core.worlds import CHEAP, MIDDLE, STRONG, decided, model, task, world
+from autorouter.core.values import Candidate, Strategy, ToolCall, ToolResult, Wishes
+from tests.core.worlds import CHEAP, MIDDLE, POOL, STRONG, decided, model, task, world
 
 PLAN_ASK = "plan the migration of the cache"
 
@@ -132,3 +134,71 @@ def test_who_was_asked_to_judge_does_though_others_are_abler() -> None:
 def test_a_model_named_for_a_way_of_one_is_that_one(way: Way) -> None:
     plan = plan_of(Panel(name="p", way=way, models=(CHEAP.id,)))
     assert set(plan.panel) == {plan.primary} == {CHEAP.id}
+
+
+def asked_for(panel: Panel, *pool: Candidate, policy: Policy | None = None, **more: object) -> Decision:
+    policy = policy or Policy(panels=(panel,))
+    return decided(task(PLAN_ASK, label=f"openfusion/panel/{panel.name}", **more), world(*pool), policy)
+
+
+def test_who_leads_does_not_judge_itself_where_another_can() -> None:
+    for pick in get_args(Pick):
+        plan = asked_for(Panel(name="p", pick=pick), *POOL, model("second", 2.0, 94)).plan
+        assert plan is not None
+        assert plan.judge != plan.primary
+    hopeless = asked_for(Panel(name="p"), model("hopeless", 0.1, 10), STRONG).plan
+    assert hopeless is not None
+    assert hopeless.judge == STRONG.id
+
+
+def test_without_coders_the_ablest_sit_in_their_places() -> None:
+    nobody = [replace(candidate, roles=()) for candidate in POOL]
+    plan = asked_for(Panel(name="code", way="ranked", pick="coders"), *nobody).plan
+    assert plan is not None
+    assert len(set(plan.panel)) == 3
+
+
+def test_a_judge_and_a_writer_hold_what_they_are_shown() -> None:
+    """Windows are checked for the conversation with the members' answers behind it, not for the conversation alone."""
+    panel = Panel(name="p", models=("middle", "strong"), judge="narrow", synthesizer="narrow")
+    # 3,000 tokens of conversation and two answers of 700.
+    narrow = model("narrow", 0.1, 99, context_tokens=4_000)
+    decision = asked_for(panel, *POOL, narrow)
+    assert decision.plan is not None
+    assert "narrow" not in (decision.plan.judge, decision.plan.synthesizer)
+    assert [note for note in decision.notes if "in place of narrow: its window is too small" in note] == list(
+        decision.notes
+    )
+    wide = replace(narrow, context_tokens=40_000)
+    plan = asked_for(panel, *POOL, wide).plan
+    assert plan is not None
+    assert (plan.judge, plan.synthesizer) == ("narrow", "narrow")
+
+
+def test_who_was_named_and_cannot_serve_is_said_with_the_reason() -> None:
+    panel = Panel(name="p", models=("mute", "strong"), judge="mute")
+    mute = model("mute", 1.0, 80, capabilities=frozenset())
+    decision = asked_for(panel, *POOL, mute, tools=("bash",))
+    assert decision.plan is not None
+    assert decision.plan.panel == ("strong",)
+    assert decision.notes == (
+        "mute is left out of panel p: has no tools",
+        f"{decision.plan.judge} judges in place of mute: has no tools",
+    )
+    verified = decided(
+        task("fix it", tools=("bash",), wishes=Wishes(strategy=Strategy.VERIFY, judge="mute")), world(*POOL, mute)
+    )
+    assert verified.plan is not None
+    assert verified.notes == (f"{verified.plan.verifier} verifies in place of mute: has no tools",)
+
+
+def test_why_a_strategy_cannot_be_is_said() -> None:
+    panel = Panel(name="p", way="debate", rounds=5)
+    policy = Policy(panels=(panel,), fusion=Fusion(max_calls=16))
+    assert asked_for(panel, *POOL, policy=policy).notes == (
+        "fusion was asked for, and panel p may need 20 calls: fusion.max_calls is 16",
+    )
+    off = Policy(fusion=Fusion(care="off"))
+    assert decided(task("fix it", label="openfusion/verify"), policy=off).notes == (
+        'verify was asked for, and fusion.verify is "off"',
+    )

@@ -1,0 +1,89 @@
+"""What was asked for, or would be best, and can't be: a sentence each, for the receipt and for whoever asked.
+
+A panel goes on without a member that can't serve this request, and another one judges; nobody should have to find that out
+from the names that did answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from autorouter.core import fused
+from autorouter.core.budget import Allowance
+from autorouter.core.eligibility import Rejection
+from autorouter.core.features import Features
+from autorouter.core.panels import Panel
+from autorouter.core.policy import Policy
+from autorouter.core.scoring import Score
+from autorouter.core.strategy import Expert, Plan
+from autorouter.core.values import Candidate, Strategy
+
+UNBOUNDED = 1_000_000
+JUDGING = frozenset({"judgement", "ranking"})
+
+
+def dearer(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance) -> list[str]:
+    """That the best plan is beyond the cap."""
+    best = plans[0]
+    if best == fitting[0]:
+        return []
+    return [
+        f"{best.strategy} with {best.primary} would reserve ${best.reserve_usd:.4f}, "
+        f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left: a cheaper plan is used"
+    ]
+
+
+def strategy(
+    asked: Strategy,
+    panel: Panel,
+    scores: Sequence[Score],
+    judges: Sequence[Expert],
+    features: Features,
+    policy: Policy,
+    by_id: Mapping[str, Candidate],
+) -> str:
+    """Why there is no plan of the strategy that was asked for."""
+    if asked is Strategy.VERIFY and policy.fusion.care == "off":
+        return 'verify was asked for, and fusion.verify is "off"'
+    if asked is Strategy.FUSION:
+        most = policy.fusion.max_calls
+        unbounded = replace(policy, fusion=replace(policy.fusion, max_calls=UNBOUNDED))
+        plan = fused.best_fused(scores, judges, features, unbounded, by_id, lambda *_: True, panel)
+        if plan is not None and len(plan.calls) > most:
+            return f"fusion was asked for, and panel {panel.name} may need {len(plan.calls)} calls: fusion.max_calls is {most}"
+    return f"{asked} was asked for and doesn't fit the budget or the pool"
+
+
+def places(plan: Plan, wished_judge: str | None, rejections: Sequence[Rejection]) -> list[str]:
+    """Who was named for a place of this plan and doesn't sit there, with the reason that is known."""
+    why = {found.candidate: found.reasons[0].text for found in rejections}
+    if plan.strategy is Strategy.VERIFY:
+        return _other(wished_judge, plan.verifier, "verifies", why)
+    panel = plan.recipe
+    if plan.strategy is not Strategy.FUSION or panel is None:
+        return []
+    phases = {call.phase for call in plan.calls}
+    missing = [name for name in dict.fromkeys(_named(panel)) if name not in plan.panel]
+    notes = [f"{name} is left out of panel {panel.name}{_because(name, why)}" for name in missing if name in why]
+    if JUDGING & phases:
+        notes += _other(panel.judge, plan.judge, "judges", why)
+    if "synthesis" in phases:
+        notes += _other(panel.synthesizer, plan.synthesizer, "writes", why)
+    return notes
+
+
+def _named(panel: Panel) -> Collection[str]:
+    if panel.way == "pipeline":
+        return [step.candidate for step in panel.steps if step.candidate is not None]
+    return panel.models
+
+
+def _other(asked: str | None, taken: str | None, does: str, why: Mapping[str, str]) -> list[str]:
+    if asked is None or taken is None or asked == taken:
+        return []
+    return [f"{taken} {does} in place of {asked}{_because(asked, why)}"]
+
+
+def _because(name: str, why: Mapping[str, str]) -> str:
+    return f": {why[name]}" if name in why else ": its window is too small for what it would be shown"
