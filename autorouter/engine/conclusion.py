@@ -56,17 +56,17 @@ def picked(run: Run, draft: Draft) -> Final:
 
 async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
     """The judge compares, the synthesizer writes."""
-    assert plan.judge is not None
     assert run.trace.panel is not None
+    judge = picking.judge_of(run, plan, usable)
     order: Sequence[int] | None = None
     found: Judgement | str = "left out: the budget holds no more"
     best = 0
     if run.affords(_usd(plan, "judgement")):
-        found, order = await asks.judged(run, plan.judge, [draft.answer for draft in usable])
+        found, order = await asks.judged(run, judge, [draft.answer for draft in usable])
         if isinstance(found, Judgement) and found.best is not None:
             best = order[LETTERS.index(found.best)]
     if isinstance(found, str):
-        run.trace.degraded.append(f"judge {plan.judge}: {found}; the answers were synthesized without it")
+        run.trace.degraded.append(f"judge {judge}: {found}; the answers were synthesized without it")
     else:
         counts: dict[str, object] = {name: len(getattr(found, name)) for name in LISTS}
         run.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if found.best else None}

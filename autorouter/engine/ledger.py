@@ -63,6 +63,18 @@ def stopped(attempt: Attempt, tokens: int, routed: Routed, deps: Deps, *, result
     _released(attempt, deps)
 
 
+SILENT_S = 20.0
+"""A stream of which nothing has come for so long is silent: what users and clients take for a hang."""
+
+
+def late(attempt: Attempt, streamed: bool, routed: Routed, deps: Deps) -> None:
+    """Nobody waits for it any longer. That speaks against nobody who was at work; of a stream that never began it says what
+    a timeout does, for a member that hangs would keep every panel waiting."""
+    stopped(attempt, attempt.events, routed, deps, result="late")
+    if streamed and attempt.ttft_s is None and (attempt.seconds or 0.0) >= SILENT_S:
+        deps.state.observe(attempt.candidate, Outcome(ok=False, reason="timeout"), deps.clock())
+
+
 def outrun(attempt: Attempt, routed: Routed, deps: Deps) -> None:
     """A rival began before it did, so that it was stopped. Its prompt is counted: it was most likely read. How long it took
     at least says something of its times."""

@@ -36,21 +36,30 @@ async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
     return places.index(min(places))
 
 
+def judge_of(run: Run, plan: Plan, drafts: Sequence[Draft]) -> str:
+    """Who judges: as planned, or the first who answered where the planned one has failed in this step already."""
+    assert plan.judge is not None
+    judge = run.able(plan.judge, drafts[0].attempt.candidate)
+    if judge != plan.judge:
+        run.trace.degraded.append(f"judge {plan.judge} has failed before: {judge} judges")
+    return judge
+
+
 async def _orders(run: Run, plan: Plan, drafts: Sequence[Draft], times: int) -> list[tuple[int, ...]]:
     """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
-    assert plan.judge is not None
+    judge = judge_of(run, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
     if not run.affords(sum(call.usd for call in plan.calls if call.phase == "ranking")):
-        run.trace.degraded.append(f"judge {plan.judge} left out: the budget holds no more")
+        run.trace.degraded.append(f"judge {judge} left out: the budget holds no more")
         return nothing
     answers = [draft.answer for draft in drafts]
     found = await asyncio.gather(
-        *(asks.ranked(run, plan.judge, answers, swapped=swapped) for swapped in (False, True)[:times])
+        *(asks.ranked(run, judge, answers, swapped=swapped) for swapped in (False, True)[:times])
     )
     why = [order for order in found if isinstance(order, str)]
     if why:
         counted = "the order of the panel counted" if len(why) == times else "only its other order counted"
-        run.trace.degraded.append(f"judge {plan.judge}: {why[0]}; {counted}")
+        run.trace.degraded.append(f"judge {judge}: {why[0]}; {counted}")
     return [() if isinstance(order, str) else order for order in found]
 
 

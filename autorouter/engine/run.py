@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from autorouter.engine.drafts import Draft
 
 T = TypeVar("T")
+TEXTS = ("verdict", "judgement", "ranking")
+"""Phases whose calls aren't streamed, whatever the client wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,13 @@ class Run:
         self.trace.answer = draft.attempt
         return draft.final
 
+    def able(self, candidate: str, instead: str) -> str:
+        """`candidate`, unless it has failed in this step already and answered nothing: then somebody who did answer."""
+        own = [a.result for a in self.trace.attempts if a.candidate == candidate]
+        if not own or "answered" in own or own[-1] in ("open", "not_needed"):
+            return candidate
+        return instead
+
     def affords(self, usd: float) -> bool:
         """Whether the tightest cap still holds `usd` more at the upper end of the estimate, as the reservation counted it,
         after what this step has spent."""
@@ -146,9 +155,13 @@ class Run:
         return cap is None or (self.trace.cost_usd or 0.0) + most_usd <= cap.left_usd
 
     def stop(self, result: str, among: Sequence[Attempt]) -> None:
-        """Calls that we ended ourselves count as far as they came, and are nobody's fault."""
+        """Calls that we ended ourselves count as far as they came."""
         for attempt in among:
-            if attempt.result == "open":
+            if attempt.result != "open":
+                continue
+            if result == "late":
+                ledger.late(attempt, self.stream and attempt.phase not in TEXTS, self.routed, self.deps)
+            else:
                 ledger.stopped(attempt, attempt.events, self.routed, self.deps, result=result)
 
     async def _within(self, limit_s: float | None, mine: Sequence[Attempt], work: Coroutine[Any, Any, T]) -> T:

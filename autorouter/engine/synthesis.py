@@ -32,7 +32,10 @@ async def synthesized(
 ) -> Final:
     """The written answer; the best member's, by its index, where the synthesizer fails. `order`: which answer stood behind
     each of the judge's letters, so that the synthesizer knows them by the same."""
-    writer = plan.synthesizer or plan.primary
+    planned = plan.synthesizer or plan.primary
+    writer = run.able(planned, usable[best].attempt.candidate)
+    if writer != planned:
+        run.trace.degraded.append(f"synthesizer {planned} has failed before: {writer} writes")
     places = enumerate(order if order is not None else range(len(usable)))
     blocks = [proposal(LETTERS[place], usable[index].answer) for place, index in places]
     if judgement is not None:

@@ -24,6 +24,7 @@ import orjson
 
 from autorouter import runtime as assembly
 from autorouter.config.load import load
+from autorouter.core.health import Health
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.values import Usage, Wire
@@ -323,6 +324,7 @@ class Done:
     wire: Wire = "chat"
     stream: bool = False
     tasks_left: int = 0
+    health: Mapping[str, Health] = field(default_factory=dict)
 
     @property
     def answer(self) -> Answer:
@@ -389,6 +391,7 @@ async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], w
     done.seconds = _now_s() - began_s
     done.tasks_left = len(asyncio.all_tasks()) - 1
     done.record = receipts.builds[-1]()
+    done.health = deps.state.health
     return done
 
 

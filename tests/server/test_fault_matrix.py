@@ -240,6 +240,36 @@ def test_every_fault_of_a_chat_upstream_is_borne_by_clients_of_other_wires(
     check(behind(name, "chat"), wire, streamed, None)
 
 
+SECOND_LOOKS = [
+    pytest.param(name, strategy, streamed, id=f"{name}-{strategy}-{'streamed' if streamed else 'whole'}")
+    for name in dict.fromkeys(NAMES)
+    for strategy in ("verify", "fusion")
+    for streamed in (False, True)
+]
+
+
+@pytest.mark.parametrize(("name", "strategy", "streamed"), SECOND_LOOKS)
+def test_every_fault_of_a_draft_or_a_member_is_absorbed(
+    name: str, strategy: str, streamed: bool, behind: Callable[[str, Wire], Router]
+) -> None:
+    """Drafts and members are held until they are whole: nothing of them can break in the client's hands."""
+    router = behind(name, "chat")
+    wishes = {"strategy": strategy, "verify": "always", "models": ["first", "second"], "judge": "second"}
+    document = asked("chat", streamed) | {"openfusion": wishes | {"synthesizer": "second"}}
+    answer = router.post(document)
+    receipt = router.receipt(answer)
+    if name == "signature-400" and strategy == "verify":
+        assert answer.status_code == 400, "the request's own fault, with or without its reasoning"
+        return
+    assert answer.status_code == 200, answer.text
+    assert_good("chat", streamed, answer.content)
+    assert (receipt["outcome"]["strategy"], receipt["outcome"]["result"]) == (strategy, "answered")
+    used = [a["usage"] for a in receipt["attempts"] if a["usage"]]
+    for kind in ("input_tokens", "output_tokens"):
+        assert receipt["outcome"]["usage"][kind] == sum(usage[kind] for usage in used)
+    assert router.post(asked("chat", streamed, "second")).status_code == 200
+
+
 def check(router: Router, wire: Wire, streamed: bool, told: tuple[str, ...] | None) -> None:
     """What holds whatever an upstream does: an answer, a line that breaks, or an error; a receipt that says it; no key; and
     the next request is served."""

@@ -18,6 +18,7 @@ from tests.fakes import (
     whole,
 )
 from tests.server.cast import (
+    HANG,
     Asked,
     Line,
     Status,
@@ -177,3 +178,30 @@ def test_a_failed_run_brings_the_panel_in_at_once(tmp_path: Path) -> None:
     red[1]["tool_calls"][0]["function"]["arguments"] = '{"command":"pytest"}'
     done = fused(cast(lambda a: ToolUse("bash", {"command": f"ls {a.who}"})), tmp_path, messages=red, tools=TOOLS)
     assert done.phases[:3] == ["member"] * 3
+
+
+def test_who_failed_as_a_member_neither_judges_nor_writes(tmp_path: Path) -> None:
+    def member(asked: Asked) -> Line:
+        return Status(500) if asked.who == "m0" else Text(f"Use the method of {asked.who}.")
+
+    scripted = cast(member)
+    done = fused(scripted, tmp_path, panel(judge="m0", synthesizer="m0"))
+    assert {asked.role for asked in scripted.asked if asked.who == "m0"} == {"member"}
+    assert (done.text, done.phases[-2:]) == ("Written anew.", ["judgement", "synthesis"])
+    assert done.degraded[-2:] == [
+        "judge m0 has failed before: m1 judges",
+        "synthesizer m0 has failed before: m1 writes",
+    ]
+
+
+@pytest.mark.parametrize(("streamed", "reason"), [(True, "timeout"), (False, "")])
+def test_a_member_that_never_says_anything_is_found_out(streamed: bool, reason: str, tmp_path: Path) -> None:
+    """Of an answer that isn't streamed nobody can tell silence from work."""
+    done = fused(
+        cast(lambda asked: HANG if asked.who == "m2" else Text(f"Use the method of {asked.who}.")),
+        tmp_path,
+        panel(),
+        stream=streamed,
+    )
+    assert "member m2: late" in done.degraded
+    assert getattr(done.health.get("m2"), "cooldown_reason", "") == reason
