@@ -59,7 +59,7 @@ def composed(request: Request, addition: str, shape: Shape) -> Request:
         document[LIMIT[task.wire]] = shape.max_tokens
         # A budget for thoughts above the limit is refused, and a sampled temperature beside one as well.
         document.pop("thinking", None)
-    if shape.temperature is not None:
+    if shape.temperature is not None and not _thinks(document):
         document["temperature"] = shape.temperature
     if shape.tools == "none" and document.get("tools"):
         document["tool_choice"] = {"type": "none"} if task.wire == "messages" else "none"
@@ -75,6 +75,15 @@ def composed(request: Request, addition: str, shape: Shape) -> Request:
         wants = request.wants_usage and shape.stream
         return replace(request, task=changed, place=place, wants_usage=wants, has_options="stream_options" in document)
     return replace(request, task=changed, place=place)  # type: ignore[type-var]
+
+
+def _thinks(document: Mapping[str, Any]) -> bool:
+    """Whether the client asks for thoughts: Messages and reasoning models refuse a temperature beside them."""
+    thinking, reasoning = document.get("thinking"), document.get("reasoning")
+    if isinstance(thinking, dict) and thinking.get("type") != "disabled":
+        return True
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else document.get("reasoning_effort")
+    return effort not in (None, "none")
 
 
 def _strip(document: dict[str, Any], wire: Wire) -> None:

@@ -149,6 +149,23 @@ def test_a_limit_of_ours_is_the_only_one(wire: Wire) -> None:
     assert not {"max_completion_tokens", "thinking"} & document.keys()
 
 
+THOUGHTS: dict[Wire, tuple[dict[str, Any], dict[str, Any]]] = {
+    "chat": ({"reasoning_effort": "high"}, {"reasoning_effort": "none"}),
+    "responses": ({"reasoning": {"effort": "high"}}, {"reasoning": {"effort": "none"}}),
+    "messages": ({"thinking": {"type": "adaptive"}}, {"thinking": {"type": "disabled"}}),
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_no_temperature_is_sampled_beside_thoughts(wire: Wire) -> None:
+    """Providers refuse the pair with a 400, so that no member would answer."""
+    asked, without = THOUGHTS[wire]
+    shape = Shape(stream=False, temperature=0.3)
+    assert "temperature" not in sent(parsed(wire, **asked), shape)
+    assert sent(parsed(wire, **without), shape)["temperature"] == 0.3
+    assert sent(parsed(wire), shape)["temperature"] == 0.3
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_wishes_stay_behind_on_every_wire(wire: Wire) -> None:
     assert "openfusion" not in sent(parsed(wire, openfusion={"dial": 2}), Shape(stream=False))
