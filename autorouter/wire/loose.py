@@ -30,9 +30,13 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
 
+MAX_COUNT = 10**12
+"""Nobody uses more tokens for one answer; and sums of what is larger have no place in 64 bits."""
+
+
 def count(value: Any) -> int:
-    """`value` if it is a whole number above 0, else 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """`value` if it is a whole number above 0 and at most `MAX_COUNT`, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT else 0
 
 
 def number(value: Any) -> float | None:

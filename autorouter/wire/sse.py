@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.values import Usage
+from autorouter.wire import loose
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """An event longer than this is no event: memory stays bounded whatever an upstream sends."""
@@ -144,8 +145,7 @@ def _details(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(found: dict[str, Any], name: str) -> int:
-    value = found.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return loose.count(found.get(name))
 
 
 def _malformed(whole: bytes) -> int:

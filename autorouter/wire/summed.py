@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.values import Usage, Wire
+from autorouter.wire import loose
 from autorouter.wire.exchange import Tap
 from autorouter.wire.sse import MAX_EVENT_BYTES
 
@@ -127,4 +128,4 @@ def _add(usage: dict[str, Any], wire: Wire, before: Usage, *, inputs: bool, outp
 def _plus(found: Any, name: str, more: int) -> None:
     """Add to a number that is there; details that the upstream doesn't tell stay untold."""
     if isinstance(found, dict) and isinstance(found.get(name), int):
-        found[name] += more
+        found[name] = loose.count(found[name]) + more

@@ -13,7 +13,7 @@ from autorouter.adapters import changes, edits
 from autorouter.adapters.model import Format
 from autorouter.config import keys
 from autorouter.core import judgement
-from autorouter.core.values import Wire
+from autorouter.core.values import Usage, Wire
 from autorouter.engine.tool_check import Tools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
 from autorouter.server.grants import Grant
@@ -21,6 +21,9 @@ from autorouter.server.key_budgets import KeyBudgets
 from autorouter.wire import chat, exchange, fields, translate
 from autorouter.wire.events import Failed
 from autorouter.wire.names import Names
+from autorouter.wire.sse import usage_of
+from autorouter.wire.summed import summed
+from tests.fuzz.atheris import target
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start
 
 __all__ = ["dry", "server", "start"]
@@ -205,3 +208,12 @@ def test_a_tools_schema_that_can_be_used_is() -> None:
     schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}
     assert checked(schema) == "a call's arguments don't fit the tool's schema"
     assert checked(schema, '{"a": 1}') is None
+
+
+def test_a_count_of_tokens_beyond_all_measure_is_none() -> None:
+    """Two of them together have no place in 64 bits, and the usage that a client is told could not be written."""
+    target("decode-chat").run(bytes.fromhex("0c8c9e" + "9b" * 18 + "002f9b0c5a0c" + "9b" * 11 + "002f9b0c5a0c20a0"))
+    told = {"prompt_tokens": 2**64 - 1, "completion_tokens": 5, "total_tokens": 2**64 - 1}
+    assert usage_of(told) == Usage(input_tokens=0, output_tokens=5)
+    body = orjson.dumps({"choices": [], "usage": told})
+    assert orjson.loads(summed(body, "chat", Usage(input_tokens=7)))["usage"]["prompt_tokens"] == 7
