@@ -7,7 +7,7 @@ no clock and no randomness; all that it reads goes onto the receipt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from autorouter.core import fused, labels, panels, scoring, strategy, switching, unmet, verified, wishes
@@ -23,6 +23,9 @@ from autorouter.core.snapshot import Snapshot
 from autorouter.core.strategy import Expert, May, Plan
 from autorouter.core.switching import Gate, Switch
 from autorouter.core.values import NO_WISHES, Candidate, Role, Strategy
+
+UNBOUNDED = 1_000_000
+"""More calls than any panel makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +164,9 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
     preferred = _preferred(fitting, pool, features, cap, notes)
     wanted = pool.wanted
     if wanted.strategy is not None and preferred.strategy is not wanted.strategy:
-        scores, asked_for = pool.scores, wanted.strategy
-        notes.append(unmet.strategy(asked_for, wanted.panel, scores, judges, features, policy, pool.by_id))
+        free = replace(policy, fusion=replace(policy.fusion, max_calls=UNBOUNDED))
+        unbounded = fused.best_fused(pool.scores, judges, features, free, pool.by_id, lambda *_: True, wanted.panel)
+        notes.append(unmet.strategy(wanted.strategy, plans, cap, unbounded, policy))
     plan = _performed(preferred, fitting, snapshot, notes)
     notes += unmet.places(plan, features.wishes.judge, pool.rejections)
     return Decision(

@@ -7,19 +7,14 @@ from the names that did answer.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
-from autorouter.core import fused
 from autorouter.core.budget import Allowance
 from autorouter.core.eligibility import Rejection
-from autorouter.core.features import Features
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
-from autorouter.core.scoring import Score
-from autorouter.core.strategy import Expert, Plan
-from autorouter.core.values import Candidate, Strategy
+from autorouter.core.strategy import Plan
+from autorouter.core.values import Strategy
 
-UNBOUNDED = 1_000_000
 JUDGING = frozenset({"judgement", "ranking"})
 
 
@@ -35,24 +30,21 @@ def dearer(plans: Sequence[Plan], fitting: Sequence[Plan], cap: Allowance) -> li
 
 
 def strategy(
-    asked: Strategy,
-    panel: Panel,
-    scores: Sequence[Score],
-    judges: Sequence[Expert],
-    features: Features,
-    policy: Policy,
-    by_id: Mapping[str, Candidate],
+    asked: Strategy, plans: Sequence[Plan], cap: Allowance | None, unbounded: Plan | None, policy: Policy
 ) -> str:
-    """Why there is no plan of the strategy that was asked for."""
+    """Why there is no plan of the strategy that was asked for. `plans`: those without a cap; `unbounded`: the panel's plan
+    with as many calls as it may need."""
     if asked is Strategy.VERIFY and policy.fusion.care == "off":
         return 'verify was asked for, and fusion.verify is "off"'
-    if asked is Strategy.FUSION:
-        most = policy.fusion.max_calls
-        unbounded = replace(policy, fusion=replace(policy.fusion, max_calls=UNBOUNDED))
-        plan = fused.best_fused(scores, judges, features, unbounded, by_id, lambda *_: True, panel)
-        if plan is not None and len(plan.calls) > most:
-            return f"fusion was asked for, and panel {panel.name} may need {len(plan.calls)} calls: fusion.max_calls is {most}"
-    return f"{asked} was asked for and doesn't fit the budget or the pool"
+    dear = next((plan for plan in plans if plan.strategy is asked), None)
+    if dear is not None and cap is not None:
+        left = f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left"
+        return f"{asked} was asked for and would reserve ${dear.reserve_usd:.4f}, {left}"
+    most = policy.fusion.max_calls
+    if asked is Strategy.FUSION and unbounded is not None and unbounded.recipe and len(unbounded.calls) > most:
+        name, calls = unbounded.recipe.name, len(unbounded.calls)
+        return f"fusion was asked for, and panel {name} may need {calls} calls: fusion.max_calls is {most}"
+    return f"{asked} was asked for and doesn't fit the pool"
 
 
 def places(plan: Plan, wished_judge: str | None, rejections: Sequence[Rejection]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import get_args
 
@@ -9,7 +10,7 @@ import pytest
 
 from autorouter.core.decide import Decision
 from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Pick, Way, named, names_of
-from autorouter.core.policy import Policy
+from autorouter.core.policy import Budget, Policy
 from autorouter.core.strategy import Plan
 from autorouter.core.values import Candidate, Strategy, ToolCall, ToolResult, Wishes
 from tests.core.worlds import CHEAP, MIDDLE, POOL, STRONG, decided, model, task, world
@@ -197,6 +198,10 @@ def test_why_a_strategy_cannot_be_is_said() -> None:
     policy = Policy(panels=(panel,), fusion=Fusion(max_calls=16))
     assert asked_for(panel, *POOL, policy=policy).notes == (
         "fusion was asked for, and panel p may need 20 calls: fusion.max_calls is 16",
+    )
+    poor = asked_for(Panel(name="p"), *POOL, policy=Policy(panels=(Panel(name="p"),), budget=Budget(per_day_usd=0.02)))
+    assert re.search(
+        r"fusion was asked for and would reserve \$0\.\d{4}, per_day_usd has \$0\.0200 left$", poor.notes[-1]
     )
     off = Policy(fusion=Fusion(care="off"))
     assert decided(task("fix it", label="openfusion/verify"), policy=off).notes == (
