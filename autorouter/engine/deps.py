@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from autorouter.core.health import UNKNOWN, Health, Outcome, observe
@@ -19,6 +19,8 @@ from autorouter.engine.web import OFF, Web
 from autorouter.upstream.transport import Target, Transport
 
 DAY_S = 86_400.0
+NOTHING_USD = 1e-9
+"""What sums of floats leave behind."""
 
 
 class Receipts(Protocol):
@@ -37,10 +39,23 @@ class State:
         self._day = 0.0
         self._spent_today_usd = 0.0
         self._reserved_usd = 0.0
+        self._held_usd: dict[str, float] = {}
 
     def session(self, key: str | None) -> Session:
         """The session's state; a new one for a key that isn't known."""
         return self._sessions.get(key, NEW) if key else NEW
+
+    def session_as_spent(self, key: str | None) -> Session:
+        """The session with what its requests that are still under way have reserved: an agent asks several at a time."""
+        session = self.session(key)
+        held_usd = self._held_usd.get(key, 0.0) if key else 0.0
+        return replace(session, spent_usd=session.spent_usd + held_usd) if held_usd else session
+
+    def hold(self, key: str, usd: float) -> None:
+        """Count so much as spent by a session until it is given free: with a negative amount."""
+        left_usd = self._held_usd.pop(key, 0.0) + usd
+        if left_usd > NOTHING_USD:
+            self._held_usd[key] = left_usd
 
     def keep_session(self, key: str, session: Session) -> None:
         """Remember a session; the one that was used longest ago goes when there are too many."""
@@ -116,7 +131,7 @@ class Deps:
             now_s=now_s,
             candidates=self.candidates,
             health=self.state.health,
-            session=self.state.session(session),
+            session=self.state.session_as_spent(session),
             spent_today_usd=self.state.spent_today_usd(now_s),
             performable=self.performable,
         )

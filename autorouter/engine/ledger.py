@@ -139,18 +139,24 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
     cost_usd = trace.cost_usd or 0.0
     deps.state.settle(reserved_usd, cost_usd, now_s)
     key = session_key(routed.task)
+    if key is None:
+        return
+    if reserved_usd:
+        deps.state.hold(key, -reserved_usd)
     last = _keeper(routed, trace)
-    if key is None or last is None or last.usage is None:
+    usage = last.usage if last is not None else None
+    if usage is None and not cost_usd:
         return
     phase = routed.features.phase
+    # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
+    pins = last is not None and usage is not None and last.result == "answered" and phase != "housekeeping"
     folded = sessions.step(
         deps.state.session(key),
-        candidate=last.candidate,
-        input_tokens=last.usage.input_tokens,
+        candidate=last.candidate if last is not None else "",
+        input_tokens=usage.input_tokens if usage is not None else 0,
         cost_usd=cost_usd,
         fresh=phase == "first",
-        # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
-        pins=phase != "housekeeping" and last.result == "answered",
+        pins=pins,
         now_s=now_s,
     )
     deps.state.keep_session(key, folded)

@@ -17,7 +17,7 @@ from autorouter.engine.calling import Final, Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
 from autorouter.engine.recorder import Made, request_shape
-from autorouter.engine.router import Routed, error_of
+from autorouter.engine.router import Routed, error_of, session_key
 from autorouter.engine.run import Run
 from autorouter.engine.trace import Trace
 from autorouter.upstream.transport import Failure
@@ -145,6 +145,8 @@ class Step:
             raise error
         self._reserved_usd = decision.plan.reserve_usd
         self._deps.state.reserve(self._reserved_usd)
+        if (key := session_key(self.routed.task)) is not None:
+            self._deps.state.hold(key, self._reserved_usd)
         try:
             if decision.plan.strategy is Strategy.SINGLE:
                 return await single.perform(self._run, decision)

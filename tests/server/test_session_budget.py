@@ -1,0 +1,77 @@
+"""`budget.per_session_usd` where a session's requests run at the same time, and where nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+
+from autorouter.core.policy import Budget
+from autorouter.core.session import Session
+from autorouter.engine.deps import Deps
+from autorouter.engine.router import route, session_key
+from autorouter.engine.step import Step
+from autorouter.errors import AutorouterError, BudgetExceeded
+from autorouter.wire import exchange
+from tests.server.cast import After, Asked, Broken, Cast, Line, Text, ToolUse, asking, deps_for, run
+from tests.server.stage import TOOLS
+
+NAMED = {"x-session-id": "s1"}
+
+
+async def asked(deps: Deps, label: str, **more: object) -> AutorouterError | None:
+    body = orjson.dumps(asking("explain the design of the cache", model=label, **more))
+    request = exchange.parse("chat", body, NAMED)
+    step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
+    try:
+        await step.answer()
+    except AutorouterError as error:
+        return error
+    finally:
+        step.finish()
+    return None
+
+
+def session(deps: Deps) -> Session:
+    task = exchange.parse("chat", orjson.dumps(asking("hi")), NAMED).task
+    return deps.state.session(session_key(task))
+
+
+def found_usd(deps: Deps) -> float:
+    """What a request of this session would find spent."""
+    task = exchange.parse("chat", orjson.dumps(asking("hi")), NAMED).task
+    return route(task, deps).snapshot.session.spent_usd
+
+
+def test_requests_at_the_same_time_share_what_their_session_may_spend(tmp_path: Path) -> None:
+    def play(_: Asked) -> Line:
+        return After(lambda: asyncio.sleep(1), Text("A cache."))
+
+    cap_usd = 0.02
+    deps, _ = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2"), budget=Budget(per_session_usd=cap_usd))
+
+    async def many() -> list[AutorouterError | None]:
+        return await asyncio.gather(*(asked(deps, "openfusion/fusion") for _ in range(12)))
+
+    errors = run(many())
+    assert 0.0 < session(deps).spent_usd <= cap_usd
+    assert any(isinstance(error, BudgetExceeded) for error in errors)
+    assert any(error is None for error in errors)
+    assert found_usd(deps) == session(deps).spent_usd, "nothing stays held"
+
+
+def test_what_a_panel_spent_counts_though_nobody_answered(tmp_path: Path) -> None:
+    """The lead failed, and the last call of all used nothing; the other members were paid."""
+
+    def play(heard: Asked) -> Line:
+        paid = heard.role == "member" and heard.who != "m0"
+        return ToolUse("destroy", {"path": "/"}) if paid else Broken("reset")
+
+    deps, receipts = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2", "m3"))
+    error = run(asked(deps, "openfusion/fusion", tools=TOOLS))
+    assert error is not None
+    cost_usd = receipts.builds[-1]()["outcome"]["cost_usd"]
+    assert cost_usd > 0.0
+    assert abs(session(deps).spent_usd - cost_usd) < 1e-8
+    assert session(deps).incumbent is None
