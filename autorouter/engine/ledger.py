@@ -55,10 +55,14 @@ def left(trace: Trace, opened: Opened | None, routed: Routed, deps: Deps) -> Non
             stopped(attempt, opened.tap.events if own and opened is not None else attempt.events, routed, deps)
 
 
+UNAWAITED = ("not_needed", "late")
+
+
 def stopped(attempt: Attempt, tokens: int, routed: Routed, deps: Deps, *, result: str = "client_gone") -> None:
-    """We ended this call ourselves."""
+    """We ended this call ourselves. Of a member that isn't waited for the prompt counts before any answer has begun: it was most
+    likely read, and an answer that isn't streamed has no sign of life until it is whole."""
     attempt.close(result, deps.timer())
-    if attempt.status == 200:
+    if attempt.status == 200 or (attempt.status is None and result in UNAWAITED):
         _estimate(attempt, tokens, CUT, routed, deps)
     _released(attempt, deps)
 

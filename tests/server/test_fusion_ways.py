@@ -209,3 +209,13 @@ def test_what_was_drafted_without_the_clients_form_never_goes_out_as_it_is(tmp_p
     (writer,) = scripted.of("synthesizer")
     assert (writer.document["response_format"], writer.document["max_tokens"]) == ({"type": "json_object"}, 50)
     assert all("response_format" not in asked.document for asked in scripted.of("member"))
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+def test_the_prompt_of_who_is_not_waited_for_is_counted(streamed: bool, tmp_path: Path) -> None:
+    """An answer that isn't streamed has no sign of life until it is whole, and its prompt is paid for all the same."""
+    done = fused(cast(lambda a: HANG if a.who == "m2" else Text("The answer is 42.")), tmp_path, stream=streamed)
+    (stopped,) = [attempt for attempt in done.record["attempts"] if attempt["result"] == "not_needed"]
+    assert stopped["usage"]["input_tokens"] > 0
+    assert stopped["usage_source"].startswith("estimated")
+    assert stopped["cost_usd"] > 0.0
