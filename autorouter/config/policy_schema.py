@@ -80,6 +80,9 @@ class Tuning(Table):
         _T.dial_ratio, "Each notch of the dial multiplies the weight of money by this."
     )
     points_per_s: NonNegative = _key(_T.points_per_s, "Points that one second of waiting costs.")
+    points_per_silent_s: NonNegative = _key(
+        _T.points_per_silent_s, "Points that a second costs besides in which nobody may read along."
+    )
     bytes_per_token: Positive = _key(_T.bytes_per_token, "Bytes of a request's body per input token.")
     input_error: Share = _key(_T.input_error, "Half width of the band around that estimate, relative.")
     cacheable_share: Share = _key(

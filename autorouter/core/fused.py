@@ -25,6 +25,10 @@ ABLE_SHARE = 0.75
 leaves the judging to another with at least this share of the ablest judge's."""
 
 
+WRITING = ("synthesis", "refinement", "step")
+"""Last calls whose words the client sees as they are written."""
+
+
 class Roster:
     """A panel with its places filled: who leads, who answers, who judges and who writes."""
 
@@ -125,7 +129,9 @@ def best_fused(
     p = lead.success + share * (_success(roster) - lead.success)
     extra_usd = max(0.0, sum(call.usd for call in calls) - lead.step_usd)
     seconds = lead.seconds + share * (_seconds(calls) - lead.seconds)
-    drafted = draft(lead, features, p, share * extra_usd, seconds, policy, policy.usd_weight())
+    # Nobody reads along before the last call, and not even then where a proposal is picked.
+    silent_s = max(0.0, seconds - (synthesizer.seconds if calls[-1].phase in WRITING else 0.0))
+    drafted = draft(lead, features, p, share * extra_usd, seconds, silent_s, policy, policy.usd_weight())
     # Held back is all that the panel may cost, whether it will join or not.
     drafted = drafted._replace(reserve_usd=(lead.step_usd + extra_usd) * (1.0 + features.input_error))
     if not may(lead.candidate, drafted.reserve_usd):

@@ -72,6 +72,9 @@ class Tuning:
     """Each notch of the dial multiplies the weight of money: 10 notches span a factor of 2,600."""
     points_per_s: float = 0.05
     """One point is worth 20 seconds of waiting. Assumed; independent of the dial."""
+    points_per_silent_s: float = 0.05
+    """What a second weighs besides in which the answer is written or judged and nobody may read along. Assumed: a user who
+    watches words come waits for the first of them. A draft that is looked at, and a panel, are paid for in this."""
     bytes_per_token: float = 4.0
     """Bytes of a JSON body per input token, before measured correction; agents' bodies measured 3.4 to 4.6."""
     input_error: float = 0.3

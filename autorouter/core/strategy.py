@@ -1,6 +1,6 @@
 """Plans: a strategy with its models filled in, its chance of success, its cost and its utility in points.
 
-    U = 100 * stakes * P * availability  -  lambda * USD (turn and warm-up)  -  mu * seconds
+    U = 100 * stakes * P * availability  -  lambda * USD (turn and warm-up)  -  mu * seconds  -  nu * silent seconds
 
     single   P of the primary
     verify   see `verified`        fusion   see `fused`
@@ -130,31 +130,46 @@ def single(score: Score, features: Features) -> Plan:
 
 
 def seen_share(features: Features) -> float:
-    """How often a second look happens at all, 0..1: amid a tool loop only a draft that ends the turn is looked at, so once
-    in as many steps as are expected to come."""
-    amid = features.tools and features.phase == "continuation"
-    return 1.0 / max(1.0, features.expected_steps) if amid else 1.0
+    """How often a second look happens at all, 0..1. With tools most drafts are plain calls, which are let go as soon as that
+    is certain; looked at is the one that ends the turn, of as many steps as are expected, and the risky ones."""
+    if not features.tools or features.phase == "housekeeping":
+        return 1.0
+    return max(1.0 / max(1.0, features.expected_steps), features.risk.value)
 
 
 class Draft(NamedTuple):
-    """A plan's figures before it is known to be the best of its kind. `rank` sorts best first."""
+    """A plan's figures before it is known to be the best of its kind. `rank` sorts best first; `silent_s` of its seconds are
+    those in which nobody may read along."""
 
     rank: tuple[float, float, str]
     success: float
     extra_usd: float
     seconds: float
     reserve_usd: float
+    silent_s: float
 
 
 def draft(
-    lead: Score, features: Features, p: float, extra_usd: float, seconds: float, policy: Policy, usd_weight: float
+    lead: Score,
+    features: Features,
+    p: float,
+    extra_usd: float,
+    seconds: float,
+    silent_s: float,
+    policy: Policy,
+    usd_weight: float,
 ) -> Draft:
-    """The figures of a plan led by `lead`: P `p`, `extra_usd` beyond its own step, and the step's seconds in all."""
+    """The figures of a plan led by `lead`: P `p`, `extra_usd` beyond its own step, and the step's seconds, in all and silent."""
     expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
     worth = 100.0 * features.stakes * p * lead.availability
-    total = worth - usd_weight * expected_usd - policy.tuning.points_per_s * seconds
+    total = worth - usd_weight * expected_usd - _patience(policy, seconds, silent_s)
     reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
-    return Draft((-total, expected_usd, lead.candidate), p, extra_usd, seconds, reserve_usd)
+    return Draft((-total, expected_usd, lead.candidate), p, extra_usd, seconds, reserve_usd, silent_s)
+
+
+def _patience(policy: Policy, seconds: float, silent_s: float) -> float:
+    """What waiting costs, in points."""
+    return policy.tuning.points_per_s * seconds + policy.tuning.points_per_silent_s * silent_s
 
 
 def planned(
@@ -179,7 +194,7 @@ def planned(
     worth = Worth(
         100.0 * features.stakes * drafted.success * lead.availability,
         0.0 - usd_weight * turn_usd,
-        0.0 - policy.tuning.points_per_s * drafted.seconds,
+        0.0 - _patience(policy, drafted.seconds, drafted.silent_s),
         0.0 - usd_weight * lead.warmup_usd,
     )
     return Plan(

@@ -119,9 +119,10 @@ def _drafted(
     again_s = score.seconds if second is None else second.seconds
     share = seen_share(features)
     extra_usd = share * (judge.usd + p_rejected * again_usd)
-    # Twice the draft's time: it must be whole before it is judged, so that nobody reads along while it is written.
-    seconds = score.seconds * 2 + share * (judge.seconds + p_rejected * again_s)
-    found = draft(score, features, p + share * (p_verified - p), extra_usd, seconds, policy, usd_weight)
+    # The draft's time once more where it is looked at: it must be whole first, so that nobody reads along as it is written.
+    seconds = score.seconds + share * (score.seconds + judge.seconds + p_rejected * again_s)
+    silent_s = share * (score.seconds + judge.seconds)
+    found = draft(score, features, p + share * (p_verified - p), extra_usd, seconds, silent_s, policy, usd_weight)
     # Held back is what it costs if the draft is rejected: the expected cost would be too little half of the time.
     reserve_usd = (score.step_usd + judge.usd + again_usd) * (1.0 + features.input_error)
     return found._replace(reserve_usd=reserve_usd)

@@ -167,10 +167,10 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
 
 
 def _keeper(routed: Routed, trace: Trace) -> Attempt | None:
-    """The attempt that the session is kept by: whose words went out; but of a panel the lead, which keeps the tool loop and
-    its cache, whosever proposal was picked."""
+    """The attempt that the session is kept by: whose words went out, so that a rejected draft hands the session on; but of a
+    panel the lead, which keeps the tool loop and its cache, whosever proposal was picked."""
     plan = routed.decision.plan
-    if plan is not None and plan.strategy is not Strategy.SINGLE:
+    if plan is not None and plan.strategy is Strategy.FUSION:
         own = [a for a in trace.attempts if a.candidate == plan.primary and a.result == "answered"]
         if own:
             return own[0]

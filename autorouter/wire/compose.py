@@ -31,6 +31,8 @@ OPTIONS: Mapping[Wire, tuple[str, ...]] = {
     "messages": ("stop_sequences", "output_format"),
 }
 """What a client says about the form of its answer: that is the final phase's business, not an inner call's."""
+EFFORT = ("thinking", "reasoning", "reasoning_effort", "verbosity")
+"""How long a client wants its own answer to be thought about."""
 LIMIT: Mapping[Wire, str] = {"chat": "max_tokens", "responses": "max_output_tokens", "messages": "max_tokens"}
 INNER_MAX_TOKENS = 16_000
 """Where the wire demands a limit and the client's own doesn't hold: room for reasoning and a long answer."""
@@ -57,8 +59,9 @@ def composed(request: Request, addition: str, shape: Shape) -> Request:
     if shape.max_tokens is not None:
         document.pop("max_completion_tokens", None)
         document[LIMIT[task.wire]] = shape.max_tokens
-        # A budget for thoughts above the limit is refused, and a sampled temperature beside one as well.
-        document.pop("thinking", None)
+        # A short word needs no more thought than its model gives by itself; and a budget for thoughts above the limit is refused.
+        for name in EFFORT:
+            document.pop(name, None)
     if shape.temperature is not None and not _thinks(document):
         document["temperature"] = shape.temperature
     if shape.tools == "none" and document.get("tools"):
