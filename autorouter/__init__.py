@@ -1,3 +1,3 @@
 """A local-first router for coding agents whose every decision can be inspected and re-run."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
