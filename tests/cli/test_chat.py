@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,15 @@ def instant(home: Home) -> str:
     return home.write("instant.toml", INSTANT)
 
 
+def written(home: Home, receipt_id: str) -> Any:
+    """The receipt, once the router has written it: a quarter of a second after the answer, by default."""
+    for _ in range(20):
+        done = home.run("receipt", "show", receipt_id, "--json")
+        if done.code == 0:
+            return done.json()
+    raise AssertionError(done.err)
+
+
 def test_one_question_through_a_running_router(home: Home, instant: str) -> None:
     with home.serving("--dry-run", "--config", instant) as url:
         done = home.run("chat", "hello there", "--url", f"{url}/v1")
@@ -32,7 +42,7 @@ def test_one_question_through_a_running_router(home: Home, instant: str) -> None
         footer = FOOTER.fullmatch(done.err.strip())
         assert footer is not None
         assert footer[1] in done.out
-        shown = home.run("receipt", "show", footer[2], "--json").json()
+        shown = written(home, footer[2])
     assert shown["outcome"]["candidate"] == footer[1]
     assert shown["request"]["stream"] is True
 
