@@ -289,7 +289,9 @@ def fused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, str
     ):
         for label in ("fusion", "verify", "panel/code", "panel/self"):
             document = {"model": f"openfusion/{label}", "messages": [{"role": "user", "content": QUESTION}]}
-            answer = client.post("/v1/chat/completions", json=document)
+            # Left to itself, the dry run says the same in three ways, and two of three may differ.
+            fault = {"x-autorouter-fault": "agree"} if label == "panel/self" else {}
+            answer = client.post("/v1/chat/completions", json=document, headers=fault)
             assert answer.status_code == 200
             found[label] = answer.headers["x-autorouter-receipt"]
     return home, found
