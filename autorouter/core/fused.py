@@ -10,6 +10,7 @@ With tools nothing is merged: members propose, one proposal is picked as it is. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from autorouter.core import economics
 from autorouter.core.eligibility import MIN_OUTPUT_TOKENS
@@ -29,25 +30,18 @@ WRITING = ("synthesis", "refinement", "step")
 """Last calls whose words the client sees as they are written."""
 
 
+@dataclass(frozen=True, slots=True)
 class Roster:
     """A panel with its places filled: who leads, who answers, who judges and who writes."""
 
-    __slots__ = ("by_id", "features", "judge", "lead", "members", "panel", "synthesizer", "tuning")
-
-    def __init__(
-        self,
-        panel: Panel,
-        lead: Score,
-        members: Sequence[Score],
-        judge: Score,
-        synthesizer: Score,
-        features: Features,
-        tuning: Tuning,
-        by_id: Mapping[str, Candidate],
-    ) -> None:
-        self.panel, self.lead, self.members = panel, lead, members
-        self.judge, self.synthesizer = judge, synthesizer
-        self.features, self.tuning, self.by_id = features, tuning, by_id
+    panel: Panel
+    lead: Score
+    members: Sequence[Score]
+    judge: Score
+    synthesizer: Score
+    features: Features
+    tuning: Tuning
+    by_id: Mapping[str, Candidate]
 
     def calls(self) -> list[PlannedCall]:
         """All calls of the plan at the most, in groups that run at the same time."""

@@ -80,6 +80,10 @@ class Plan:
     def expected_usd(self) -> float:
         return self.turn_usd + self.warmup_usd
 
+    def usd_of(self, phase: str) -> float:
+        """USD of all planned calls of a phase."""
+        return sum(call.usd for call in self.calls if call.phase == phase)
+
 
 class Expert(NamedTuple):
     """A candidate as verifier or judge: `quality` is the chance that it tells right from wrong at this difficulty."""

@@ -30,28 +30,21 @@ async def concluded(run: Run, plan: Plan, gathered: Gathered, *, as_it_is: bool)
     if len(usable) < quorum:
         run.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
     if gathered.agreed is not None and as_it_is:
-        return picked(run, gathered.agreed)
+        return picking.picked(run, gathered.agreed)
     if len(usable) == 1 and as_it_is:
-        return picked(run, usable[0])
+        return picking.picked(run, usable[0])
     assert plan.recipe is not None
     if run.request.task.tools:
-        return picked(run, usable[await picking.once(run, plan, usable)])
+        return picking.picked(run, usable[await picking.once(run, plan, usable)])
     match plan.recipe.way:
         case "ranked":
-            return picked(run, usable[await picking.twice(run, plan, usable)])
+            return picking.picked(run, usable[await picking.twice(run, plan, usable)])
         case "vote":
             winner = agreement.majority([agreement.answer_in(draft.text) for draft in usable])
             run.trace.panel["vote"] = "abstained" if winner is None else "decided"
-            return picked(run, usable[await picking.once(run, plan, usable) if winner is None else winner])
+            return picking.picked(run, usable[await picking.once(run, plan, usable) if winner is None else winner])
         case _:
             return await _judged(run, plan, usable)
-
-
-def picked(run: Run, draft: Draft) -> Final:
-    """A member's answer goes out."""
-    assert run.trace.panel is not None
-    run.trace.panel["picked"] = draft.attempt.candidate
-    return run.give(draft)
 
 
 async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
@@ -61,7 +54,7 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
     order: Sequence[int] | None = None
     found: Judgement | str = "left out: the budget holds no more"
     best = 0
-    if run.affords(_usd(plan, "judgement")):
+    if run.affords(plan.usd_of("judgement")):
         found, order = await asks.judged(run, judge, [draft.answer for draft in usable])
         if isinstance(found, Judgement) and found.best is not None:
             best = order[LETTERS.index(found.best)]
@@ -88,7 +81,7 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
     if words:
         draft = words[0]
         run.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
-        return picked(run, draft)
+        return picking.picked(run, draft)
     if not verdicts:
         verdicts = [failures.of_failure(_why_nobody(run, gathered))]
     raise NobodyAnswered(verdicts)
@@ -107,7 +100,3 @@ def _outside(run: Run, plan: Plan) -> list[str]:
     others = [score for score in run.routed.decision.scores if score.candidate not in plan.panel]
     most = run.deps.policy.max_fallbacks
     return [score.candidate for score in others if run.affords(score.step_usd)][:most]
-
-
-def _usd(plan: Plan, phase: str) -> float:
-    return sum(call.usd for call in plan.calls if call.phase == phase)

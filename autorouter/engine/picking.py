@@ -10,8 +10,16 @@ from collections.abc import Sequence
 
 from autorouter.core.strategy import Plan
 from autorouter.engine import asks
+from autorouter.engine.calling import Final
 from autorouter.engine.drafts import Draft
 from autorouter.engine.run import Run
+
+
+def picked(run: Run, draft: Draft) -> Final:
+    """A member's answer goes out."""
+    assert run.trace.panel is not None
+    run.trace.panel["picked"] = draft.attempt.candidate
+    return run.give(draft)
 
 
 async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
@@ -49,7 +57,7 @@ async def _orders(run: Run, plan: Plan, drafts: Sequence[Draft], times: int) -> 
     """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
     judge = judge_of(run, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
-    if not run.affords(sum(call.usd for call in plan.calls if call.phase == "ranking")):
+    if not run.affords(plan.usd_of("ranking")):
         run.trace.degraded.append(f"judge {judge} left out: the budget holds no more")
         return nothing
     answers = [draft.answer for draft in drafts]

@@ -17,10 +17,11 @@ from autorouter.core.strategy import Plan
 from autorouter.engine import asks
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final
-from autorouter.engine.conclusion import concluded, picked
+from autorouter.engine.conclusion import concluded
 from autorouter.engine.drafts import Draft
 from autorouter.engine.material import LETTERS, material, proposal
 from autorouter.engine.panel import Gathered, gather, seats_of
+from autorouter.engine.picking import picked
 from autorouter.engine.run import Run
 from autorouter.engine.synthesis import synthesized, with_sum
 from autorouter.wire.compose import Shape, restrained
@@ -51,7 +52,7 @@ async def _rounds(run: Run, plan: Plan, phase: str) -> Gathered:
         usable = gathered.usable
         if len(usable) < 2 or gathered.agreed is not None:
             break
-        if not run.affords(sum(call.usd for call in plan.calls if call.phase == phase) / plan.recipe.rounds):
+        if not run.affords(plan.usd_of(phase) / plan.recipe.rounds):
             run.trace.degraded.append(f"{phase} left out: the budget holds no more")
             break
         blocks = [proposal(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
@@ -71,7 +72,7 @@ async def refine(run: Run, plan: Plan) -> Final:
     rounds = plan.recipe.rounds
     for turn in range(1, rounds + 1):
         author = draft.attempt.candidate
-        if not run.affords(sum(call.usd for call in plan.calls if call.phase == "refinement") / rounds):
+        if not run.affords(plan.usd_of("refinement") / rounds):
             run.trace.degraded.append("refinement left out: the budget holds no more")
             break
         run.progress.say("refinement", candidate=author)

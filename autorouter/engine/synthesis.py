@@ -15,6 +15,7 @@ from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final, Opened
 from autorouter.engine.drafts import Draft
 from autorouter.engine.material import LETTERS, proposal
+from autorouter.engine.picking import picked
 from autorouter.engine.run import Run
 from autorouter.engine.trace import total
 from autorouter.wire.compose import Shape
@@ -41,7 +42,7 @@ async def synthesized(
     if judgement is not None:
         blocks.append(asks.judgement_block(judgement))
     run.progress.say("synthesis", candidate=writer)
-    if not run.affords(sum(call.usd for call in plan.calls if call.phase == "synthesis")):
+    if not run.affords(plan.usd_of("synthesis")):
         return _instead(run, usable[best], f"synthesizer {writer} left out: the budget holds no more")
     shape = Shape(stream=run.stream, tools="none")
     request = asks.said(run, "synthesizer", *blocks, shape=shape)
@@ -52,10 +53,8 @@ async def synthesized(
 
 
 def _instead(run: Run, draft: Draft, why: str) -> Final:
-    assert run.trace.panel is not None
     run.trace.degraded.append(f"{why}; the answer of {draft.attempt.candidate} went out")
-    run.trace.panel["picked"] = draft.attempt.candidate
-    return run.give(draft)
+    return picked(run, draft)
 
 
 def with_sum(run: Run, final: Final) -> Final:

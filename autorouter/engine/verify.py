@@ -54,7 +54,7 @@ async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, 
     if reason is not None:
         return Verdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
     assert plan.verifier is not None
-    if not run.affords(_usd(plan, "verdict")):
+    if not run.affords(plan.usd_of("verdict")):
         run.trace.degraded.append("verifier left out: the budget holds no more")
         return None, "nobody"
     found = await asks.verdict(run, plan.verifier, draft.answer)
@@ -97,11 +97,7 @@ def _unmended(run: Run, draft: Draft, why: str, cause: NobodyAnswered | None = N
 
 def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:
     """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
-    usd = _usd(plan, phase)
+    usd = plan.usd_of(phase)
     if candidate in (plan.primary, plan.escalation):
         return usd
     return max(usd, next(score.step_usd for score in run.routed.decision.scores if score.candidate == candidate))
-
-
-def _usd(plan: Plan, phase: str) -> float:
-    return sum(call.usd for call in plan.calls if call.phase == phase)

@@ -27,7 +27,7 @@ Plan before you write. Read the neighbouring code first and follow its conventio
 not symptoms. Run the tests, the linter and the type checker after every edit. If a command fails three times, stop and
 explain why. Commit only when asked; write a short message. Mind concurrency, memory and security in all that you change.
 # Environment
-Working directory: /work/shop   Branch: main   Platform: linux   Today: Thursday
+Working directory: /repo/shop   Branch: main   Platform: linux   Today: Thursday
 """
 SYSTEM_REPEATS = 3
 """Agents' system texts have 10 to 50 kB; three times ours with its tools has about 5."""
@@ -171,7 +171,7 @@ def _messages(ask: str, steps: tuple[tuple[str, str, str], ...]) -> dict[str, An
 
 
 def _responses(ask: str) -> dict[str, Any]:
-    context = "<environment_context>\n  <cwd>/work/shop</cwd>\n  <shell>bash</shell>\n</environment_context>"
+    context = "<environment_context>\n  <cwd>/repo/shop</cwd>\n  <shell>bash</shell>\n</environment_context>"
     return {
         "instructions": RULES * SYSTEM_REPEATS,
         "input": [

@@ -22,9 +22,8 @@ from autorouter.core.values import Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed
 from autorouter.server.admission import Admission
-from autorouter.server.http import Receive, Scope, Send, headers_of, read_body, send_json
-from autorouter.server.wires import CurrentDeps, wire_of
-from autorouter.wire import exchange
+from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.wires import CurrentDeps, looked_at
 
 Band = dict[str, float]
 
@@ -37,12 +36,7 @@ class Estimate:
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deps = self._deps()
-        headers = headers_of(scope)
-        body = await read_body(receive, scope["autorouter.max_body_bytes"])
-        entry = self._admission.enter(scope, deps, body)
-        request = exchange.parse(wire_of(body, headers), entry.body, headers)
-        await send_json(send, estimate(entry.route(request.task, hold=False), entry.deps))
+        await send_json(send, estimate(*await looked_at(scope, receive, self._deps(), self._admission)))
 
 
 def estimate(routed: Routed, deps: Deps) -> dict[str, Any]:

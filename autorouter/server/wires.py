@@ -4,7 +4,7 @@ and the small answers that their clients ask for besides."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -66,10 +66,7 @@ class WireEndpoint:
             request = exchange.parse(self._wire, entry.body, headers)
             wish = wish_of(request.task, scope, deps)
             if not lease.enter(wish):
-                with HangUp(receive) as line:
-                    await lease.wait(wish)
-                if line.gone:
-                    raise ClientGone
+                await _waited(receive, lease.wait(wish))
             await self._perform(request, entry, began_s, lease, scope, receive, send)
 
     async def _perform(
@@ -82,28 +79,22 @@ class WireEndpoint:
         receive: Receive,
         send: Send,
     ) -> None:
-        headers = headers_of(scope)
         deps = entry.deps
         receipt_id = deps.new_id()
         routed = entry.route(request.task)
         waited_s = pause_s(routed.decision.refusal, deps.retry, receipt_id)
         if waited_s is not None:
-            with HangUp(receive) as line:
-                await asyncio.sleep(waited_s)
-            if line.gone:
-                raise ClientGone
+            await _waited(receive, asyncio.sleep(waited_s))
             routed = entry.route(request.task)
-        fault = headers.get(FAULT_HEADER) if deps.dry_run else None
         mark = MARK.get()
-        trace_id = mark.trace.trace_id if mark is not None else None
         step = Step(
             request,
             routed,
             deps,
             receipt_id=receipt_id,
             began_s=began_s,
-            fault=fault,
-            trace_id=trace_id,
+            fault=headers_of(scope).get(FAULT_HEADER) if deps.dry_run else None,
+            trace_id=mark.trace.trace_id if mark is not None else None,
             key=scope.get(CLIENT),
         )
         if waited_s is not None:
@@ -128,6 +119,14 @@ class WireEndpoint:
                 step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
             step.finish()
             entry.settle(step)
+
+
+async def _waited(receive: Receive, wait: Awaitable[object]) -> None:
+    """Wait, unless the client hangs up first: then ClientGone."""
+    with HangUp(receive) as line:
+        await wait
+    if line.gone:
+        raise ClientGone
 
 
 def marked(scope: Scope, deps: Deps) -> dict[str, str]:
@@ -159,12 +158,16 @@ class DebugRoute:
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deps = self._deps()
-        headers = headers_of(scope)
-        body = await read_body(receive, scope["autorouter.max_body_bytes"])
-        entry = self._admission.enter(scope, deps, body)
-        request = exchange.parse(wire_of(body, headers), entry.body, headers)
-        await send_json(send, preview(entry.route(request.task, hold=False), entry.deps))
+        await send_json(send, preview(*await looked_at(scope, receive, self._deps(), self._admission)))
+
+
+async def looked_at(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[Routed, Deps]:
+    """The decision on a request that isn't carried out, and the router as its key sees it. Nothing is held or recorded."""
+    headers = headers_of(scope)
+    body = await read_body(receive, scope["autorouter.max_body_bytes"])
+    entry = admission.enter(scope, deps, body)
+    request = exchange.parse(wire_of(body, headers), entry.body, headers)
+    return entry.route(request.task, hold=False), entry.deps
 
 
 def wire_of(body: bytes, headers: dict[str, str]) -> Wire:
