@@ -22,7 +22,7 @@ HEADERS = {"user-agent": "bench"}
 
 def candidates() -> tuple[Any, ...]:
     """The candidates of the generated configuration, as the core's values."""
-    from autorouter.core.values import Benchmarks, Candidate, Capability, Price, Role
+    from autorouter.core.types import Benchmarks, Candidate, Capability, Price, Role
 
     listed = tomllib.loads(gateway.config("http://127.0.0.1:1/v1", 1, Path("receipts")))["candidates"]
     return tuple(
@@ -46,10 +46,10 @@ def candidates() -> tuple[Any, ...]:
 
 def steps(body: bytes) -> dict[str, Callable[[], Any]]:
     """What is timed, by name. Raises if the body leads to no decision: a refusal would be quick and prove nothing."""
-    from autorouter.core.decide import decide
-    from autorouter.core.features import features
+    from autorouter.core.decision.decide import decide
     from autorouter.core.policy import Policy
-    from autorouter.core.snapshot import Snapshot
+    from autorouter.core.signals.features import features
+    from autorouter.core.state.snapshot import Snapshot
     from autorouter.wire import chat
 
     policy = Policy()

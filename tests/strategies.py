@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from autorouter.core.health import Health
 from autorouter.core.policy import Budget, Limits, Policy
-from autorouter.core.session import Session, Warm
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import Benchmarks, Candidate, Capability, Price, Role, Task, ToolCall, ToolResult
+from autorouter.core.state.health import Health
+from autorouter.core.state.session import Session, Warm
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Benchmarks, Candidate, Capability, Price, Role, Task, ToolCall, ToolResult
 
 NOW_S = 1_800_000_000.0
 percentiles = st.none() | st.floats(0, 100)

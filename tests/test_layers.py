@@ -35,7 +35,7 @@ def room(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever in it: `autorouter.core.decide`, `asyncio`."""
+    """Every module that the file imports, wherever in it: `autorouter.core.decision.decide`, `asyncio`."""
     package = ("autorouter", *path.relative_to(PACKAGE).parent.parts)
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autorouter.core import labels
-from autorouter.core.values import Candidate, Capability
+from autorouter.core.types import Candidate, Capability
 
 LEAST_TOKENS = 32_000
 """Below this window an agent's own prompt and tools (10 to 13 thousand tokens, measured) leave no room to work, and Codex

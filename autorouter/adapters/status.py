@@ -19,7 +19,7 @@ from autorouter.adapters.changes import MISSING, Item
 from autorouter.adapters.install import Places
 from autorouter.adapters.model import PLACEHOLDERS, Adapter, FileSpec, Setting, path_of
 from autorouter.core import labels
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 from autorouter.errors import AdapterError
 
 Mode = Literal["missing", "direct", "auto", "fusion", "role", "other"]

@@ -14,7 +14,7 @@ from autorouter.errors import AdapterError, RequestError
 if TYPE_CHECKING:
     from autorouter.adapters.model import Adapter, Target
     from autorouter.adapters.status import Status
-    from autorouter.core.values import Candidate
+    from autorouter.core.types import Candidate
 
 
 @click.command(name="adapter")

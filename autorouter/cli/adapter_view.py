@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autorouter.adapters.install import Places, Plan
     from autorouter.adapters.model import Adapter, Target
     from autorouter.adapters.status import Status
-    from autorouter.core.values import Candidate
+    from autorouter.core.types import Candidate
 
 CATALOG_FILE = "codex_catalog.json"
 MEANING = {

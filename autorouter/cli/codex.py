@@ -9,7 +9,7 @@ import click
 from autorouter.cli import adapter as commands
 from autorouter.cli import adapter_view
 from autorouter.cli.options import config_option, json_option
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 
 _base_url = click.option("--base-url", metavar="URL", help="Where the router is; default: server.host and server.port.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Don't ask.")

@@ -14,7 +14,7 @@ from autorouter.cli.evidence import (
     write_baseline_option,
 )
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 from autorouter.errors import RequestError
 
 if TYPE_CHECKING:

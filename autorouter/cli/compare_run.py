@@ -14,7 +14,7 @@ import click
 from autorouter.cli import output
 from autorouter.cli.evidence import leave_if, progress, publish, recording, without_waiting
 from autorouter.core.labels import AUTO
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 from autorouter.errors import EXIT_UPSTREAM, UnknownModel
 from autorouter.evals import (
     cases,

@@ -13,7 +13,7 @@ from autorouter.cli.decision_plans import planned_calls, side_by_side
 from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
 from autorouter.cli.shown import View
-from autorouter.core.features import Features
+from autorouter.core.signals.features import Features
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType

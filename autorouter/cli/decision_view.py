@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autorouter.cli.decision_plans import strategy_text
 from autorouter.cli.output import facts, seconds, styled, usd
 from autorouter.cli.shown import View
-from autorouter.core.explain import TERMS, task_sentence
+from autorouter.core.decision.explain import TERMS, task_sentence
 
 if TYPE_CHECKING:
     from rich.table import Table

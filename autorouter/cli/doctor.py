@@ -14,7 +14,7 @@ from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, ReceiptError, Requ
 
 if TYPE_CHECKING:
     from autorouter.config.load import Settings
-    from autorouter.probe.ours import Own
+    from autorouter.probe.ours import DoctorCheck
 
 format_option = click.option(
     "--format",
@@ -121,7 +121,7 @@ def _check_report(path: Path, *, as_json: bool) -> None:
         output.leave(EXIT_CHECK_FAILED)
 
 
-def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
+def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck]:
     """All of them; a configuration that can't be read leaves only those that need none."""
     from autorouter.config.load import environment
     from autorouter.probe import ours
@@ -133,14 +133,14 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[Own]:
         lines = str(exc).splitlines()
         evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         fix = "autorouter config check lists every problem; autorouter init writes a new file"
-        return [ours.Own(name="configuration", state="failed", evidence=evidence, fix=fix)]
+        return [ours.DoctorCheck(name="configuration", state="failed", evidence=evidence, fix=fix)]
     version = ours.running(found)
     checks = [*ours.of_settings(found, environment()), *_strategies(found)]
     checks += [ours.port(found, version), ours.state(found, version), provider_truth(found), *_clients(path)]
     return [*checks, *_real(found)] if real else checks
 
 
-def _strategies(found: Settings) -> tuple[Own, ...]:
+def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
     """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
     from dataclasses import replace
 
@@ -157,7 +157,7 @@ def _strategies(found: Settings) -> tuple[Own, ...]:
         return strategies(router.url, router.key)
 
 
-def _clients(path: Path | None) -> tuple[Own, ...]:
+def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
     from autorouter.cli import adapter_view
     from autorouter.probe import ours
 
@@ -165,16 +165,16 @@ def _clients(path: Path | None) -> tuple[Own, ...]:
     return tuple(ours.clients(wanted.base_url, adapter_view.places()))
 
 
-def _real(found: Settings) -> tuple[Own, ...]:
+def _real(found: Settings) -> tuple[DoctorCheck, ...]:
     from autorouter.cli import probe_view
     from autorouter.config.load import environment
-    from autorouter.probe.ours import Own
+    from autorouter.probe.ours import DoctorCheck
     from autorouter.probe.real import ANSWER_TOKENS, asked, most_usd, real
 
     candidates = asked(found)
     if not candidates:
         evidence = "there is nobody to ask: every answer comes from the dry run"
-        return (Own(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
+        return (DoctorCheck(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
     upstreams = ", ".join(dict.fromkeys(candidate.upstream for candidate in candidates))
     output.note(
         f"--real sends {output.count(len(candidates), 'request')} of at most {ANSWER_TOKENS} tokens to {upstreams}; "
@@ -184,7 +184,7 @@ def _real(found: Settings) -> tuple[Own, ...]:
         return asyncio.run(real(found, environment(), tell(0)))
 
 
-def _show(checks: list[Own], form: str | None) -> None:
+def _show(checks: list[DoctorCheck], form: str | None) -> None:
     from dataclasses import asdict
 
     from autorouter.probe.markdown import table

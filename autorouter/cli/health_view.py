@@ -9,7 +9,7 @@ from typing import Any
 from autorouter.cli import output
 from autorouter.config.load import Settings
 from autorouter.core.codec import to_plain
-from autorouter.core.health import Health, availability, cooling_s
+from autorouter.core.state.health import Health, availability, cooling_s
 from autorouter.receipts.health_file import NAME, HealthFile
 
 COLUMNS = ("candidate", "answers", "failures", "available", "first token", "tokens/s", "now")

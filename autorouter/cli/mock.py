@@ -12,11 +12,11 @@ import click
 
 from autorouter.cli import output
 from autorouter.cli.options import json_option
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 
 if TYPE_CHECKING:
     from autorouter.mock.server import Setting
-    from autorouter.mock.stage import Line
+    from autorouter.mock.stage import RequestLog
 
 WIRES = get_args(Wire)
 
@@ -133,7 +133,7 @@ async def _serve(setting: Setting, host: str, port: int, *, quiet: bool) -> None
     click.echo("stopped", err=True)
 
 
-def _print(line: Line) -> None:
+def _print(line: RequestLog) -> None:
     from datetime import datetime
 
     click.echo(f"{datetime.now().astimezone():%H:%M:%S} {line.text()}")

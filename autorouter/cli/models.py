@@ -14,7 +14,7 @@ from autorouter.cli.options import config_option, dry_run_option, json_option, s
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autorouter.core.values import Candidate
+    from autorouter.core.types import Candidate
 
 _SKILLS = {
     "general": "general",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from autorouter.config.load import Settings
-    from autorouter.core.decide import Decision
+    from autorouter.core.decision.decide import Decision
     from autorouter.core.panels import Panel
 
 TYPICAL = "Compare two designs of a rate limiter for an HTTP API, and say which is fairer under bursts of requests."
@@ -108,7 +108,7 @@ def _picked(panel: Panel, found: Settings) -> str | None:
 
 def _plan(decision: Decision) -> dict[str, Any]:
     """What the decision on the prompt makes of a panel."""
-    from autorouter.core.record import plan_record
+    from autorouter.core.decision.record import plan_record
 
     plan = plan_record(decision.plan)
     if plan is None or plan["strategy"] != "fusion":

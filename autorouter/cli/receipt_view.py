@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
 from autorouter.cli.shown import View
 from autorouter.core.codec import from_plain
-from autorouter.core.features import Features
+from autorouter.core.signals.features import Features
 from autorouter.errors import ReceiptError
 
 if TYPE_CHECKING:

@@ -132,7 +132,7 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
 
 def _view(routed: Routed, found: Settings) -> Any:
     from autorouter.cli.shown import View
-    from autorouter.core.record import decision_record
+    from autorouter.core.decision.record import decision_record
 
     models = {c.id: (c.upstream, c.model) for c in found.candidates}
     record = decision_record(routed.decision)
@@ -164,7 +164,7 @@ def _print(routed: Routed, found: Settings, name: str | None, *, explain: bool, 
 def _print_json(routed: Routed, deps: Deps, name: str | None) -> None:
     from autorouter.cli import why_not as counterfactual
     from autorouter.core.codec import to_plain
-    from autorouter.core.record import rounded
+    from autorouter.core.decision.record import rounded
     from autorouter.server.wires import preview
 
     document = preview(routed, deps)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.core.features import Features
+from autorouter.core.signals.features import Features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

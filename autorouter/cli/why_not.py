@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import facts, section, table
 from autorouter.cli.shown import View
-from autorouter.core import economics, labels
+from autorouter.core import labels
 from autorouter.core.codec import to_plain
-from autorouter.core.decide import Decision, decide
-from autorouter.core.explain import TERMS
-from autorouter.core.features import Features
+from autorouter.core.decision import cost
+from autorouter.core.decision.decide import Decision, decide
+from autorouter.core.decision.explain import TERMS
 from autorouter.core.policy import Budget, Limits, Policy
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import SKILL_OF_KIND, Candidate, Price
+from autorouter.core.signals.features import Features
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import SKILL_OF_KIND, Candidate, Price
 from autorouter.errors import UnknownModel
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _dials(world: _World) -> tuple[float, ...]:
 
 
 def _price_factor(world: _World) -> float | None:
-    price = economics.price_of(world.candidate, world.policy.tuning)
+    price = cost.price_of(world.candidate, world.policy.tuning)
     plain: Mapping[str, float] = to_plain(price)
 
     def cheaper(factor: float) -> bool:

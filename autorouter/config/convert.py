@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from autorouter.config import policy_schema, schema
 from autorouter.config.fusion_schema import to_fusion, to_panels
 from autorouter.core import policy as core
-from autorouter.core.values import Benchmarks, Candidate, Price
+from autorouter.core.types import Benchmarks, Candidate, Price
 
 
 def is_local(upstream: schema.Upstream) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, Strict, model_validator
 
 from autorouter.config.types import Count, Flag, Positive, Table, Text
 from autorouter.core import panels as core
-from autorouter.core.values import Care
+from autorouter.core.types import Care
 
 _F = core.Fusion()
 _P = core.Panel(name="")

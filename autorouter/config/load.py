@@ -22,7 +22,7 @@ from autorouter.config.problems import Problem, leaves, validate
 from autorouter.config.schema import Config
 from autorouter.config.upstream_keys import is_unset
 from autorouter.core.policy import Policy
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.errors import ConfigError
 
 FILE_NAME = "autorouter.toml"

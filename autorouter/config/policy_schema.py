@@ -22,7 +22,7 @@ from autorouter.config.types import (
     Text,
 )
 from autorouter.core import policy as core
-from autorouter.core.values import Kind, Role, Strategy
+from autorouter.core.types import Kind, Role, Strategy
 
 _T = core.Tuning()
 

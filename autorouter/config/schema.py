@@ -44,7 +44,7 @@ from autorouter.config.types import (
     Text,
     UpstreamName,
 )
-from autorouter.core.values import Capability, Role, Wire
+from autorouter.core.types import Capability, Role, Wire
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A long agent session with images is a few MiB; providers refuse bodies above 20 to 32 MiB."""

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from autorouter.core.policy import Policy
-from autorouter.core.values import Role, Strategy
+from autorouter.core.types import Role, Strategy
 from autorouter.errors import UnknownModel
 
 PREFIX = "openfusion/"

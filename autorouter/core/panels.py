@@ -22,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from autorouter.core.values import Care
+from autorouter.core.types import Care
 
 Way = Literal["judge", "ranked", "vote", "debate", "refine", "layers", "self", "pipeline"]
 Pick = Literal["ablest", "cheapest", "coders"]

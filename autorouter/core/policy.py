@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autorouter.core.panels import Fusion, Panel
-from autorouter.core.values import Kind, Role, Strategy
+from autorouter.core.types import Kind, Role, Strategy
 
 DIAL_MIN, DIAL_MAX = 0.0, 10.0
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from autorouter.core import judgement
-from autorouter.core.judgement import Judgement, Verdict
+from autorouter.core.review import verdicts
+from autorouter.core.review.verdicts import Judgement, Verdict
 from autorouter.engine import prompts
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.material import LETTERS, material, proposal
@@ -41,7 +41,7 @@ async def verdict(run: Run, verifier: str, draft: Answer) -> Verdict | str:
         run.deps.policy.fusion.verifier_s,
         key,
         [proposal(LETTERS[0], draft)],
-        lambda text: judgement.verdict_of(text, key),
+        lambda text: verdicts.verdict_of(text, key),
     )
 
 
@@ -58,7 +58,7 @@ async def judged(run: Run, judge: str, answers: Sequence[Answer]) -> tuple[Judge
         run.deps.policy.fusion.judge_s,
         key,
         blocks,
-        lambda text: judgement.judgement_of(text, key, letters),
+        lambda text: verdicts.judgement_of(text, key, letters),
     )
     return found, order
 
@@ -78,7 +78,7 @@ async def ranked(run: Run, judge: str, answers: Sequence[Answer], *, swapped: bo
         run.deps.policy.fusion.judge_s,
         key,
         [proposal(letters[place], answers[index]) for place, index in enumerate(order)],
-        lambda text: judgement.order_of(text, key, letters),
+        lambda text: verdicts.order_of(text, key, letters),
     )
     return found if isinstance(found, str) else tuple(order[letters.index(letter)] for letter in found)
 
@@ -118,7 +118,7 @@ def findings_of(found: Verdict) -> str:
 
 def judgement_block(found: Judgement) -> str:
     """A judgement as material."""
-    lists = {name: list(getattr(found, name)) for name in judgement.LISTS}
+    lists = {name: list(getattr(found, name)) for name in verdicts.LISTS}
     return material("judgement", lists | {"best": found.best})
 
 

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from autorouter.core.health import UNKNOWN, cooling_s, probed_s, probing
-from autorouter.core.values import Strategy
+from autorouter.core.state.health import UNKNOWN, cooling_s, probed_s, probing
+from autorouter.core.types import Strategy
 from autorouter.engine import hedge, ledger, retry
 from autorouter.engine.calling import Caller, Failed
 from autorouter.engine.deps import Deps

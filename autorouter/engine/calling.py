@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from autorouter.core.health import UNKNOWN
-from autorouter.core.values import Wire
+from autorouter.core.state.health import UNKNOWN
+from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt

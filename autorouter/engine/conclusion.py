@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autorouter.core import agreement
-from autorouter.core.judgement import LISTS, Judgement
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review import consensus
+from autorouter.core.review.verdicts import LISTS, Judgement
 from autorouter.engine import asks, picking
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final
@@ -40,7 +40,7 @@ async def concluded(run: Run, plan: Plan, gathered: Gathered, *, as_it_is: bool)
         case "ranked":
             return picking.picked(run, usable[await picking.twice(run, plan, usable)])
         case "vote":
-            winner = agreement.majority([agreement.answer_in(draft.text) for draft in usable])
+            winner = consensus.majority([consensus.answer_in(draft.text) for draft in usable])
             run.trace.panel["vote"] = "abstained" if winner is None else "decided"
             return picking.picked(run, usable[await picking.once(run, plan, usable) if winner is None else winner])
         case _:

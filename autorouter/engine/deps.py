@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autorouter.core.health import UNKNOWN, Health, Outcome, observe
 from autorouter.core.policy import Policy
-from autorouter.core.session import NEW, Session
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import Candidate, Strategy
+from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe
+from autorouter.core.state.session import NEW, Session
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Candidate, Strategy
 from autorouter.engine.hedging import Hedging
 from autorouter.engine.prompts import Prompts, load
 from autorouter.engine.retry import USUAL, Retry

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from autorouter.core import moments
-from autorouter.core.moments import Weight
-from autorouter.core.values import Care, ToolCall, Wire
+from autorouter.core.review import draft_risk
+from autorouter.core.review.draft_risk import Weight
+from autorouter.core.types import Care, ToolCall, Wire
 from autorouter.engine.calling import Caller, Failed, Final, Opened
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import failures
@@ -42,7 +42,7 @@ class Draft:
     @property
     def weight(self) -> Weight:
         """Whether it deserves a second look."""
-        return moments.weight_of(self.calls)
+        return draft_risk.weight_of(self.calls)
 
 
 async def whole(caller: Caller, attempt: Attempt, number: int) -> Draft:
@@ -115,7 +115,7 @@ class Watch:
         for event in self._decoder.feed(chunk):
             if isinstance(event, CallStarted):
                 self._names[event.index] = event.name
-                if moments.harmless(event.name):
+                if draft_risk.harmless(event.name):
                     found = True
                 else:
                     self._doubtful.add(event.index)
@@ -123,7 +123,7 @@ class Watch:
                 self._arguments[event.index] = self._arguments.get(event.index, "") + event.text
             elif isinstance(event, CallEnded) and event.index in self._doubtful:
                 call = ToolCall(self._names[event.index], self._arguments.get(event.index, ""))
-                if not moments.risky(call):
+                if not draft_risk.risky(call):
                     self._doubtful.discard(event.index)
                     found = True
         return found and not self._doubtful

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autorouter.core.moments import deserves
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review.draft_risk import deserves
 from autorouter.engine import rounds
 from autorouter.engine.calling import Final
 from autorouter.engine.conclusion import concluded

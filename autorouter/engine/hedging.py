@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autorouter.core.health import Health, ttft_at
+from autorouter.core.state.health import Health, ttft_at
 
 SAVED = 5.0
 SAMPLES = 8

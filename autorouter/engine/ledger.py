@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autorouter.core import health, plausible
-from autorouter.core import session as sessions
-from autorouter.core.health import Outcome
-from autorouter.core.values import Strategy, Usage
+from autorouter.core.review import usage_check
+from autorouter.core.state import health
+from autorouter.core.state import session as sessions
+from autorouter.core.state.health import Outcome
+from autorouter.core.types import Strategy, Usage
 from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed, session_key
@@ -112,7 +113,7 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed,
         _estimate(attempt, tokens, ESTIMATED, routed, deps)
     else:
         attempt.usage, attempt.usage_source = usage, "reported by the upstream"
-        attempt.usage_doubt = plausible.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
+        attempt.usage_doubt = usage_check.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
         price_usage(attempt, deps.by_id[attempt.candidate], _counted(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
     believed = attempt.usage_doubt is None
@@ -134,7 +135,7 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed,
 def _counted(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
     if attempt.usage_doubt is None:
         return usage
-    return plausible.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
+    return usage_check.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
 
 
 def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> None:

@@ -14,8 +14,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autorouter.core import agreement
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review import consensus
 from autorouter.engine import asks, searching
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.drafts import Draft
@@ -192,6 +192,6 @@ class _Work:
 
 
 def _agreed(usable: Sequence[Draft], seats: int, quorum: int) -> Draft | None:
-    forms = [agreement.form_of(draft.text, draft.calls) for draft in usable]
-    form = agreement.agreed(forms, seats, quorum)
+    forms = [consensus.form_of(draft.text, draft.calls) for draft in usable]
+    form = consensus.agreed(forms, seats, quorum)
     return None if form is None else usable[forms.index(form)]

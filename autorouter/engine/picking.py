@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
 from autorouter.engine import asks
 from autorouter.engine.calling import Final
 from autorouter.engine.drafts import Draft

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from autorouter.core.decide import Refusal
-from autorouter.core.features import Features
-from autorouter.core.health import Health
+from autorouter.core.decision.decide import Refusal
+from autorouter.core.decision.stickiness import Switch
 from autorouter.core.policy import Policy
-from autorouter.core.session import Session
-from autorouter.core.switching import Switch
-from autorouter.core.values import Candidate, Strategy, Usage, Wire
+from autorouter.core.signals.features import Features
+from autorouter.core.state.health import Health
+from autorouter.core.state.session import Session
+from autorouter.core.types import Candidate, Strategy, Usage, Wire
 from autorouter.engine.trace import Result
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from autorouter import __version__
 from autorouter.core.codec import from_plain, to_plain
-from autorouter.core.decide import Decision, decide
-from autorouter.core.features import Features
+from autorouter.core.decision.decide import Decision, decide
+from autorouter.core.decision.record import decision_record, rounded
 from autorouter.core.policy import Policy
-from autorouter.core.record import decision_record, rounded
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import Candidate, Task
+from autorouter.core.signals.features import Features
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Candidate, Task
 from autorouter.engine.trace import Attempt, Trace
 
 SCHEMA = "autorouter.receipt.v1"

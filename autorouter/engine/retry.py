@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from autorouter.core.decide import Refusal
-from autorouter.core.health import UNKNOWN, Health, cooling_s, probed_s
-from autorouter.core.values import Candidate
+from autorouter.core.decision.decide import Refusal
+from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s
+from autorouter.core.types import Candidate
 from autorouter.upstream.failures import Verdict
 
 SHORT_S = 2.0

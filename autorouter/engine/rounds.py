@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from autorouter.core.decision.plans import Plan
 from autorouter.core.panels import Way
-from autorouter.core.strategy import Plan
 from autorouter.engine import asks
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final

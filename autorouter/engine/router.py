@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorouter.core.decide import Decision, Refusal, decide
-from autorouter.core.features import Features, features
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import Task
+from autorouter.core.decision.decide import Decision, Refusal, decide
+from autorouter.core.signals.features import Features, features
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Task
 from autorouter.engine.deps import Deps
 from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
 

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autorouter.core.values import Care, Usage
+from autorouter.core.types import Care, Usage
 from autorouter.engine import attempts, ledger
 from autorouter.engine.calling import Caller, Final, Opened
 from autorouter.engine.deps import Deps

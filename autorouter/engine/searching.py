@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from autorouter.core import economics
+from autorouter.core.decision import cost
 from autorouter.engine.run import Run
 from autorouter.engine.web import may_look_up
 from autorouter.upstream.search import SearchFailed, search
@@ -39,5 +39,5 @@ def _affords(run: Run, found: list[dict[str, str]]) -> bool:
     plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
     assert plan is not None
     tokens = len(orjson.dumps(found)) / tuning.bytes_per_token
-    prices = [economics.price_of(run.deps.by_id[name], tuning).input for name in plan.panel]
-    return run.affords(plan.reserve_usd + tokens * sum(prices) * economics.PER_MTOK)
+    prices = [cost.price_of(run.deps.by_id[name], tuning).input for name in plan.panel]
+    return run.affords(plan.reserve_usd + tokens * sum(prices) * cost.PER_MTOK)

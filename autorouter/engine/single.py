@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autorouter.core.decide import Decision
+from autorouter.core.decision.decide import Decision
 from autorouter.engine.calling import Final
 from autorouter.engine.run import Run
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from autorouter.core.values import Strategy
+from autorouter.core.types import Strategy
 from autorouter.engine import ledger, single
 from autorouter.engine.attempts import NobodyAnswered, verdict_of
 from autorouter.engine.calling import Final, Opened

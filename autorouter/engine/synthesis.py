@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autorouter.core.judgement import Judgement
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review.verdicts import Judgement
 from autorouter.engine import asks
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final, Opened

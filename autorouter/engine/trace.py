@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autorouter.core import economics
-from autorouter.core.values import Candidate, Usage
+from autorouter.core.decision import cost
+from autorouter.core.types import Candidate, Usage
 
 Result = Literal["answered", "failed", "refused", "broken", "client_gone"]
 """`broken`: the answer had begun and couldn't be finished. `client_gone`: the client hung up first."""
@@ -138,7 +138,7 @@ def price_usage(attempt: Attempt, candidate: Candidate, counted: Usage | None = 
     usage = counted or attempt.usage
     if usage is None or candidate.price is None:
         return
-    attempt.cost_usd = economics.usage_usd(
+    attempt.cost_usd = cost.usage_usd(
         candidate.price,
         input_tokens=usage.input_tokens,
         cached=usage.cached_tokens,

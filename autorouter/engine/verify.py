@@ -14,10 +14,10 @@ out, "degraded"
 
 from __future__ import annotations
 
-from autorouter.core.evidence import contradicted
-from autorouter.core.judgement import Verdict
-from autorouter.core.moments import deserves
-from autorouter.core.strategy import Plan
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review.draft_risk import deserves
+from autorouter.core.review.verdicts import Verdict
+from autorouter.core.signals.tool_trace import contradicted
 from autorouter.engine import asks
 from autorouter.engine.attempts import NobodyAnswered
 from autorouter.engine.calling import Final

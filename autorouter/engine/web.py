@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from autorouter.core.policy import Policy
-from autorouter.core.values import Task
+from autorouter.core.types import Task
 from autorouter.upstream.transport import Target
 from autorouter.wire import splice
 

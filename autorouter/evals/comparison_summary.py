@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autorouter.core.codec import to_plain
-from autorouter.core.record import rounded
+from autorouter.core.decision.record import rounded
 from autorouter.evals.comparing import Pair, Played, total_usd
 from autorouter.evals.contestants import Contestant
 from autorouter.evals.graders import FULL

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autorouter.core.labels import AUTO, PREFIX
-from autorouter.core.values import Role, Strategy
+from autorouter.core.types import Role, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import route
 from autorouter.evals.asking import body_of

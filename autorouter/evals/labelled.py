@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from autorouter.core.values import Kind, Strategy
+from autorouter.core.types import Kind, Strategy
 from autorouter.errors import RequestError
 from autorouter.evals import lines
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from autorouter.core import scoring
-from autorouter.core.scoring import Score
-from autorouter.core.values import SKILL_OF_KIND, Kind, Strategy
+from autorouter.core.decision import scoring
+from autorouter.core.decision.scoring import Score
+from autorouter.core.types import SKILL_OF_KIND, Kind, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed, route
 from autorouter.evals.labelled import Band, Labelled

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from autorouter.core.record import rounded
-from autorouter.core.values import Kind
+from autorouter.core.decision.record import rounded
+from autorouter.core.types import Kind
 from autorouter.evals.labelled import BANDS
 from autorouter.evals.routing import ADEQUATE, HARD, MIDDLE, RISKY, Read, skills
 from autorouter.evals.statistics import entropy, mean, ordered_share, wilson

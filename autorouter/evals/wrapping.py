@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.evals.labelled import Labelled, Trail
 
 LABEL = "openfusion/auto"

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from autorouter.config.problems import Problem
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.errors import ConfigError
 from autorouter.upstream import faults
 

@@ -17,11 +17,11 @@ from typing import Any, Final
 
 import orjson
 
-from autorouter.core.values import Candidate, Wire
+from autorouter.core.types import Candidate, Wire
 from autorouter.errors import ConfigError
 from autorouter.mock.connection import Connection, Gone, Request
 from autorouter.mock.rules import HEADER, Asked, Choice, Chooser, split
-from autorouter.mock.stage import Line, put_on
+from autorouter.mock.stage import RequestLog, put_on
 from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
 from autorouter.upstream.dryrun_decode import wire_of
 from autorouter.upstream.play import Play, error_body, perform
@@ -51,7 +51,7 @@ class Setting:
 class MockServer:
     """Listens until closed. `log` is given a line for each request, when it is over."""
 
-    def __init__(self, setting: Setting, log: Callable[[Line], None] = lambda _: None) -> None:
+    def __init__(self, setting: Setting, log: Callable[[RequestLog], None] = lambda _: None) -> None:
         self._setting = setting
         self._log = log
         self._memory = PrefixMemory(REMEMBERED)
@@ -81,7 +81,7 @@ class MockServer:
 
     async def _handle(self, request: Request, line: Connection) -> None:
         path = request.path.partition("?")[0].rstrip("/")
-        note = Line(request.method, path or "/")
+        note = RequestLog(request.method, path or "/")
         began_s = time.monotonic()
         try:
             await self._answer(request, path, line, note)
@@ -92,31 +92,31 @@ class MockServer:
             note.took_s = time.monotonic() - began_s
             self._log(note)
 
-    async def _answer(self, request: Request, path: str, line: Connection, note: Line) -> None:
+    async def _answer(self, request: Request, path: str, line: Connection, note: RequestLog) -> None:
         wire = wire_of(path)
         if not self._admits(request):
-            await _json(line, note, 401, error_body(wire or "chat", 401, *_WRONG_KEY))
+            await _send_json(line, note, 401, error_body(wire or "chat", 401, *_WRONG_KEY))
         elif wire in self._setting.wires and request.method == "POST":
             await self._model(request, path, wire, line, note)
         elif wire == "responses" and request.method == "GET" and wire in self._setting.wires:
-            await _json(line, note, 426, error_body(wire, 426, *_NO_SOCKET))
+            await _send_json(line, note, 426, error_body(wire, 426, *_NO_SOCKET))
         elif path.endswith("/messages/count_tokens") and "messages" in self._setting.wires:
             tokens = max(1, len(request.body) // BYTES_PER_TOKEN)
-            await _json(line, note, 200, orjson.dumps({"input_tokens": tokens}))
+            await _send_json(line, note, 200, orjson.dumps({"input_tokens": tokens}))
         elif path.endswith("/models") and request.method in ("GET", "HEAD"):
-            await _json(line, note, 200, orjson.dumps(_models(self._setting.models)), request.method)
+            await _send_json(line, note, 200, orjson.dumps(_models(self._setting.models)), request.method)
         elif not path and request.method in ("GET", "HEAD"):
-            await _json(line, note, 200, orjson.dumps(_ABOUT), request.method)
+            await _send_json(line, note, 200, orjson.dumps(_ABOUT), request.method)
         else:
             message = f"Nothing is served at {request.method} {path or '/'} (autorouter mock)."
             body = error_body(wire or "chat", 404, "not_found", "invalid_request_error", message)
-            await _json(line, note, 404, body)
+            await _send_json(line, note, 404, body)
 
     def _admits(self, request: Request) -> bool:
         wanted = self._setting.key
         return wanted is None or hmac.compare_digest(_key(request).encode(), wanted.encode())
 
-    async def _model(self, request: Request, path: str, wire: Wire, line: Connection, note: Line) -> None:
+    async def _model(self, request: Request, path: str, wire: Wire, line: Connection, note: RequestLog) -> None:
         document = _document(request.body)
         named = document.get("model")
         model, by_model = split(named if isinstance(named, str) else "")
@@ -154,7 +154,7 @@ class MockServer:
         return perform(call, self._memory, clock=time.time, key=key, bare=None)
 
 
-async def _json(line: Connection, note: Line, status: int, body: bytes, method: str = "POST") -> None:
+async def _send_json(line: Connection, note: RequestLog, status: int, body: bytes, method: str = "POST") -> None:
     await line.head(status, {"content-type": "application/json", "server": "autorouter-mock"}, len(body))
     note.status, note.ending = status, "complete"
     if method != "HEAD":

@@ -21,7 +21,7 @@ SHOWN_CHARS: Final = 60
 
 
 @dataclass(slots=True)
-class Line:
+class RequestLog:
     """What was done with one request: no body, no key."""
 
     method: str
@@ -38,11 +38,11 @@ class Line:
 
     def text(self) -> str:
         """As it is printed."""
-        asked = [self.method, shown(self.path)]
+        asked = [self.method, printable(self.path)]
         if self.model:
-            asked += [shown(self.model), "stream" if self.stream else "whole"]
+            asked += [printable(self.model), "stream" if self.stream else "whole"]
         if self.fault:
-            asked.append(f"{shown(self.fault)} (by {self.source})" if self.source else shown(self.fault))
+            asked.append(f"{printable(self.fault)} (by {self.source})" if self.source else printable(self.fault))
         status = str(self.status) if self.status else "no answer"
         body = (
             f", {self.sent_bytes:,} bytes in {self.pieces} piece{'' if self.pieces == 1 else 's'}"
@@ -52,7 +52,7 @@ class Line:
         return f"{' '.join(asked)} -> {status}{body}, {self.ending}, {self.took_s:.2f} s"
 
 
-async def put_on(line: Connection, play: Play, note: Line) -> None:
+async def put_on(line: Connection, play: Play, note: RequestLog) -> None:
     """Play it on a socket. Raises Gone where the client has left before its end."""
     if play.failure is not None:
         await _fail(line, play, note)
@@ -89,7 +89,7 @@ async def put_on(line: Connection, play: Play, note: Line) -> None:
             note.ending = "silence until the client left"
 
 
-async def _fail(line: Connection, play: Play, note: Line) -> None:
+async def _fail(line: Connection, play: Play, note: RequestLog) -> None:
     match play.failure:
         case "reset":
             line.reset()
@@ -112,7 +112,7 @@ def _headers(play: Play) -> dict[str, str]:
     return headers
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """A client's word without what could steer a terminal, and no longer than a line has room for."""
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return plain if len(plain) <= SHOWN_CHARS else plain[: SHOWN_CHARS - 1] + "…"

@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from autorouter import __version__
-from autorouter.core.health import UNKNOWN, Health
+from autorouter.core.state.health import UNKNOWN, Health
 from autorouter.engine.deps import Deps
 from autorouter.observe.tally import Counts, Gauge, Histograms, Tally
 

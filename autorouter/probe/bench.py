@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.probe.line import Line, Relay, Seen
 from autorouter.probe.report import quoted
 from autorouter.probe.streamed import Streamed, look

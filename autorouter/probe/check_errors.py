@@ -109,7 +109,7 @@ def _shaped(bench: Bench, seen: Seen, good: str, wrong: str = "") -> Finding:
 
 def _recognised(seen: Seen) -> bool:
     """As the router judges it."""
-    from autorouter.core.values import Candidate
+    from autorouter.core.types import Candidate
     from autorouter.upstream.transport import Call, Target
 
     target = Target(name="probe", base_url="", wire="chat", profile="generic", headers={}, key=None, key_env=None)

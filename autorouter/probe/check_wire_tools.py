@@ -26,7 +26,7 @@ class _Call:
     text: str
 
 
-async def responses(bench: Bench) -> Finding:
+async def responses_tools(bench: Bench) -> Finding:
     """`function_call` and `function_call_output`."""
     tool = {"type": "function", **_FUNCTION, "strict": True}
     body: dict[str, Any] = {"model": bench.model, "instructions": SYSTEM, "tools": [tool], "stream": True}
@@ -34,7 +34,7 @@ async def responses(bench: Bench) -> Finding:
     seen = await bench.post("/responses", body | {"input": [_ASKED], "tool_choice": "required"})
     if problem := missing(bench, seen):
         return problem
-    call = _called(decoded(decode_responses.ResponsesDecoder(), seen))
+    call = _tool_call(decoded(decode_responses.ResponsesDecoder(), seen))
     if isinstance(call, Finding):
         return call
     said = {"type": "function_call", "call_id": call.id, "name": NAME, "arguments": call.text}
@@ -42,10 +42,10 @@ async def responses(bench: Bench) -> Finding:
     seen = await bench.post("/responses", body | {"input": [_ASKED, said, result]})
     if seen.failure is not None or seen.status != 200:
         return Finding("fail", f"the result isn't taken: {bench.said(seen)}")
-    return _answered(decoded(decode_responses.ResponsesDecoder(), seen))
+    return _tool_result_finding(decoded(decode_responses.ResponsesDecoder(), seen))
 
 
-async def messages(bench: Bench) -> Finding:
+async def messages_tools(bench: Bench) -> Finding:
     """`tool_use` and `tool_result`."""
     tool = {"name": NAME, "description": _FUNCTION["description"], "input_schema": _FUNCTION["parameters"]}
     body: dict[str, Any] = {"model": bench.model, "system": SYSTEM, "tools": [tool], "stream": True}
@@ -53,7 +53,7 @@ async def messages(bench: Bench) -> Finding:
     seen = await bench.post("/messages", body | {"messages": [_ASKED], "tool_choice": {"type": "any"}}, headers=VERSION)
     if problem := missing(bench, seen):
         return problem
-    call = _called(decoded(decode_messages.MessagesDecoder(), seen))
+    call = _tool_call(decoded(decode_messages.MessagesDecoder(), seen))
     if isinstance(call, Finding):
         return call
     said = {"type": "tool_use", "id": call.id, "name": NAME, "input": call.arguments}
@@ -62,10 +62,10 @@ async def messages(bench: Bench) -> Finding:
     seen = await bench.post("/messages", body | {"messages": history}, headers=VERSION)
     if seen.failure is not None or seen.status != 200:
         return Finding("fail", f"the result isn't taken: {bench.said(seen)}")
-    return _answered(decoded(decode_messages.MessagesDecoder(), seen))
+    return _tool_result_finding(decoded(decode_messages.MessagesDecoder(), seen))
 
 
-def _called(events: list[Event]) -> _Call | Finding:
+def _tool_call(events: list[Event]) -> _Call | Finding:
     """The call, whole and with an id; else what is wrong."""
     if failed := [event for event in events if isinstance(event, Failed)]:
         return Finding("fail", f"{quoted(failed[0].code)}: {quoted(failed[0].message)}")
@@ -82,7 +82,7 @@ def _called(events: list[Event]) -> _Call | Finding:
     return _Call(begun.id, arguments, text)
 
 
-def _answered(events: list[Event]) -> Finding:
+def _tool_result_finding(events: list[Event]) -> Finding:
     if failed := [event for event in events if isinstance(event, Failed)]:
         return Finding("fail", f"behind the result: {quoted(failed[0].code)}: {quoted(failed[0].message)}")
     answered = any(isinstance(event, TextDelta | CallStarted) for event in events)
@@ -91,7 +91,7 @@ def _answered(events: list[Event]) -> Finding:
     return Finding("pass", "called, id kept, result taken")
 
 
-PROBES = (
-    Probe("responses.tools", "Codex works by tools alone", responses),
-    Probe("messages.tools", "Claude Code works by tools alone", messages),
+TOOL_CHECKS = (
+    Probe("responses.tools", "Codex works by tools alone", responses_tools),
+    Probe("messages.tools", "Claude Code works by tools alone", messages_tools),
 )

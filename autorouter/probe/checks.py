@@ -35,7 +35,7 @@ MORE: Final = (
     *check_tools.PROBES,
     *check_formats.PROBES,
     *check_wires.PROBES,
-    *check_wire_tools.PROBES,
+    *check_wire_tools.TOOL_CHECKS,
     *check_errors.PROBES,
 )
 PROBES: Final = (*FIRST, *MORE, *check_errors.LAST)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from autorouter.config.load import Settings, keys_path
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 from autorouter.errors import AdapterError, ConfigError, ReceiptError
 from autorouter.runtime import target_of
 
@@ -29,7 +29,7 @@ NAMED: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Own:
+class DoctorCheck:
     """One line of the doctor's table. `fix` is empty where there is nothing to do."""
 
     name: str
@@ -38,10 +38,10 @@ class Own:
     fix: str = ""
 
 
-def of_settings(found: Settings, env: Mapping[str, str]) -> Iterator[Own]:
+def of_settings(found: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
     """All that can be told from the settings alone."""
     where = str(found.path) if found.path else "no file: what is built in, and the catalogue"
-    yield Own(name="configuration", state="ok", evidence=where)
+    yield DoctorCheck(name="configuration", state="ok", evidence=where)
     yield roles(found)
     yield keys(found, env)
     yield local_key(found, env)
@@ -49,41 +49,47 @@ def of_settings(found: Settings, env: Mapping[str, str]) -> Iterator[Own]:
     yield prices(found)
 
 
-def roles(found: Settings) -> Own:
+def roles(found: Settings) -> DoctorCheck:
     """Every role has a candidate, for the labels ask for them."""
     filled = {role for candidate in found.candidates for role in candidate.roles}
     missing = [str(role) for role in Role if role not in filled]
     if not found.candidates:
-        return Own(name="roles", state="failed", evidence="there is no candidate", fix="autorouter init writes some")
+        return DoctorCheck(
+            name="roles", state="failed", evidence="there is no candidate", fix="autorouter init writes some"
+        )
     if missing:
         fix = f"add them to a candidate's roles, or don't ask for openfusion/{missing[0]}"
-        return Own(name="roles", state="warning", evidence=f"no candidate for {_names(missing)}", fix=fix)
-    return Own(name="roles", state="ok", evidence=f"{len(Role)} roles, {len(found.candidates)} candidates")
+        return DoctorCheck(name="roles", state="warning", evidence=f"no candidate for {_names(missing)}", fix=fix)
+    return DoctorCheck(name="roles", state="ok", evidence=f"{len(Role)} roles, {len(found.candidates)} candidates")
 
 
-def keys(found: Settings, env: Mapping[str, str]) -> Own:
+def keys(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys of the upstreams that candidates use."""
     if found.dry_run:
         fix = "set a provider's key, or name a local server (autorouter init)"
-        return Own(name="keys", state="warning", evidence="every answer comes from the dry run", fix=fix)
+        return DoctorCheck(name="keys", state="warning", evidence="every answer comes from the dry run", fix=fix)
     used = dict.fromkeys(candidate.upstream for candidate in found.candidates)
     present, unset = [], []
     for name in used:
         try:
             target = target_of(name, found.config.upstreams[name], env)
         except ConfigError as exc:
-            return Own(name="keys", state="failed", evidence=f"upstreams.{name}: {exc.message}", fix=exc.hint or "")
+            return DoctorCheck(
+                name="keys", state="failed", evidence=f"upstreams.{name}: {exc.message}", fix=exc.hint or ""
+            )
         if target.key is not None:
             present.append(f"{target.key_env} ({name})")
         elif target.key_env:
             unset.append(f"{target.key_env} ({name})")
     if unset:
         fix = f"export {unset[0].partition(' ')[0]}=..., or take its candidates out"
-        return Own(name="keys", state="failed", evidence=f"not set: {_names(unset)}", fix=fix)
-    return Own(name="keys", state="ok", evidence=f"set: {_names(present)}" if present else "no upstream asks for one")
+        return DoctorCheck(name="keys", state="failed", evidence=f"not set: {_names(unset)}", fix=fix)
+    return DoctorCheck(
+        name="keys", state="ok", evidence=f"set: {_names(present)}" if present else "no upstream asks for one"
+    )
 
 
-def local_key(found: Settings, env: Mapping[str, str]) -> Own:
+def local_key(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys that clients must send: one from a variable, or those of the file."""
     from autorouter.config.convert import is_loopback
     from autorouter.config.keys import read
@@ -92,22 +98,24 @@ def local_key(found: Settings, env: Mapping[str, str]) -> Own:
     if server.api_key_env and not env.get(server.api_key_env, "").strip():
         fix = f"export {server.api_key_env}=..., or take server.api_key_env out"
         evidence = f"{server.api_key_env} is not set, so the router won't start"
-        return Own(name=name, state="failed", evidence=evidence, fix=fix)
+        return DoctorCheck(name=name, state="failed", evidence=evidence, fix=fix)
     path = keys_path(found.config, env)
     try:
         listed = read(path)
     except ConfigError as exc:
-        return Own(name=name, state="failed", evidence=exc.message, fix=exc.hint or "autorouter keys list")
+        return DoctorCheck(name=name, state="failed", evidence=exc.message, fix=exc.hint or "autorouter keys list")
     if server.api_key_env or path.exists():
         of_file = f"{len(listed)} in {path}" if path.exists() else ""
-        return Own(name=name, state="ok", evidence=" and ".join(filter(None, (server.api_key_env, of_file))))
+        return DoctorCheck(name=name, state="ok", evidence=" and ".join(filter(None, (server.api_key_env, of_file))))
     if server.uds or is_loopback(server.host):
-        return Own(name=name, state="ok", evidence="none is asked for; only this machine can ask")
+        return DoctorCheck(name=name, state="ok", evidence="none is asked for; only this machine can ask")
     evidence = f"{server.host} is not loopback, and no key is asked for: anyone who reaches it can spend"
-    return Own(name=name, state="failed", evidence=evidence, fix="set server.api_key_env, or autorouter keys create")
+    return DoctorCheck(
+        name=name, state="failed", evidence=evidence, fix="set server.api_key_env, or autorouter keys create"
+    )
 
 
-def catalogue(found: Settings) -> Own:
+def catalogue(found: Settings) -> DoctorCheck:
     """Candidates that the catalogue knows, or that say themselves how good they are."""
     from autorouter.config import catalog
 
@@ -118,31 +126,33 @@ def catalogue(found: Settings) -> Own:
     if blind:
         fix = "give them benchmarks, or catalog = ID; without, they are scored as unknown"
         evidence = f"neither in the catalogue nor with benchmarks: {_names(blind)}"
-        return Own(name="catalogue", state="warning", evidence=evidence, fix=fix)
+        return DoctorCheck(name="catalogue", state="warning", evidence=evidence, fix=fix)
     own = f", {len(strange)} with figures of their own" if strange else ""
     total = len(found.candidates) - len(strange)
-    return Own(name="catalogue", state="ok", evidence=f"{total} candidates known (version {known.version}){own}")
+    return DoctorCheck(
+        name="catalogue", state="ok", evidence=f"{total} candidates known (version {known.version}){own}"
+    )
 
 
-def prices(found: Settings) -> Own:
+def prices(found: Settings) -> DoctorCheck:
     """A candidate without a price fails every limit of money. Local ones cost nothing to ask."""
     unpriced = [candidate.id for candidate in found.candidates if candidate.price is None and not candidate.local]
     if unpriced:
         fix = "give them price_usd_per_mtok; without, they are scored as dear"
-        return Own(name="prices", state="warning", evidence=f"unknown for {_names(unpriced)}", fix=fix)
-    return Own(name="prices", state="ok", evidence="every candidate that costs has one")
+        return DoctorCheck(name="prices", state="warning", evidence=f"unknown for {_names(unpriced)}", fix=fix)
+    return DoctorCheck(name="prices", state="ok", evidence="every candidate that costs has one")
 
 
-def port(found: Settings, running_version: str | None) -> Own:
+def port(found: Settings, running_version: str | None) -> DoctorCheck:
     """Free, or a router of ours answers there."""
     server = found.config.server
     where = f"the socket {server.uds}" if server.uds else f"{server.host}:{server.port}"
     if running_version:
-        return Own(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
+        return DoctorCheck(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
     if server.uds:
         return _socket_file(Path(server.uds).expanduser())
     if server.port == 0:
-        return Own(name="port", state="ok", evidence="any free one (server.port is 0)")
+        return DoctorCheck(name="port", state="ok", evidence="any free one (server.port is 0)")
     family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -151,15 +161,19 @@ def port(found: Settings, running_version: str | None) -> Own:
         except OSError as exc:
             fix = "stop what runs there, or choose another server.port"
             reason = exc.strerror or type(exc).__name__
-            return Own(name="port", state="failed", evidence=f"{where}: {reason}, and it isn't autorouter", fix=fix)
-    return Own(name="port", state="ok", evidence=f"{where} is free")
+            return DoctorCheck(
+                name="port", state="failed", evidence=f"{where}: {reason}, and it isn't autorouter", fix=fix
+            )
+    return DoctorCheck(name="port", state="ok", evidence=f"{where} is free")
 
 
-def _socket_file(path: Path) -> Own:
+def _socket_file(path: Path) -> DoctorCheck:
     if os.access(path.parent, os.W_OK | os.X_OK):
-        return Own(name="port", state="ok", evidence=f"the socket {path}{' is there' if path.exists() else ''}")
+        return DoctorCheck(name="port", state="ok", evidence=f"the socket {path}{' is there' if path.exists() else ''}")
     evidence = f"the socket {path} can't be made: {path.parent} can't be written"
-    return Own(name="port", state="failed", evidence=evidence, fix="make that folder, or choose another server.uds")
+    return DoctorCheck(
+        name="port", state="failed", evidence=evidence, fix="make that folder, or choose another server.uds"
+    )
 
 
 def running(found: Settings) -> str | None:
@@ -181,30 +195,30 @@ def running(found: Settings) -> str | None:
     return str(document.get("version")) if ours else None
 
 
-def state(found: Settings, running_version: str | None) -> Own:
+def state(found: Settings, running_version: str | None) -> DoctorCheck:
     """The receipts' folder can be written, and nobody else holds it."""
     from autorouter.receipts.recovery import lock
 
     receipts = found.config.receipts
     if not receipts.enabled or not receipts.dir:
-        return Own(name="state", state="ok", evidence="receipts are switched off")
+        return DoctorCheck(name="state", state="ok", evidence="receipts are switched off")
     folder = Path(receipts.dir).expanduser()
     if not folder.exists():
         above = next((parent for parent in folder.parents if parent.exists()), Path("/"))
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-            return Own(name="state", state="ok", evidence=f"{folder} will be made")
+            return DoctorCheck(name="state", state="ok", evidence=f"{folder} will be made")
         evidence = f"{folder} can't be made: {above} can't be written"
-        return Own(name="state", state="failed", evidence=evidence, fix="set [receipts].dir")
+        return DoctorCheck(name="state", state="failed", evidence=evidence, fix="set [receipts].dir")
     try:
         os.close(lock(folder))
     except ReceiptError as exc:
         if running_version and "another autorouter" in exc.message:
-            return Own(name="state", state="ok", evidence=f"{folder} is held by the router that runs")
-        return Own(name="state", state="failed", evidence=exc.message, fix=exc.hint or "")
-    return Own(name="state", state="ok", evidence=f"{folder} can be written")
+            return DoctorCheck(name="state", state="ok", evidence=f"{folder} is held by the router that runs")
+        return DoctorCheck(name="state", state="failed", evidence=exc.message, fix=exc.hint or "")
+    return DoctorCheck(name="state", state="ok", evidence=f"{folder} can be written")
 
 
-def clients(base_url: str, places: Places) -> Iterator[Own]:
+def clients(base_url: str, places: Places) -> Iterator[DoctorCheck]:
     """Each client with a configuration here: where it points."""
     from autorouter.adapters import model
     from autorouter.adapters.status import status
@@ -220,7 +234,7 @@ def clients(base_url: str, places: Places) -> Iterator[Own]:
         except AdapterError as exc:
             seen = True
             fix = exc.hint or "mend the file by hand"
-            yield Own(name=label, state="failed", evidence=exc.message, fix=fix)
+            yield DoctorCheck(name=label, state="failed", evidence=exc.message, fix=fix)
             continue
         if found.mode == "missing":
             continue
@@ -228,14 +242,20 @@ def clients(base_url: str, places: Places) -> Iterator[Own]:
         points = f"points here ({found.model})" if found.here else "calls its own provider"
         if found.base_url and not found.here:
             fix = f"autorouter adapter {name} --install"
-            yield Own(name=label, state="warning", evidence=f"points to {found.base_url}, not {base_url}", fix=fix)
+            yield DoctorCheck(
+                name=label, state="warning", evidence=f"points to {found.base_url}, not {base_url}", fix=fix
+            )
         elif found.notes:
-            yield Own(name=label, state="warning", evidence=f"{points}; {found.notes[0]}", fix="take the override out")
+            yield DoctorCheck(
+                name=label, state="warning", evidence=f"{points}; {found.notes[0]}", fix="take the override out"
+            )
         else:
             fix = "" if found.here else f"autorouter adapter {name} --install"
-            yield Own(name=label, state="ok", evidence=points, fix=fix)
+            yield DoctorCheck(name=label, state="ok", evidence=points, fix=fix)
     if not seen:
-        yield Own(name="clients", state="ok", evidence="none is configured here", fix="autorouter adapter lists them")
+        yield DoctorCheck(
+            name="clients", state="ok", evidence="none is configured here", fix="autorouter adapter lists them"
+        )
 
 
 def _names(names: list[str]) -> str:

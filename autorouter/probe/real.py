@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from autorouter.config.load import Settings
-from autorouter.core.economics import usage_usd
-from autorouter.core.values import Candidate, Usage
+from autorouter.core.decision.cost import usage_usd
+from autorouter.core.types import Candidate, Usage
 from autorouter.engine.trace import same_model
 from autorouter.probe.bench import error_message, listed_models
 from autorouter.probe.line import Line, Relay, Seen, client_for
-from autorouter.probe.ours import Own
+from autorouter.probe.ours import DoctorCheck
 from autorouter.probe.report import quoted
 from autorouter.runtime import target_of
 from autorouter.upstream.failures import scrub
@@ -45,14 +45,16 @@ def most_usd(candidates: tuple[Candidate, ...]) -> float:
     return sum(_usd(c, Usage(input_tokens=PROMPT_TOKENS, output_tokens=ANSWER_TOKENS)) or 0.0 for c in candidates)
 
 
-async def real(found: Settings, env: Mapping[str, str], told: Callable[[str], None]) -> tuple[Own, ...]:
+async def real(found: Settings, env: Mapping[str, str], told: Callable[[str], None]) -> tuple[DoctorCheck, ...]:
     """Ask them all, upstreams side by side. `told` hears each candidate as it is done."""
     names = dict.fromkeys(candidate.upstream for candidate in asked(found))
     groups = await asyncio.gather(*(_upstream(found, name, env, told) for name in names))
     return tuple(line for group in groups for line in group)
 
 
-async def _upstream(found: Settings, name: str, env: Mapping[str, str], told: Callable[[str], None]) -> tuple[Own, ...]:
+async def _upstream(
+    found: Settings, name: str, env: Mapping[str, str], told: Callable[[str], None]
+) -> tuple[DoctorCheck, ...]:
     upstream = found.config.upstreams[name]
     target = target_of(name, upstream, env)
     relay = Relay(name=name, base_url=target.base_url, timeout_s=upstream.first_byte_s)
@@ -61,7 +63,7 @@ async def _upstream(found: Settings, name: str, env: Mapping[str, str], told: Ca
         line = Line(relay, client)
         listed = await line.ask("GET", "/models", headers=target.headers)
 
-        async def one(candidate: Candidate) -> Own:
+        async def one(candidate: Candidate) -> DoctorCheck:
             checked = _judged(candidate, target, await _ask(line, candidate, target))
             told(candidate.id)
             return checked
@@ -69,22 +71,22 @@ async def _upstream(found: Settings, name: str, env: Mapping[str, str], told: Ca
         return (_listed(name, target, listed, mine), *await asyncio.gather(*(one(candidate) for candidate in mine)))
 
 
-def _listed(name: str, target: Target, seen: Seen, mine: list[Candidate]) -> Own:
+def _listed(name: str, target: Target, seen: Seen, mine: list[Candidate]) -> DoctorCheck:
     label = f"models {name}"
     if seen.failure == "connect":
-        return Own(name=label, state="failed", evidence=seen.words, fix=f"check upstreams.{name}.base_url")
+        return DoctorCheck(name=label, state="failed", evidence=seen.words, fix=f"check upstreams.{name}.base_url")
     if seen.status in (401, 403):
         fix = f"check the key in {target.key_env}" if target.key_env else f"set upstreams.{name}.api_key_env"
-        return Own(name=label, state="failed", evidence=f"refuses the key ({seen.status})", fix=fix)
+        return DoctorCheck(name=label, state="failed", evidence=f"refuses the key ({seen.status})", fix=fix)
     known = {loose.text(entry.get("id")).removeprefix("models/") for entry in listed_models(seen)}
     if not known:
-        return Own(name=label, state="ok", evidence=f"no list of models ({seen.status or seen.words})")
+        return DoctorCheck(name=label, state="ok", evidence=f"no list of models ({seen.status or seen.words})")
     gone = [candidate.model for candidate in mine if candidate.model not in known]
     if gone:
         fix = f"see {target.base_url}/models for its names"
         evidence = f"not listed: {', '.join(gone[:6])}"
-        return Own(name=label, state="warning", evidence=evidence, fix=fix)
-    return Own(name=label, state="ok", evidence=f"{len(mine)} of {len(known)} listed models are used")
+        return DoctorCheck(name=label, state="warning", evidence=evidence, fix=fix)
+    return DoctorCheck(name=label, state="ok", evidence=f"{len(mine)} of {len(known)} listed models are used")
 
 
 async def _ask(line: Line, candidate: Candidate, target: Target) -> Seen:
@@ -101,13 +103,13 @@ async def _ask(line: Line, candidate: Candidate, target: Target) -> Seen:
     return await line.ask("POST", PATHS[target.wire], document, headers=target.headers)
 
 
-def _judged(candidate: Candidate, target: Target, seen: Seen) -> Own:
+def _judged(candidate: Candidate, target: Target, seen: Seen) -> DoctorCheck:
     label = f"real {candidate.id}"
     document = seen.document
     if not seen.ok or document.get("error"):
         said = seen.words or f"{seen.status} {quoted(scrub(error_message(document), target.key))}"
         fix = f"check the key in {target.key_env}" if seen.status in (401, 403) else "autorouter doctor --probe-url"
-        return Own(name=label, state="failed", evidence=f"{target.name}: {said}", fix=fix)
+        return DoctorCheck(name=label, state="failed", evidence=f"{target.name}: {said}", fix=fix)
     usage = USAGE[target.wire](loose.an_object(document.get("usage")))
     cost = _usd(candidate, usage)
     served = loose.text(document.get("model"))
@@ -115,8 +117,8 @@ def _judged(candidate: Candidate, target: Target, seen: Seen) -> Own:
     evidence = f"{seen.seconds:.2f} s, {usage.input_tokens} + {usage.output_tokens} tokens, {price}"
     if served and not same_model(candidate.model, served):
         fix = f"ask {target.name} why, or name the model that it serves"
-        return Own(name=label, state="warning", evidence=f"served by {quoted(served)}; {evidence}", fix=fix)
-    return Own(name=label, state="ok", evidence=evidence)
+        return DoctorCheck(name=label, state="warning", evidence=f"served by {quoted(served)}; {evidence}", fix=fix)
+    return DoctorCheck(name=label, state="ok", evidence=evidence)
 
 
 def _usd(candidate: Candidate, usage: Usage) -> float | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from autorouter.config.load import Settings
 from autorouter.errors import ReceiptError
-from autorouter.probe.ours import Own
+from autorouter.probe.ours import DoctorCheck
 from autorouter.receipts import store
 
 LOOKED_AT: Final = 500
@@ -20,20 +20,22 @@ LOOKED_AT: Final = 500
 NAMED: Final = 4
 
 
-def provider_truth(found: Settings) -> Own:
+def provider_truth(found: Settings) -> DoctorCheck:
     """Whether upstreams served what was asked for and told what was used, in the latest receipts."""
     name = "provider truth"
     receipts = found.config.receipts
     if not receipts.enabled or not receipts.dir:
         fix = "receipts.enabled = true"
-        return Own(name=name, state="warning", evidence="no receipts are kept, so nobody compares", fix=fix)
+        return DoctorCheck(name=name, state="warning", evidence="no receipts are kept, so nobody compares", fix=fix)
     try:
         records = store.latest(Path(receipts.dir).expanduser(), LOOKED_AT)
     except ReceiptError as exc:
-        return Own(name=name, state="warning", evidence=exc.message, fix="autorouter receipt verify names the line")
+        return DoctorCheck(
+            name=name, state="warning", evidence=exc.message, fix="autorouter receipt verify names the line"
+        )
     calls = [attempt for record in records if not record.get("dry_run") for attempt in _answered(record)]
     if not calls:
-        return Own(name=name, state="ok", evidence="no receipt of a real call yet")
+        return DoctorCheck(name=name, state="ok", evidence="no receipt of a real call yet")
     differs = Counter(f"{a['candidate']} -> {a['served_model']}" for a in calls if a.get("served_differs"))
     doubts = Counter(str(a["candidate"]) for a in calls if a.get("usage_doubt"))
     unpriced = Counter(str(a["candidate"]) for a in calls if a.get("usage") and a.get("cost_usd") is None)
@@ -43,11 +45,11 @@ def provider_truth(found: Settings) -> Own:
         *_told("have no price", unpriced),
     ]
     if not evidence:
-        return Own(
+        return DoctorCheck(
             name=name, state="ok", evidence=f"{len(calls)} calls: served as asked, usage plausible, prices known"
         )
     fix = "autorouter doctor --probe-url looks closer; autorouter receipt show has the call; prices: price_usd_per_mtok"
-    return Own(name=name, state="warning", evidence=f"of {len(calls)} calls: {'; '.join(evidence)}", fix=fix)
+    return DoctorCheck(name=name, state="warning", evidence=f"of {len(calls)} calls: {'; '.join(evidence)}", fix=fix)
 
 
 def _answered(record: dict[str, Any]) -> Iterable[dict[str, Any]]:

@@ -23,8 +23,8 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import from_plain, to_plain
-from autorouter.core.health import Health, restored
-from autorouter.core.values import Candidate
+from autorouter.core.state.health import Health, restored
+from autorouter.core.types import Candidate
 
 NAME = "health.json"
 SCHEMA = "autorouter.health.v1"

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autorouter.core.labels import PREFIX
-from autorouter.core.values import Candidate, Strategy, Task
+from autorouter.core.types import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import context_record
 from autorouter.engine.router import Routed, route

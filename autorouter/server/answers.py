@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import to_plain
-from autorouter.core.explain import why
-from autorouter.core.values import Strategy
+from autorouter.core.decision.explain import why
+from autorouter.core.types import Strategy
 from autorouter.engine.calling import Opened
 from autorouter.engine.recorder import phases_record
 from autorouter.engine.step import Step, StreamBroken

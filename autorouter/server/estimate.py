@@ -14,11 +14,11 @@ from itertools import groupby
 from typing import Any
 
 from autorouter.core.codec import to_plain
-from autorouter.core.explain import why
-from autorouter.core.features import Features
-from autorouter.core.record import USD_DIGITS, rounded
-from autorouter.core.strategy import Plan, PlannedCall, seen_share
-from autorouter.core.values import Strategy
+from autorouter.core.decision.explain import why
+from autorouter.core.decision.plans import Plan, PlannedCall, seen_share
+from autorouter.core.decision.record import USD_DIGITS, rounded
+from autorouter.core.signals.features import Features
+from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed
 from autorouter.server.admission import Admission

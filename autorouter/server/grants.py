@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from autorouter.core.labels import PANEL, PREFIX
-from autorouter.core.values import Candidate, Strategy, Wishes
+from autorouter.core.types import Candidate, Strategy, Wishes
 from autorouter.errors import RequestError
 
 GRANT = "autorouter.grant"

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
 from autorouter.observe.mark import request_id_of
 from autorouter.server.grants import GRANT, NotAllowed

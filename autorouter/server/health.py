@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autorouter import __version__
-from autorouter.core.health import cooling_s
+from autorouter.core.state.health import cooling_s
 from autorouter.runtime import Runtime
 from autorouter.server.http import Receive, Scope, Send, send_json
 from autorouter.server.limits import Gate

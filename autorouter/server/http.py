@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.errors import AutorouterError, RequestError
 from autorouter.wire import errors
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from autorouter.core import labels, panels
 from autorouter.core.codec import to_plain
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
 from autorouter.server.grants import GRANT

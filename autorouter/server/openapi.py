@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from autorouter import __version__, errors
-from autorouter.core.values import Strategy
+from autorouter.core.types import Strategy
 from autorouter.server.http import JSON, Receive, Scope, Send, send_bytes
 from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas, without_null
 from autorouter.server.receipts import MOST

@@ -15,7 +15,7 @@ import orjson
 from autorouter.core import labels
 from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
-from autorouter.core.values import Care, Strategy
+from autorouter.core.types import Care, Strategy
 from autorouter.resources import folder
 from autorouter.wire.errors import MESSAGES_TYPES
 from autorouter.wire.exchange import ANSWER_MEMBER

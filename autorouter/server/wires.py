@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import to_plain
-from autorouter.core.explain import why
-from autorouter.core.features import IMAGE_TOKENS, features
-from autorouter.core.record import decision_record
-from autorouter.core.values import Task, Wire
+from autorouter.core.decision.explain import why
+from autorouter.core.decision.record import decision_record
+from autorouter.core.signals.features import IMAGE_TOKENS, features
+from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.recorder import snapshot_record
 from autorouter.engine.retry import pause_s

@@ -23,7 +23,7 @@ _BREAKS: Final = (
     "never end the answer cleanly; break the client's line too, or send an error event, so that it asks again"
 )
 _SAME: Final = "nothing: it is legal"
-_NOTHING: Final = (
+_NO_ANSWER: Final = (
     Fault(
         name="reset",
         summary="the connection is reset before an answer",
@@ -209,7 +209,7 @@ _ODD: Final = (
         style=Style(cumulative=True),
     ),
 )
-FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (*REFUSALS, *_NOTHING, *_BROKEN, *_SAID, *_ODD)}
+FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (*REFUSALS, *_NO_ANSWER, *_BROKEN, *_SAID, *_ODD)}
 TOLERATED: Final = frozenset(
     {"slow-first-byte", "slow-stream", "no-usage", "crlf", "split-utf8", "comments", "huge-line", "tool-delta-split"}
 )

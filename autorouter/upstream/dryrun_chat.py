@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.upstream.flow import Flow
 from autorouter.upstream.script import Answer, Refused, Text, arguments_json
 from autorouter.upstream.toolfill import ToolUse
@@ -60,9 +60,9 @@ class Stamp:
         return f"call_{self.seed[16:28].hex()}"
 
 
-def encode(answer: Answer, stamp: Stamp, *, stream: bool, include_usage: bool) -> Flow:
+def _encode_chat(answer: Answer, stamp: Stamp, *, stream: bool, include_usage: bool) -> Flow:
     """The answer's bytes. `include_usage` is for streams: a whole answer tells its usage anyway."""
-    return _events(answer, stamp, include_usage) if stream else _document(answer, stamp)
+    return _chat_stream(answer, stamp, include_usage) if stream else _chat_document(answer, stamp)
 
 
 def error_document(code: str, error_type: str, message: str) -> bytes:
@@ -82,7 +82,7 @@ def pieces(arguments: str, style: Style) -> list[str]:
     return [arguments[0 if style.cumulative else end - size : end] for end in ends]
 
 
-def _document(answer: Answer, stamp: Stamp) -> Flow:
+def _chat_document(answer: Answer, stamp: Stamp) -> Flow:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, Text) else None}
     if isinstance(answer, Refused):
         message["refusal"] = answer.text
@@ -96,15 +96,15 @@ def _document(answer: Answer, stamp: Stamp) -> Flow:
     return Flow(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
 
 
-def _events(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
+def _chat_stream(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
     head = _head(stamp, "chat.completion.chunk")
     choices = [_choice(delta) for delta in _deltas(answer, stamp)]
     choices.append(_choice({}, _finish(answer)))
     events = [head | {"choices": [choice]} for choice in choices]
     if include_usage and stamp.usage is not None:
         events.append(head | {"choices": [], "usage": _usage(stamp.usage)})
-    data = (*(_event(orjson.dumps(event)) for event in events), _event(b"[DONE]"))
-    return Flow(pieces=data, stream=True, error=_event(error_document(*FAILED)))
+    data = (*(_chat_event(orjson.dumps(event)) for event in events), _chat_event(b"[DONE]"))
+    return Flow(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
 
 
 def _deltas(answer: Answer, stamp: Stamp) -> list[dict[str, Any]]:
@@ -157,5 +157,5 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _event(data: bytes) -> bytes:
+def _chat_event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from autorouter.core.values import ASK_CHARS, Wire
+from autorouter.core.types import ASK_CHARS, Wire
 from autorouter.upstream import roles
 from autorouter.upstream.roles import Task
 from autorouter.upstream.script import DryRequest
@@ -83,7 +83,7 @@ def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> Decoded:
 def _of_chat(
     document: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], candidate_id: str, seed: bytes
 ) -> DryRequest:
-    task, rest = _task(messages)
+    task, rest = _take_role_task(messages)
     ask, raw, results = _latest(rest)
     system = "\n".join(
         human.text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")
@@ -94,17 +94,17 @@ def _of_chat(
         seed=seed,
         system=system,
         rules=f"{system}\n{raw}",
-        tools=_tools(document),
+        tools=_chat_tools(document),
         results=results,
-        must_call=_must_call(document.get("tool_choice")),
-        schema=_schema(document.get("response_format")),
+        must_call=_chat_must_call(document.get("tool_choice")),
+        schema=_chat_schema(document.get("response_format")),
         task=task,
     )
 
 
 def _of_conversation(conversation: Conversation, candidate_id: str, seed: bytes) -> DryRequest:
     messages = list(_as_chat(conversation))
-    task, rest = _task(messages)
+    task, rest = _take_role_task(messages)
     ask, raw, results = _latest(rest)
     system = "\n".join(
         [*(part.text for part in conversation.system)]
@@ -142,7 +142,7 @@ def _as_chat(conversation: Conversation) -> Iterator[dict[str, Any]]:
             yield {"role": message.role, "content": texts}
 
 
-def _task(messages: Sequence[Mapping[str, Any]]) -> tuple[Task | None, Sequence[Mapping[str, Any]]]:
+def _take_role_task(messages: Sequence[Mapping[str, Any]]) -> tuple[Task | None, Sequence[Mapping[str, Any]]]:
     """The inner role's task in the user's last message, and the messages without it."""
     place = next((n for n in reversed(range(len(messages))) if messages[n].get("role") == "user"), None)
     if place is None:
@@ -165,7 +165,7 @@ def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
     return "", "", results
 
 
-def _tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
+def _chat_tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
     tools = document.get("tools")
     if not isinstance(tools, list) or document.get("tool_choice") == "none":
         return ()
@@ -178,7 +178,7 @@ def _tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
     return tuple(found)
 
 
-def _must_call(choice: Any) -> str | None:
+def _chat_must_call(choice: Any) -> str | None:
     if choice == "required":
         return ""
     inner = choice.get("function") if isinstance(choice, dict) else None
@@ -186,7 +186,7 @@ def _must_call(choice: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _schema(response_format: Any) -> Mapping[str, Any] | None:
+def _chat_schema(response_format: Any) -> Mapping[str, Any] | None:
     if not isinstance(response_format, dict):
         return None
     if response_format.get("type") == "json_object":

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.upstream.dryrun_chat import FAILED, Stamp, pieces, words
 from autorouter.upstream.flow import Flow
 from autorouter.upstream.script import Answer, Refused, Text, arguments_json
@@ -35,10 +35,10 @@ from autorouter.wire.events import (
 )
 
 Spoken = Literal["responses", "messages"]
-_FAILED: Final = Failed(FAILED[2], FAILED[0], FAILED[1])
+_FAILED_EVENT: Final = Failed(FAILED[2], FAILED[0], FAILED[1])
 
 
-def encode(answer: Answer, stamp: Stamp, wire: Spoken, *, stream: bool) -> Flow:
+def _encode_translated(answer: Answer, stamp: Stamp, wire: Spoken, *, stream: bool) -> Flow:
     """The answer's bytes: one event a piece, or one document."""
     seed = stamp.seed[:12].hex()
     heading = Heading(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
@@ -46,11 +46,11 @@ def encode(answer: Answer, stamp: Stamp, wire: Spoken, *, stream: bool) -> Flow:
     polish = _polish(answer, stamp.usage, wire)
     if not stream:
         document = polish(orjson.loads(translate.body_of(collect(events), wire, heading)))
-        error = translate.body_of(collect([_FAILED]), wire, heading)
+        error = translate.body_of(collect([_FAILED_EVENT]), wire, heading)
         return Flow(pieces=(orjson.dumps(document),), stream=False, error=error)
     encoder = translate.ENCODERS[wire](heading)
     found = [frame for event in events for frame in _frames(encoder.feed(event))]
-    error = _frames(translate.ENCODERS[wire](heading).feed(_FAILED))[-1]
+    error = _frames(translate.ENCODERS[wire](heading).feed(_FAILED_EVENT))[-1]
     return Flow(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
 
 

@@ -47,7 +47,7 @@ _TAIL: Final = re.compile(
 """What follows the words to print in a bare sentence."""
 
 
-def find(ask: str) -> Errand | None:
+def find_file_task(ask: str) -> Errand | None:
     """The errand in the human's words, None where there is none."""
     return _marked(ask) or _english(ask)
 

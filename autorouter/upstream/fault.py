@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.upstream.dryrun_chat import PLAIN, Style
 from autorouter.upstream.flow import Flow
 from autorouter.upstream.script import Answer, DryRequest

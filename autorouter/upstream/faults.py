@@ -22,11 +22,11 @@ from autorouter.upstream.catalogue import FAULTS, TOLERATED
 from autorouter.upstream.fault import Fault
 from autorouter.upstream.fault_names import ALIASES, FAMILIES, named
 
-__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "Rule", "parse"]
+__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "FaultRule", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FaultRule:
     """One fault and when it applies. `attempts`: the first so many, None for all. `target`: a candidate's id or a role;
     only there."""
 
@@ -44,7 +44,7 @@ class Rule:
 class FaultSpec:
     """Rules in the order given."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[FaultRule, ...]
 
     def at(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
         """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
@@ -63,16 +63,16 @@ _RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<targe
 def parse(spec: str, *, bare: int | None = 1) -> FaultSpec:
     """Read a fault spec; raises ValueError that says what is wrong, with the nearest names. `bare`: how many attempts a
     name alone is for."""
-    return FaultSpec(tuple(_rule(part.strip(), bare) for part in spec.split(",")))
+    return FaultSpec(tuple(_fault_rule(part.strip(), bare) for part in spec.split(",")))
 
 
-def _rule(part: str, bare: int | None) -> Rule:
+def _fault_rule(part: str, bare: int | None) -> FaultRule:
     match = _RULE.fullmatch(part)
     assert match is not None
     name, count, target = match["name"].strip(), match["count"], match["target"]
     fault = named(name)
     if fault is None:
-        raise ValueError(_unknown(name))
+        raise ValueError(_unknown_fault(name))
     if target is not None and not target.strip():
         raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`, or a role of a panel")
     if count is None:
@@ -83,10 +83,10 @@ def _rule(part: str, bare: int | None) -> Rule:
         attempts = int(count)
     else:
         raise ValueError(f"fault `{part}`: behind `*` stands a number of attempts of at least 1, or `all`")
-    return Rule(fault, attempts, target.strip() if target is not None else None)
+    return FaultRule(fault, attempts, target.strip() if target is not None else None)
 
 
-def _unknown(name: str) -> str:
+def _unknown_fault(name: str) -> str:
     known = [*FAULTS, *ALIASES, *(family.example for family in FAMILIES)]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or [one for one in known if name and name in one]
     hint = f"did you mean {', '.join(f'`{one}`' for one in near)}?" if near else f"known: {', '.join(FAULTS)}"

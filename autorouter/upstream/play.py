@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Final
 
-from autorouter.core.values import Usage, Wire
+from autorouter.core.types import Usage, Wire
 from autorouter.upstream import dryrun_chat, dryrun_decode, faults, script
 from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
 from autorouter.upstream.fault import BeforeAnswer, Fault, Refusal
@@ -110,11 +110,11 @@ def _answer(request: script.DryRequest, fault: Fault) -> tuple[script.Answer, Ca
 
 def _encode(answer: script.Answer, stamp: dryrun_chat.Stamp, wire: Wire, *, stream: bool, include_usage: bool) -> Flow:
     if wire == "chat":
-        flow = dryrun_chat.encode(answer, stamp, stream=stream, include_usage=include_usage)
+        flow = dryrun_chat._encode_chat(answer, stamp, stream=stream, include_usage=include_usage)
     else:
         from autorouter.upstream import dryrun_events
 
-        flow = dryrun_events.encode(answer, stamp, wire, stream=stream)
+        flow = dryrun_events._encode_translated(answer, stamp, wire, stream=stream)
     return replace(flow, error_body=error_body(wire, 500, *dryrun_chat.FAILED))
 
 

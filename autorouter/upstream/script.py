@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import orjson
 
-from autorouter.core.kinds import is_housekeeping
+from autorouter.core.signals.task_kind import is_housekeeping
 from autorouter.upstream import errand as errands
 from autorouter.upstream import roles, toolfill
 from autorouter.upstream.errand import Errand
@@ -99,20 +99,20 @@ Answer = Text | ToolUse | Refused
 def plan_answer(request: DryRequest) -> Answer:
     """What to answer. Pure and total: any request gets an answer."""
     if request.task is not None and request.task.judges:
-        return Text(_json(roles.verdict(request.task, request.seed, revise=request.revise)))
+        return Text(to_json(roles.verdict(request.task, request.seed, revise=request.revise)))
     text_only = TEXT_ONLY in request.ask
     if text_only or (not request.tools and is_housekeeping(request.system, request.ask)):
         return Text(_housekeeping(request))
-    errand = errands.find(request.ask)
+    errand = errands.find_file_task(request.ask)
     if request.tools and (call := _next_call(request, errand)):
         return call
     if request.schema is not None:
-        return Text(_json(instance(request.schema)))
+        return Text(to_json(instance(request.schema)))
     if errand is None:
-        return Text(_plain(request))
+        return Text(_default_text(request))
     if request.tools:
         return Text(_closing(request, errand))
-    return Text(errands.edit_block(request.rules, errand) or _plain(request))
+    return Text(errands.edit_block(request.rules, errand) or _default_text(request))
 
 
 def output_tokens(answer: Answer) -> int:
@@ -123,7 +123,7 @@ def output_tokens(answer: Answer) -> int:
 
 def arguments_json(call: ToolUse) -> str:
     """The arguments as wires carry them."""
-    return _json(call.arguments) if call.raw is None else call.raw
+    return to_json(call.arguments) if call.raw is None else call.raw
 
 
 def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
@@ -143,7 +143,7 @@ def _closing(request: DryRequest, errand: Errand) -> str:
     return errand.closing + _revised(request)
 
 
-def _plain(request: DryRequest) -> str:
+def _default_text(request: DryRequest) -> str:
     said = f"{_opening(request)}" if request.agree else f"{_opening(request)} Candidate: {request.candidate_id}."
     ask = " ".join(request.ask.split())
     if ask:
@@ -163,7 +163,7 @@ def _opening(request: DryRequest) -> str:
 
 def _housekeeping(request: DryRequest) -> str:
     if request.schema is not None:
-        return _json(instance(request.schema))
+        return to_json(instance(request.schema))
     chore = _CHORE.search(f"{request.system}\n{request.ask}")
     if chore and chore["commit"]:
         return "chore: dry run"
@@ -173,7 +173,7 @@ def _housekeeping(request: DryRequest) -> str:
     return " ".join(words[:TITLE_WORDS]).capitalize()[:ECHO_CHARS] or "Dry run"
 
 
-def _json(value: Any) -> str:
+def to_json(value: Any) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # a whole number beyond 64 bits, which a schema may well ask for

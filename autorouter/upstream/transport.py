@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from autorouter.core.values import Candidate, Wire
+from autorouter.core.types import Candidate, Wire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

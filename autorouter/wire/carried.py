@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.wire import loose
 from autorouter.wire.neutral import Loss, Reasoning, Shape, Text
 from autorouter.wire.portable import STAMP, readable, unstamp

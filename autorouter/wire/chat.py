@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
+from autorouter.core.types import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import fields, human, identity, splice
 from autorouter.wire.wishes import wishes_of

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.wire import fields, translate
 from autorouter.wire.chat import ChatRequest
 from autorouter.wire.events import Answer, collect

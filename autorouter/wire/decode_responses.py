@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire import loose
 from autorouter.wire.decoding import Calls, Decoder, failure
 from autorouter.wire.events import (

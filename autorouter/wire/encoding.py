@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire.events import Event, Failed, Finished, ReasoningSealed, Started, UsageEvent
 from autorouter.wire.portable import stamp
 

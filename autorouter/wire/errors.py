@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.errors import AutorouterError, RoutingError, UpstreamError
 
 DEFAULT_RETRY_AFTER_S = 5.0

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire.neutral import Call, Reasoning, Shape, Text
 
 Reason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]

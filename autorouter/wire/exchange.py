@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from autorouter.core.values import Task, Usage, Wire
+from autorouter.core.types import Task, Usage, Wire
 from autorouter.wire import chat, fields, sse
 from autorouter.wire.chat import ChatRequest
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from autorouter.core.values import ASK_CHARS, EXCERPT_CHARS
+from autorouter.core.types import ASK_CHARS, EXCERPT_CHARS
 
 WRAPPERS = (
     "system-reminder",

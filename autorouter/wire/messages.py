@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autorouter.core.values import EXCERPT_CHARS, Task
+from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.wire import fields, identity, reading
 from autorouter.wire.messages_in import to_neutral
 from autorouter.wire.responses import tool_names

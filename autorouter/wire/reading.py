@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autorouter.core.values import TRAIL_STEPS, Step, ToolCall, ToolResult
+from autorouter.core.types import TRAIL_STEPS, Step, ToolCall, ToolResult
 from autorouter.wire import human
 from autorouter.wire.neutral import Call, Conversation, Image, Message, Result, Text
 

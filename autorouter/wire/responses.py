@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.core.values import EXCERPT_CHARS, Task
+from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
 from autorouter.wire import fields, identity, loose, reading
 from autorouter.wire.neutral import Conversation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire.encoding import Heading
 from autorouter.wire.events import CallStarted
 from autorouter.wire.neutral import Call

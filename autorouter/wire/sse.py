@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire import loose
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Usage, Wire
+from autorouter.core.types import Usage, Wire
 from autorouter.wire import loose
 from autorouter.wire.exchange import Tap
 from autorouter.wire.sse import MAX_EVENT_BYTES

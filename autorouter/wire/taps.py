@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire import decode_messages, decode_responses, loose
 from autorouter.wire.frames import Frame, Splitter
 

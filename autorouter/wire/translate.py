@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.values import Usage, Wire
+from autorouter.core.types import Usage, Wire
 from autorouter.wire import (
     chat_out,
     decode_chat,

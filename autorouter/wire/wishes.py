@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 
 from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
-from autorouter.core.values import NO_WISHES, Care, Strategy, Wishes
+from autorouter.core.types import NO_WISHES, Care, Strategy, Wishes
 from autorouter.errors import RequestError
 
 PREFIX = "x-openfusion-"

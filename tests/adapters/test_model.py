@@ -14,7 +14,7 @@ from autorouter import resources
 from autorouter.adapters import codex_catalog, model
 from autorouter.adapters.render import render
 from autorouter.core import labels
-from autorouter.core.values import Candidate, Capability
+from autorouter.core.types import Candidate, Capability
 from autorouter.errors import AdapterError
 
 TARGET = model.Target(base_url="http://10.0.0.1:99", model="openfusion/coder", catalog="/s/cat.json")

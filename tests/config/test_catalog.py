@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 import autorouter
-from autorouter.core.values import Capability, Role, Wire
+from autorouter.core.types import Capability, Role, Wire
 
 CATALOG: dict[str, Any] = tomllib.loads(
     (Path(autorouter.__file__).parent / "config" / "catalog.toml").read_text(encoding="utf-8")

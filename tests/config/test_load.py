@@ -14,7 +14,7 @@ from autorouter.config import reference
 from autorouter.config.catalog import catalog_entry
 from autorouter.config.load import Settings, default_path, load, local_key
 from autorouter.config.upstream_keys import key_for
-from autorouter.core.values import Price
+from autorouter.core.types import Price
 from autorouter.errors import EXIT_CONFIG, ConfigError
 
 CATALOG = """

@@ -10,8 +10,8 @@ from autorouter.config.convert import is_local, to_candidates, to_policy
 from autorouter.config.problems import Problem, validate
 from autorouter.config.schema import Config
 from autorouter.core import policy as core
-from autorouter.core import values
-from autorouter.core.values import Capability, Kind, Price, Role
+from autorouter.core import types
+from autorouter.core.types import Capability, Kind, Price, Role
 
 RELAY = {"base_url": "http://127.0.0.1:18080/v1", "api_key_env": "RELAY_KEY"}
 CHEAP = {"id": "cheap", "upstream": "relay", "model": "vendor/cheap"}
@@ -47,7 +47,7 @@ def refused(data: dict[str, Any]) -> list[str]:
 
 def test_a_candidate_gets_the_defaults_that_the_core_has() -> None:
     (candidate,) = to_candidates(accepted(tables()))
-    bare = values.Candidate(**CHEAP)
+    bare = types.Candidate(**CHEAP)
     assert candidate == dataclasses.replace(bare, capabilities=frozenset({Capability.TOOLS}))
 
 
@@ -70,13 +70,13 @@ def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
         benchmarks={"coding": 48},
     )
     (candidate,) = to_candidates(accepted(data))
-    assert candidate == values.Candidate(
+    assert candidate == types.Candidate(
         **CHEAP,
         **written,
         roles=(Role.FAST, Role.WRITER),
         price=Price(**price),
         capabilities=frozenset({Capability.VISION}),
-        benchmarks=values.Benchmarks(coding=48),
+        benchmarks=types.Benchmarks(coding=48),
     )
 
 
@@ -128,7 +128,7 @@ def test_the_policy_arrives_in_the_core_as_written() -> None:
         kind=Kind.EDIT,
         role=Role.CODER,
         candidate="cheap",
-        strategy=values.Strategy.VERIFY,
+        strategy=types.Strategy.VERIFY,
     )
     assert policy == core.Policy(
         dial=3,
@@ -154,8 +154,8 @@ def test_without_a_word_the_policy_is_the_cores_default() -> None:
         (policy_schema.Limits, core.Limits),
         (policy_schema.Budget, core.Budget),
         (policy_schema.Rule, core.Rule),
-        (schema.Benchmarks, values.Benchmarks),
-        (schema.Price, values.Price),
+        (schema.Benchmarks, types.Benchmarks),
+        (schema.Price, types.Price),
     ],
 )
 def test_a_table_has_the_fields_of_its_core_value(table: type[schema.Table], value: type) -> None:

@@ -1,11 +1,11 @@
 import pytest
 
 from autorouter.config.load import load
-from autorouter.core.decide import decide
-from autorouter.core.features import features
+from autorouter.core.decision.decide import decide
 from autorouter.core.policy import Budget, Limits, Policy, Rule
-from autorouter.core.session import Session, Warm
-from autorouter.core.values import Role, Strategy, ToolCall, ToolResult
+from autorouter.core.signals.features import features
+from autorouter.core.state.session import Session, Warm
+from autorouter.core.types import Role, Strategy, ToolCall, ToolResult
 from autorouter.errors import UnknownModel
 from tests.core.test_features import SEGFAULT, trouble
 from tests.core.worlds import CHEAP, MIDDLE, NOW_S, POOL, STRONG, cooling, decided, model, task, world

@@ -1,10 +1,10 @@
 import pytest
 
-from autorouter.core.difficulty import MAX_TEXT_POINTS
-from autorouter.core.features import features
-from autorouter.core.kinds import is_housekeeping
 from autorouter.core.policy import Policy, Rule
-from autorouter.core.values import Capability, Kind, ToolCall, ToolResult
+from autorouter.core.signals.difficulty import MAX_TEXT_POINTS
+from autorouter.core.signals.features import features
+from autorouter.core.signals.task_kind import is_housekeeping
+from autorouter.core.types import Capability, Kind, ToolCall, ToolResult
 from tests.core.worlds import task
 
 POLICY = Policy()

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from autorouter.core.health import (
+from autorouter.core.policy import Tuning
+from autorouter.core.state.health import (
     COOLDOWN_MAX_S,
     FORGOTTEN_S,
     PAUSE_MAX_S,
@@ -23,8 +24,7 @@ from autorouter.core.health import (
     shut,
     ttft_at,
 )
-from autorouter.core.policy import Tuning
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 
 NOW_S = 1_000.0
 GOOD = Outcome(ok=True, ttft_s=0.5, output_tokens=100, stream_s=2.0, input_tokens=120, estimated_input_tokens=100.0)

@@ -8,14 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.codec import from_plain, to_plain
-from autorouter.core.decide import decide
-from autorouter.core.features import Features, features
+from autorouter.core.decision.decide import decide
+from autorouter.core.decision.plans import preference
+from autorouter.core.decision.record import decision_record
+from autorouter.core.decision.scoring import rank
 from autorouter.core.policy import Budget, Policy
-from autorouter.core.record import decision_record
-from autorouter.core.scoring import rank
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.strategy import preference
-from autorouter.core.values import Benchmarks, Capability, Strategy
+from autorouter.core.signals.features import Features, features
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Benchmarks, Capability, Strategy
 from tests.strategies import ASKS, auto, policies, pools, snapshots, tasks
 
 TERMS = ("task_fit", "benchmark", "price", "latency", "availability", "stickiness")
@@ -155,7 +155,7 @@ def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy):
 @given(snapshot=snapshots(), policy=policies)
 @settings(max_examples=20, deadline=None)
 def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answers(ask, snapshot, policy):
-    from autorouter.core.values import Task
+    from autorouter.core.types import Task
 
     task = Task(wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, ask=ask, fresh=True)
     only_single = replace(snapshot, performable=(Strategy.SINGLE,))

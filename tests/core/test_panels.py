@@ -8,11 +8,11 @@ from typing import get_args
 
 import pytest
 
-from autorouter.core.decide import Decision
+from autorouter.core.decision.decide import Decision
+from autorouter.core.decision.plans import Plan
 from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Pick, Way, named, names_of
 from autorouter.core.policy import Budget, Policy
-from autorouter.core.strategy import Plan
-from autorouter.core.values import Candidate, Strategy, ToolCall, ToolResult, Wishes
+from autorouter.core.types import Candidate, Strategy, ToolCall, ToolResult, Wishes
 from tests.core.worlds import CHEAP, MIDDLE, POOL, STRONG, decided, model, task, world
 
 PLAN_ASK = "plan the migration of the cache"

@@ -1,5 +1,5 @@
-from autorouter.core.session import NEW, incumbent, step, warm_tokens
-from autorouter.core.values import Candidate
+from autorouter.core.state.session import NEW, incumbent, step, warm_tokens
+from autorouter.core.types import Candidate
 
 A, B = (Candidate(id=name, upstream="u", model=name, cache_ttl_s=300) for name in "ab")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from autorouter.core.decide import Decision, decide
-from autorouter.core.features import features
-from autorouter.core.health import Health
+from autorouter.core.decision.decide import Decision, decide
 from autorouter.core.policy import Policy
-from autorouter.core.snapshot import Snapshot
-from autorouter.core.values import Benchmarks, Candidate, Capability, Price, Role, Task
+from autorouter.core.signals.features import features
+from autorouter.core.state.health import Health
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Benchmarks, Candidate, Capability, Price, Role, Task
 
 NOW_S = 1_800_000_000.0
 EVERYTHING = frozenset(Capability)

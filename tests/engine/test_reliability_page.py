@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autorouter.core.health import PAUSES, USUAL, Pause
+from autorouter.core.state.health import PAUSES, USUAL, Pause
 from autorouter.engine.retry import RULES, Rule
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from autorouter.core.health import UNKNOWN, Health, Outcome, observe, probing
-from autorouter.core.values import Candidate
+from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe, probing
+from autorouter.core.types import Candidate
 from autorouter.engine.retry import LEAD_POINTS, RULES, Move, Place, Retry, Tried, after, is_twin
 from autorouter.errors import UpstreamError
 from autorouter.upstream.failures import Verdict

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.core.values import Role
+from autorouter.core.types import Role
 from autorouter.errors import UnknownModel
 from autorouter.evals import comparing, comparison_summary, contestants, plot
 from autorouter.evals.asking import ask

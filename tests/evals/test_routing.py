@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autorouter import runtime
 from autorouter.config.load import Settings, load
-from autorouter.core.values import Kind
+from autorouter.core.types import Kind
 from autorouter.errors import RequestError
 from autorouter.evals import gate, labelled, lines, routing, routing_summary
 from autorouter.evals.labelled import Labelled

@@ -12,8 +12,8 @@ import pytest
 from autorouter.adapters import changes, edits
 from autorouter.adapters.model import Format
 from autorouter.config import keys
-from autorouter.core import judgement
-from autorouter.core.values import Usage, Wire
+from autorouter.core.review import verdicts
+from autorouter.core.types import Usage, Wire
 from autorouter.engine.tool_check import Tools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
 from autorouter.server.grants import Grant
@@ -116,9 +116,9 @@ def test_a_count_that_is_no_number_is_refused(dry: Router, count: str) -> None:
     "text", ['{"key":"k","verdict":"revise","findings":["a\\ud800"]}', '{"key":"k","order":["\\ud800"]}']
 )
 def test_half_a_surrogate_is_no_verdict(text: str) -> None:
-    assert judgement.verdict_of(text, "k") is None
-    assert judgement.judgement_of(text, "k", "AB") is None
-    assert judgement.order_of(text, "k", "AB") is None
+    assert verdicts.verdict_of(text, "k") is None
+    assert verdicts.judgement_of(text, "k", "AB") is None
+    assert verdicts.order_of(text, "k", "AB") is None
 
 
 KEY = f'[keys.a]\nsha256 = "{"a" * 64}"\n'

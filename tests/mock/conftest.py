@@ -17,7 +17,7 @@ import pytest
 from autorouter.mock import rules
 from autorouter.mock.rules import Chooser
 from autorouter.mock.server import MockServer, Setting
-from autorouter.mock.stage import Line
+from autorouter.mock.stage import RequestLog
 
 WAIT_S = 20.0
 """Longest wait for anything that must come: only a test that fails reaches it."""
@@ -136,7 +136,7 @@ class Mock:
     """A running mock. `lines` are what it logged."""
 
     def __init__(self, setting: Setting) -> None:
-        self.lines: queue.Queue[Line] = queue.Queue()
+        self.lines: queue.Queue[RequestLog] = queue.Queue()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mock", daemon=True)
         self._thread.start()
@@ -166,7 +166,7 @@ class Mock:
         headers = {"x_autorouter_fault": fault} if fault else {}
         return self.ask(PATHS[wire], body(wire, **members), silence_s=silence_s, mute=mute, **headers)
 
-    def logged(self) -> Line:
+    def logged(self) -> RequestLog:
         return self.lines.get(timeout=WAIT_S)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream.catalogue import FAULTS
 from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
 from autorouter.upstream.dryrun import DryRunTransport

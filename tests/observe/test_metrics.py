@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
-from autorouter.core.health import Health
+from autorouter.core.state.health import Health
 from autorouter.observe.families import breaker_of
 from autorouter.observe.tally import MAX_SERIES, Counts
 from tests.fakes import CUT, FIRST, RESET, Relay, completion, refuse, stream, whole

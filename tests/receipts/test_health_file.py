@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from autorouter.core.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
-from autorouter.core.values import Candidate
+from autorouter.core.state.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
+from autorouter.core.types import Candidate
 from autorouter.engine.deps import DAY_S, State
 from autorouter.receipts.health_file import MAX_BYTES, NAME, HealthFile
 from tests.fakes import WAIT_S

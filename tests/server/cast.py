@@ -24,10 +24,10 @@ import orjson
 
 from autorouter import runtime as assembly
 from autorouter.config.load import load
-from autorouter.core.health import Health
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
-from autorouter.core.values import Usage, Wire
+from autorouter.core.state.health import Health
+from autorouter.core.types import Usage, Wire
 from autorouter.engine.calling import Opened
 from autorouter.engine.deps import Deps, State
 from autorouter.engine.recorder import context_record, decide_again
@@ -183,8 +183,8 @@ class Cast:
         wire: Wire = call.target.wire
         if wire == "chat":
             told = bool((document.get("stream_options") or {}).get("include_usage"))
-            return dryrun_chat.encode(line, stamp, stream=call.stream, include_usage=told)
-        return dryrun_events.encode(line, stamp, wire, stream=call.stream)
+            return dryrun_chat._encode_chat(line, stamp, stream=call.stream, include_usage=told)
+        return dryrun_events._encode_translated(line, stamp, wire, stream=call.stream)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -16,7 +16,7 @@ import httpx
 import orjson
 import pytest
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.mock.rules import Chooser
 from autorouter.mock.server import MockServer, Setting
 from autorouter.upstream.fault import Fault

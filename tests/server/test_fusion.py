@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autorouter.core.panels import Way
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from tests.fakes import (
     Play,
     Relay,

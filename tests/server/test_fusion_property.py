@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Budget
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from tests.server.cast import (
     HANG,
     MEMBERS,

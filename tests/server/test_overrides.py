@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from autorouter.cli.receipt_checks import check_directory
-from autorouter.core.values import Strategy
+from autorouter.core.types import Strategy
 from autorouter.engine.recorder import context_record, decide_again
 from autorouter.receipts.canonical import canonical
 from tests.fakes import Relay

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorouter.core.decide import decide
-from autorouter.core.features import features
+from autorouter.core.decision.decide import decide
 from autorouter.core.policy import Limits, Rule
-from autorouter.core.values import Role, Strategy
+from autorouter.core.signals.features import features
+from autorouter.core.types import Role, Strategy
 from tests.fakes import CUT, RESET, Play, Relay, event, http, refuse, stream
 from tests.server.conftest import CHAT, HI, KEY_TWO, Router, body
 from tests.strategies import policies, pools, snapshots, tasks

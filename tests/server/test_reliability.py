@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from autorouter import runtime as assembly
-from autorouter.core.health import Health, Outcome, cooling_s, observe
+from autorouter.core.state.health import Health, Outcome, cooling_s, observe
 from tests.fakes import (
     DONE,
     FIRST,

@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 
 from autorouter.core.policy import Budget
-from autorouter.core.session import Session
+from autorouter.core.state.session import Session
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import route, session_key
 from autorouter.engine.step import Step

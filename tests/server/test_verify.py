@@ -12,7 +12,7 @@ import pytest
 
 from autorouter.core.panels import Fusion
 from autorouter.core.policy import Budget, Tuning
-from autorouter.core.values import Care, Wire
+from autorouter.core.types import Care, Wire
 from tests.fakes import DONE, FIRST, USAGE_EVENT, Part, Relay, chunk, completion, delta, http, stream, whole
 from tests.server.cast import (
     HANG,

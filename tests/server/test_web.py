@@ -15,7 +15,7 @@ import pytest
 
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Budget, Limits
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.web import Web
 from autorouter.upstream.script import Text

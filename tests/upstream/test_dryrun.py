@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
 from autorouter.upstream.dryrun import REMEMBERED, DryRunTransport
 from autorouter.upstream.faults import FAULTS, TOLERATED

@@ -3,7 +3,7 @@ import asyncio
 import orjson
 import pytest
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream import roles
 from autorouter.upstream.dryrun import DryRunTransport
 from autorouter.upstream.dryrun_decode import decode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream.dryrun import DryRunTransport
 from autorouter.upstream.faults import FAULTS
 from autorouter.upstream.transport import Call, Failure, Target

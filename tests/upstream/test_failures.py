@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream.failures import (
     MESSAGE_CHARS,
     of_error_event,

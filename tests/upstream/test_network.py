@@ -8,7 +8,7 @@ import threading
 import orjson
 import pytest
 
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.upstream.network import NetworkTransport
 from autorouter.upstream.transport import Call, Failure, Target, Timeouts, read_all
 from tests.fakes import CUT, RESET, STALL, WAIT_S, Relay, chunk, http, refuse, whole

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire.names import Names, Restorer
 from autorouter.wire.neutral import Call, Image, Reasoning, Result, Text
 from autorouter.wire.translate import DECODERS

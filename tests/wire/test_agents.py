@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from autorouter.core.kinds import phase_of
-from autorouter.core.values import ToolCall, ToolResult, Usage
+from autorouter.core.signals.task_kind import phase_of
+from autorouter.core.types import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
 from autorouter.wire import fields, messages, responses
 from autorouter.wire.errors import messages_error, responses_error

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.values import ASK_CHARS, EXCERPT_CHARS, TRAIL_STEPS, ToolCall, ToolResult
+from autorouter.core.types import ASK_CHARS, EXCERPT_CHARS, TRAIL_STEPS, ToolCall, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import chat, splice
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.wire import exchange
 from autorouter.wire.compose import (
     INNER_MAX_TOKENS,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.values import Usage
+from autorouter.core.types import Usage
 from autorouter.wire.sse import MAX_EVENT_BYTES, ChatTap, usage_of
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.values import Usage, Wire
+from autorouter.core.types import Usage, Wire
 from autorouter.upstream import dryrun_chat, dryrun_events
 from autorouter.upstream.dryrun_chat import Stamp
 from autorouter.upstream.script import Text
@@ -29,8 +29,8 @@ TEXT = 'So "usage" it is: {"usage": {"prompt_tokens": 1}}\ndata: {"usage": 2}'
 
 def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
     if wire == "chat":
-        return dryrun_chat.encode(Text(TEXT), STAMP, stream=stream, include_usage=True).pieces
-    return dryrun_events.encode(Text(TEXT), STAMP, wire, stream=stream).pieces
+        return dryrun_chat._encode_chat(Text(TEXT), STAMP, stream=stream, include_usage=True).pieces
+    return dryrun_events._encode_translated(Text(TEXT), STAMP, wire, stream=stream).pieces
 
 
 def tap(wire: Wire, before: Usage = BEFORE) -> SummedTap:

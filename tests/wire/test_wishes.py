@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.panels import MAX_MEMBERS
-from autorouter.core.values import NO_WISHES, Strategy, Wishes
+from autorouter.core.types import NO_WISHES, Strategy, Wishes
 from autorouter.errors import RequestError
 from autorouter.wire import exchange
 from autorouter.wire.wishes import NAMES, wishes_of

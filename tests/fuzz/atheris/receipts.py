@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from autorouter.cli.receipt_checks import check_directory, check_file
-from autorouter.core.values import Candidate
+from autorouter.core.types import Candidate
 from autorouter.errors import ReceiptError
 from autorouter.receipts import chain, store
 from autorouter.receipts.canonical import digest

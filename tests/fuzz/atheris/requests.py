@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from autorouter.core.features import features
 from autorouter.core.policy import Policy
-from autorouter.core.values import Wire
+from autorouter.core.signals.features import features
+from autorouter.core.types import Wire
 from autorouter.errors import RequestError
 from autorouter.wire import compose, exchange, fields, secrets
 from autorouter.wire.compose import Shape

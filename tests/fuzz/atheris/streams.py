@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from autorouter.core.values import Wire
+from autorouter.core.types import Wire
 from autorouter.wire import loose, translate
 from autorouter.wire.encoding import Heading
 from autorouter.wire.exchange import ANSWER_MEMBER, NotAnAnswer, _answer

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import orjson
 
 from autorouter.config.keys import lifetime
-from autorouter.core import judgement, labels
+from autorouter.core import labels
 from autorouter.core.codec import to_plain
+from autorouter.core.review import verdicts
 from autorouter.errors import RequestError
 from autorouter.observe import tracecontext
 from autorouter.observe.mark import request_id_of
@@ -28,9 +29,9 @@ LETTERS = "ABC"
 def judges(text: str) -> None:
     """A verdict, a comparison, an order: or None."""
     found = (
-        judgement.verdict_of(text, KEY),
-        judgement.judgement_of(text, KEY, LETTERS),
-        judgement.order_of(text, KEY, LETTERS),
+        verdicts.verdict_of(text, KEY),
+        verdicts.judgement_of(text, KEY, LETTERS),
+        verdicts.order_of(text, KEY, LETTERS),
     )
     orjson.loads(orjson.dumps(to_plain(found)))
 

@@ -1,0 +1,159 @@
+"""Single plus verifier: one drafts, another says accept or what is wrong; then the primary mends it, or a better one answers.
+
+P = p - p*(1-tpr)*spoil + (1-p)*tnr*mend          p the primary's, tpr and tnr the verifier's at this difficulty
+mend = fix_rate * q                               the primary, told what is wrong; q: what the verifier can tell
+     = escalated_share * P(next better)           a cascade: what one has failed is hard for the other too
+USD  = verdict + P(rejected) * the second answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from autorouter.core.decision import cost, scoring
+from autorouter.core.decision.plans import Draft, Expert, May, Plan, PlannedCall, draft, planned, seen_share
+from autorouter.core.decision.scoring import Score
+from autorouter.core.policy import Policy, Tuning
+from autorouter.core.signals.features import Features
+from autorouter.core.state import health
+from autorouter.core.state.snapshot import Snapshot
+from autorouter.core.types import Candidate, Strategy
+
+
+def experts(
+    scores: Sequence[Score], features: Features, snapshot: Snapshot, policy: Policy, by_id: Mapping[str, Candidate]
+) -> list[Expert]:
+    """Who may verify or judge: the two ablest (the ablest can't well verify itself), the cheapest of those at least half as
+    able, and who was asked for. Best first; not a matter of the dial."""
+    tuning = policy.tuning
+    pool = sorted(_able(score, by_id[score.candidate], features, tuning) for score in scores)
+    if not pool:
+        return []
+    least = -pool[0][0] / 2
+    cheapest = min((entry for entry in pool if -entry[0] >= least), key=lambda entry: (entry[1], entry[0], entry[2]))
+    chosen = pool[:2] if cheapest in pool[:2] else [*pool[:2], cheapest]
+    chosen += [entry for entry in pool if entry[2] == features.wishes.judge and entry not in chosen]
+    return [_expert(entry, by_id[entry[2]], snapshot, tuning) for entry in chosen]
+
+
+def _able(score: Score, candidate: Candidate, features: Features, tuning: Tuning) -> tuple[float, float, str]:
+    """(-quality, USD of a verdict, id): sorts the ablest first, then the cheaper."""
+    price = cost.price_of(candidate, tuning)
+    percentile = candidate.benchmarks.verification
+    if percentile is None:
+        percentile = candidate.benchmarks.general
+    usd = (score.input_tokens + features.output_tokens) * price.input + tuning.verdict_tokens * price.output
+    return -scoring.success(percentile, features.difficulty, tuning), usd * cost.PER_MTOK, candidate.id
+
+
+def _expert(entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning) -> Expert:
+    seen = snapshot.health_of(candidate.id)
+    seconds = health.ttft_s(candidate, seen) + tuning.verdict_tokens / health.throughput(candidate, seen)
+    return Expert(candidate.id, -entry[0], entry[1], seconds)
+
+
+def best_verified(
+    scores: Sequence[Score],
+    judges: Sequence[Expert],
+    features: Features,
+    policy: Policy,
+    may: May,
+    verifier: str | None = None,
+) -> Plan | None:
+    """The best single-plus-verifier plan over all primaries, verifiers, and ways to mend; a primary verifies itself only
+    where nobody else can. `verifier`: the one that was asked for."""
+    usd_weight = policy.usd_weight()
+    able = sorted(scores, key=lambda s: (s.success, s.expected_usd, s.candidate))
+    best: tuple[Draft, Score, Expert, Score | None] | None = None
+    for score in scores:
+        better = _next_better(score, able, policy)
+        for judge in _verifiers(score, judges, verifier):
+            for second in (None, better) if better is not None else (None,):
+                drafted = _drafted(score, judge, second, features, policy, usd_weight)
+                if (best is None or drafted.rank < best[0].rank) and may(score.candidate, drafted.reserve_usd):
+                    best = drafted, score, judge, second
+    if best is None:
+        return None
+    drafted, lead, judge, second = best
+    return planned(
+        Strategy.VERIFY,
+        lead,
+        drafted,
+        features,
+        policy,
+        calls=_calls(lead, judge, second, features, policy.tuning),
+        verifier=judge.candidate,
+        escalation=second.candidate if second is not None else None,
+    )
+
+
+def _verifiers(score: Score, judges: Sequence[Expert], asked: str | None) -> Sequence[Expert]:
+    if asked is not None:
+        return [judge for judge in judges if judge.candidate == asked] or judges
+    return [judge for judge in judges if judge.candidate != score.candidate] or judges
+
+
+def _next_better(score: Score, able: Sequence[Score], policy: Policy) -> Score | None:
+    """The least able of those that are abler by the margin. Not a matter of the dial."""
+    if not policy.fusion.escalate:
+        return None
+    least = score.success + policy.tuning.escalation_margin
+    return next((other for other in able if other.success >= least), None)
+
+
+def _rates(score: Score, judge: Expert, tuning: Tuning) -> tuple[float, float, float]:
+    """What the verifier can tell, and the chances that it accepts a right draft and rejects a wrong one."""
+    quality = judge.quality * (0.5 if judge.candidate == score.candidate else 1.0)
+    return quality, 0.5 + (tuning.verifier_tpr - 0.5) * quality, 0.5 + (tuning.verifier_tnr - 0.5) * quality
+
+
+def _drafted(
+    score: Score, judge: Expert, second: Score | None, features: Features, policy: Policy, usd_weight: float
+) -> Draft:
+    tuning = policy.tuning
+    quality, accepts_right, rejects_wrong = _rates(score, judge, tuning)
+    mend = tuning.fix_rate * quality if second is None else tuning.escalated_share * second.success
+    p = score.success
+    p_verified = p - p * (1 - accepts_right) * tuning.spoil_rate + (1 - p) * rejects_wrong * mend
+    p_rejected = p * (1 - accepts_right) + (1 - p) * rejects_wrong
+    again_usd = score.step_usd - score.warmup_usd if second is None else second.step_usd
+    again_s = score.seconds if second is None else second.seconds
+    share = seen_share(features)
+    extra_usd = share * (judge.usd + p_rejected * again_usd)
+    # The draft's time once more where it is looked at: it must be whole first, so that nobody reads along as it is written.
+    seconds = score.seconds + share * (score.seconds + judge.seconds + p_rejected * again_s)
+    silent_s = share * (score.seconds + judge.seconds)
+    found = draft(score, features, p + share * (p_verified - p), extra_usd, seconds, silent_s, policy, usd_weight)
+    # Held back is what it costs if the draft is rejected: the expected cost would be too little half of the time.
+    reserve_usd = (score.step_usd + judge.usd + again_usd) * (1.0 + features.input_error)
+    return found._replace(reserve_usd=reserve_usd)
+
+
+def _calls(
+    lead: Score, judge: Expert, second: Score | None, features: Features, tuning: Tuning
+) -> tuple[PlannedCall, ...]:
+    """The calls at the most: draft, verdict, and the second answer where the draft is rejected."""
+    shown, out = features.output_tokens, lead.output_tokens
+    again = second if second is not None else lead
+    again_usd = lead.step_usd - lead.warmup_usd if second is None else second.step_usd
+    return (
+        PlannedCall(0, "draft", lead.candidate, lead.input_tokens, out, lead.step_usd, lead.seconds),
+        PlannedCall(
+            1,
+            "verdict",
+            judge.candidate,
+            lead.input_tokens + shown,
+            tuning.verdict_tokens,
+            judge.usd,
+            judge.seconds,
+        ),
+        PlannedCall(
+            2,
+            "revision" if second is None else "escalation",
+            again.candidate,
+            again.input_tokens + shown,
+            again.output_tokens,
+            again_usd,
+            again.seconds,
+        ),
+    )

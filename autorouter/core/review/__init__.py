@@ -1,0 +1,1 @@
+"""Pure checks on what models answered: judges' verdicts, agreement of answers, drafts that need a review, reported usage."""

@@ -1,0 +1,278 @@
+"""The words that features are read from. Looked up in tables, one pass over the human's words; no word chooses a model.
+
+`SIGNS` and `PAIRS` say what is wanted, `DEEP`, `TECHNICAL`, `RARE`, `SCOPE` and `TRIVIAL` how hard it is, the `RISK_*` how
+carefully to work. English first, with common words of German, French, Spanish, Portuguese, Italian, Russian, Chinese and
+Japanese. All are judgement: words that any developer would expect, none learned from data.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from autorouter.core.types import Kind
+
+
+class Sign(NamedTuple):
+    """A word speaks for a kind, so strongly."""
+
+    kind: Kind
+    weight: float
+
+
+COMMAND, THING, HINT = 1.0, 0.6, 0.3
+"""What is to be done; what it is about; a word that is often something else, as question words are ("why does this fail")."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_COMMANDS = {
+    Kind.EDIT: "add implement write create refactor rename change update replace remove delete port migrate convert "
+    "optimize optimise extend introduce generate extract integrate upgrade bump configure simplify vectorize parallelize "
+    "rewrite append insert swap truncate reset revert undo wrap split hide enable disable scaffold deprecate expose "
+    "restructure deduplicate memoize paginate parameterize apply deploy rotate drop cleanup "
+    "implementiere implementieren füge hinzufügen einbauen schreibe schreib erstelle erstellen ändere ändern entferne "
+    "entfernen lösche löschen ersetze ersetzen benenne umbenennen aktualisiere aktualisieren verschiebe baue "
+    "ajoute ajouter implémente implémenter crée créer écris écrire supprime supprimer remplace remplacer renomme modifie "
+    "crea crear añade añadir agrega agregar implementa implementar escribe escribir schreiben elimina eliminar cambia "
+    "cambiar renombra reemplaza actualiza refactoriza adicione adicionar implemente crie criar escreva escrever remova "
+    "remover substitua atualize renomeie refatore aggiungi scrivi rinomina sostituisci "
+    "добавь добавить реализуй реализовать напиши написать создай создать сделай удали удалить замени переименуй измени "
+    "обнови перепиши перенеси",
+    Kind.DEBUG: "fix fixes fixing debug debugging diagnose troubleshoot bisect reproduce repair investigate "
+    "behebe beheben repariere reparieren korrigiere corrige corriger corregir arregla arreglar répare réparer corrija "
+    "conserte correggi исправь исправить почини отладь",
+    Kind.REVIEW: "review reviews reviewing critique inspect lgtm "
+    "überprüfe überprüfen prüfe prüfen begutachte revisa revisar revise vérifie vérifier relis verifica проверь проверить "
+    "отревьюй",
+    Kind.PLAN: "plan design compare decide propose outline evaluate recommend prove disprove brainstorm weigh suggest "
+    "plane entwirf entwerfen vergleiche vergleichen konzipiere propose proposer conçois concevoir compara comparar "
+    "diseña diseñar projete планируй спроектируй сравни предложи",
+    Kind.WRITE: "translate summarize summarise reword proofread draft rephrase paraphrase polish "
+    "übersetze übersetzen formuliere fasse dokumentiere traduis traduire résume rédige rédiger traduce traducir resume "
+    "redacta traduza traduzir redija documenta переведи перевести",
+    Kind.EXPLAIN: "explain explains "
+    "erkläre erklär erklären explica explicar explique expliquer spiega объясни объяснить расскажи",
+}
+_THINGS = {
+    Kind.EDIT: "should want need brauche brauchen soll debería necesito нужно должен",
+    Kind.DEBUG: "bug bugs broken breaks broke error errors err fail fails failing failed failure failures crash crashes "
+    "crashed crashing segfault segfaults traceback exception exceptions stacktrace hang hangs hung leak leaks regression "
+    "wrong flaky panic panics undefined off-by-one incorrect incorrectly deadlock deadlocks corrupt corrupts corrupted "
+    "doesn't don't didn't isn't aren't won't wasn't miscompiles misbehaves freezes stuck doesnt "
+    "fehler kaputt absturz stürzt abgestürzt funktioniert schlägt fehlgeschlagen hängt erreur erreurs plante planté "
+    "cassé cassée cassés cassées marche error errores falla fallan fallo roto rota erro erros falha falham quebrado "
+    "quebrou errore ошибка ошибку ошибки ошибкой баг падает падают упал упали ломается сломалось сломался зависает",
+    Kind.REVIEW: "vulnerability vulnerabilities feedback thoughts diff pr reviewer отзыв ревью",
+    Kind.PLAN: "plans designs architecture architect tradeoff tradeoffs trade-off trade-offs approach approaches proof "
+    "strategy proposal rfc roadmap alternatives pros cons steps versus vs "
+    "architektur entwurf vorschlag konzept strategie nachteile nachteilen vorteile sollten sollen arquitectura "
+    "arquitetura estrategia estratégia deberíamos devemos conception devrions архитектура архитектуру план стратегия "
+    "стоит",
+    Kind.WRITE: "docs documentation readme changelog blog email e-mail translation summary docstring docstrings tutorial "
+    "announcement prose grammar wording paragraph typo typos spelling newsletter "
+    "dokumentation doku zusammenfassung ankündigung anleitung commit-nachricht annonce résumé documentación documentação "
+    "resumen resumo anuncio документация документацию письмо",
+    Kind.EXPLAIN: "difference meaning overview unterschied bedeutet différence diferencia diferença différences разница",
+}
+_HINTS = {
+    Kind.EDIT: "put use set show make handle format move clean build support install wire patch run switch turn merge "
+    "import return validate ensure mache mach nutze verwende fais haz faça inline include allow push commit",
+    Kind.DEBUG: "slow slower still stopped again anymore unexpected unexpectedly missing lost loses lose empty blank "
+    "garbage duplicate duplicated twice race timeout timeouts oom nan down can't cannot won't never nothing instead "
+    "yesterday suddenly only randomly intermittently sometimes occasionally 404 500 502 503 504 403 401 "
+    "langsam nicht manchmal seit plötzlich pas depuis seulement parfois lento desde veces не после зависло медленно "
+    "иногда",
+    Kind.REVIEW: "check assess approve look audit audits",
+    Kind.PLAN: "order safest option options choose better best folder layout",
+    Kind.WRITE: "comment comments document specification guide shorten message",
+    Kind.EXPLAIN: "why how what where which who when describe understand mean means tell what's how's "
+    "warum wieso weshalb wofür wie welche welcher welches wo was pourquoi quoi quel quelle quand qué cómo cuál dónde como "
+    "qual onde perché почему зачем как что где когда чем",
+}
+
+
+def _signs() -> dict[str, Sign]:
+    """One sign a word; a weaker one doesn't hide a stronger one."""
+    found: dict[str, Sign] = {}
+    for weight, table in ((HINT, _HINTS), (THING, _THINGS), (COMMAND, _COMMANDS)):
+        for kind, text in table.items():
+            for word in text.split():
+                found[word] = found[word.replace("'", "\u2019")] = Sign(kind, weight)
+    return found
+
+
+SIGNS = _signs()
+
+PAIRS: dict[str, dict[str, Sign]] = {
+    "over": {"look": Sign(Kind.REVIEW, COMMAND)},
+    "ok": {"look": Sign(Kind.REVIEW, COMMAND), "looks": Sign(Kind.REVIEW, HINT)},
+    "right": {"look": Sign(Kind.REVIEW, COMMAND)},
+    "good": {"look": Sign(Kind.REVIEW, COMMAND)},
+    "wrong": {"go": Sign(Kind.REVIEW, COMMAND)},
+    "request": {"pull": Sign(Kind.REVIEW, THING), "merge": Sign(Kind.REVIEW, THING)},
+    "should": dict.fromkeys(("we", "i", "which", "what", "how"), Sign(Kind.PLAN, THING)),
+    "we": {"should": Sign(Kind.PLAN, COMMAND)},
+    "i": {"should": Sign(Kind.PLAN, COMMAND)},
+    "up": {"come": Sign(Kind.PLAN, HINT)},
+    "options": {"our": Sign(Kind.PLAN, THING), "the": Sign(Kind.PLAN, THING)},
+    "it": {"find": Sign(Kind.DEBUG, THING)},
+    "out": {"find": Sign(Kind.DEBUG, THING), "figure": Sign(Kind.DEBUG, HINT)},
+    "off": {"cut": Sign(Kind.DEBUG, THING), "day": Sign(Kind.DEBUG, THING), "hour": Sign(Kind.DEBUG, THING)},
+    "given": {"are": Sign(Kind.EDIT, THING)},
+    "longer": {"no": Sign(Kind.DEBUG, THING)},
+    "cause": {"root": Sign(Kind.DEBUG, COMMAND)},
+    "nicht": {"geht": Sign(Kind.DEBUG, THING), "funktioniert": Sign(Kind.DEBUG, THING)},
+    "pas": {"marche": Sign(Kind.DEBUG, THING), "fonctionne": Sign(Kind.DEBUG, THING)},
+    "funciona": {"no": Sign(Kind.DEBUG, THING), "não": Sign(Kind.DEBUG, THING)},
+    "работает": {"не": Sign(Kind.DEBUG, THING)},
+    "que": {"por": Sign(Kind.EXPLAIN, HINT)},
+    "notes": {"release": Sign(Kind.WRITE, THING)},
+    "message": {"commit": Sign(Kind.WRITE, THING)},
+    "post": {"blog": Sign(Kind.WRITE, THING)},
+}
+"""Two words that say together what neither says alone: by the second, then the first."""
+KNOWN = SIGNS.keys() | PAIRS.keys()
+
+MARKS: tuple[tuple[str, Sign], ...] = tuple(
+    (mark, Sign(kind, weight))
+    for kind, weight, text in (
+        (Kind.DEBUG, COMMAND, "修复 调试 修正 デバッグ 直して 排查"),
+        (Kind.DEBUG, THING, "报错 错误 崩溃 失败 异常 不工作 偶尔 エラー バグ 動かない 落ちる 失敗"),
+        (Kind.REVIEW, COMMAND, "审查 审计 评审 检查 レビュー"),
+        (Kind.PLAN, COMMAND, "设计 設計 规划 比较 提案 比較"),
+        (Kind.PLAN, THING, "方案 架构 取舍 应该 アーキテクチャ すべき"),
+        (Kind.WRITE, COMMAND, "翻译 总结 翻訳 要約"),
+        (Kind.WRITE, THING, "文档 邮件 公告 说明书 ドキュメント を書い"),
+        (Kind.EDIT, COMMAND, "实现 添加 重构 编写 写一 修改 删除 改成 重命名 替换 生成"),
+        (Kind.EDIT, COMMAND, "実装 追加 変更 削除 リファクタ 置き換え 書いて 作って"),
+        (Kind.EXPLAIN, COMMAND, "解释 説明 教えて"),
+        (Kind.EXPLAIN, HINT, "为什么 什么 如何 怎么 なぜ とは 違い どう 区别"),
+    )
+    for mark in text.split()
+)
+"""The same for scripts without spaces: looked for in the text, and only where it isn't plain ASCII."""
+
+FILLERS = _words(
+    "please can could would you i we i'd want need like to let's lets now ok okay hey hi hello so then also and just help "
+    "me us next first for bitte kannst könntest du mir mal por favor puedes podrías me você pode s'il te vous plaît peux-tu "
+    "pouvez-vous пожалуйста можешь"
+)
+"""What people say before they say what they want."""
+YES_NO = _words("is are was were does do did has have will ist sind est-ce é es")
+QUESTIONS = YES_NO | _words(
+    "why how what where which who when what's how's warum wieso weshalb wofür wie welche welcher welches wo pourquoi quoi "
+    "quel quelle qué cómo cuál dónde como qual onde perché почему зачем как что где когда чем"
+)
+SOUND = _words("fine ok okay sound safe correct idiomatic secure reasonable thread-safe good right acceptable")
+"""Asked with a yes or no about something that is there: a review."""
+MAKERS = _words(
+    "write create make draft prepare produce add update improve fix fixes rewrite expand generate schreibe schreib erstelle "
+    "aktualisiere écris crée escribe escribir crea escreva crie scrivi напиши создай обнови"
+)
+"""Verbs that say little without their object: "write the README" is prose, "write the parser" is code."""
+
+SMALL_TALK = _words(
+    "hi hello hey thanks thank you ok okay yes no bye good morning evening ping test please great cool nice perfect thx "
+    "that this it works worked now was exactly got "
+    "danke hallo merci bonjour gracias hola obrigado olá grazie ciao спасибо привет 你好 谢谢 こんにちは ありがとう"
+)
+
+DEEP = _words(
+    "lock-free lockfree wait-free lockless livelock deadlock deadlocks linearizable linearizability serializable mvcc crdt "
+    "crdts consensus raft paxos epaxos quorum gossip byzantine two-phase exactly-once happens-before memory-model orderings "
+    "ordering barrier barriers atomics aba mpsc mpmc spsc simd avx neon cuda gpu allocator allocators compiler compilers jit "
+    "gvn ssa miscompiles deoptimization inlining register-allocation type-system polymorphism unification inference "
+    "unsoundness soundness borrow-checker lifetimes variance gadt higher-kinded formal formally theorem proof prove disprove "
+    "converges convergence invariant invariants np-hard asymptotic cryptography cryptographic constant-time side-channel "
+    "nonce hmac zero-knowledge elliptic lattice eigenvalue numerical fused precision stability backpropagation kernel kernels "
+    "scheduler hypervisor io_uring numa cache-coherent sharding replication failover snapshot isolation compaction "
+    "write-ahead recovery latches solver conflict-driven sat smt incremental error-tolerant operational collaborative "
+    "concurrent heisenbug rendezvous speculative vectorised vectorized backpressure tombstones split-brain clock-skew "
+    "multi-tenancy multi-region параллелизма"
+)
+"""Fields in which short requests are hard."""
+DEEP_MARKS = ("分布式", "无锁", "隔离", "一致性", "共识", "并发", "编译器", "分散", "ロックフリー", "並行", "整合性")
+TECHNICAL = _words(
+    "concurrency race races thread threads multi-threaded atomic memory mutex semaphore garbage parser grammar ast bytecode "
+    "assembly linker abi ffi unsafe distributed transactional transaction transactions idempotent idempotency crypto tls "
+    "encryption signature optimization floating-point fft matrix stochastic bayesian gradient tensor protocol codec "
+    "compression zero-copy mmap epoll async asyncio generics monad macro macros metaprogramming reflection segfault cluster "
+    "partition partitions leader migration streaming websocket oauth pool pooling queue latency throughput cache caching "
+    "security vulnerability vulnerabilities "
+    "event-driven microservices rollback schema index indexes locking locks semantics algorithm c++ rust haskell"
+)
+"""Fields that ask for competence."""
+RARE = _words(
+    "intermittent intermittently occasionally sporadic sporadically sometimes randomly nondeterministic nondeterministically "
+    "flaky weeks manchmal sporadisch parfois иногда periodically spuriously"
+)
+"""What shows only now and then can't be tried out quickly."""
+SCOPE = _words(
+    "all every entire whole across keep keeping existing remain stay stays "
+    "everywhere codebase monorepo repo end-to-end without must guarantee guarantees preserve "
+    "preserving survive survives backwards-compatible backward-compatible compatible zero-downtime downtime while unless "
+    "simultaneously under only except regression constraints requirements derived "
+    "ganze gesamte ohne alle toute entier sans toda todo sin sem весь всех без"
+)
+"""How far it reaches, and what has to hold meanwhile."""
+TRIVIAL = _words(
+    "rename renames typo typos spelling grammar bump comma semicolon whitespace indentation indent unused import imports "
+    "variable const label color colour blue red green font button tooltip padding margin flag constant comment comments "
+    "docstring hints snippet simple simply small tiny short quick quickly just trivial easy one-line one-liner larger "
+    "bigger smaller syntax hello version branch title "
+    "variablennamen umbenennen tippfehler kurz einfach kurze sintaxis simples simple courte corta простой опечатку"
+)
+"""What any model does."""
+
+SORT_OF_WORD: dict[str, str] = {
+    word: sort
+    for sort, words in (
+        ("trivial", TRIVIAL),
+        ("scope", SCOPE),
+        ("rare", RARE),
+        ("technical", TECHNICAL),
+        ("deep", DEEP),
+    )
+    for word in words
+}
+"""The same by word, for one look-up each."""
+
+RISK_VERBS = _words(
+    "delete deletes deleting drop drops truncate wipe wipes purge purges destroy destroys erase overwrite overwrites "
+    "force-push revoke rotate deploy deploys rollback migrate migration migrations shutdown terminate uninstall reset rm "
+    "shred release publish disable grant expire anonymize refund failover lösche löschen migriere supprime supprimer efface "
+    "borra borrar elimina eliminar apaga apagar exclua excluir elimini удали удалить снеси очисти"
+)
+RISK_TARGETS = _words(
+    "database databases db schema table tables auth authentication authorization login password passwords token tokens key "
+    "keys certificate certificates permission permissions main master backup backups cluster bucket k8s kubernetes iam "
+    "firewall dns users user accounts standby replica invoice invoices datenbank tabelle nutzer passwort schlüssel konten "
+    "base tabla usuarios contraseña cuentas utilisateurs comptes banco tabela senha contas базу базы база пользователей "
+    "таблицу"
+)
+RISK_GRAVE = _words(
+    "prod production live customer customers payment payments billing charged refund refunds payroll credential credentials "
+    "secret secrets pii patient patients produktion produktiv kunden zahlungen zugangsdaten producción clientes pagos "
+    "clients paiement paiements produção pagamentos продакшен продакшене проде прод клиентов платежи"
+)
+"""What hurts others: two sensitive things of which one is such are risky without a destructive word."""
+RISK_LOSS = _words("lose loses losing lost loss")
+RISK_PHRASES = (
+    "rm -rf",
+    "force push",
+    "push --force",
+    "reset --hard",
+    "drop table",
+    "chmod 777",
+)
+RISK_WORDS = RISK_VERBS | RISK_TARGETS | RISK_GRAVE | RISK_LOSS
+HARMLESS = _words(
+    "import imports variable function method line lines comma semicolon whitespace comment comments unused parameter argument "
+    "class button label css counter component demo test tests mock mocks fixture fixtures example todo log print typo"
+)
+"""Pieces of code: to delete one is an edit."""
+RISK_MARKS_VERB = ("删除", "迁移", "清空", "删掉", "削除", "移行")
+RISK_MARKS_TARGET = ("数据库", "认证", "密钥", "用户", "データベース", "認証", "ユーザー")
+RISK_MARKS_GRAVE = ("生产", "支付", "客户", "線上", "线上", "本番", "顧客", "決済", "数据丢失")

@@ -1,0 +1,80 @@
+"""The user's own rules: which of them fire for a task, and on what.
+
+Rules are few and the user's own; they read the bounded ask, the declared tools, path-like words and the headers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from autorouter.core.policy import Rule
+from autorouter.core.types import Kind, Role, Strategy, Task, ToolCall
+
+PATH_WORD = re.compile(r"[\w.@~+-]*[/.][\w./@~+-]*\w")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """A rule that fired: what it matched, its reason, and what it sets."""
+
+    reason: str
+    matched: str
+    kind: Kind | None = None
+    role: Role | None = None
+    candidate: str | None = None
+    strategy: Strategy | None = None
+
+
+def fire(rules: Sequence[Rule], task: Task) -> tuple[Fired, ...]:
+    """All rules that fire, in the order of the configuration: of two that set the same thing the first one wins."""
+    if not rules:
+        return ()
+    fired = []
+    for rule in rules:
+        matched = _matched(rule, task)
+        if matched is not None:
+            fired.append(
+                Fired(
+                    reason=rule.reason,
+                    matched=matched,
+                    kind=rule.kind,
+                    role=rule.role,
+                    candidate=rule.candidate,
+                    strategy=rule.strategy,
+                )
+            )
+    return tuple(fired)
+
+
+def _matched(rule: Rule, task: Task) -> str | None:
+    ask = task.ask.lower()
+    for keyword in rule.keywords:
+        if keyword.lower() in ask:
+            return f"keyword {keyword}"
+    for pattern in rule.patterns:
+        if re.search(pattern, task.ask, re.IGNORECASE):
+            return f"pattern {pattern}"
+    if rule.paths:
+        words = _paths(task)
+        for glob in rule.paths:
+            if any(fnmatchcase(word, glob) for word in words):
+                return f"path {glob}"
+    for tool in rule.tools:
+        if any(fnmatchcase(name, tool) for name in task.tools):
+            return f"tool {tool}"
+    return _header(rule.headers, task.headers)
+
+
+def _header(wanted: Iterable[tuple[str, str]], headers: Sequence[tuple[str, str]]) -> str | None:
+    for name, glob in wanted:
+        if any(key == name.lower() and fnmatchcase(value, glob) for key, value in headers):
+            return f"header {name}"
+    return None
+
+
+def _paths(task: Task) -> list[str]:
+    texts = [task.ask] + [step.arguments for step in task.trail if isinstance(step, ToolCall)]
+    return [word for text in texts for word in PATH_WORD.findall(text)]

@@ -1,0 +1,1 @@
+"""What the router remembers between requests, as pure folds: one candidate's health, one conversation's session."""

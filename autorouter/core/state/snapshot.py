@@ -1,0 +1,29 @@
+"""The world as a decision sees it: one immutable value taken before each decision, and recorded with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from autorouter.core.state.health import UNKNOWN, Health
+from autorouter.core.state.session import NEW, Session
+from autorouter.core.types import Candidate, Strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Candidates with their health, the session's state, money spent, and the time.
+
+    `health` is by candidate id; who is not in it was never seen. `performable` are the strategies that can be carried
+    out now; others are scored and shown. Treat the mapping as frozen.
+    """
+
+    now_s: float
+    candidates: tuple[Candidate, ...]
+    health: Mapping[str, Health] = field(default_factory=dict)
+    session: Session = NEW
+    spent_today_usd: float = 0.0
+    performable: tuple[Strategy, ...] = tuple(Strategy)
+
+    def health_of(self, candidate_id: str) -> Health:
+        return self.health.get(candidate_id, UNKNOWN)
