@@ -16,23 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.config.load import Settings
-from autorouter.config.schema import Upstream
-from autorouter.config.upstream_keys import key_for, source_of
+from autorouter.config.schema import UpstreamConfig
+from autorouter.config.upstream_keys import api_key, key_source
 from autorouter.engine import prompts
 from autorouter.engine.deps import Deps, Receipts, State
-from autorouter.engine.hedging import Hedging
-from autorouter.engine.recorder import context_record
-from autorouter.engine.retry import Retry
+from autorouter.engine.receipt import context_record
+from autorouter.engine.retry import Hedging, Retry
 from autorouter.engine.web import Web
-from autorouter.observe.export import Export, endpoint_of
-from autorouter.observe.lines import Lines
-from autorouter.observe.observed import Observed
-from autorouter.observe.tally import Tally
+from autorouter.observe.access_log import AccessLog
+from autorouter.observe.dispatch import RequestDispatcher
+from autorouter.observe.metrics import RequestMetrics
+from autorouter.observe.otel_export import OtelExporter, otlp_endpoint
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.health_file import HealthFile
-from autorouter.receipts.writer import Writer
+from autorouter.receipts.health_file import StateFile
+from autorouter.receipts.writer import ReceiptWriter
+from autorouter.upstream.concurrency import SlotLimit, SlottedTransport
 from autorouter.upstream.profiles import profile_of
-from autorouter.upstream.slots import SlotLimit, SlottedTransport
 from autorouter.upstream.transport import Target, Timeouts, Transport
 
 RECORDS_AT_ONCE = 8
@@ -43,7 +42,7 @@ than a millisecond of them. What comes to less is built by the writer's thread a
 class LoopReceipts:
     """The writer, with the building done in the event loop after the answers that it is about."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: ReceiptWriter) -> None:
         self._writer = writer
         self._called = False
 
@@ -72,11 +71,11 @@ class Runtime:
 
     settings: Settings
     deps: Deps
-    writer: Writer | None
-    observed: Observed
-    tally: Tally
-    spans: Export | None
-    health: HealthFile | None
+    writer: ReceiptWriter | None
+    observed: RequestDispatcher
+    tally: RequestMetrics
+    spans: OtelExporter | None
+    health: StateFile | None
 
     async def aclose(self) -> None:
         """Close the transport's connections; inside the running loop."""
@@ -104,10 +103,10 @@ def build(
     """Put a router together. `record` False leaves the receipts directory alone (previews). Raises ReceiptError when
     another process writes there."""
     config = settings.config
-    endpoint = endpoint_of(config.telemetry, env) if record else None
+    endpoint = otlp_endpoint(config.telemetry, env) if record else None
     writer = None
     if record and config.receipts.enabled and config.receipts.dir:
-        writer = Writer(Path(config.receipts.dir).expanduser(), clock=clock, flush_s=config.receipts.flush_s)
+        writer = ReceiptWriter(Path(config.receipts.dir).expanduser(), clock=clock, flush_s=config.receipts.flush_s)
     context = context_record(settings.policy, settings.candidates)
     context_digest = digest(context)
     if writer is not None:
@@ -116,8 +115,8 @@ def build(
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
-    tally, spans = Tally(), Export(endpoint, targets) if endpoint is not None else None
-    observed = Observed(receipts, [tally, Lines(), *([spans] if spans is not None else [])])
+    tally, spans = RequestMetrics(), OtelExporter(endpoint, targets) if endpoint is not None else None
+    observed = RequestDispatcher(receipts, [tally, AccessLog(), *([spans] if spans is not None else [])])
     state, health = _state(settings, writer, clock)
     deps = Deps(
         candidates=settings.candidates,
@@ -144,14 +143,16 @@ def build(
     )
 
 
-def _state(settings: Settings, writer: Writer | None, clock: Callable[[], float]) -> tuple[State, HealthFile | None]:
+def _state(
+    settings: Settings, writer: ReceiptWriter | None, clock: Callable[[], float]
+) -> tuple[State, StateFile | None]:
     """What is remembered, with the health and today's spending that were kept where receipts are. The dry run's says nothing
     of a provider."""
     state = State(max_sessions=settings.config.session.max_sessions)
     if writer is None or settings.dry_run:
         return state, None
     folder = Path(settings.config.receipts.dir or ".").expanduser()
-    health = HealthFile(folder, settings.candidates, clock=clock)
+    health = StateFile(folder, settings.candidates, clock=clock)
     state.health = health.read()
     state.resume(*health.spent)
     health.watch(lambda: state.health, lambda: state.spent)
@@ -161,15 +162,15 @@ def _state(settings: Settings, writer: Writer | None, clock: Callable[[], float]
 def make_transport(settings: Settings) -> Transport:
     """The dry run, or the network. Imported here, so that neither costs the other's start."""
     if settings.dry_run:
-        from autorouter.upstream.dryrun import DryRunTransport
+        from autorouter.simulator.transport import DryRunTransport
 
         return DryRunTransport(time_scale=settings.config.dry_run.time_scale)
-    from autorouter.upstream.network import NetworkTransport
+    from autorouter.upstream.http import NetworkTransport
 
     return NetworkTransport()
 
 
-def with_slots(transport: Transport, upstreams: Mapping[str, Upstream]) -> Transport:
+def with_slots(transport: Transport, upstreams: Mapping[str, UpstreamConfig]) -> Transport:
     """The transport with the limits of those upstreams that have one."""
     limits = {
         name: SlotLimit(upstream.max_in_flight, upstream.slot_s)
@@ -179,10 +180,10 @@ def with_slots(transport: Transport, upstreams: Mapping[str, Upstream]) -> Trans
     return SlottedTransport(transport, limits) if limits else transport
 
 
-def target_of(name: str, upstream: Upstream, env: Mapping[str, str], *, dry_run: bool = False) -> Target:
+def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dry_run: bool = False) -> Target:
     """An upstream with its key read and its headers made. The dry run speaks chat, whoever it stands in for."""
     asks = upstream.api_key_file is not None or upstream.api_key_keyring is not None
-    key = None if dry_run and asks else key_for(upstream, env)
+    key = None if dry_run and asks else api_key(upstream, env)
     headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autorouter"}
     headers |= profile_of(upstream.profile).headers
     if upstream.wire == "messages":
@@ -197,7 +198,7 @@ def target_of(name: str, upstream: Upstream, env: Mapping[str, str], *, dry_run:
         profile=upstream.profile,
         headers=headers,
         key=key,
-        key_env=source_of(upstream),
+        key_env=key_source(upstream),
         timeouts=Timeouts(
             connect_s=upstream.connect_s,
             first_byte_s=upstream.first_byte_s,

@@ -50,20 +50,20 @@ def steps(body: bytes) -> dict[str, Callable[[], Any]]:
     from autorouter.core.policy import Policy
     from autorouter.core.signals.features import features
     from autorouter.core.state.snapshot import Snapshot
-    from autorouter.wire import chat
+    from autorouter.wire.chat import request as chat_request
 
     policy = Policy()
     snapshot = Snapshot(now_s=NOW_S, candidates=candidates())
-    task = chat.parse(body, HEADERS).task
+    task = chat_request.parse(body, HEADERS).task
     read = features(task, policy)
     decision = decide(read, snapshot, policy)
     if decision.candidate is None:
         raise SystemExit(f"the bench's body was refused: {decision.refusal}")
     return {
-        "parse: bytes to task": lambda: chat.parse(body, HEADERS),
+        "parse: bytes to task": lambda: chat_request.parse(body, HEADERS),
         "features: task to features": lambda: features(task, policy),
         "decide: features to decision": lambda: decide(read, snapshot, policy),
-        "all three": lambda: decide(features(chat.parse(body, HEADERS).task, policy), snapshot, policy),
+        "all three": lambda: decide(features(chat_request.parse(body, HEADERS).task, policy), snapshot, policy),
     }
 
 

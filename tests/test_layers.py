@@ -1,104 +1,67 @@
-"""The house has floors, and imports only go down; the core touches nothing; files and functions stay small."""
+"""The structure that every file of the package keeps: imports only go down the floors (`tools/structure.py`), the core touches
+nothing outside of itself, files and functions stay small."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tools import structure
 
-PACKAGE = Path(__file__).resolve().parents[1] / "autorouter"
-FLOORS = (
-    ("errors", "resources"),
-    ("core",),
-    ("wire", "config"),
-    ("upstream", "receipts", "adapters"),
-    ("engine", "observe"),
-    ("runtime", "evals", "probe", "mock"),
-    ("server", "cli", "__main__"),
-)
-FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+MODULES = structure.modules()
 OUTSIDE_THE_CORE = {"asyncio", "os", "time", "random", "logging", "pathlib", "socket"}
-MAX_FILE_LINES = 300
+PURE = {"core", "clients"}
 MAX_FUNCTION_LINES = 60
-FILES = sorted(PACKAGE.rglob("*.py"))
 LONG_FILES: set[str] = set()
-"""Longer than they should be; this list only gets shorter."""
-
-each_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES])
+"""Files above `structure.LONG_FILE_LINES` that were looked at twice and have one subject all the same."""
 
 
-def room(path: Path) -> str:
-    """The first name under the package: `core/decide.py` -> `core`."""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def test_imports_only_go_down() -> None:
+    assert structure.upward_imports(MODULES) == []
+    assert structure.import_circles(MODULES) == []
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever in it: `autorouter.core.decision.decide`, `asyncio`."""
-    package = ("autorouter", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join((*above, *([node.module] if node.module else [])))
-            yield base
-            # `from autorouter import runtime` names a module behind `import`.
-            yield from (f"{base}.{alias.name}" for alias in node.names if base == "autorouter")
+def test_only_the_command_line_uses_the_evals() -> None:
+    users = {module.folder for module in MODULES if "evals" in module.imported_folders}
+    assert users <= {"evals", "cli"}
 
 
-def ours(path: Path) -> Iterator[str]:
-    """The rooms that a file imports from."""
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "autorouter" and len(parts) > 1 and not parts[1].startswith("__version"):
-            yield parts[1]
+def test_the_core_touches_nothing_outside() -> None:
+    pure = [module for module in MODULES if module.folder in PURE]
+    assert {"core", "wire"} <= {module.folder for module in MODULES}
+    impure = {(m.name, name) for m in pure for name in m.imported_names if name.split(".")[0] in OUTSIDE_THE_CORE}
+    assert impure == set()
 
 
-@each_file
-def test_imports_only_go_down(path: Path) -> None:
-    here = room(path)
-    if here == "__init__":
-        assert not list(ours(path))
-        return
-    assert here in FLOOR, f"{here} has no floor yet: put it on one"
-    upward = {name for name in ours(path) if FLOOR.get(name, 99) > FLOOR[here]}
-    assert not upward, f"{here} is on floor {FLOOR[here]}"
-    beside = {name for name in ours(path) if FLOOR.get(name) == FLOOR[here] and name != here}
-    assert FLOOR[here] != FLOOR["upstream"] or not beside, "one outside thing each"
+def test_files_and_functions_stay_small() -> None:
+    long_files = {module.name for module in MODULES if module.lines > structure.LONG_FILE_LINES}
+    assert long_files == LONG_FILES, "look twice, then split it or add it to LONG_FILES"
+    lengths = {f"{m.name}.{name}": lines for m in MODULES for name, lines in m.functions.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES} == {}
 
 
-@each_file
-def test_only_the_command_line_uses_the_evals(path: Path) -> None:
-    assert room(path) in ("evals", "cli") or "evals" not in set(ours(path))
-
-
-@each_file
-def test_the_core_touches_nothing_outside(path: Path) -> None:
-    if room(path) == "core":
-        assert not {name.split(".")[0] for name in imported(path)} & OUTSIDE_THE_CORE
-
-
-@each_file
-def test_no_file_is_too_long(path: Path) -> None:
-    lines = len(path.read_text("utf-8").splitlines())
-    excused = path.relative_to(PACKAGE).as_posix() in LONG_FILES
-    assert excused == (lines > MAX_FILE_LINES), f"{lines} lines"
-
-
-@each_file
-def test_no_function_is_too_long(path: Path) -> None:
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = [node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, kinds)]
-    lengths = {f"{f.name}:{f.lineno}": (f.end_lineno or f.lineno) - f.lineno + 1 for f in functions}
-    assert not {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES}
-
-
-def test_the_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "core").mkdir()
-    bad = tmp_path / "core" / "bad.py"
-    bad.write_text("def f():\n    from autorouter import runtime\n    import os.path\n    from ..engine import deps\n")
-    monkeypatch.setattr("tests.test_layers.PACKAGE", tmp_path)
-    assert set(ours(bad)) == {"runtime", "engine"}
-    assert "os.path" in set(imported(bad))
+def test_the_rules_see_what_they_forbid(tmp_path: Path) -> None:
+    files = {
+        "__init__.py": "",
+        "core/__init__.py": "",
+        "core/bad.py": "def f():\n    from autorouter import runtime\n    import os.path\n    from ..engine import deps\n",
+        "core/other.py": "class Twice: ...\nfrom autorouter.core import circle\n",
+        "core/circle.py": "Twice = tuple[int, str]\nfrom autorouter.core.other import Twice\n",
+        "upstream/beside.py": "from autorouter.receipts import chain\n",
+        "attic/old.py": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / "autorouter" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    among = structure.modules(tmp_path / "autorouter")
+    (bad,) = (module for module in among if module.name == "core.bad")
+    assert bad.imported_folders == {"runtime", "engine"}
+    assert "os.path" in bad.imported_names
+    assert structure.upward_imports(among) == [
+        "attic has no floor: give it one in tools/structure.py",
+        "core.bad imports engine",
+        "core.bad imports runtime",
+        "upstream.beside imports receipts",
+    ]
+    assert structure.import_circles(among) == [["core.circle", "core.other"]]
+    assert structure.duplicate_class_names(among) == {"Twice": ["core.circle", "core.other"]}

@@ -27,7 +27,7 @@ MISSING: Final = _Missing.MISSING
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListItem:
     """The item of a list whose `key` is `value`."""
 
     key: str
@@ -37,7 +37,7 @@ class Item:
         return f"[{self.key}={self.value}]"
 
 
-Path: TypeAlias = tuple["str | Item", ...]
+Path: TypeAlias = tuple["str | ListItem", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,18 @@ class Change:
     before: Any = MISSING
 
 
-def shown(path: Path) -> str:
+def format_path(path: Path) -> str:
     """`models[name=x].apiBase`."""
     text = ""
     for part in path:
-        text += str(part) if isinstance(part, Item) or not text else f".{part}"
+        text += str(part) if isinstance(part, ListItem) or not text else f".{part}"
     return text
 
 
-def get(data: Any, path: Path) -> Any:
+def value_at(data: Any, path: Path) -> Any:
     """The value at a path, MISSING when there is none."""
     for part in path:
-        data = _item(data, part) if isinstance(part, Item) else _value(data, part)
+        data = _item(data, part) if isinstance(part, ListItem) else _value(data, part)
         if data is MISSING:
             return MISSING
     return data
@@ -70,20 +70,20 @@ def _value(data: Any, key: str) -> Any:
     return data.get(key, MISSING) if isinstance(data, Mapping) else MISSING
 
 
-def _item(data: Any, item: Item) -> Any:
+def _item(data: Any, item: ListItem) -> Any:
     found = data if isinstance(data, Sequence) and not isinstance(data, str) else ()
     return next((x for x in found if isinstance(x, Mapping) and x.get(item.key) == item.value), MISSING)
 
 
-def after(data: Any, change: Change) -> Any:
+def apply_change(data: Any, change: Change) -> Any:
     """The data once a change is made; the data itself stays as it is. An item that is new comes first in its list."""
     if not change.path:
         return change.value
     head, rest = change.path[0], Change(change.path[1:], change.value)
-    if isinstance(head, Item):
+    if isinstance(head, ListItem):
         return _after_in_list(list(data or ()), head, rest)
     found = dict(data or {})
-    value = after(found.get(head), rest)
+    value = apply_change(found.get(head), rest)
     if value is MISSING or (value == [] and rest.path and change.value is MISSING):
         found.pop(head, None)
     else:
@@ -91,35 +91,35 @@ def after(data: Any, change: Change) -> Any:
     return found
 
 
-def _after_in_list(found: list[Any], item: Item, rest: Change) -> list[Any]:
+def _after_in_list(found: list[Any], item: ListItem, rest: Change) -> list[Any]:
     old = _item(found, item)
     at = next((n for n, x in enumerate(found) if x is old), 0)
-    new = after(None if old is MISSING else old, rest)
+    new = apply_change(None if old is MISSING else old, rest)
     return [*found[:at], *(() if new is MISSING else (new,)), *found[at if old is MISSING else at + 1 :]]
 
 
-def needed(data: Any, path: Path, value: Any, *, only_if_missing: bool = False) -> Iterator[Change]:
+def changes_for(data: Any, path: Path, value: Any, *, only_if_missing: bool = False) -> Iterator[Change]:
     """The changes after which `path` holds `value`. AdapterError where something that is no table stands in the way."""
     for depth in range(1, len(path)):
-        found = get(data, path[:depth])
-        if found is MISSING or (found is None and not isinstance(path[depth], Item)):
-            if isinstance(path[depth], Item):
+        found = value_at(data, path[:depth])
+        if found is MISSING or (found is None and not isinstance(path[depth], ListItem)):
+            if isinstance(path[depth], ListItem):
                 break
             before = MISSING if found is MISSING else None
             yield Change(path[:depth], _nested(path[depth:], value), before)
             return
-        wanted = list if isinstance(path[depth], Item) else Mapping
+        wanted = list if isinstance(path[depth], ListItem) else Mapping
         if found is not None and not isinstance(found, wanted):
             kind = "list" if wanted is list else "table"
-            raise AdapterError(f"`{shown(path[:depth])}` is no {kind}", hint="set it by hand, as the guide shows")
-    found = get(data, path)
+            raise AdapterError(f"`{format_path(path[:depth])}` is no {kind}", hint="set it by hand, as the guide shows")
+    found = value_at(data, path)
     if found is MISSING:
         yield Change(path, value)
     elif only_if_missing or same(found, value):
         return
-    elif isinstance(found, Mapping) and isinstance(value, Mapping) and not isinstance(path[-1], Item):
+    elif isinstance(found, Mapping) and isinstance(value, Mapping) and not isinstance(path[-1], ListItem):
         for key, inner in value.items():
-            yield from needed(data, (*path, key), inner)
+            yield from changes_for(data, (*path, key), inner)
     else:
         yield Change(path, value, found)
 
@@ -131,33 +131,33 @@ def _nested(path: Path, value: Any) -> Any:
     return value
 
 
-def undo(data: Any, changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
+def undo_changes(data: Any, changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
     """The changes that take `changes` back, last first, and the paths that were changed since and so are left."""
     steps: list[Change] = []
     left: list[str] = []
     for change in reversed(list(changes)):
         for step in _undone(data, change, left):
             steps.append(step)
-            data = after(data, step)
+            data = apply_change(data, step)
     return steps, left
 
 
 def _undone(data: Any, change: Change, left: list[str]) -> list[Change]:
-    current = get(data, change.path)
+    current = value_at(data, change.path)
     if current is MISSING:
         return []
     if same(current, change.value):
         return [Change(change.path, change.before, current)]
     if not (isinstance(current, Mapping) and isinstance(change.value, Mapping) and change.before is MISSING):
-        left.append(shown(change.path))
+        left.append(format_path(change.path))
         return []
     steps = []
     for key, value in change.value.items():
         steps += _undone(data, Change((*change.path, key), value), left)
     rest = current
     for step in steps:
-        rest = get(after(data, step), change.path)
-        data = after(data, step)
+        rest = value_at(apply_change(data, step), change.path)
+        data = apply_change(data, step)
     return [Change(change.path, MISSING, current)] if rest == {} else steps
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from autorouter.core import labels
 from autorouter.core.types import Candidate, Capability
 
-LEAST_TOKENS = 32_000
+MIN_CONTEXT_TOKENS = 32_000
 """Below this window an agent's own prompt and tools (10 to 13 thousand tokens, measured) leave no room to work, and Codex
 would compact without end. Such candidates are never asked on its long requests, so they don't count."""
 INSTRUCTIONS = """\
@@ -34,22 +34,22 @@ You are a coding agent in the user's terminal. You work in the current directory
 def safe_window(candidates: Sequence[Candidate]) -> tuple[int, int]:
     """(context, output) tokens that every candidate which may serve an agent can hold."""
     able = [c for c in candidates if Capability.TOOLS in c.capabilities] or list(candidates)
-    roomy = [c for c in able if c.context_tokens >= LEAST_TOKENS] or able
+    roomy = [c for c in able if c.context_tokens >= MIN_CONTEXT_TOKENS] or able
     context = min((c.context_tokens for c in roomy), default=128_000)
     output = min((c.output_tokens for c in roomy), default=16_000)
     return context, min(output, context)
 
 
-def catalog(candidates: Sequence[Candidate]) -> dict[str, Any]:
+def build_catalog(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """The catalogue: one entry for each label, `openfusion/auto` first."""
     context, _ = safe_window(candidates)
     images = any(Capability.VISION in c.capabilities for c in candidates)
     return {"models": [_entry(label, n + 1, context, images) for n, label in enumerate(labels.every(()))]}
 
 
-def encoded(candidates: Sequence[Candidate]) -> bytes:
+def catalog_json(candidates: Sequence[Candidate]) -> bytes:
     """The file's content."""
-    return (json.dumps(catalog(candidates), indent=1) + "\n").encode()
+    return (json.dumps(build_catalog(candidates), indent=1) + "\n").encode()
 
 
 def _entry(label: str, priority: int, context: int, images: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from autorouter.adapters.changes import Item, Path, shown
+from autorouter.adapters.changes import ListItem, Path, format_path
 from autorouter.errors import AdapterError
 
 EMPTY = "{}\n"
@@ -80,8 +80,8 @@ def _parent(text: str, path: Path) -> tuple[_Node, str]:
     for part in above:
         assert isinstance(part, str)
         node = node.members[part][1]
-    if isinstance(key, Item) or not isinstance(node.value, dict):
-        raise AdapterError(f"`{shown(path)}` can't be set in JSON", hint="set it by hand, as the guide shows")
+    if isinstance(key, ListItem) or not isinstance(node.value, dict):
+        raise AdapterError(f"`{format_path(path)}` can't be set in JSON", hint="set it by hand, as the guide shows")
     return node, key
 
 

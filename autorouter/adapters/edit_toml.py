@@ -12,7 +12,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from autorouter.adapters.changes import MISSING, Change, Item, Path, after, same, shown
+from autorouter.adapters.changes import MISSING, Change, ListItem, Path, apply_change, format_path, same
 from autorouter.errors import AdapterError
 
 EMPTY = ""
@@ -29,7 +29,7 @@ def parse(text: str) -> Any:
 def put(text: str, path: Path, value: Any) -> str:
     """The text with `value` at `path`."""
     data = parse(text)
-    expected = after(data, Change(path, value))
+    expected = apply_change(data, Change(path, value))
     keys = _keys(path)
     added = None
     if isinstance(value, dict):
@@ -45,7 +45,7 @@ def drop(text: str, path: Path) -> str:
     """The text without what is at `path`. What stands there as `put` wrote it is cut out; the rest is tomlkit's."""
     data = parse(text)
     keys = _keys(path)
-    expected = after(data, Change(path, MISSING))
+    expected = apply_change(data, Change(path, MISSING))
     value: Any = data
     for key in keys:
         value = value[key]
@@ -58,8 +58,8 @@ def drop(text: str, path: Path) -> str:
 
 
 def _keys(path: Path) -> list[str]:
-    if any(isinstance(part, Item) for part in path):
-        raise AdapterError(f"`{shown(path)}` can't be set in TOML", hint="set it by hand, as the guide shows")
+    if any(isinstance(part, ListItem) for part in path):
+        raise AdapterError(f"`{format_path(path)}` can't be set in TOML", hint="set it by hand, as the guide shows")
     return [str(part) for part in path]
 
 

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from autorouter.adapters.changes import Item, Path, shown
+from autorouter.adapters.changes import ListItem, Path, format_path
 from autorouter.adapters.yaml_text import block, flow, item_lines, scalar
 from autorouter.errors import AdapterError
 
@@ -33,9 +33,9 @@ def put(text: str, path: Path, value: Any) -> str:
     match path:
         case (str() as key,):
             return _put_key(text, root, key, value)
-        case (Item() as item,):
+        case (ListItem() as item,):
             return _put_item(text, root, item, value)
-        case (str() as key, Item() as item):
+        case (str() as key, ListItem() as item):
             found = _entry(root, key)
             if found is None:
                 return _put_key(text, root, key, [value])
@@ -53,10 +53,10 @@ def drop(text: str, path: Path) -> str:
             found = _entry(root, key)
             assert found is not None
             return _cut(text, *_lines(text, found[0].start_mark.index, _leaf_end(found[1], found[0])))
-        case (Item() as item,):
+        case (ListItem() as item,):
             assert isinstance(root, SequenceNode)
             return _drop_item(text, root, item)
-        case (str() as key, Item() as item):
+        case (str() as key, ListItem() as item):
             found = _entry(root, key)
             assert found is not None
             assert isinstance(found[1], SequenceNode)
@@ -122,7 +122,7 @@ def _ends_in_block(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.style in ("|", ">")
 
 
-def _put_item(text: str, root: Node | None, item: Item, value: Any) -> str:
+def _put_item(text: str, root: Node | None, item: ListItem, value: Any) -> str:
     if root is None:
         return _appended(text, item_lines(value))
     if not isinstance(root, SequenceNode):
@@ -144,7 +144,7 @@ def _put_item(text: str, root: Node | None, item: Item, value: Any) -> str:
     return text[:start] + lines + text[start:]
 
 
-def _drop_item(text: str, root: SequenceNode, item: Item) -> str:
+def _drop_item(text: str, root: SequenceNode, item: ListItem) -> str:
     old = _find(root, item)
     assert old is not None
     if not _in_braces(root):
@@ -156,7 +156,7 @@ def _drop_item(text: str, root: SequenceNode, item: Item) -> str:
     return text[:start] + text[old.end_mark.index :]
 
 
-def _find(root: SequenceNode, item: Item) -> Node | None:
+def _find(root: SequenceNode, item: ListItem) -> Node | None:
     for node in root.value:
         found = _entry(node, item.key)
         if found is not None and found[1].value == item.value:
@@ -226,4 +226,4 @@ def _appended(text: str, lines: list[str]) -> str:
 
 
 def _unable(path: Path) -> AdapterError:
-    return AdapterError(f"`{shown(path)}` can't be set in YAML", hint="set it by hand, as the guide shows")
+    return AdapterError(f"`{format_path(path)}` can't be set in YAML", hint="set it by hand, as the guide shows")

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from autorouter.adapters import changes, edit_json, edit_toml, edit_yaml
-from autorouter.adapters.changes import MISSING, Change, Item, Path
-from autorouter.adapters.model import Format
+from autorouter.adapters.changes import MISSING, Change, ListItem, Path
+from autorouter.adapters.model import FileFormat
 from autorouter.errors import AdapterError
 
 
@@ -32,12 +32,12 @@ class Editor(Protocol):
         """The text without a value."""
 
 
-_EDITORS: dict[Format, Editor] = {"toml": edit_toml, "yaml": edit_yaml, "json": edit_json}
-_COMMENTS: dict[Format, tuple[str, ...]] = {"toml": ("#",), "yaml": ("#",), "json": ("//", "/*", "*")}
+_EDITORS: dict[FileFormat, Editor] = {"toml": edit_toml, "yaml": edit_yaml, "json": edit_json}
+_COMMENTS: dict[FileFormat, tuple[str, ...]] = {"toml": ("#",), "yaml": ("#",), "json": ("//", "/*", "*")}
 BOM = "\ufeff"
 
 
-def parse(text: str, form: Format) -> Any:
+def parse(text: str, form: FileFormat) -> Any:
     """The data of a file; an empty YAML file is an empty table."""
     text = text.removeprefix(BOM)
     editor = _EDITORS[form]
@@ -45,26 +45,26 @@ def parse(text: str, form: Format) -> Any:
         return editor.parse(text if text.strip() else text + editor.EMPTY)
 
 
-def change(text: str, form: Format, wanted: Iterable[tuple[Path, Any, bool]]) -> tuple[str, list[Change]]:
+def apply_settings(text: str, form: FileFormat, wanted: Iterable[tuple[Path, Any, bool]]) -> tuple[str, list[Change]]:
     """The text with everything that is wanted set: (path, value, only if missing); and what that changed."""
     wanted = list(wanted)
     made: list[Change] = []
     with _bounded():
         for path, value, only_if_missing in wanted:
             data = _data(text, form, path)
-            for step in changes.needed(data, path, value, only_if_missing=only_if_missing):
+            for step in changes.changes_for(data, path, value, only_if_missing=only_if_missing):
                 text = _step(text, form, step)
                 made.append(step)
     return text, made
 
 
-def undo(text: str, form: Format, made: Iterable[Change]) -> tuple[str, list[str]]:
+def undo_settings(text: str, form: FileFormat, made: Iterable[Change]) -> tuple[str, list[str]]:
     """The text with changes taken back, and the paths that were left as they are: somebody has changed them since."""
     made = list(made)
     if not made:
         return text, []
     with _bounded():
-        steps, left = changes.undo(_data(text, form, made[0].path), made)
+        steps, left = changes.undo_changes(_data(text, form, made[0].path), made)
         for step in steps:
             text = _step(text, form, step)
     return text, left
@@ -79,32 +79,32 @@ def _bounded() -> Iterator[None]:
         raise AdapterError("the file is nested too deeply", hint="set it by hand, as the guide shows") from exc
 
 
-def _data(text: str, form: Format, path: Path) -> Any:
+def _data(text: str, form: FileFormat, path: Path) -> Any:
     data = parse(text, form)
     if data is None:
-        data = [] if isinstance(path[0], Item) else {}
-    if not isinstance(data, list if isinstance(path[0], Item) else dict):
+        data = [] if isinstance(path[0], ListItem) else {}
+    if not isinstance(data, list if isinstance(path[0], ListItem) else dict):
         raise AdapterError("the file's root is of another kind", hint="set it by hand, as the guide shows")
     return data
 
 
-def _step(text: str, form: Format, step: Change) -> str:
+def _step(text: str, form: FileFormat, step: Change) -> str:
     mark = BOM if text.startswith(BOM) else ""
     bare = text.removeprefix(BOM)
     editor = _EDITORS[form]
     if not bare.strip():
         bare += editor.EMPTY
-    expected = changes.after(_data(bare, form, step.path), step)
+    expected = changes.apply_change(_data(bare, form, step.path), step)
     new = editor.drop(bare, step.path) if step.value is MISSING else editor.put(bare, step.path, step.value)
     found = _data(new, form, step.path)
     if not changes.same(found, expected) or _comments(bare, form) - _comments(new, form):
         raise AdapterError(
-            f"`{changes.shown(step.path)}` can't be changed without touching something else",
+            f"`{changes.format_path(step.path)}` can't be changed without touching something else",
             hint="set it by hand, as the guide shows; nothing was changed",
         )
     return mark + new
 
 
-def _comments(text: str, form: Format) -> Counter[str]:
+def _comments(text: str, form: FileFormat) -> Counter[str]:
     lines = (line.strip() for line in text.splitlines())
     return Counter(line for line in lines if line.startswith(_COMMENTS[form]))

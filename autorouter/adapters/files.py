@@ -18,7 +18,7 @@ MAX_BYTES = 8 * 2**20
 """No client's configuration is larger; what is isn't one."""
 
 
-def followed(path: Path) -> Path:
+def resolve_link(path: Path) -> Path:
     """The file itself, behind links."""
     try:
         return path.resolve()
@@ -38,7 +38,7 @@ def read(path: Path) -> bytes | None:
         raise AdapterError(f"{path}: can't be read: {exc.strerror}") from exc
 
 
-def text_of(data: bytes | None, path: Path) -> str:
+def decode_text(data: bytes | None, path: Path) -> str:
     """As UTF-8; a missing file is an empty text."""
     try:
         return (data or b"").decode("utf-8")

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from autorouter.adapters import edits, files
 from autorouter.adapters.changes import Change
-from autorouter.adapters.journal import Entry, Journal, sha256
-from autorouter.adapters.model import Adapter, FileSpec, Target, path_of, state_folder, wanted
+from autorouter.adapters.journal import InstalledFile, InstallJournal, sha256
+from autorouter.adapters.model import Adapter, FileSpec, RouterTarget, config_path, settings_for, state_dir
 from autorouter.errors import AdapterError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class AdapterEnvironment:
     """Where things are: the user's environment, and the time in seconds since 1970."""
 
     env: Mapping[str, str]
@@ -32,15 +32,15 @@ class Places:
     @property
     def state(self) -> Path:
         """The folder of journals and generated files."""
-        return state_folder(self.env)
+        return state_dir(self.env)
 
-    def journal(self, adapter: Adapter) -> Journal:
+    def journal(self, adapter: Adapter) -> InstallJournal:
         """The record of a client."""
-        return Journal(self.state, adapter.name)
+        return InstallJournal(self.state, adapter.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class FileEdit:
     """One file: `before` and `after` are its bytes, None where there is no file. `entry`: what the journal is to say,
     None to forget it. `exact`: `after` is what was there before the install. `generated`: a file of ours alone, whose
     diff is no news."""
@@ -48,7 +48,7 @@ class Step:
     path: Path
     before: bytes | None
     after: bytes | None
-    entry: Entry | None = None
+    entry: InstalledFile | None = None
     exact: bool = False
     generated: bool = False
     notes: tuple[str, ...] = ()
@@ -70,11 +70,11 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class InstallPlan:
     """All files of a client, in the order in which they are written."""
 
     adapter: Adapter
-    steps: tuple[Step, ...]
+    steps: tuple[FileEdit, ...]
 
     @property
     def changes(self) -> bool:
@@ -82,53 +82,57 @@ class Plan:
         return any(step.changes_file for step in self.steps)
 
 
-def plan_install(adapter: Adapter, target: Target, places: Places, catalog: bytes | None = None) -> Plan:
+def plan_install(
+    adapter: Adapter, target: RouterTarget, places: AdapterEnvironment, catalog: bytes | None = None
+) -> InstallPlan:
     """What pointing this client at `target` would change. `catalog`: the content of the file `target.catalog`."""
     if not adapter.files:
         hint = f"autorouter adapter {adapter.name} prints how to set it up"
         raise AdapterError(f"{adapter.title} has no file to edit", hint=hint)
     journal = places.journal(adapter)
-    steps = [_install(spec, target, path_of(spec, places.env), journal) for spec in adapter.files]
+    steps = [_install(spec, target, config_path(spec, places.env), journal) for spec in adapter.files]
     if adapter.catalog and catalog is not None:
         steps.insert(0, _generated(Path(target.catalog), catalog, journal))
-    return Plan(adapter=adapter, steps=tuple(steps))
+    return InstallPlan(adapter=adapter, steps=tuple(steps))
 
 
-def plan_uninstall(adapter: Adapter, places: Places) -> Plan:
+def plan_uninstall(adapter: Adapter, places: AdapterEnvironment) -> InstallPlan:
     """What taking it back would change; no steps when nothing is installed. The last file first."""
     entries = places.journal(adapter).entries()
-    formats = {files.followed(path_of(spec, places.env)): spec for spec in adapter.files}
-    return Plan(adapter=adapter, steps=tuple(_uninstall(e, formats.get(e.path), adapter) for e in reversed(entries)))
+    formats = {files.resolve_link(config_path(spec, places.env)): spec for spec in adapter.files}
+    return InstallPlan(
+        adapter=adapter, steps=tuple(_uninstall(e, formats.get(e.path), adapter) for e in reversed(entries))
+    )
 
 
-def _install(spec: FileSpec, target: Target, shown: Path, journal: Journal) -> Step:
-    path = files.followed(shown)
+def _install(spec: FileSpec, target: RouterTarget, shown: Path, journal: InstallJournal) -> FileEdit:
+    path = files.resolve_link(shown)
     before = files.read(path)
-    settings = [(p, value, setting.only_if_missing) for setting, p, value in wanted(spec, target)]
+    settings = [(p, value, setting.only_if_missing) for setting, p, value in settings_for(spec, target)]
     entry = journal.entry(path)
     original, notes = _original(entry, before, spec, path)
     with _about(path):
-        text, made = edits.change(files.text_of(original, path), spec.format, settings)
+        text, made = edits.apply_settings(files.decode_text(original, path), spec.format, settings)
     after = text.encode() if made else original
     if after == before:
-        return Step(path=path, before=before, after=before, entry=entry, notes=notes)
-    return Step(
+        return FileEdit(path=path, before=before, after=before, entry=entry, notes=notes)
+    return FileEdit(
         path=path, before=before, after=after, entry=_new_entry(entry, path, original, after, made), notes=notes
     )
 
 
 def _new_entry(
-    entry: Entry | None, path: Path, original: bytes | None, after: bytes | None, made: list[Change]
-) -> Entry | None:
+    entry: InstalledFile | None, path: Path, original: bytes | None, after: bytes | None, made: list[Change]
+) -> InstalledFile | None:
     if after is None or not made:
         return None
-    new = Entry(path=path, original=original, installed_sha256=sha256(after), changes=tuple(made))
+    new = InstalledFile(path=path, original=original, installed_sha256=sha256(after), changes=tuple(made))
     same = entry is not None and entry.original == original
     return replace(new, backup=entry.backup, made_folders=entry.made_folders) if entry and same else new
 
 
 def _original(
-    entry: Entry | None, before: bytes | None, spec: FileSpec, path: Path
+    entry: InstalledFile | None, before: bytes | None, spec: FileSpec, path: Path
 ) -> tuple[bytes | None, tuple[str, ...]]:
     """What an uninstall would lead to now."""
     if entry is None or before is None or before == entry.original:
@@ -136,21 +140,21 @@ def _original(
     if sha256(before) == entry.installed_sha256:
         return entry.original, ()
     with _about(path):
-        text, left = edits.undo(files.text_of(before, path), spec.format, entry.changes)
+        text, left = edits.undo_settings(files.decode_text(before, path), spec.format, entry.changes)
     notes = [f"{path} was edited since the last install; those edits stay"]
     notes += [f"{path}: `{name}` was changed since; what it is now is what an uninstall brings back" for name in left]
     return _bytes(text, entry), tuple(notes)
 
 
-def _bytes(text: str, entry: Entry) -> bytes | None:
+def _bytes(text: str, entry: InstalledFile) -> bytes | None:
     """None where nothing is left of a file that wasn't there before the install."""
     return None if entry.original is None and "".join(text.split()) in ("", "{}", "[]") else text.encode()
 
 
-def _generated(path: Path, data: bytes, journal: Journal) -> Step:
-    path = files.followed(path)
-    entry = journal.entry(path) or Entry(path=path, original=None, installed_sha256="", generated=True)
-    return Step(
+def _generated(path: Path, data: bytes, journal: InstallJournal) -> FileEdit:
+    path = files.resolve_link(path)
+    entry = journal.entry(path) or InstalledFile(path=path, original=None, installed_sha256="", generated=True)
+    return FileEdit(
         path=path,
         before=files.read(path),
         after=data,
@@ -159,20 +163,20 @@ def _generated(path: Path, data: bytes, journal: Journal) -> Step:
     )
 
 
-def _uninstall(entry: Entry, spec: FileSpec | None, adapter: Adapter) -> Step:
+def _uninstall(entry: InstalledFile, spec: FileSpec | None, adapter: Adapter) -> FileEdit:
     before = files.read(entry.path)
     if before == entry.original or before is None:
         gone = before is None and entry.original is not None
         deleted = (f"{entry.path} was deleted since; it stays so",) if gone else ()
-        return Step(path=entry.path, before=before, after=before, exact=not gone, notes=deleted)
+        return FileEdit(path=entry.path, before=before, after=before, exact=not gone, notes=deleted)
     if entry.generated or sha256(before) == entry.installed_sha256:
-        return Step(path=entry.path, before=before, after=entry.original, exact=True, generated=entry.generated)
+        return FileEdit(path=entry.path, before=before, after=entry.original, exact=True, generated=entry.generated)
     form = (spec or adapter.files[0]).format
     with _about(entry.path):
-        text, left = edits.undo(files.text_of(before, entry.path), form, entry.changes)
+        text, left = edits.undo_settings(files.decode_text(before, entry.path), form, entry.changes)
     notes = [f"{entry.path} was edited since the install: only our settings are taken out"]
     notes += [f"{entry.path}: `{name}` was changed since and is left as it is" for name in left]
-    return Step(path=entry.path, before=before, after=_bytes(text, entry), notes=tuple(notes))
+    return FileEdit(path=entry.path, before=before, after=_bytes(text, entry), notes=tuple(notes))
 
 
 class _about:  # noqa: N801
@@ -189,7 +193,7 @@ class _about:  # noqa: N801
             raise AdapterError(f"{self._path}: {error.message}", hint=error.hint) from error
 
 
-def apply(plan: Plan, places: Places) -> list[Path]:
+def apply_plan(plan: InstallPlan, places: AdapterEnvironment) -> list[Path]:
     """Do it; the backups that were made. AdapterError leaves the file that it names as it was."""
     journal = places.journal(plan.adapter)
     backups = []
@@ -201,7 +205,7 @@ def apply(plan: Plan, places: Places) -> list[Path]:
     return backups
 
 
-def _apply_install(step: Step, journal: Journal, places: Places) -> Path | None:
+def _apply_install(step: FileEdit, journal: InstallJournal, places: AdapterEnvironment) -> Path | None:
     entry = step.entry
     assert entry is not None
     if not step.changes_file or step.after is None:
@@ -215,14 +219,14 @@ def _apply_install(step: Step, journal: Journal, places: Places) -> Path | None:
     return backup
 
 
-def _kept(before: bytes, old: Entry | None) -> bool:
+def _kept(before: bytes, old: InstalledFile | None) -> bool:
     """Whether there is nothing of the user's in these bytes that isn't in a backup already."""
     if old is None or sha256(before) != old.installed_sha256:
         return False
     return old.original is None or (old.backup is not None and old.backup.exists())
 
 
-def _apply_uninstall(step: Step, journal: Journal, places: Places) -> Path | None:
+def _apply_uninstall(step: FileEdit, journal: InstallJournal, places: AdapterEnvironment) -> Path | None:
     entry = journal.entry(step.path)
     backup = None
     if step.changes_file:

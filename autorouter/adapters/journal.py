@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.adapters import files
-from autorouter.adapters.changes import MISSING, Change, Item
+from autorouter.adapters.changes import MISSING, Change, ListItem
 from autorouter.errors import AdapterError
 
 _NOTHING = {"$missing": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class InstalledFile:
     """One installed file. `original` None: it wasn't there. `generated`: wholly ours, there is nothing to merge."""
 
     path: Path
@@ -41,14 +41,14 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class Journal:
+class InstallJournal:
     """The record of one client."""
 
     def __init__(self, folder: Path, client: str) -> None:
         self.path = folder / f"{client}.json"
         self._client = client
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[InstalledFile, ...]:
         """What is installed; AdapterError when the record can't be read."""
         data = files.read(self.path)
         if data is None:
@@ -59,11 +59,11 @@ class Journal:
             hint = "restore the backup beside the client's file, then delete this one"
             raise AdapterError(f"{self.path}: the record of the install is broken", hint=hint) from exc
 
-    def entry(self, path: Path) -> Entry | None:
+    def entry(self, path: Path) -> InstalledFile | None:
         """The record of one file."""
         return next((entry for entry in self.entries() if entry.path == path), None)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: InstalledFile) -> None:
         """Record a file, in place of what was recorded of it."""
         self._write((*(e for e in self.entries() if e.path != entry.path), entry))
 
@@ -75,7 +75,7 @@ class Journal:
         else:
             files.remove(self.path)
 
-    def _write(self, entries: tuple[Entry, ...]) -> None:
+    def _write(self, entries: tuple[InstalledFile, ...]) -> None:
         files.make_folder(self.path.parent)
         document = {"schema": 1, "client": self._client, "files": [_plain(entry) for entry in entries]}
         try:
@@ -85,7 +85,7 @@ class Journal:
         files.write(self.path, text.encode())
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
+def _plain(entry: InstalledFile) -> dict[str, Any]:
     return {
         "path": str(entry.path),
         "original": None if entry.original is None else base64.b64encode(entry.original).decode(),
@@ -100,11 +100,11 @@ def _plain(entry: Entry) -> dict[str, Any]:
 
 
 def _parts(change: Change) -> list[Any]:
-    return [[part.key, part.value] if isinstance(part, Item) else part for part in change.path]
+    return [[part.key, part.value] if isinstance(part, ListItem) else part for part in change.path]
 
 
-def _entry(found: dict[str, Any]) -> Entry:
-    entry = Entry(
+def _entry(found: dict[str, Any]) -> InstalledFile:
+    entry = InstalledFile(
         path=Path(found["path"]),
         original=None if found["original"] is None else base64.b64decode(found["original"], validate=True),
         installed_sha256=found["installed_sha256"],
@@ -116,6 +116,6 @@ def _entry(found: dict[str, Any]) -> Entry:
 
 
 def _change(parts: list[Any], value: Any, before: Any) -> Change:
-    path = tuple(Item(*part) if isinstance(part, list) else part for part in parts)
+    path = tuple(ListItem(*part) if isinstance(part, list) else part for part in parts)
     gone = [MISSING if v == _NOTHING else v for v in (value, before)]
     return Change(path, *gone)

@@ -24,12 +24,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from autorouter import resources
-from autorouter.adapters.changes import Item
+from autorouter.adapters.changes import ListItem
 from autorouter.adapters.changes import Path as DataPath
 from autorouter.errors import AdapterError
 
 Wire = Literal["chat", "responses", "messages"]
-Format = Literal["toml", "yaml", "json"]
+FileFormat = Literal["toml", "yaml", "json"]
 PLACEHOLDERS = ("base_url", "base_url_v1", "model", "key_env", "key", "catalog", "context_tokens", "output_tokens")
 STAND_IN_KEY = "local-key"
 """What clients send that insist on a key when the router asks for none. It keeps a real key from being sent here."""
@@ -45,7 +45,7 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Setting(_Data):
+class AdapterSetting(_Data):
     """One value in a file. `match`: the path leads to a list, and the value is the item of it whose `match` is the same.
     `when`: only if the router asks for no key (open), or for one (key). `decides`: what `--status` looks at."""
 
@@ -57,7 +57,7 @@ class Setting(_Data):
     only_if_missing: bool = False
 
 
-class Override(_Data):
+class PathOverride(_Data):
     """A variable that moves the file: its value is a folder, and `path` the file in it."""
 
     env: str
@@ -68,15 +68,15 @@ class FileSpec(_Data):
     """A configuration file. `alternatives`: other names that the client reads it by. `overridden_by`: paths, with * for
     any key, that win over ours; `layers`: files beside it, as a glob, whose own settings do."""
 
-    format: Format
+    format: FileFormat
     linux: str
     macos: str
     windows: str
-    overrides: tuple[Override, ...] = ()
+    overrides: tuple[PathOverride, ...] = ()
     alternatives: tuple[str, ...] = ()
     overridden_by: tuple[tuple[str, ...], ...] = ()
     layers: str | None = None
-    settings: tuple[Setting, ...] = Field(min_length=1)
+    settings: tuple[AdapterSetting, ...] = Field(min_length=1)
 
 
 class Adapter(_Data):
@@ -118,7 +118,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class RouterTarget:
     """What a client is to be pointed at. `key_env` None: the router asks for no key. `catalog`: where that file is."""
 
     base_url: str
@@ -142,12 +142,12 @@ class Target:
         }
 
 
-def fill(template: Any, values: Mapping[str, str | int]) -> Any:
+def fill_template(template: Any, values: Mapping[str, str | int]) -> Any:
     """The template with its placeholders filled, keys included; a string that is nothing but a number's becomes it."""
     if isinstance(template, Mapping):
-        return {fill(key, values): fill(inner, values) for key, inner in template.items()}
+        return {fill_template(key, values): fill_template(inner, values) for key, inner in template.items()}
     if isinstance(template, list | tuple):
-        return [fill(inner, values) for inner in template]
+        return [fill_template(inner, values) for inner in template]
     if not isinstance(template, str):
         return template
     alone = values.get(template[1:-1]) if template[:1] == "{" and template[-1:] == "}" else None
@@ -160,33 +160,33 @@ def fill_text(text: str, values: Mapping[str, str | int]) -> str:
     return re.sub(pattern, lambda found: str(values[found[0][1:-1]]), text)
 
 
-def wanted(spec: FileSpec, target: Target) -> Iterator[tuple[Setting, DataPath, Any]]:
+def settings_for(spec: FileSpec, target: RouterTarget) -> Iterator[tuple[AdapterSetting, DataPath, Any]]:
     """The settings that this target asks for: each with its path and its value."""
     values = target.values()
     state = "open" if target.key_env is None else "key"
     for setting in spec.settings:
         if setting.when in ("always", state):
-            value = fill(setting.value, values)
+            value = fill_template(setting.value, values)
             path: DataPath = tuple(fill_text(part, values) for part in setting.path)
             if setting.match:
-                path = (*path, Item(setting.match, value[setting.match]))
+                path = (*path, ListItem(setting.match, value[setting.match]))
             yield setting, path, value
 
 
-def names() -> tuple[str, ...]:
+def adapter_names() -> tuple[str, ...]:
     """All clients, those whose configuration can be edited first."""
     found = {path.stem: _read(path) for path in resources.folder("adapters").glob("*.toml")}
     return tuple(sorted(found, key=lambda name: (not found[name].files, found[name].program is None, name)))
 
 
-def load(name: str) -> Adapter:
+def load_adapter(name: str) -> Adapter:
     """A client's data; AdapterError with the nearest names when there is none, or when the file is wrong."""
     path = resources.folder("adapters") / f"{name}.toml"
     if not re.fullmatch(r"[a-z0-9-]+", name) or not path.is_file():
         import difflib
 
-        near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
+        near = difflib.get_close_matches(name, adapter_names(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(adapter_names())}"
         raise AdapterError(f"There is no adapter `{name}`", hint=hint)
     return _read(path)
 
@@ -199,7 +199,7 @@ def _read(path: Path) -> Adapter:
         raise AdapterError(f"{path.name} can't be read: {text}") from exc
 
 
-def guide(name: str) -> str:
+def read_guide(name: str) -> str:
     """The guide of a client, its placeholders as they are."""
     return (resources.folder("adapters") / f"{name}.md").read_text("utf-8")
 
@@ -216,12 +216,12 @@ def unserved(adapter: Adapter) -> str | None:
     return f"{adapter.title} speaks `{ENDPOINTS[adapter.wire]}`, which this version of the router doesn't serve yet"
 
 
-def path_of(spec: FileSpec, env: Mapping[str, str], system: str = sys.platform) -> Path:
+def config_path(spec: FileSpec, env: Mapping[str, str], system: str = sys.platform) -> Path:
     """Where the file is: what its variables say, else the system's usual place; an alternative name if only that exists."""
     chosen = _usual(spec, env, system)
     for override in spec.overrides:
         if env.get(override.env, "").strip():
-            chosen = home_expanded(env[override.env].strip(), env) / override.path
+            chosen = expand_home(env[override.env].strip(), env) / override.path
             break
     if not chosen.exists():
         chosen = next((p for p in (chosen.with_name(n) for n in spec.alternatives) if p.exists()), chosen)
@@ -230,10 +230,10 @@ def path_of(spec: FileSpec, env: Mapping[str, str], system: str = sys.platform) 
 
 def _usual(spec: FileSpec, env: Mapping[str, str], system: str) -> Path:
     name = {"darwin": spec.macos, "win32": spec.windows}.get(system, spec.linux)
-    return home_expanded(name, env)
+    return expand_home(name, env)
 
 
-def home_expanded(name: str, env: Mapping[str, str]) -> Path:
+def expand_home(name: str, env: Mapping[str, str]) -> Path:
     """A path with ~ as this environment has it."""
     if name == "~" or name.startswith(("~/", "~\\")):
         home = env.get("HOME") or env.get("USERPROFILE") or str(Path.home())
@@ -241,7 +241,7 @@ def home_expanded(name: str, env: Mapping[str, str]) -> Path:
     return Path(name)
 
 
-def state_folder(env: Mapping[str, str]) -> Path:
+def state_dir(env: Mapping[str, str]) -> Path:
     """Where journals and generated files are kept: `adapters` in the user's state directory."""
     given = Path(env.get("XDG_STATE_HOME", ""))
     if given.is_absolute():

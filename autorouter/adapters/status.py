@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from autorouter.adapters import changes, edits, files
-from autorouter.adapters.changes import MISSING, Item
-from autorouter.adapters.install import Places
-from autorouter.adapters.model import PLACEHOLDERS, Adapter, FileSpec, Setting, path_of
+from autorouter.adapters.changes import MISSING, ListItem
+from autorouter.adapters.install import AdapterEnvironment
+from autorouter.adapters.model import PLACEHOLDERS, Adapter, AdapterSetting, FileSpec, config_path
 from autorouter.core import labels
 from autorouter.core.types import Role
 from autorouter.errors import AdapterError
 
-Mode = Literal["missing", "direct", "auto", "fusion", "role", "other"]
+ClientMode = Literal["missing", "direct", "auto", "fusion", "role", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class ClientStatus:
     """`here`: it leads to the address that was asked about. `installed`: by us, so that an uninstall can take it back."""
 
     client: str
-    mode: Mode
+    mode: ClientMode
     here: bool
     base_url: str | None
     model: str | None
@@ -39,36 +39,36 @@ class Status:
     notes: tuple[str, ...]
 
 
-def status(adapter: Adapter, base_url: str, places: Places) -> Status:
+def read_status(adapter: Adapter, base_url: str, places: AdapterEnvironment) -> ClientStatus:
     """Where a client points. AdapterError when one of its files can't be read."""
     found: dict[str, str] | None = {}
     notes: list[str] = []
     there = False
     for spec in adapter.files:
-        path = path_of(spec, places.env)
-        data = files.read(files.followed(path))
+        path = config_path(spec, places.env)
+        data = files.read(files.resolve_link(path))
         there = there or data is not None
         try:
-            content = edits.parse(files.text_of(data, path), spec.format)
+            content = edits.parse(files.decode_text(data, path), spec.format)
         except AdapterError as exc:
             raise AdapterError(f"{path}: {exc.message}", hint=exc.hint) from exc
         found = _joined(found, _captured(spec, content))
         notes += _overriding(spec, content, path)
     url = _address(found or {})
     entries = places.journal(adapter).entries()
-    return Status(
+    return ClientStatus(
         client=adapter.name,
         mode=_mode(found, there),
         here=found is not None and url == base_url and bool(adapter.files),
         base_url=url,
         model=(found or {}).get("model"),
         installed=any(not entry.generated and files.read(entry.path) != entry.original for entry in entries),
-        files=tuple(str(path_of(spec, places.env)) for spec in adapter.files),
+        files=tuple(str(config_path(spec, places.env)) for spec in adapter.files),
         notes=tuple(notes) if found else (),
     )
 
 
-def _mode(found: dict[str, str] | None, there: bool) -> Mode:
+def _mode(found: dict[str, str] | None, there: bool) -> ClientMode:
     if not there:
         return "missing"
     if not found:
@@ -98,11 +98,11 @@ def _captured(spec: FileSpec, content: Any) -> dict[str, str] | None:
     return found
 
 
-def _table(setting: Setting, content: Any) -> Any:
+def _table(setting: AdapterSetting, content: Any) -> Any:
     path: changes.Path = setting.path
     if setting.match:
-        path = (*path, Item(setting.match, setting.value[setting.match]))
-    return changes.get(content, path)
+        path = (*path, ListItem(setting.match, setting.value[setting.match]))
+    return changes.value_at(content, path)
 
 
 def _matched(template: Any, value: Any) -> dict[str, str] | None:
@@ -151,9 +151,9 @@ def _matching(data: Any, pattern: tuple[str, ...], at: tuple[str, ...]) -> Itera
                 yield from _matching(inner, pattern[1:], (*at, str(key)))
 
 
-def unreadable(adapter: Adapter, error: AdapterError) -> Status:
+def unreadable_status(adapter: Adapter, error: AdapterError) -> ClientStatus:
     """A stand-in for the table of all clients, where one broken file must not hide the others."""
-    none = Status(
+    none = ClientStatus(
         client=adapter.name, mode="other", here=False, base_url=None, model=None, installed=False, files=(), notes=()
     )
     return replace(none, notes=(str(error),))

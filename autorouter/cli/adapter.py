@@ -12,8 +12,8 @@ from autorouter.cli.options import config_option, json_option
 from autorouter.errors import AdapterError, RequestError
 
 if TYPE_CHECKING:
-    from autorouter.adapters.model import Adapter, Target
-    from autorouter.adapters.status import Status
+    from autorouter.adapters.model import Adapter, RouterTarget
+    from autorouter.adapters.status import ClientStatus
     from autorouter.core.types import Candidate
 
 
@@ -52,35 +52,35 @@ def command(
       autorouter adapter aider --install
       autorouter adapter aider --uninstall --yes
     """
-    wanted, pool = adapter_view.target(path, base_url, label)
+    wanted, pool = adapter_view.resolve_target(path, base_url, label)
     if client is None:
         if action is not None:
             raise RequestError(f"--{action} wants a client", hint=f"autorouter adapter codex --{action}")
-        _list(wanted, as_json=as_json)
+        _list_clients(wanted, as_json=as_json)
         return
     from autorouter.adapters import model
 
-    adapter = model.load(client)
+    adapter = model.load_adapter(client)
     match action:
         case "install":
-            install(adapter, wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
+            install_client(adapter, wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
         case "uninstall":
-            uninstall(adapter, wanted, yes=yes, dry_run=dry_run, as_json=as_json)
+            uninstall_client(adapter, wanted, yes=yes, dry_run=dry_run, as_json=as_json)
         case "status":
-            status(adapter, wanted, as_json=as_json)
+            print_status(adapter, wanted, as_json=as_json)
         case _:
-            _guide(adapter, wanted, as_json=as_json)
+            _print_guide(adapter, wanted, as_json=as_json)
 
 
-def install(
-    adapter: Adapter, wanted: Target, pool: tuple[Candidate, ...], *, yes: bool, dry_run: bool, as_json: bool
+def install_client(
+    adapter: Adapter, wanted: RouterTarget, pool: tuple[Candidate, ...], *, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Install, and say what is still to be done in the shell."""
     from autorouter.adapters.model import unserved
-    from autorouter.adapters.render import setup, shell_env
+    from autorouter.adapters.render import setup_command, shell_env
 
     if adapter.setup:
-        line = " ".join(setup(adapter, wanted))
+        line = " ".join(setup_command(adapter, wanted))
         if as_json:
             output.emit({"client": adapter.name, "changed": False, "files": [], "command": line})
         else:
@@ -90,10 +90,10 @@ def install(
     missing = unserved(adapter)
     if missing and not as_json:
         output.note(f"{missing}; installed now, {adapter.title} won't work until it does")
-    plan = adapter_view.plan_install(adapter, wanted, pool)
+    plan = adapter_view.plan_client_install(adapter, wanted, pool)
     done = f"{adapter.title} points to {wanted.base_url}, model {wanted.model}"
-    document = adapter_view.carry_out(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
-    found = _status(adapter, wanted)
+    document = adapter_view.apply_plan(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
+    found = _read_status(adapter, wanted)
     if as_json:
         output.emit(document | {"status": adapter_view.status_document(found, adapter), "warning": missing})
         return
@@ -104,61 +104,61 @@ def install(
             output.show(f"needed in its environment: {name}={value}" if name != wanted.key_env else f"needed: {name}")
 
 
-def uninstall(adapter: Adapter, wanted: Target, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+def uninstall_client(adapter: Adapter, wanted: RouterTarget, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Uninstall. AdapterError when the client points here without an install of ours on record."""
     from autorouter.adapters.install import plan_uninstall
 
-    plan = plan_uninstall(adapter, adapter_view.places())
-    if not plan.steps and adapter.files and _status(adapter, wanted).here:
+    plan = plan_uninstall(adapter, adapter_view.adapter_places())
+    if not plan.steps and adapter.files and _read_status(adapter, wanted).here:
         hint = "change it by hand, or restore one of the backups beside the file"
         raise AdapterError(f"{adapter.title} points here, but there is no record of an install", hint=hint)
     exact = all(step.exact for step in plan.steps)
     done = f"{adapter.title} is as it was before" if exact else f"our settings are taken out of {adapter.title}"
-    document = adapter_view.carry_out(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
+    document = adapter_view.apply_plan(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
     if as_json:
         output.emit(document | {"exact": exact})
 
 
-def status(adapter: Adapter, wanted: Target, *, as_json: bool) -> None:
+def print_status(adapter: Adapter, wanted: RouterTarget, *, as_json: bool) -> None:
     """Print where the client points."""
-    found = _status(adapter, wanted)
+    found = _read_status(adapter, wanted)
     if as_json:
         output.emit(adapter_view.status_document(found, adapter))
     else:
         adapter_view.show_status(found, adapter, wanted)
 
 
-def _status(adapter: Adapter, wanted: Target) -> Status:
-    from autorouter.adapters.status import status as read
+def _read_status(adapter: Adapter, wanted: RouterTarget) -> ClientStatus:
+    from autorouter.adapters.status import read_status as read
 
-    return read(adapter, wanted.base_url, adapter_view.places())
+    return read(adapter, wanted.base_url, adapter_view.adapter_places())
 
 
-def _guide(adapter: Adapter, wanted: Target, *, as_json: bool) -> None:
-    from autorouter.adapters.render import render
+def _print_guide(adapter: Adapter, wanted: RouterTarget, *, as_json: bool) -> None:
+    from autorouter.adapters.render import render_guide
 
-    text = render(adapter, wanted)
+    text = render_guide(adapter, wanted)
     if as_json:
         output.emit({"client": adapter.name, "data": adapter.model_dump(mode="json"), "guide": text})
     else:
         click.echo(text, nl=False)
 
 
-def _list(wanted: Target, *, as_json: bool) -> None:
+def _list_clients(wanted: RouterTarget, *, as_json: bool) -> None:
     from autorouter.adapters import model
-    from autorouter.adapters.status import unreadable
+    from autorouter.adapters.status import unreadable_status
 
     found = []
-    for name in model.names():
-        adapter = model.load(name)
+    for name in model.adapter_names():
+        adapter = model.load_adapter(name)
         try:
-            found.append((adapter, _status(adapter, wanted)))
+            found.append((adapter, _read_status(adapter, wanted)))
         except AdapterError as error:
-            found.append((adapter, unreadable(adapter, error)))
+            found.append((adapter, unreadable_status(adapter, error)))
     if as_json:
         output.emit({"clients": [adapter_view.status_document(status, adapter) for adapter, status in found]})
         return
-    output.show(output.table(("client", "wire", "points", "model", "edited by --install"), map(_row, found)))
+    output.show(output.table(("client", "wire", "points", "model", "edited by --install"), map(_client_row, found)))
     waiting = sorted({adapter.wire for adapter, _ in found} - model.served_wires())
     if waiting:
         output.note(f"not served yet by this version of the router: {', '.join(waiting)}")
@@ -167,7 +167,7 @@ def _list(wanted: Target, *, as_json: bool) -> None:
             output.note(text)
 
 
-def _row(pair: tuple[Adapter, Status]) -> tuple[object, ...]:
+def _client_row(pair: tuple[Adapter, ClientStatus]) -> tuple[object, ...]:
     adapter, found = pair
     if not adapter.files:
         return adapter.name, adapter.wire, "-", "-", "no, see its guide"

@@ -14,13 +14,13 @@ from autorouter.cli.options import settings
 from autorouter.errors import AdapterError, RequestError
 
 if TYPE_CHECKING:
-    from autorouter.adapters.install import Places, Plan
-    from autorouter.adapters.model import Adapter, Target
-    from autorouter.adapters.status import Status
+    from autorouter.adapters.install import AdapterEnvironment, InstallPlan
+    from autorouter.adapters.model import Adapter, RouterTarget
+    from autorouter.adapters.status import ClientStatus
     from autorouter.core.types import Candidate
 
 CATALOG_FILE = "codex_catalog.json"
-MEANING = {
+MODE_MEANINGS = {
     "missing": "it has no configuration file",
     "direct": "it calls its own provider",
     "auto": "the router decides",
@@ -30,18 +30,18 @@ MEANING = {
 }
 
 
-def places() -> Places:
+def adapter_places() -> AdapterEnvironment:
     """This user's."""
-    from autorouter.adapters.install import Places
+    from autorouter.adapters.install import AdapterEnvironment
     from autorouter.config.load import environment
 
-    return Places(env=environment(), clock=time.time)
+    return AdapterEnvironment(env=environment(), clock=time.time)
 
 
-def target(path: Path | None, base_url: str | None, label: str) -> tuple[Target, tuple[Candidate, ...]]:
+def resolve_target(path: Path | None, base_url: str | None, label: str) -> tuple[RouterTarget, tuple[Candidate, ...]]:
     """What a client is to be pointed at, and the candidates there. UnknownModel for a label that no router answers."""
     from autorouter.adapters.codex_catalog import safe_window
-    from autorouter.adapters.model import Target
+    from autorouter.adapters.model import RouterTarget
     from autorouter.core import labels
     from autorouter.core.panels import names_of
 
@@ -49,18 +49,18 @@ def target(path: Path | None, base_url: str | None, label: str) -> tuple[Target,
     labels.parse(label, [candidate.id for candidate in found.candidates], names_of(found.policy.panels))
     server = found.config.server
     context, most = safe_window(found.candidates)
-    wanted = Target(
-        base_url=_checked(base_url) if base_url else _configured(server.host, server.port),
+    wanted = RouterTarget(
+        base_url=_parse_base_url(base_url) if base_url else _configured(server.host, server.port),
         model=label,
         key_env=server.api_key_env,
-        catalog=str(places().state / CATALOG_FILE),
+        catalog=str(adapter_places().state / CATALOG_FILE),
         context_tokens=context,
         output_tokens=most,
     )
     return wanted, found.candidates
 
 
-def _checked(base_url: str) -> str:
+def _parse_base_url(base_url: str) -> str:
     from urllib.parse import urlsplit
 
     url = urlsplit(base_url)
@@ -74,15 +74,15 @@ def _configured(host: str, port: int) -> str:
     return f"http://{shown}:{port or 8787}"
 
 
-def plan_install(adapter: Adapter, wanted: Target, pool: tuple[Candidate, ...]) -> Plan:
+def plan_client_install(adapter: Adapter, wanted: RouterTarget, pool: tuple[Candidate, ...]) -> InstallPlan:
     """The plan, with Codex's catalogue where the client has one."""
     from autorouter.adapters import install
-    from autorouter.adapters.codex_catalog import encoded
+    from autorouter.adapters.codex_catalog import catalog_json
 
-    return install.plan_install(adapter, wanted, places(), encoded(pool) if adapter.catalog else None)
+    return install.plan_install(adapter, wanted, adapter_places(), catalog_json(pool) if adapter.catalog else None)
 
 
-def carry_out(plan: Plan, *, yes: bool, dry_run: bool, as_json: bool, done: str) -> dict[str, Any]:
+def apply_plan(plan: InstallPlan, *, yes: bool, dry_run: bool, as_json: bool, done: str) -> dict[str, Any]:
     """Show the diff, ask, do it. Gives what `--json` prints."""
     from autorouter.adapters import install
 
@@ -102,8 +102,8 @@ def carry_out(plan: Plan, *, yes: bool, dry_run: bool, as_json: bool, done: str)
     if dry_run:
         return document
     if plan.changes:
-        _ask(yes=yes, as_json=as_json)
-    backups = install.apply(plan, places())
+        _confirm(yes=yes, as_json=as_json)
+    backups = install.apply_plan(plan, adapter_places())
     document |= {"changed": plan.changes, "backups": [str(path) for path in backups]}
     if not as_json:
         for path in backups:
@@ -116,10 +116,10 @@ def _print_diff(diff: str) -> None:
     """Never wrapped, so that it can be read as a patch."""
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in diff.splitlines():
-        click.secho(output.plain(line), fg=None if "NO_COLOR" in places().env else colours.get(line[:1]))
+        click.secho(output.plain(line), fg=None if "NO_COLOR" in adapter_places().env else colours.get(line[:1]))
 
 
-def _ask(*, yes: bool, as_json: bool) -> None:
+def _confirm(*, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if as_json or not sys.stdin.isatty():
@@ -130,7 +130,7 @@ def _ask(*, yes: bool, as_json: bool) -> None:
         raise AdapterError("nothing was changed")
 
 
-def show_status(found: Status, adapter: Adapter, wanted: Target) -> None:
+def show_status(found: ClientStatus, adapter: Adapter, wanted: RouterTarget) -> None:
     """For people."""
     from autorouter.adapters.model import ENDPOINTS, unserved
 
@@ -139,7 +139,7 @@ def show_status(found: Status, adapter: Adapter, wanted: Target) -> None:
         output.facts(
             [
                 ("client", output.styled(adapter.title, "strong")),
-                ("mode", f"{found.mode}: {MEANING[found.mode]}"),
+                ("mode", f"{found.mode}: {MODE_MEANINGS[found.mode]}"),
                 ("points", output.styled(points, "good" if found.here else "dim")),
                 ("model", found.model or ""),
                 ("router", wanted.base_url),
@@ -155,7 +155,7 @@ def show_status(found: Status, adapter: Adapter, wanted: Target) -> None:
             output.note(text)
 
 
-def status_document(found: Status, adapter: Adapter) -> dict[str, Any]:
+def status_document(found: ClientStatus, adapter: Adapter) -> dict[str, Any]:
     """For programs."""
     from dataclasses import asdict
 

@@ -15,7 +15,7 @@ from autorouter.cli.options import config_option, dry_run_option, json_option, s
 from autorouter.errors import RequestError, UpstreamError
 
 if TYPE_CHECKING:
-    from autorouter.cli.chat_client import Line
+    from autorouter.cli.chat_client import RouterClient
     from autorouter.config.load import Settings
 
 
@@ -52,26 +52,26 @@ def command(prompt: str | None, model: str, url: str | None, path: Path | None, 
         elif as_json:
             _json(line, model, question)
         else:
-            from autorouter.cli.chat_loop import Conversation
+            from autorouter.cli.chat_loop import ChatSession
 
-            Conversation(line, model).say(question)
+            ChatSession(line, model).ask(question)
 
 
-def _talk(line: Line, model: str) -> None:
-    from autorouter.cli.chat_loop import Conversation, talk
+def _talk(line: RouterClient, model: str) -> None:
+    from autorouter.cli.chat_loop import ChatSession, run_chat
 
     try:
         import readline  # noqa: F401  (input() then has a history and can be edited)
     except ImportError:
         pass
     line.check_label(model)
-    talk(Conversation(line, model), input)
+    run_chat(ChatSession(line, model), input)
 
 
-def _json(line: Line, model: str, question: str) -> None:
+def _json(line: RouterClient, model: str, question: str) -> None:
     import secrets
 
-    document = line.ask(model, [{"role": "user", "content": question}], secrets.token_hex(8))
+    document = line.complete(model, [{"role": "user", "content": question}], secrets.token_hex(8))
     choices = document.get("choices") or [{}]
     message = choices[0].get("message") or {}
     found = {"text": message.get("content"), "finish_reason": choices[0].get("finish_reason")}
@@ -79,15 +79,15 @@ def _json(line: Line, model: str, question: str) -> None:
 
 
 @contextmanager
-def _line(found: Settings, url: str | None) -> Iterator[Line]:
+def _line(found: Settings, url: str | None) -> Iterator[RouterClient]:
     """To the router at `url`, to the configured one if it runs, else to one of our own."""
-    from autorouter.cli.chat_client import Line
+    from autorouter.cli.chat_client import RouterClient
 
     server = found.config.server
     running = (url or _configured(server.host, server.port)).rstrip("/").removesuffix("/v1")
     if url is not None or not found.dry_run:
-        with Line(running, _key(found, running)) as line:
-            if line.answers():
+        with RouterClient(running, _key(found, running)) as line:
+            if line.is_running():
                 yield line
                 return
         if url is not None:
@@ -101,7 +101,7 @@ def _line(found: Settings, url: str | None) -> Iterator[Line]:
     with InHouse(found) as router:
         if router.problem:
             output.note(f"no receipts are written: {router.problem}")
-        with Line(router.url, router.key) as line:
+        with RouterClient(router.url, router.key) as line:
             yield line
 
 

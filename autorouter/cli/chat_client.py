@@ -24,18 +24,18 @@ from autorouter.config.convert import is_loopback
 from autorouter.errors import AutorouterError, RequestError, RoutingError, UpstreamError
 
 CHAT = "/v1/chat/completions"
-NO_ROUTE = frozenset({"no_eligible_model", "budget_exceeded", "context_length_exceeded"})
-ASKED_WRONGLY = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+NO_ROUTE_CODES = frozenset({"no_eligible_model", "budget_exceeded", "context_length_exceeded"})
+REQUEST_ERROR_STATUSES = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 TIMEOUTS = httpx.Timeout(5.0, connect=2.0, read=660.0)
 """The router's own limits are shorter: up to 600 s for an answer."""
 PROGRESS, SUMMARY, DONE = "openfusion.progress", "openfusion.summary", "[DONE]"
 Message = dict[str, str]
-Tell = Callable[[Mapping[str, Any]], None]
+OnProgress = Callable[[Mapping[str, Any]], None]
 """Takes a stage of a panel's or a verifier's work, as `engine/progress` says it."""
 
 
 @dataclass(slots=True)
-class Answer:
+class ChatAnswer:
     """An answer as far as it has come. `cost_usd` None: not known; `summary` None: this router told none."""
 
     text: str = ""
@@ -46,7 +46,7 @@ class Answer:
     summary: Mapping[str, Any] | None = None
 
 
-class Line:
+class RouterClient:
     """A line to a router at `url`. Use it as a context manager."""
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -58,13 +58,13 @@ class Line:
             raise RequestError(f"`{url}` is no URL", hint="such as http://127.0.0.1:8787") from exc
         self.url = url
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> RouterClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def answers(self) -> bool:
+    def is_running(self) -> bool:
         """Whether an autorouter is there."""
         try:
             found = self._http.get("/livez", timeout=1.0).json()
@@ -74,12 +74,12 @@ class Line:
             return False
         return isinstance(found, dict) and found.get("name") == "autorouter"
 
-    def ask(self, label: str, messages: Sequence[Message], session: str) -> dict[str, Any]:
+    def complete(self, label: str, messages: Sequence[Message], session: str) -> dict[str, Any]:
         """A whole answer, as the router gives it."""
         try:
             response = self._http.post(CHAT, json={"model": label, "messages": messages}, headers=_headers(session))
         except httpx.HTTPError as exc:
-            raise self._lost(exc) from exc
+            raise self._connection_error(exc) from exc
         if response.status_code != 200:
             raise error_of(response.status_code, response.content)
         document = orjson.loads(response.content)
@@ -87,7 +87,12 @@ class Line:
         return document
 
     def stream(
-        self, answer: Answer, label: str, messages: Sequence[Message], session: str, tell: Tell = lambda _: None
+        self,
+        answer: ChatAnswer,
+        label: str,
+        messages: Sequence[Message],
+        session: str,
+        on_progress: OnProgress = lambda _: None,
     ) -> Generator[str, None, None]:
         """The pieces of an answer as they come; `answer` is complete behind the last one. `tell` gets what is done before
         it begins."""
@@ -100,16 +105,16 @@ class Line:
                 answer.candidate = response.headers.get("x-autorouter-model", "")
                 if response.status_code != 200:
                     raise error_of(response.status_code, response.read())
-                for piece in _pieces(response.iter_bytes(), answer, tell):
+                for piece in _text_deltas(response.iter_bytes(), answer, on_progress):
                     answer.text += piece
                     yield piece
         except httpx.HTTPError as exc:
-            raise self._lost(exc) from exc
+            raise self._connection_error(exc) from exc
         finally:
             answer.seconds = time.monotonic() - began_s
         self._account(answer)
 
-    def _account(self, answer: Answer) -> None:
+    def _account(self, answer: ChatAnswer) -> None:
         """Who answered and for how much: by the summary, else by the receipt."""
         if answer.summary is not None:
             answer.candidate = str(answer.summary.get("candidate") or answer.candidate)
@@ -132,11 +137,11 @@ class Line:
         try:
             response = self._http.get(f"/v1/models/{quote(label, safe='/:')}")
         except httpx.HTTPError as exc:
-            raise self._lost(exc) from exc
+            raise self._connection_error(exc) from exc
         if response.status_code != 200:
             raise error_of(response.status_code, response.content)
 
-    def _lost(self, exc: httpx.HTTPError) -> UpstreamError:
+    def _connection_error(self, exc: httpx.HTTPError) -> UpstreamError:
         what = "the answer was cut off" if isinstance(exc, httpx.ReadError | httpx.RemoteProtocolError) else "no answer"
         return UpstreamError(
             f"{self.url}: {what} ({type(exc).__name__})",
@@ -158,19 +163,19 @@ def error_of(status: int, body: bytes) -> AutorouterError:
         message, code = str(found["message"]), str(found["code"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         message, code = f"the server answered {status}", "upstream_error"
-    if code in NO_ROUTE:
+    if code in NO_ROUTE_CODES:
         return RoutingError(message)
-    if status in ASKED_WRONGLY:
+    if status in REQUEST_ERROR_STATUSES:
         return RequestError(message, http_status=status, code=code)
     return UpstreamError(message, kind="status", http_status=status, code=code, status=status)
 
 
-def _pieces(chunks: Iterator[bytes], answer: Answer, tell: Tell) -> Iterator[str]:
+def _text_deltas(chunks: Iterator[bytes], answer: ChatAnswer, on_progress: OnProgress) -> Iterator[str]:
     """The text in a stream of server-sent events. UpstreamError when it ends without its end, or says that it failed."""
     finished = False
     for name, document in _events(chunks):
         if name == PROGRESS:
-            tell(document)
+            on_progress(document)
         elif name == SUMMARY:
             answer.summary = document
         elif name == DONE:

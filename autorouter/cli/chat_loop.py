@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import click
 
 from autorouter.cli import output
-from autorouter.cli.chat_client import Answer, Line, Message
+from autorouter.cli.chat_client import ChatAnswer, Message, RouterClient
 from autorouter.cli.chat_progress import Shown, about
 from autorouter.errors import AutorouterError
 
-HELP = """\
+CHAT_HELP = """\
 /model LABEL   who answers from now on (now: {label})
 /why           why the last answer came from that model
 /cost          what this conversation has cost
@@ -23,21 +23,21 @@ HELP = """\
 
 
 @dataclass(slots=True)
-class Conversation:
+class ChatSession:
     """What was said, and what it cost by candidate (None where that isn't known)."""
 
-    line: Line
+    client: RouterClient
     label: str
-    session: str = field(default_factory=lambda: secrets.token_hex(8))
+    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     messages: list[Message] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[ChatAnswer] = field(default_factory=list)
 
-    def say(self, prompt: str) -> Answer:
+    def ask(self, prompt: str) -> ChatAnswer:
         """Ask, and print the answer as it comes. A failed question is forgotten."""
         self.messages.append({"role": "user", "content": prompt})
-        answer, shown = Answer(), Shown()
+        answer, shown = ChatAnswer(), Shown()
         try:
-            with closing(self.line.stream(answer, self.label, self.messages, self.session, shown.tell)) as pieces:
+            with closing(self.client.stream(answer, self.label, self.messages, self.session_id, shown.tell)) as pieces:
                 render(shown.before(pieces))
         except BaseException:
             self.messages.pop()
@@ -49,13 +49,13 @@ class Conversation:
 
     def clear(self) -> str:
         """A new session: the router forgets who served the old one."""
-        self.messages, self.session = [], secrets.token_hex(8)
+        self.messages, self.session_id = [], secrets.token_hex(8)
         return "forgotten"
 
     def model(self, label: str) -> str:
         """Change who answers. Raises what the router says of an unknown label."""
         if label:
-            self.line.check_label(label)
+            self.client.check_label(label)
             self.label = label
         return f"model: {self.label}"
 
@@ -76,14 +76,14 @@ class Conversation:
         from autorouter.cli.decision_view import headline
         from autorouter.cli.receipt_view import view_of
 
-        record = self.line.receipt(self.answers[-1].receipt) if self.answers else None
+        record = self.client.receipt(self.answers[-1].receipt) if self.answers else None
         if record is None:
             output.show("nothing was answered yet" if not self.answers else "this router keeps no receipts")
         else:
             output.show(headline(view_of(record, None)))
 
 
-def footer(answer: Answer) -> str:
+def footer(answer: ChatAnswer) -> str:
     """`cheap · $0.0004 · 1.2 s · ar_0192...`; of a panel also its way, its calls, its cost by phase and what is missing."""
     cost = output.usd(answer.cost_usd) if answer.cost_usd is not None else "cost unknown"
     found = about(answer.summary or {})
@@ -109,14 +109,14 @@ def render(pieces: Iterator[str]) -> None:
     with Live(console=out, refresh_per_second=12) as live:
         for piece in pieces:
             text += output.plain(piece)
-            end = settled(text)
+            end = complete_blocks(text)
             if end:
                 live.console.print(Markdown(text[:end]))
                 text = text[end:]
             live.update(Markdown(text))
 
 
-def settled(text: str) -> int:
+def complete_blocks(text: str) -> int:
     """Where the last block that can't change any more ends: at an empty line outside of code. What is before it is
     printed for good, so that only the last block is drawn again and a long answer scrolls as it should."""
     end = text.rfind("\n\n")
@@ -125,12 +125,12 @@ def settled(text: str) -> int:
     return end + 2 if end > 0 else 0
 
 
-def talk(conversation: Conversation, read: Callable[[str], str]) -> None:
+def run_chat(conversation: ChatSession, read_line: Callable[[str], str]) -> None:
     """Read and answer until the end of input or /quit. An error ends the answer, not the conversation."""
-    output.show(f"{conversation.label} at {conversation.line.url}; /help lists the commands")
+    output.show(f"{conversation.label} at {conversation.client.url}; /help lists the commands")
     while True:
         try:
-            said = read("> ").strip()
+            said = read_line("> ").strip()
         except EOFError:
             click.echo()
             return
@@ -138,16 +138,16 @@ def talk(conversation: Conversation, read: Callable[[str], str]) -> None:
             return
         try:
             if said.startswith("/"):
-                _command(conversation, said)
+                _run_slash_command(conversation, said)
             elif said:
-                conversation.say(said)
+                conversation.ask(said)
         except AutorouterError as error:
             click.echo(output.plain(f"error: {error}"), err=True)
         except KeyboardInterrupt:
             click.echo("\nstopped", err=True)
 
 
-def _command(conversation: Conversation, said: str) -> None:
+def _run_slash_command(conversation: ChatSession, said: str) -> None:
     name, _, rest = said.partition(" ")
     match name:
         case "/model":
@@ -159,6 +159,6 @@ def _command(conversation: Conversation, said: str) -> None:
         case "/clear":
             output.show(conversation.clear())
         case "/help":
-            output.show(HELP.format(label=conversation.label))
+            output.show(CHAT_HELP.format(label=conversation.label))
         case _:
             output.show(f"there is no {name}; /help lists the commands")

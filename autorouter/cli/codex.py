@@ -42,8 +42,8 @@ def status(base_url: str | None, path: Path | None, as_json: bool) -> None:
     """
     from autorouter.adapters import model
 
-    wanted, _ = adapter_view.target(path, base_url, "openfusion/auto")
-    commands.status(model.load("codex"), wanted, as_json=as_json)
+    wanted, _ = adapter_view.resolve_target(path, base_url, "openfusion/auto")
+    commands.print_status(model.load_adapter("codex"), wanted, as_json=as_json)
 
 
 @command.command()
@@ -61,18 +61,18 @@ def snippet(base_url: str | None, path: Path | None, label: str) -> None:
     """
     from autorouter.adapters import edits, model
 
-    wanted, _ = adapter_view.target(path, base_url, label)
-    (spec,) = model.load("codex").files
-    settings = [s for s in model.wanted(spec, wanted) if s[1] != ("model_catalog_json",)]
-    text, _ = edits.change("", spec.format, [(at, value, False) for _, at, value in settings])
+    wanted, _ = adapter_view.resolve_target(path, base_url, label)
+    (spec,) = model.load_adapter("codex").files
+    settings = [s for s in model.settings_for(spec, wanted) if s[1] != ("model_catalog_json",)]
+    text, _ = edits.apply_settings("", spec.format, [(at, value, False) for _, at, value in settings])
     click.echo(text, nl=False)
 
 
 def _enable(label: str, base_url: str | None, path: Path | None, yes: bool, dry_run: bool, as_json: bool) -> None:
     from autorouter.adapters import model
 
-    wanted, pool = adapter_view.target(path, base_url, label)
-    commands.install(model.load("codex"), wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
+    wanted, pool = adapter_view.resolve_target(path, base_url, label)
+    commands.install_client(model.load_adapter("codex"), wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @command.command(name="enable-auto")
@@ -139,5 +139,5 @@ def disable(base_url: str | None, yes: bool, dry_run: bool, path: Path | None, a
     """
     from autorouter.adapters import model
 
-    wanted, _ = adapter_view.target(path, base_url, "openfusion/auto")
-    commands.uninstall(model.load("codex"), wanted, yes=yes, dry_run=dry_run, as_json=as_json)
+    wanted, _ = adapter_view.resolve_target(path, base_url, "openfusion/auto")
+    commands.uninstall_client(model.load_adapter("codex"), wanted, yes=yes, dry_run=dry_run, as_json=as_json)

@@ -31,8 +31,8 @@ from autorouter.evals import (
     verdicts,
 )
 from autorouter.evals.cases import Case
-from autorouter.evals.comparing import Pair, Played
-from autorouter.evals.contestants import Field
+from autorouter.evals.comparing import CaseResult, PairComparison
+from autorouter.evals.contestants import EntrantSet
 from autorouter.receipts.canonical import digest
 
 if TYPE_CHECKING:
@@ -71,16 +71,18 @@ class Wanted:
 class Done:
     """What was played."""
 
-    field: Field
-    played: list[Played]
-    pairs: list[Pair]
+    field: EntrantSet
+    played: list[CaseResult]
+    pairs: list[PairComparison]
     notes: list[str]
 
 
 def run(wanted: Wanted, found: Settings) -> None:
     """The whole command. Leaves with 1 where a gate failed."""
     chosen, name, source = _load(wanted)
-    kept = gate.read(wanted.baseline, "compare", source) if wanted.baseline and not wanted.write_baseline else {}
+    kept = (
+        gate.read_baseline(wanted.baseline, "compare", source) if wanted.baseline and not wanted.write_baseline else {}
+    )
     built, directory = recording(without_waiting(found), wanted.out, "compare")
     try:
         done = asyncio.run(_carried(wanted, chosen, built))
@@ -89,14 +91,14 @@ def run(wanted: Wanted, found: Settings) -> None:
     document = _document(wanted, found, done, name, source, directory, built.deps.context, len(chosen))
     figures = _figures(document["totals"])
     headline = figures[f"score {AUTO}"] if f"score {AUTO}" in figures else figures[f"answered {AUTO}"]
-    failed = gate.under(f"{AUTO}", headline, wanted.fail_under)
+    failed = gate.below_floor(f"{AUTO}", headline, wanted.fail_under)
     failed += gate.regressions(kept, figures, TOLERANCE)
     if wanted.baseline and wanted.write_baseline:
-        gate.write(wanted.baseline, "compare", source, figures)
+        gate.write_baseline(wanted.baseline, "compare", source, figures)
     document["gate"] = failed
     picture = _plot(document)
-    path = evidence.reserve(directory, "compare", document["at"])
-    page = comparison_page.render(document, failed, path.with_suffix(".svg").name if picture else None)
+    path = evidence.reserve_path(directory, "compare", document["at"])
+    page = comparison_page.render_comparison(document, failed, path.with_suffix(".svg").name if picture else None)
     publish(path, document, page, as_json=wanted.as_json, plot=picture)
     if all(entry.asked.outcome == "failed" for entry in done.played):
         click.echo("error: nobody answered anything (the file lists why; --dry-run needs no key)", err=True)
@@ -109,13 +111,13 @@ def _load(wanted: Wanted) -> tuple[tuple[Case, ...], str, str]:
     if wanted.datasets:
         found: list[Case] = []
         for name, path in wanted.datasets:
-            found += cases.sample(datasets.load(name, path, wanted.seed), wanted.limit, wanted.seed)
+            found += cases.sample_cases(datasets.load_dataset(name, path, wanted.seed), wanted.limit, wanted.seed)
         label = ", ".join(f"{name}: {path.name}" for name, path in wanted.datasets)
-        chosen = cases.checked(found, label)
+        chosen = cases.check_cases(found, label)
     else:
-        data = lines.read(wanted.cases_path) if wanted.cases_path else lines.built_in(BUILT_IN)
+        data = lines.read_file(wanted.cases_path) if wanted.cases_path else lines.packaged_data(BUILT_IN)
         label = wanted.cases_path.name if wanted.cases_path else f"built-in {BUILT_IN}"
-        chosen = cases.sample(cases.load(data, label), wanted.limit, wanted.seed)
+        chosen = cases.sample_cases(cases.load_cases(data, label), wanted.limit, wanted.seed)
     return chosen, label, digest([[case.id, case.prompt] for case in chosen])
 
 
@@ -123,7 +125,7 @@ async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
     """Everything that needs the loop."""
     deps: Deps = built.deps
     try:
-        field = contestants.field_of(chosen, deps, wanted.baseline_role)
+        field = contestants.select_entrants(chosen, deps, wanted.baseline_role)
         notes = _checked(wanted, field, deps)
         players = field.contestants
         if not deps.dry_run:
@@ -132,20 +134,20 @@ async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
                 f"{output.usd(field.expected_usd)}"
             )
         with progress("asking", len(chosen) * len(players)) as tick:
-            played = await comparing.play(
+            played = await comparing.ask_all(
                 chosen, players, deps, at_once=wanted.concurrency, max_tokens=wanted.max_tokens, done=tick
             )
-        pairs: list[Pair] = []
+        pairs: list[PairComparison] = []
         if wanted.grade or wanted.graders:
             with progress("grading", len(played)) as tick:
-                played = await comparing.graded(played, at_once=GRADING_AT_ONCE, done=tick)
+                played = await comparing.grade_all(played, at_once=GRADING_AT_ONCE, done=tick)
         if wanted.graders:
             with progress("reading rubrics", len(played)) as tick:
-                played = await comparing.read_rubrics(
+                played = await comparing.grade_rubrics(
                     played, wanted.graders, deps, at_once=wanted.concurrency, done=tick
                 )
-            with progress("judging", len(chosen) * len(contestants.OURS)) as tick:
-                pairs = await comparing.judged(
+            with progress("judging", len(chosen) * len(contestants.ROUTER_LABELS)) as tick:
+                pairs = await comparing.judge_pairs(
                     played, field.best, wanted.graders, deps, at_once=wanted.concurrency, done=tick
                 )
         return Done(field=field, played=played, pairs=pairs, notes=notes)
@@ -153,7 +155,7 @@ async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
         await built.aclose()
 
 
-def _checked(wanted: Wanted, field: Field, deps: Deps) -> list[str]:
+def _checked(wanted: Wanted, field: EntrantSet, deps: Deps) -> list[str]:
     """What a reader must know of the graders. Raises UnknownModel for one that isn't a candidate."""
     notes = []
     contested = {c.label for c in field.contestants}
@@ -181,7 +183,7 @@ def _document(
 ) -> dict[str, Any]:
     ids = [receipt for entry in done.played for receipt in entry.receipts]
     ids += [receipt for pair in done.pairs for _, judged in pair.graders for receipt in judged.receipts]
-    return evidence.document(
+    return evidence.build_document(
         "compare",
         now_s=time.time(),
         dry_run=found.dry_run,
@@ -192,8 +194,8 @@ def _document(
             "cases_count": count,
             "seed": wanted.seed,
             "graders": list(wanted.graders),
-            "prompts": verdicts.digests(),
-            "sandbox": sandbox.fence() if wanted.grade or wanted.graders else None,
+            "prompts": verdicts.instruction_digests(),
+            "sandbox": sandbox.detect_isolation() if wanted.grade or wanted.graders else None,
             "notes": done.notes,
             "totals": comparison_summary.totals(done.played, done.field.contestants),
             "differences": comparison_summary.differences(done.played, done.field.contestants, wanted.seed),
@@ -201,7 +203,7 @@ def _document(
             "grading_usd": comparison_summary.grading_usd(done.played, done.pairs),
             "results": comparison_summary.result_rows(done.played, keep_answers=wanted.keep_answers),
             "pairs": comparison_summary.pair_rows(done.pairs),
-            "receipts": evidence.receipts_of(directory, ids),
+            "receipts": evidence.receipt_references(directory, ids),
         },
     )
 
@@ -220,7 +222,7 @@ def _plot(document: Mapping[str, Any]) -> str | None:
     """The picture of graded contestants whose cost is known."""
     rows = [row for row in document["totals"] if row["graded"] and row["cost_usd"] is not None]
     points = [
-        plot.Point(
+        plot.PlotPoint(
             name=row["label"],
             usd=row["cost_usd"] / row["cases"],
             quality=row["mean_score"],
@@ -231,4 +233,4 @@ def _plot(document: Mapping[str, Any]) -> str | None:
         for row in rows
     ]
     title = "Cost against quality" + (" (dry run: made-up answers, no quality)" if document["dry_run"] else "")
-    return plot.svg(points, title) if points else None
+    return plot.render_svg(points, title) if points else None

@@ -15,7 +15,7 @@ from autorouter.cli.options import config_option, json_option
 from autorouter.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
-    from autorouter.probe.line import Relay
+    from autorouter.probe.relay_client import Relay
 
 KEYS = ("name", "url", "model", "key_env")
 

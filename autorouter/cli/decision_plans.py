@@ -15,7 +15,7 @@ from autorouter.cli.output import count, seconds, section, styled, table, usd
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
-    from autorouter.cli.shown import View
+    from autorouter.cli.shown import DecisionView
 
 COLUMNS = 120
 """Nothing about a decision is wider, whatever the terminal: longer lines are no pleasure to read."""
@@ -79,7 +79,7 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def side_by_side(view: View) -> Group:
+def side_by_side(view: DecisionView) -> Group:
     """The best plan of each strategy, best first."""
     names = ("P", "this step", "turn", "time", "calls", "points", "to single")
     plan, preferred = view.decision["plan"], view.decision["preferred"] or view.decision["plan"]
@@ -102,7 +102,7 @@ def side_by_side(view: View) -> Group:
     return section("Plans side by side", table(("best plan", *names, "who"), rows, right=names))
 
 
-def planned_calls(view: View) -> Group | None:
+def planned_calls(view: DecisionView) -> Group | None:
     """The chosen plan's calls at the most; None for a single answer. Those of the same turn are made at the same time."""
     plan = view.decision["plan"]
     if plan is None or not plan["calls"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autorouter.cli.decision_plans import planned_calls, side_by_side
 from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
-from autorouter.cli.shown import View
+from autorouter.cli.shown import DecisionView
 from autorouter.core.signals.features import Features
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SAME_REASON_SHOWN = 8
 """Candidates named for one reason of rejection."""
 
 
-def explanation(view: View, *, every: bool = False) -> Iterator[RenderableType]:
+def explanation(view: DecisionView, *, every: bool = False) -> Iterator[RenderableType]:
     """All of it, section by section. `every`: no table is cut short."""
     yield _features(view.features)
     yield _difficulty(view.features)
@@ -77,20 +77,20 @@ def _difficulty(f: Features) -> Group:
     return section("Difficulty", table(("part", "count", "points"), rows, right=("count", "points")))
 
 
-def _shown(view: View, every: bool) -> list[Mapping[str, Any]]:
+def _shown(view: DecisionView, every: bool) -> list[Mapping[str, Any]]:
     """The best rows, and the chosen one wherever it stands."""
     scores, plan = view.decision["scores"], view.decision["plan"]
     primary = plan["primary"] if plan else None
     return [s for n, s in enumerate(scores) if every or n < SCORES_SHOWN or s["candidate"] == primary]
 
 
-def _name(view: View, candidate: str) -> Text:
+def _name(view: DecisionView, candidate: str) -> Text:
     plan = view.decision["plan"]
     chosen = plan is not None and plan["primary"] == candidate
     return styled(f"{candidate} *" if chosen else candidate, "good" if chosen else "")
 
 
-def _scores(view: View, every: bool) -> Group:
+def _scores(view: DecisionView, every: bool) -> Group:
     rows = _shown(view, every)
     left = len(view.decision["scores"]) - len(rows)
     more = f"; {left} more with --all" if left else ""
@@ -109,7 +109,7 @@ def _adding_up(points: Sequence[float], total: float) -> list[str]:
     return [f"{value + 0.0:.2f}" for value in (*shown, total)]
 
 
-def _raw_values(view: View, every: bool) -> Group:
+def _raw_values(view: DecisionView, every: bool) -> Group:
     names = ("P", "this step", "turn, warm", "cold cache", "wait", "up")
     rows = [
         (
@@ -139,7 +139,7 @@ def _origin(score: Mapping[str, Any]) -> str:
     return f"{score['health_source']}{assumed}"
 
 
-def _rejections(view: View, every: bool) -> Group:
+def _rejections(view: DecisionView, every: bool) -> Group:
     """Grouped by reason: thirty lines that say the same teach nothing."""
     groups: dict[str, list[str]] = defaultdict(list)
     for rejection in view.decision["rejections"]:
@@ -153,7 +153,7 @@ def _rejections(view: View, every: bool) -> Group:
     return section(f"{total} can't serve this request", table(("rejected", "because"), rows))
 
 
-def _switch(view: View) -> Iterator[RenderableType]:
+def _switch(view: DecisionView) -> Iterator[RenderableType]:
     switch = view.decision["switch"]
     if switch is None:
         return
@@ -170,7 +170,7 @@ def _switch(view: View) -> Iterator[RenderableType]:
     yield section("Leaving the incumbent", facts(found))
 
 
-def _budget(view: View) -> Iterator[RenderableType]:
+def _budget(view: DecisionView) -> Iterator[RenderableType]:
     cap = view.decision["allowance"]
     if cap is not None:
         yield section("Budget", facts([("left", f"{usd(cap['left_usd'])} of budget.{cap['cap']}")]))

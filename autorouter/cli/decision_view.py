@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.decision_plans import strategy_text
 from autorouter.cli.output import facts, seconds, styled, usd
-from autorouter.cli.shown import View
+from autorouter.cli.shown import DecisionView
 from autorouter.core.decision.explain import TERMS, task_sentence
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def points_of(score: Mapping[str, Any]) -> list[float]:
     return [score["points"][name] for name in TERMS]
 
 
-def headline(view: View) -> Table:
+def headline(view: DecisionView) -> Table:
     """The block that answers: who, how, how much, how long, why, and by how much before whom."""
     decision, plan = view.decision, view.decision["plan"]
     if plan is None:
@@ -45,21 +45,21 @@ def headline(view: View) -> Table:
     )
 
 
-def _answers(view: View, candidate: str) -> Text:
+def _answers(view: DecisionView, candidate: str) -> Text:
     upstream, model = view.models.get(candidate, ("", ""))
     text = styled(candidate, "strong")
     asked = f" as {model}" if model != candidate else ""
     return text + styled(f"  by {upstream}{asked}" if upstream else "", "dim")
 
 
-def _expected(view: View, plan: Mapping[str, Any]) -> str:
+def _expected(view: DecisionView, plan: Mapping[str, Any]) -> str:
     steps = view.features.expected_steps
     turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
     dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
     return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
 
 
-def refusal_text(view: View) -> str:
+def refusal_text(view: DecisionView) -> str:
     """A refusal in one clause: its message without the list of all rejections, which has a table of its own."""
     refusal = view.decision["refusal"]
     message = str(refusal["message"]) if refusal else "nothing can be done"
@@ -67,7 +67,7 @@ def refusal_text(view: View) -> str:
     return message.partition(f" {listed[0]['candidate']}: ")[0] if listed else message
 
 
-def runner_up(view: View) -> str:
+def runner_up(view: DecisionView) -> str:
     """Who would have answered otherwise, by how many points it is behind, and in which terms."""
     plan, scores = view.decision["plan"], view.decision["scores"]
     switch = view.decision["switch"]

@@ -14,7 +14,7 @@ from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, ReceiptError, Requ
 
 if TYPE_CHECKING:
     from autorouter.config.load import Settings
-    from autorouter.probe.ours import DoctorCheck
+    from autorouter.probe.local_checks import DoctorCheck
 
 format_option = click.option(
     "--format",
@@ -124,8 +124,8 @@ def _check_report(path: Path, *, as_json: bool) -> None:
 def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck]:
     """All of them; a configuration that can't be read leaves only those that need none."""
     from autorouter.config.load import environment
-    from autorouter.probe import ours
-    from autorouter.probe.truth import provider_truth
+    from autorouter.probe import local_checks
+    from autorouter.probe.local_checks import provider_truth
 
     try:
         found = settings(path, dry_run=dry_run)
@@ -133,10 +133,15 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck
         lines = str(exc).splitlines()
         evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         fix = "autorouter config check lists every problem; autorouter init writes a new file"
-        return [ours.DoctorCheck(name="configuration", state="failed", evidence=evidence, fix=fix)]
-    version = ours.running(found)
-    checks = [*ours.of_settings(found, environment()), *_strategies(found)]
-    checks += [ours.port(found, version), ours.state(found, version), provider_truth(found), *_clients(path)]
+        return [local_checks.DoctorCheck(name="configuration", state="failed", evidence=evidence, fix=fix)]
+    version = local_checks.running(found)
+    checks = [*local_checks.of_settings(found, environment()), *_strategies(found)]
+    checks += [
+        local_checks.port(found, version),
+        local_checks.state(found, version),
+        provider_truth(found),
+        *_clients(path),
+    ]
     return [*checks, *_real(found)] if real else checks
 
 
@@ -145,7 +150,7 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
     from dataclasses import replace
 
     from autorouter.cli.inhouse import InHouse
-    from autorouter.probe.dry import strategies
+    from autorouter.probe.local_checks import strategies
 
     quiet = found.config.model_copy(
         update={
@@ -159,17 +164,17 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
 
 def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
     from autorouter.cli import adapter_view
-    from autorouter.probe import ours
+    from autorouter.probe import local_checks
 
-    wanted, _ = adapter_view.target(path, None, "openfusion/auto")
-    return tuple(ours.clients(wanted.base_url, adapter_view.places()))
+    wanted, _ = adapter_view.resolve_target(path, None, "openfusion/auto")
+    return tuple(local_checks.clients(wanted.base_url, adapter_view.adapter_places()))
 
 
 def _real(found: Settings) -> tuple[DoctorCheck, ...]:
     from autorouter.cli import probe_view
     from autorouter.config.load import environment
-    from autorouter.probe.ours import DoctorCheck
-    from autorouter.probe.real import ANSWER_TOKENS, asked, most_usd, real
+    from autorouter.probe.live_check import ANSWER_TOKENS, asked, most_usd, real
+    from autorouter.probe.local_checks import DoctorCheck
 
     candidates = asked(found)
     if not candidates:

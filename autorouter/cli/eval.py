@@ -68,22 +68,22 @@ def command(
       autorouter eval --baseline eval-baseline.json --write-baseline
     """
     from autorouter.evals import evidence, gate
-    from autorouter.evals.routing_page import render
+    from autorouter.evals.routing_page import render_routing
 
     if write_baseline and baseline is None:
         raise RequestError("--write-baseline wants --baseline FILE")
     found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
     directory = folder_of(found, out)
     document, figures = _measure(found, cases_path)
-    failed = gate.under("the share of right kinds", figures["kind"], fail_under)
+    failed = gate.below_floor("the share of right kinds", figures["kind"], fail_under)
     if baseline is not None:
         if write_baseline:
-            gate.write(baseline, "eval", document["cases"], figures)
+            gate.write_baseline(baseline, "eval", document["cases"], figures)
         else:
-            failed += gate.regressions(gate.read(baseline, "eval", document["cases"]), figures, TOLERANCE)
+            failed += gate.regressions(gate.read_baseline(baseline, "eval", document["cases"]), figures, TOLERANCE)
     document["gate"] = failed
-    place = evidence.reserve(directory, "eval", document["at"])
-    publish(place, document, render(document, failed), as_json=as_json)
+    place = evidence.reserve_path(directory, "eval", document["at"])
+    publish(place, document, render_routing(document, failed), as_json=as_json)
     leave_if(failed)
 
 
@@ -95,13 +95,13 @@ def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], 
     from autorouter.evals import evidence, labelled, lines, routing, routing_summary
     from autorouter.receipts.canonical import digest
 
-    data = lines.read(cases_path) if cases_path else lines.built_in(BUILT_IN)
+    data = lines.read_file(cases_path) if cases_path else lines.packaged_data(BUILT_IN)
     name = cases_path.name if cases_path else f"built-in {BUILT_IN}"
-    cases = labelled.load(data, name)
+    cases = labelled.load_labelled(data, name)
     built = runtime.build(found, env={}, transport=NoTransport(), record=False)
-    reads = list(output.track(routing.read_all(cases, built.deps), "deciding", len(cases)))
-    figures = routing_summary.summary(reads)
-    document = evidence.document(
+    reads = list(output.track(routing.route_all(cases, built.deps), "deciding", len(cases)))
+    figures = routing_summary.summarize(reads)
+    document = evidence.build_document(
         "eval",
         now_s=time.time(),
         dry_run=found.dry_run,
@@ -111,8 +111,8 @@ def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], 
             "cases_name": name,
             "built_in": cases_path is None,
             "figures": figures,
-            "reads": routing_summary.rows(reads),
+            "reads": routing_summary.result_rows(reads),
             "receipts": [],
         },
     )
-    return document, routing_summary.baseline_of(figures)
+    return document, routing_summary.baseline_figures(figures)

@@ -79,7 +79,7 @@ def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, p
     """Write the evidence, print the page or the document; the file's path is the last line."""
     from autorouter.evals import evidence
 
-    whole = evidence.write(path, found, page, plot)
+    whole = evidence.write_evidence(path, found, page, plot)
     if as_json:
         output.emit({**whole, "file": str(path)})
     else:

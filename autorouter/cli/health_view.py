@@ -10,7 +10,7 @@ from autorouter.cli import output
 from autorouter.config.load import Settings
 from autorouter.core.codec import to_plain
 from autorouter.core.state.health import Health, availability, cooling_s
-from autorouter.receipts.health_file import NAME, HealthFile
+from autorouter.receipts.health_file import FILE_NAME, StateFile
 
 COLUMNS = ("candidate", "answers", "failures", "available", "first token", "tokens/s", "now")
 NUMBERS = COLUMNS[1:-1]
@@ -19,15 +19,15 @@ NUMBERS = COLUMNS[1:-1]
 def show(found: Settings, *, as_json: bool) -> None:
     """Print it: a table, or one JSON object."""
     folder = Path(found.config.receipts.dir or ".").expanduser()
-    file = HealthFile(folder, found.candidates, clock=time.time)
+    file = StateFile(folder, found.candidates, clock=time.time)
     kept = file.read()
     if as_json:
-        output.emit({"file": str(folder / NAME), "candidates": to_plain(kept)})
+        output.emit({"file": str(folder / FILE_NAME), "candidates": to_plain(kept)})
         return
     if file.problem:
         output.note(file.problem)
     if not kept:
-        output.note(f"nothing was measured yet: {folder / NAME} is written while `autorouter serve` answers")
+        output.note(f"nothing was measured yet: {folder / FILE_NAME} is written while `autorouter serve` answers")
         return
     now_s = time.time()
     rows = []

@@ -31,7 +31,7 @@ class InHouse:
         import uvicorn
 
         from autorouter.server.app import build_app
-        from autorouter.server.guard import Door
+        from autorouter.server.guard import GuardConfig
 
         self.key = secrets.token_hex(16)
         self.problem: str | None = None
@@ -39,7 +39,7 @@ class InHouse:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         limit = settings.config.server.max_body_bytes
-        door = Door(hosts=frozenset(), origins=frozenset(), key=self.key, max_body_bytes=limit)
+        door = GuardConfig(hosts=frozenset(), origins=frozenset(), key=self.key, max_body_bytes=limit)
         config = uvicorn.Config(
             build_app(self._runtime, door),
             log_config=None,

@@ -17,7 +17,7 @@ from autorouter.errors import ConfigError
 
 if TYPE_CHECKING:
     from autorouter.config.template import LocalServer
-    from autorouter.config.types import Profile
+    from autorouter.config.types import ProfileName
 
 PROBE_S = 0.2
 """A server on this machine answers at once, or it isn't one for us."""
@@ -38,7 +38,7 @@ class Probe:
 
     name: str
     port: int
-    profile: Profile
+    profile: ProfileName
 
 
 PROBES = (
@@ -78,14 +78,14 @@ def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None
       autorouter init --out autorouter.toml --force
     """
     from autorouter.config.load import environment
-    from autorouter.config.template import starter
+    from autorouter.config.template import starter_config
 
     env = environment()
     path = out or _default(env)
     if path.exists() and not (force or dry_run):
         raise ConfigError(f"{path} exists", hint="--force replaces it, --out writes another, --dry-run only prints")
     found = look_around(env)
-    text = starter(env, found.servers)
+    text = starter_config(env, found.servers)
     if not dry_run:
         _write(path, text)
     if as_json:
@@ -109,7 +109,7 @@ def look_around(env: Mapping[str, str]) -> Found:
     """Keys, servers and clients. Takes `PROBE_S` at most, save for servers that answer slowly."""
     from autorouter.config import catalog
 
-    keys = [name for name in catalog.read().key_envs() if env.get(name, "").strip()]
+    keys = [name for name in catalog.read_catalog().key_envs() if env.get(name, "").strip()]
     with ThreadPoolExecutor(len(PROBES)) as pool:
         servers = [server for server in pool.map(ask, PROBES) if server is not None]
     clients = [name for program, name in CLIENTS.items() if shutil.which(program, path=env.get("PATH", ""))]

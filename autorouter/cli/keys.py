@@ -57,22 +57,22 @@ def create(
     """
     from autorouter.config import keys as file
 
-    if not file.NAME.fullmatch(name):
+    if not file.KEY_NAME.fullmatch(name):
         raise RequestError("A key's name has letters, digits, `_`, `.` and `-`, at most 40", hint="such as laptop")
     where, now_s = keys_path(settings(path).config, environment()), time.time()
-    known = file.read(where)
+    known = file.read_keys(where)
     if name in known and known[name].holds(now_s):
         raise RequestError(f"There is a key `{name}` already", hint=f"autorouter keys revoke {name}")
     secret = file.new_key()
     made = file.LocalKey(
         name=name,
-        sha256=file.hashed(secret),
+        sha256=file.hash_key(secret),
         created_s=now_s,
-        expires_s=now_s + file.lifetime(expires).total_seconds() if expires else None,
+        expires_s=now_s + file.parse_lifetime(expires).total_seconds() if expires else None,
         models=models,
         budget_usd_per_day=budget,
     )
-    file.write(where, {**known, name: made})
+    file.write_keys(where, {**known, name: made})
     if as_json:
         output.emit({**_plain(made, now_s), "key": secret, "file": str(where)})
         return
@@ -95,7 +95,7 @@ def list_(path: Path | None, as_json: bool) -> None:
     from autorouter.config import keys as file
 
     where, now_s = keys_path(settings(path).config, environment()), time.time()
-    found = [_plain(key, now_s) for key in file.read(where).values()]
+    found = [_plain(key, now_s) for key in file.read_keys(where).values()]
     if as_json:
         output.emit({"object": "list", "data": found, "file": str(where)})
     elif not found:
@@ -132,11 +132,11 @@ def revoke(name: str, path: Path | None, as_json: bool) -> None:
     from autorouter.config import keys as file
 
     where, now_s = keys_path(settings(path).config, environment()), time.time()
-    known = file.read(where)
+    known = file.read_keys(where)
     if name not in known:
         raise RequestError(f"There is no key `{name[:40]}`", hint="autorouter keys list")
     revoked = known[name] if known[name].revoked_s is not None else replace(known[name], revoked_s=now_s)
-    file.write(where, {**known, name: revoked})
+    file.write_keys(where, {**known, name: revoked})
     output.emit(_plain(revoked, now_s)) if as_json else output.show(f"{name} is revoked")
 
 

@@ -15,8 +15,7 @@ from autorouter.cli.options import json_option
 from autorouter.core.types import Wire
 
 if TYPE_CHECKING:
-    from autorouter.mock.server import Setting
-    from autorouter.mock.stage import RequestLog
+    from autorouter.simulator.server.app import RequestLog, Setting
 
 WIRES = get_args(Wire)
 
@@ -96,13 +95,13 @@ def command(
 
 
 def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> Setting:
-    from autorouter.mock import rules
-    from autorouter.mock.server import Setting
-    from autorouter.upstream import faults
+    from autorouter.simulator.faults.spec import parse as parse_faults
+    from autorouter.simulator.server import rules
+    from autorouter.simulator.server.app import Setting
 
     if scenario:
         try:
-            faults.parse(scenario)
+            parse_faults(scenario)
         except ValueError as exc:
             raise click.BadParameter(f"{exc}. `autorouter mock --list` shows all.", param_hint="--scenario") from exc
     found = rules.load(script) if script is not None else None
@@ -111,7 +110,7 @@ def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> 
 
 
 async def _serve(setting: Setting, host: str, port: int, *, quiet: bool) -> None:
-    from autorouter.mock.server import MockServer
+    from autorouter.simulator.server.app import MockServer
 
     server = MockServer(setting, (lambda _: None) if quiet else _print)
     address, taken = await server.start(host, port)
@@ -141,9 +140,9 @@ def _print(line: RequestLog) -> None:
 
 
 def _list(as_json: bool) -> None:
-    from autorouter.upstream.catalogue import FAULTS
-    from autorouter.upstream.fault import ALL_WIRES
-    from autorouter.upstream.fault_names import ALIASES, FAMILIES
+    from autorouter.simulator.faults.catalog import FAULTS
+    from autorouter.simulator.faults.spec import ALIASES, FAMILIES
+    from autorouter.simulator.faults.types import ALL_WIRES
 
     others = {name: [a for a, meant in ALIASES.items() if meant == name] for name in FAULTS}
     rows = [

@@ -68,7 +68,7 @@ def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
     from autorouter.config.load import environment
     from autorouter.core.panels import PRESETS, named, names_of
     from autorouter.engine.router import route
-    from autorouter.wire import chat
+    from autorouter.wire.chat import request as chat_request
 
     deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
     unbounded = replace(deps, policy=replace(deps.policy, fusion=replace(deps.policy.fusion, max_calls=UNBOUNDED)))
@@ -77,7 +77,7 @@ def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
         panel = named(name, found.policy.panels)
         assert panel is not None
         label = f"openfusion/panel/{name}"
-        task = chat.parse(chat_body(prompt, model=label), {}).task
+        task = chat_request.parse(chat_body(prompt, model=label), {}).task
         planned = _plan(route(task, deps).decision)
         if planned["problem"]:
             calls = _plan(route(task, unbounded).decision)["calls"]

@@ -19,7 +19,7 @@ from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autorouter.probe.line import Relay
+    from autorouter.probe.relay_client import Relay
     from autorouter.probe.report import Report
 
 Told = Callable[[str], None]
@@ -35,7 +35,7 @@ def relay(
     window: int | None = None,
 ) -> Relay:
     """Whom to ask. RequestError for a URL that can't be one, ConfigError for a key whose variable is not set."""
-    from autorouter.probe.line import Relay
+    from autorouter.probe.relay_client import Relay
 
     key = _key(key_env)
     base_url = _base_url(url)
@@ -118,7 +118,7 @@ def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]
 
 def place(out: Path | None, config: Path | None) -> Path:
     """Where reports go: --out, else beside the receipts; a configuration that can't be read is no reason not to."""
-    from autorouter.adapters.model import state_folder
+    from autorouter.adapters.model import state_dir
     from autorouter.cli.options import settings
     from autorouter.config.load import environment
 
@@ -131,7 +131,7 @@ def place(out: Path | None, config: Path | None) -> Path:
             raise
         output.note(f"the configuration can't be read, so the report goes to the state folder: {exc.message}")
         directory = None
-    return Path(directory).expanduser() if directory else state_folder(environment()).parent / "receipts"
+    return Path(directory).expanduser() if directory else state_dir(environment()).parent / "receipts"
 
 
 def finish(reports: Sequence[Report], stem: str, directory: Path, form: str | None) -> None:

@@ -15,7 +15,7 @@ from autorouter.cli.receipt_ask import PromptGroup
 from autorouter.errors import EXIT_RECEIPT, ReceiptError
 
 if TYPE_CHECKING:
-    from autorouter.cli.receipt_checks import Report
+    from autorouter.receipts.verify import VerifyReport
 
 PROBLEMS_SHOWN = 20
 dir_option = click.option(
@@ -187,23 +187,23 @@ def verify(target: str | None, directory: Path | None, path: Path | None, as_jso
         output.leave(EXIT_RECEIPT)
 
 
-def _verify(target: str | None, directory: Path | None, config: Path | None) -> tuple[Report, str]:
-    from autorouter.cli import receipt_checks as checks
+def _verify(target: str | None, directory: Path | None, config: Path | None) -> tuple[VerifyReport, str]:
     from autorouter.cli.receipt_find import context_of, find, place
+    from autorouter.receipts import verify as checks
 
     given = Path(target) if target else place(directory, config)
     if target is None or given.is_dir():
         return checks.check_directory(given, _track), str(given)
     if given.is_file():
-        from autorouter.cli import receipt_evidence
+        from autorouter.evals import evidence
 
-        found = receipt_evidence.read(given)
+        found = evidence.read_evidence(given)
         if found is not None:
-            return receipt_evidence.check(given, *found, _place_if_any(directory, config)), str(given)
+            return evidence.verify_evidence(given, *found, _place_if_any(directory, config)), str(given)
         return checks.check_file(given, _track), str(given)
     where = place(directory, config)
     record = find(where, target)
-    report = checks.Report(files=1)
+    report = checks.VerifyReport(files=1)
     name = str(record.get("id"))
     checks.check_receipt(record, context_of(where, record), name, report)
     return report, name
@@ -223,7 +223,7 @@ def _track(lines: Iterable[tuple[int, bytes]], name: str, total: int) -> Iterabl
     return output.track(lines, f"deciding again: {name}", total)
 
 
-def _print_report(report: Report, what: str) -> None:
+def _print_report(report: VerifyReport, what: str) -> None:
     for problem in report.problems[:PROBLEMS_SHOWN]:
         output.show(problem)
     left = len(report.problems) - PROBLEMS_SHOWN
@@ -257,13 +257,13 @@ def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path
     Example:
       autorouter receipt export last --out one.json
     """
-    from autorouter.cli.receipt_checks import EXPORTED
     from autorouter.cli.receipt_find import context_of, find, place
-    from autorouter.receipts.canonical import canonical
+    from autorouter.receipts.canonical import canonical_json
+    from autorouter.receipts.verify import EXPORTED_CONTEXT
 
     where = place(directory, path)
     record = find(where, receipt_id)
-    data = canonical({**record, EXPORTED: context_of(where, record)}) + b"\n"
+    data = canonical_json({**record, EXPORTED_CONTEXT: context_of(where, record)}) + b"\n"
     if out is None:
         click.echo(data, nl=False)
         return

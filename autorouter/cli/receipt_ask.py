@@ -17,7 +17,7 @@ from autorouter.cli.options import settings
 from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
 
 if TYPE_CHECKING:
-    from autorouter.evals.asking import Asked
+    from autorouter.evals.asking import EvalAnswer
 
 ASK = "ask"
 NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
@@ -50,7 +50,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
     found = settings(config, dry_run=dry_run)
     built, directory = recording(without_waiting(found), out, "receipt")
 
-    async def once() -> Asked:
+    async def once() -> EvalAnswer:
         try:
             return await asking.ask(built.deps, label, prompt, session=f"receipt-{time.time_ns()}")
         finally:
@@ -61,7 +61,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
             asked = asyncio.run(once())
     finally:
         built.close()
-    document = evidence.document(
+    document = evidence.build_document(
         "receipt",
         now_s=time.time(),
         dry_run=found.dry_run,
@@ -79,10 +79,10 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
             "degraded": list(asked.degraded),
             "error": asked.error,
             "phases": list(asked.phases),
-            "receipts": evidence.receipts_of(directory, [asked.receipt]),
+            "receipts": evidence.receipt_references(directory, [asked.receipt]),
         },
     )
-    place = evidence.reserve(directory, "receipt", document["at"])
+    place = evidence.reserve_path(directory, "receipt", document["at"])
     publish(place, document, _page(document, asked.receipt), as_json=as_json)
     if asked.error is not None:
         click.echo(f"error: {output.plain(asked.error)} (autorouter receipt explain {asked.receipt})", err=True)
@@ -90,7 +90,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
 
 
 def _page(found: Mapping[str, Any], receipt: str) -> str:
-    from autorouter.evals.evidence import DRY
+    from autorouter.evals.evidence import DRY_RUN_NOTICE
     from autorouter.evals.markdown import page, seconds, table, usd
 
     phases = [
@@ -110,7 +110,7 @@ def _page(found: Mapping[str, Any], receipt: str) -> str:
     ]
     return page(
         "# Receipt",
-        f"**{DRY}**" if found["dry_run"] else None,
+        f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
         table(("what", "found"), facts),
         "## Phases",
         table(("phase", "candidate", "result", "time", "cost"), phases, right=("time", "cost"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
 WEIGHTS = {"final": "a final answer", "risky": "a risky call", "plain": "a plain step"}
-"""What a draft was, by `core/moments`."""
+"""What a draft was, by `core/review/draft_risk`."""
 FINDINGS = {
     "consensus": "agreed",
     "contradictions": "contradicted",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
-from autorouter.cli.shown import View
+from autorouter.cli.shown import DecisionView
 from autorouter.core.codec import from_plain
 from autorouter.core.signals.features import Features
 from autorouter.errors import ReceiptError
@@ -108,14 +108,14 @@ def _tokens(number: int | None, cached: int | None) -> str:
     return f"{number:,} ({cached:,} cached)" if cached else f"{number:,}"
 
 
-def view_of(record: Mapping[str, Any], context: Mapping[str, Any] | None) -> View:
+def view_of(record: Mapping[str, Any], context: Mapping[str, Any] | None) -> DecisionView:
     """What `decision_view` shows, from the receipt alone; the context adds what the upstreams are asked for.
     ReceiptError for a receipt that isn't of this version."""
     try:
         features = from_plain(Features, record["features"])
         known = context["candidates"] if context else record["attempts"]
         models = {c.get("id") or c.get("candidate"): (c["upstream"], c["model"]) for c in known}
-        return View(decision=record["decision"], features=features, models=models, dry_run=record["dry_run"])
+        return DecisionView(decision=record["decision"], features=features, models=models, dry_run=record["dry_run"])
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         version = record.get("version", "unknown")
         raise ReceiptError(f"the receipt is of another version ({version})", hint="show --json prints it") from exc

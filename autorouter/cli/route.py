@@ -104,10 +104,10 @@ def decide(found: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[Ro
     from autorouter import runtime
     from autorouter.config.load import environment
     from autorouter.engine.router import route
-    from autorouter.wire import chat
+    from autorouter.wire.chat import request as chat_request
 
     deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
-    return route(chat.parse(body, headers).task, deps), deps
+    return route(chat_request.parse(body, headers).task, deps), deps
 
 
 class NoTransport:
@@ -131,12 +131,12 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _view(routed: Routed, found: Settings) -> Any:
-    from autorouter.cli.shown import View
+    from autorouter.cli.shown import DecisionView
     from autorouter.core.decision.record import decision_record
 
     models = {c.id: (c.upstream, c.model) for c in found.candidates}
     record = decision_record(routed.decision)
-    return View(decision=record, features=routed.features, models=models, dry_run=found.dry_run)
+    return DecisionView(decision=record, features=routed.features, models=models, dry_run=found.dry_run)
 
 
 def _refusal(routed: Routed, found: Settings) -> str:
@@ -153,22 +153,22 @@ def _print(routed: Routed, found: Settings, name: str | None, *, explain: bool, 
     view = _view(routed, found)
     answer = None
     if name is not None:
-        answer = counterfactual.why_not(name, routed.features, routed.snapshot, found.policy)
+        answer = counterfactual.search(name, routed.features, routed.snapshot, found.policy)
     output.show(narrow(decision_view.headline(view)))
     if explain:
         output.show(*map(narrow, decision_tables.explanation(view, every=every)))
     if answer is not None:
-        output.show(*map(narrow, counterfactual.rendered(answer, view)))
+        output.show(*map(narrow, counterfactual.render_why_not(answer, view)))
 
 
 def _print_json(routed: Routed, deps: Deps, name: str | None) -> None:
     from autorouter.cli import why_not as counterfactual
     from autorouter.core.codec import to_plain
     from autorouter.core.decision.record import rounded
-    from autorouter.server.wires import preview
+    from autorouter.server.endpoints import preview
 
     document = preview(routed, deps)
     if name is not None:
-        answer = counterfactual.why_not(name, routed.features, routed.snapshot, deps.policy)
+        answer = counterfactual.search(name, routed.features, routed.snapshot, deps.policy)
         document["why_not"] = rounded(to_plain(answer))
     output.emit(document)

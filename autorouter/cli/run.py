@@ -25,7 +25,7 @@ from autorouter.cli.options import config_option, settings
 from autorouter.errors import AdapterError, UpstreamError
 
 if TYPE_CHECKING:
-    from autorouter.adapters.model import Adapter, Target
+    from autorouter.adapters.model import Adapter, RouterTarget
 
 PROGRAMS = {"codex": "codex", "aider": "aider", "claude": "claude-code", "opencode": "opencode"}
 """Program -> its adapter."""
@@ -57,8 +57,8 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
     executable = shutil.which(arguments[0])
     if executable is None:
         raise AdapterError(f"`{program}` isn't installed", hint="or it is not on PATH")
-    adapter = model.load(PROGRAMS[program])
-    wanted, pool = adapter_view.target(path, base_url, label)
+    adapter = model.load_adapter(PROGRAMS[program])
+    wanted, pool = adapter_view.resolve_target(path, base_url, label)
     missing = model.unserved(adapter)
     if missing:
         output.note(missing)
@@ -66,31 +66,31 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
     with tempfile.TemporaryDirectory(prefix="autorouter-run-") as folder:
         wanted = replace(wanted, key_env=wanted.key_env or model.DEFAULT_KEY_ENV)
         if adapter.catalog:
-            from autorouter.adapters.codex_catalog import encoded
+            from autorouter.adapters.codex_catalog import catalog_json
 
             wanted = replace(wanted, catalog=str(Path(folder) / adapter_view.CATALOG_FILE))
-            Path(wanted.catalog).write_bytes(encoded(pool))
+            Path(wanted.catalog).write_bytes(catalog_json(pool))
         extra, env = _pointed(adapter, wanted, Path(folder), key)
         code = _run([executable, *extra, *arguments[1:]], env)
     output.leave(code)
 
 
-def _reach(path: Path | None, wanted: Target) -> str:
+def _reach(path: Path | None, wanted: RouterTarget) -> str:
     """The key for the router. UpstreamError when none runs there: a client would only find out after a minute."""
     from autorouter.adapters.model import STAND_IN_KEY
-    from autorouter.cli.chat_client import Line
+    from autorouter.cli.chat_client import RouterClient
     from autorouter.config.load import environment, local_key
 
     key = local_key(settings(path).config, environment())
-    with Line(wanted.base_url, key) as line:
-        if not line.answers():
+    with RouterClient(wanted.base_url, key) as line:
+        if not line.is_running():
             message = f"no autorouter answers at {wanted.base_url}"
             hint = "start one with `autorouter serve`"
             raise UpstreamError(message, kind="connect", http_status=502, code="upstream_error", hint=hint)
     return key or STAND_IN_KEY
 
 
-def _pointed(adapter: Adapter, wanted: Target, folder: Path, key: str) -> tuple[list[str], dict[str, str]]:
+def _pointed(adapter: Adapter, wanted: RouterTarget, folder: Path, key: str) -> tuple[list[str], dict[str, str]]:
     """The arguments to put first, and the whole environment."""
     from autorouter.adapters.model import fill_text
     from autorouter.config.load import environment
@@ -111,7 +111,7 @@ def _pointed(adapter: Adapter, wanted: Target, folder: Path, key: str) -> tuple[
     return [], env
 
 
-def _as_arguments(adapter: Adapter, wanted: Target) -> list[str]:
+def _as_arguments(adapter: Adapter, wanted: RouterTarget) -> list[str]:
     from autorouter.adapters import model
 
     def overrides(at: str, value: object) -> list[str]:
@@ -119,16 +119,18 @@ def _as_arguments(adapter: Adapter, wanted: Target) -> list[str]:
             return [arg for key, inner in value.items() for arg in overrides(f"{at}.{key}", inner)]
         return ["-c", f"{at}={json.dumps(value)}"]
 
-    settings = model.wanted(adapter.files[0], wanted)
+    settings = model.settings_for(adapter.files[0], wanted)
     return [arg for _, at, value in settings for arg in overrides(".".join(map(str, at)), value)]
 
 
-def _as_text(adapter: Adapter, wanted: Target) -> str:
+def _as_text(adapter: Adapter, wanted: RouterTarget) -> str:
     """The client's first file, as it would be if there were none."""
     from autorouter.adapters import edits, model
 
     spec = adapter.files[0]
-    text, _ = edits.change("", spec.format, [(at, value, False) for _, at, value in model.wanted(spec, wanted)])
+    text, _ = edits.apply_settings(
+        "", spec.format, [(at, value, False) for _, at, value in model.settings_for(spec, wanted)]
+    )
     return text
 
 

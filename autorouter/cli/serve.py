@@ -17,7 +17,7 @@ from autorouter.cli.holder import who_listens
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
 from autorouter.config.load import Settings, environment, keys_path, local_key
 from autorouter.errors import ConfigError
-from autorouter.receipts.recovery import killed_before
+from autorouter.receipts.recovery import unclean_shutdown_pid
 
 BACKLOG = 2048
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -49,11 +49,11 @@ def command(
 def run(found: Settings) -> None:
     """Listen, serve, drain, and write the last receipts."""
     from autorouter import runtime as assembly
+    from autorouter.server.access.keyring import Keyring
     from autorouter.server.app import build_app
-    from autorouter.server.drain import make_server
-    from autorouter.server.guard import Door
-    from autorouter.server.keys import Keyring
-    from autorouter.server.limits import Gate
+    from autorouter.server.concurrency import ConcurrencyLimiter
+    from autorouter.server.guard import GuardConfig
+    from autorouter.server.lifecycle import make_server
 
     signal.signal(signal.SIGTERM, _stopped_early)
     signal.signal(signal.SIGINT, _stopped_early)
@@ -68,14 +68,14 @@ def run(found: Settings) -> None:
     if killed is not None:
         click.echo(f"note: {killed}", err=True)
     hosts = frozenset({server.host, *server.allowed_hosts})
-    door = Door(
+    door = GuardConfig(
         hosts=hosts,
         origins=frozenset(server.allowed_origins),
         key=key,
         max_body_bytes=server.max_body_bytes,
         keys=keys,
     )
-    gate = Gate(found.config.limits)
+    gate = ConcurrencyLimiter(found.config.limits)
     running = make_server(build_app(runtime, door, gate), gate, found.config)
     _announce(found, listener)
     # What was loaded so far lives as long as the process: no collection needs to look at it again.
@@ -96,7 +96,7 @@ def run(found: Settings) -> None:
 def _killed(found: Settings) -> str | None:
     """What a killed run before this one may have lost."""
     receipts = found.config.receipts
-    process = killed_before(Path(receipts.dir).expanduser()) if receipts.enabled and receipts.dir else None
+    process = unclean_shutdown_pid(Path(receipts.dir).expanduser()) if receipts.enabled and receipts.dir else None
     if process is None:
         return None
     return f"the last run (process {process}) was killed; receipts of its last {receipts.flush_s:g} s may be missing"
@@ -153,12 +153,12 @@ class _Quiet(logging.Filter):
 
 
 def _logging(level: str, kind: str) -> None:
-    from autorouter.observe import logs
+    from autorouter.observe import logging_setup
 
-    handler = logs.Aside(sys.stderr)
-    handler.setFormatter(logs.formatter(kind, sys.stderr))
+    handler = logging_setup.DroppingQueueHandler(sys.stderr)
+    handler.setFormatter(logging_setup.make_formatter(kind, sys.stderr))
     logging.basicConfig(handlers=[handler], level=level.upper())
-    logs.name_what_nobody_caught()
+    logging_setup.install_excepthooks()
     server = logging.getLogger("uvicorn.error")
     server.setLevel(logging.WARNING)
     server.addFilter(_Quiet())

@@ -10,7 +10,7 @@ from autorouter.core.signals.features import Features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class DecisionView:
     """What is shown. `models`: candidate -> (upstream, what that is asked for)."""
 
     decision: Mapping[str, Any]

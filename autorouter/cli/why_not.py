@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.decision_view import WORDS, points_of
 from autorouter.cli.output import facts, section, table
-from autorouter.cli.shown import View
+from autorouter.cli.shown import DecisionView
 from autorouter.core import labels
 from autorouter.core.codec import to_plain
 from autorouter.core.decision import cost
@@ -38,7 +38,7 @@ HALVINGS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WhyNot:
+class Counterfactual:
     """The answer. None where no value of this one thing would do. `rank` counts from 1 among the scored."""
 
     candidate: str
@@ -58,7 +58,7 @@ class WhyNot:
 
 
 @dataclass(frozen=True, slots=True)
-class _World:
+class _Scenario:
     """A decision's inputs with one candidate in question."""
 
     features: Features
@@ -76,14 +76,14 @@ class _World:
         return self.decide(candidate, policy).candidate == self.candidate.id
 
 
-def why_not(name: str, features: Features, snapshot: Snapshot, policy: Policy) -> WhyNot:
+def search(name: str, features: Features, snapshot: Snapshot, policy: Policy) -> Counterfactual:
     """Ask why `name` doesn't answer. UnknownModel with the nearest names when there is no such candidate."""
     by_id = {candidate.id: candidate for candidate in snapshot.candidates}
     if name not in by_id:
         near = difflib.get_close_matches(name, by_id, n=3, cutoff=0.5)
         hint = "did you mean " + " or ".join(near) + "?" if near else "autorouter models lists them"
         raise UnknownModel(f"There is no candidate `{name}`", hint=hint)
-    world = _World(features, snapshot, policy, by_id[name])
+    world = _Scenario(features, snapshot, policy, by_id[name])
     decision = world.decide()
     ids = [score.candidate for score in decision.scores]
     row = next((s for s in decision.scores if s.candidate == name), None)
@@ -91,7 +91,7 @@ def why_not(name: str, features: Features, snapshot: Snapshot, policy: Policy) -
     skill = SKILL_OF_KIND[features.kind]
     wins = decision.candidate == name
     lost = row is not None and not wins
-    return WhyNot(
+    return Counterfactual(
         candidate=name,
         chosen=decision.candidate,
         wins=wins,
@@ -111,14 +111,14 @@ def why_not(name: str, features: Features, snapshot: Snapshot, policy: Policy) -
     )
 
 
-def _dials(world: _World) -> tuple[float, ...]:
+def _dials(world: _Scenario) -> tuple[float, ...]:
     """A label such as `openfusion/auto:cheap` sets the dial itself: then the question is about plain `auto`."""
     if world.features.label in [f"{labels.AUTO}:{profile}" for profile in labels.PROFILE_DIALS]:
         world = replace(world, features=replace(world.features, label=labels.AUTO))
     return tuple(dial for dial in DIALS if world.wins(policy=replace(world.policy, dial=dial)))
 
 
-def _price_factor(world: _World) -> float | None:
+def _price_factor(world: _Scenario) -> float | None:
     price = cost.price_of(world.candidate, world.policy.tuning)
     plain: Mapping[str, float] = to_plain(price)
 
@@ -129,7 +129,7 @@ def _price_factor(world: _World) -> float | None:
     return _largest(cheaper)
 
 
-def _percentile(world: _World, skill: str) -> float | None:
+def _percentile(world: _Scenario, skill: str) -> float | None:
     """Searched from 100 down to what it has: the skill's own column alone is changed."""
     now = getattr(world.candidate.benchmarks, skill)
     span = 100.0 - (world.policy.tuning.unknown_percentile if now is None else now)
@@ -153,7 +153,7 @@ def _largest(holds: Callable[[float], bool]) -> float | None:
     return low
 
 
-def _rank_if_eligible(world: _World) -> int | None:
+def _rank_if_eligible(world: _Scenario) -> int | None:
     """With its cooldown, its lacks and the user's limits lifted, for this candidate and nobody else."""
     candidate, snapshot = world.candidate, world.snapshot
     roles = tuple({*candidate.roles, *(role for c in snapshot.candidates for role in c.roles)})
@@ -168,7 +168,7 @@ def _rank_if_eligible(world: _World) -> int | None:
     return ids.index(candidate.id) + 1 if candidate.id in ids else None
 
 
-def rendered(answer: WhyNot, view: View) -> Iterator[RenderableType]:
+def render_why_not(answer: Counterfactual, view: DecisionView) -> Iterator[RenderableType]:
     """The answer for people: a block, and the terms beside those of the chosen one."""
     block = facts(
         [
@@ -192,7 +192,7 @@ def rendered(answer: WhyNot, view: View) -> Iterator[RenderableType]:
         yield section("Term by term, in points", table(("term", *names), rows, right=names))
 
 
-def _place(answer: WhyNot) -> str:
+def _place(answer: Counterfactual) -> str:
     if answer.wins:
         return f"it does answer: rank {answer.rank} of {answer.of}, {answer.total:.2f} points"
     if answer.total is None:
@@ -211,7 +211,7 @@ def _part(candidate: str, plan: Mapping[str, Any] | None) -> str:
     return f"in the {plan['strategy']} plan: {', '.join(parts)}" if parts else ""
 
 
-def _ways(answer: WhyNot, dial: float) -> list[str]:
+def _ways(answer: Counterfactual, dial: float) -> list[str]:
     """The changes that would do, each on its own; the dial's nearest value first."""
     if answer.wins:
         return []

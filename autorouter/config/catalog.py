@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.config.crosscheck import suggestion
-from autorouter.config.problems import Problem
+from autorouter.config.problems import ConfigProblem
 from autorouter.errors import ConfigError
 
 CATALOG = Path(__file__).with_name("catalog.toml")
@@ -53,7 +53,7 @@ class Catalog:
         return sorted(known, key=lambda name: (name != vendor, self.providers[name].get("profile") == "openrouter"))
 
 
-def read(path: Path | None = None) -> Catalog:
+def read_catalog(path: Path | None = None) -> Catalog:
     """The catalogue at `path`, by default the one in the package (about 5 ms). ConfigError when it is broken."""
     path = path or CATALOG
     try:
@@ -78,10 +78,10 @@ def _entry(model: Mapping[str, Any]) -> CatalogEntry:
 
 def catalog_entry(model_id: str, path: Path | None = None) -> CatalogEntry | None:
     """What the catalogue knows of a model, with sources and dates; None when it doesn't know it."""
-    return read(path).models.get(model_id)
+    return read_catalog(path).models.get(model_id)
 
 
-def reachable(catalog: Catalog, providers: Collection[str]) -> list[dict[str, Any]]:
+def reachable_candidates(catalog: Catalog, providers: Collection[str]) -> list[dict[str, Any]]:
     """Candidate tables of the models that one of `providers` offers, each through the best of them."""
     found = []
     for entry in catalog.models.values():
@@ -95,15 +95,15 @@ def _candidate(entry: CatalogEntry, provider: str) -> dict[str, Any]:
     return {**entry.facts, "upstream": provider, "model": entry.names[provider]}
 
 
-def resolve(
+def resolve_entry(
     catalog: Catalog, table: Mapping[str, Any], path: str, providers: Collection[str]
-) -> dict[str, Any] | Problem:
+) -> dict[str, Any] | ConfigProblem:
     """A candidate's own keys over those of the catalogue model that its `catalog` names. Without an `upstream` of its
     own it goes through the best of `providers`, else through the model's best provider."""
     entry = catalog.models.get(table["catalog"])
     if entry is None:
         near = suggestion(table["catalog"], list(catalog.models))
-        return Problem(f"{path}.catalog", f"there is no model of this id in the catalogue{near}")
+        return ConfigProblem(f"{path}.catalog", f"there is no model of this id in the catalogue{near}")
     upstream = table.get("upstream")
     if upstream is None:
         ranked = catalog.ranked(entry)

@@ -11,7 +11,7 @@ from autorouter.core import policy as core
 from autorouter.core.types import Benchmarks, Candidate, Price
 
 
-def is_local(upstream: schema.Upstream) -> bool:
+def is_local(upstream: schema.UpstreamConfig) -> bool:
     """What the file says; else whether the host is this machine and asks for no key. A name of the local network is another
     machine, and what asks for a key here is most often a relay that sends on: both are local only where the file says so."""
     if upstream.local is not None:
@@ -20,7 +20,7 @@ def is_local(upstream: schema.Upstream) -> bool:
     return not keyed and is_loopback(urlsplit(upstream.base_url).hostname or "")
 
 
-def sends_on(model: str) -> bool:
+def is_cloud_model(model: str) -> bool:
     """Whether a local server answers for this model from elsewhere: Ollama's `gpt-oss:120b-cloud`, `kimi-k2:cloud`."""
     return model.endswith(("-cloud", ":cloud"))
 
@@ -41,13 +41,13 @@ def to_candidates(config: schema.Config) -> tuple[Candidate, ...]:
     return tuple(_candidate(entry, config.upstreams[entry.upstream]) for entry in config.candidates)
 
 
-def _candidate(entry: schema.Candidate, upstream: schema.Upstream) -> Candidate:
+def _candidate(entry: schema.CandidateConfig, upstream: schema.UpstreamConfig) -> Candidate:
     return Candidate(
         id=entry.id,
         upstream=entry.upstream,
         model=entry.model,
         vendor=entry.vendor,
-        local=is_local(upstream) and not sends_on(entry.model),
+        local=is_local(upstream) and not is_cloud_model(entry.model),
         roles=entry.roles,
         price=_price(entry.price_usd_per_mtok),
         context_tokens=entry.context_tokens,
@@ -61,7 +61,7 @@ def _candidate(entry: schema.Candidate, upstream: schema.Upstream) -> Candidate:
     )
 
 
-def _price(price: schema.Price | None) -> Price | None:
+def _price(price: schema.PriceConfig | None) -> Price | None:
     if price is None:
         return None
     return Price(
@@ -90,7 +90,7 @@ def to_policy(config: schema.Config) -> core.Policy:
     )
 
 
-def _rule(rule: policy_schema.Rule) -> core.Rule:
+def _rule(rule: policy_schema.PolicyRuleConfig) -> core.Rule:
     """Header names are lower-case, as the request's are."""
     fields = dict(rule)
     fields["headers"] = tuple((name.lower(), glob) for name, glob in rule.headers.items())

@@ -22,7 +22,7 @@ def suggestion(word: object, known: list[str]) -> str:
     return f"; did you mean `{lowered[near[0]]}`?" if near else ""
 
 
-def named(data: Mapping[str, Any], index: int) -> str:
+def candidate_path(data: Mapping[str, Any], index: int) -> str:
     """`candidates[2] (cheap)`: the entry's place, and its id where it has one."""
     entries = data.get("candidates")
     entry = entries[index] if isinstance(entries, list | tuple) and index < len(entries) else None
@@ -49,9 +49,9 @@ def broken_references(data: Mapping[str, Any], providers: Collection[str] = ()) 
         upstream, name = entry.get("upstream"), entry.get("id")
         if isinstance(upstream, str) and upstream and upstream not in known:
             text = f"there is no upstream of this name{suggestion(upstream, [*known, *providers])}"
-            found.append((f"{named(data, index)}.upstream", text))
+            found.append((f"{candidate_path(data, index)}.upstream", text))
         if isinstance(name, str) and first.setdefault(name, index) != index:
-            found.append((f"{named(data, index)}.id", f"is already the id of candidates[{first[name]}]"))
+            found.append((f"{candidate_path(data, index)}.id", f"is already the id of candidates[{first[name]}]"))
     policy = data.get("policy")
     for index, rule in _tables(policy.get("rules") if isinstance(policy, Mapping) else None):
         wanted = rule.get("candidate")

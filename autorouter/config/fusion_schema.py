@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
-from autorouter.config.types import Count, Flag, Positive, Table, Text
+from autorouter.config.types import ConfigTable, Count, Flag, NonEmptyText, Positive
 from autorouter.core import panels as core
 from autorouter.core.types import Care
 
@@ -21,10 +21,10 @@ def _key(default: Any, text: str) -> Any:
     return Field(default, description=text)
 
 
-class Fusion(Table):
+class FusionConfig(ConfigTable):
     """How verifiers and panels work."""
 
-    panel: Text = _key(
+    panel: NonEmptyText = _key(
         _F.panel, "The panel that is used where a request names none; quality, budget, code, self or yours."
     )
     verify: Care = _key(
@@ -47,58 +47,60 @@ class Fusion(Table):
     overrides: Flag = _key(
         _F.overrides, "Requests may wish for a strategy, a panel, models, a cap and a dial of their own."
     )
-    prompts_dir: Text | None = _key(
+    prompts_dir: NonEmptyText | None = _key(
         None, "Folder with Markdown files that replace the instructions of the same name (docs/fusion.md)."
     )
 
 
-class Web(Table):
+class WebConfig(ConfigTable):
     """What panels may look up, for requests without tools. Off by default: a question leaves this machine."""
 
     how: Literal["off", "upstream", "local"] = _key(
         "off", "By OpenRouter's server tools, for members there; by a command of your own; or not at all."
     )
     results: Annotated[int, Strict(), Field(ge=1, le=20)] = _key(5, "Most results of one search.")
-    excluded_domains: tuple[Text, ...] = _key((), "Domains left out by the upstream's search and fetch.")
-    command: tuple[Text, ...] = _key(
+    excluded_domains: tuple[NonEmptyText, ...] = _key((), "Domains left out by the upstream's search and fetch.")
+    command: tuple[NonEmptyText, ...] = _key(
         (), "The command of `local`: question on standard input, results on standard output (docs/fusion.md)."
     )
     limit_s: Positive = _key(15.0, "Longest time for the command, seconds.")
 
     @model_validator(mode="after")
-    def _fits(self) -> Web:
+    def _fits(self) -> WebConfig:
         if self.how == "local" and not self.command:
             raise ValueError('how = "local" needs a command')
         return self
 
 
-class PanelStep(Table):
+class PanelStepConfig(ConfigTable):
     """A step of a pipeline."""
 
-    name: Text = Field(description="What it is called on the receipt.")
-    instruction: Text = Field(description="What the model is told besides the request.")
-    candidate: Text | None = _key(None, "Who does it, by id; the lead if nobody is named.")
+    name: NonEmptyText = Field(description="What it is called on the receipt.")
+    instruction: NonEmptyText = Field(description="What the model is told besides the request.")
+    candidate: NonEmptyText | None = _key(None, "Who does it, by id; the lead if nobody is named.")
 
 
-class Panel(Table):
+class PanelConfig(ConfigTable):
     """A panel of your own; a client asks for it as openfusion/panel/NAME."""
 
     way: core.Way = _key(_P.way, "How answers become one.")
-    models: Annotated[tuple[Text, ...], Field(max_length=core.MAX_MEMBERS)] = _key(
+    models: Annotated[tuple[NonEmptyText, ...], Field(max_length=core.MAX_MEMBERS)] = _key(
         (), "Members by candidate id; one may stand there several times. Empty: they are picked."
     )
     pick: core.Pick = _key(_P.pick, "Who is picked where no models are named; always of different vendors first.")
     size: Annotated[Count, Field(le=core.MAX_MEMBERS)] = _key(0, "How many are picked; 0 is policy.tuning.panel_size.")
-    judge: Text | None = _key(None, "Who judges, by candidate id. Default: the ablest verifier.")
-    synthesizer: Text | None = _key(None, "Who writes the answer, by candidate id. Default: the lead.")
+    judge: NonEmptyText | None = _key(None, "Who judges, by candidate id. Default: the ablest verifier.")
+    synthesizer: NonEmptyText | None = _key(None, "Who writes the answer, by candidate id. Default: the lead.")
     rounds: Rounds = _key(_P.rounds, "Rounds of a debate or a refinement, further layers.")
     samples: Members = _key(_P.samples, "Samples of way self.")
     temperatures: tuple[Temperature, ...] = _key((), "Temperatures of the members, in turn. Empty: as the client sent.")
     instructions: tuple[str, ...] = _key((), "What each member is told besides the request, in the order of models.")
-    steps: Annotated[tuple[PanelStep, ...], Field(max_length=core.MAX_MEMBERS)] = _key((), "Steps of way pipeline.")
+    steps: Annotated[tuple[PanelStepConfig, ...], Field(max_length=core.MAX_MEMBERS)] = _key(
+        (), "Steps of way pipeline."
+    )
 
     @model_validator(mode="after")
-    def _fits(self) -> Panel:
+    def _fits(self) -> PanelConfig:
         if self.way == "pipeline" and not self.steps:
             raise ValueError("a pipeline needs steps")
         if self.steps and self.way != "pipeline":
@@ -106,7 +108,7 @@ class Panel(Table):
         return self
 
 
-def to_fusion(config: Fusion) -> core.Fusion:
+def to_fusion(config: FusionConfig) -> core.Fusion:
     """The core's value."""
     return core.Fusion(
         panel=config.panel,
@@ -122,7 +124,7 @@ def to_fusion(config: Fusion) -> core.Fusion:
     )
 
 
-def to_panels(config: dict[str, Panel]) -> tuple[core.Panel, ...]:
+def to_panels(config: dict[str, PanelConfig]) -> tuple[core.Panel, ...]:
     """The core's values, in the file's order."""
     return tuple(
         core.Panel(

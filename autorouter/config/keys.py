@@ -30,10 +30,10 @@ from typing import Any
 
 from autorouter.errors import ConfigError, RequestError
 
-PREFIX = "arl_"
+KEY_PREFIX = "arl_"
 """Local keys of autorouter begin so; the scan for secrets knows them by it."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-HEAD = "# Local keys of autorouter, as hashes. `autorouter keys create|list|revoke` writes this file.\n"
+KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+FILE_HEADER = "# Local keys of autorouter, as hashes. `autorouter keys create|list|revoke` writes this file.\n"
 MAX_FILE_BYTES = 1024 * 1024
 
 
@@ -56,15 +56,15 @@ class LocalKey:
 
 def new_key() -> str:
     """A key of 256 random bits."""
-    return PREFIX + secrets.token_hex(32)
+    return KEY_PREFIX + secrets.token_hex(32)
 
 
-def hashed(key: str) -> str:
+def hash_key(key: str) -> str:
     """What the file keeps of a key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-def read(path: Path) -> dict[str, LocalKey]:
+def read_keys(path: Path) -> dict[str, LocalKey]:
     """The keys by name; none where there is no file. Raises ConfigError."""
     try:
         with path.open("rb") as file:
@@ -87,11 +87,11 @@ def read(path: Path) -> dict[str, LocalKey]:
         ) from exc
 
 
-def write(path: Path, keys: Mapping[str, LocalKey]) -> None:
+def write_keys(path: Path, keys: Mapping[str, LocalKey]) -> None:
     """Replace the file, 0600, in a folder that is made 0700. Raises ConfigError."""
     import tomli_w
 
-    text = HEAD + tomli_w.dumps({"keys": {name: _table(key) for name, key in keys.items()}})
+    text = FILE_HEADER + tomli_w.dumps({"keys": {name: _table(key) for name, key in keys.items()}})
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # 0600
@@ -114,7 +114,7 @@ def check_private(path: Path, mode: int) -> None:
         raise ConfigError(f"{path}: others may read it", hint=f"chmod 600 {path}")
 
 
-def lifetime(text: str) -> timedelta:
+def parse_lifetime(text: str) -> timedelta:
     """`30d`, `12h` or `2w`. Raises RequestError."""
     found = re.fullmatch(r"(\d{1,5})([hdw])", text)
     if not found or not int(found[1]):
@@ -124,7 +124,7 @@ def lifetime(text: str) -> timedelta:
 
 def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
     digest, models, budget = table["sha256"], table.get("models", []), table.get("budget_usd_per_day")
-    if not re.fullmatch(r"[0-9a-f]{64}", digest) or not NAME.fullmatch(name):
+    if not re.fullmatch(r"[0-9a-f]{64}", digest) or not KEY_NAME.fullmatch(name):
         raise ValueError("no key")
     if not isinstance(models, list) or not all(isinstance(glob, str) for glob in models):
         raise TypeError("no scope")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.config.problems import Problem, leaves
+from autorouter.config.problems import ConfigProblem, leaves
 
 ENV_CONFIG = "AUTOROUTER_CONFIG"
 ENV_DRY_RUN = "AUTOROUTER_DRY_RUN"
@@ -22,7 +22,7 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ConfigLayer:
     """A source and the nested tables that it sets."""
 
     origin: str
@@ -43,7 +43,7 @@ _ENV_KEYS: dict[str, tuple[str, Callable[[str], object], str]] = {
 }
 
 
-def nested(key: str, value: object) -> dict[str, Any]:
+def nested_table(key: str, value: object) -> dict[str, Any]:
     """`server.port`, 9000 -> {"server": {"port": 9000}}."""
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -51,7 +51,7 @@ def nested(key: str, value: object) -> dict[str, Any]:
     return value
 
 
-def of_environment(env: Mapping[str, str]) -> tuple[list[Layer], list[Problem]]:
+def environment_layers(env: Mapping[str, str]) -> tuple[list[ConfigLayer], list[ConfigProblem]]:
     """One layer for each of our variables; an empty variable counts as unset."""
     layers, problems = [], []
     for name, (key, parse, complaint) in _ENV_KEYS.items():
@@ -59,11 +59,11 @@ def of_environment(env: Mapping[str, str]) -> tuple[list[Layer], list[Problem]]:
         if not text:
             continue
         try:
-            layers.append(Layer(f"env {name}", nested(key, parse(text))))
+            layers.append(ConfigLayer(f"env {name}", nested_table(key, parse(text))))
         except ValueError:
-            problems.append(Problem(f"env {name}", complaint))
+            problems.append(ConfigProblem(f"env {name}", complaint))
     if env.get(ENV_DRY_RUN, "").strip().lower() not in ("", *_TRUE, *_FALSE):
-        problems.append(Problem(f"env {ENV_DRY_RUN}", "must be 1 or 0"))
+        problems.append(ConfigProblem(f"env {ENV_DRY_RUN}", "must be 1 or 0"))
     return layers, problems
 
 
@@ -72,16 +72,16 @@ def wants_dry_run(env: Mapping[str, str]) -> bool:
     return env.get(ENV_DRY_RUN, "").strip().lower() in _TRUE
 
 
-def of_flags(overrides: Mapping[str, object]) -> list[Layer]:
+def flag_layers(overrides: Mapping[str, object]) -> list[ConfigLayer]:
     """One layer for each flag that was given: None is a flag that wasn't. A path becomes a string."""
     given = {key: value for key, value in overrides.items() if value is not None}
     return [
-        Layer("flag", nested(key, os.fspath(value) if isinstance(value, os.PathLike) else value))
+        ConfigLayer("flag", nested_table(key, os.fspath(value) if isinstance(value, os.PathLike) else value))
         for key, value in given.items()
     ]
 
 
-def merge(layers: Iterable[Layer]) -> dict[str, Any]:
+def merge_layers(layers: Iterable[ConfigLayer]) -> dict[str, Any]:
     """One nested table of all; `layers` are strongest first."""
     merged: dict[str, Any] = {}
     for layer in reversed(list(layers)):
@@ -97,7 +97,7 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def origins(layers: Iterable[Layer], config: Mapping[str, Any]) -> dict[str, str]:
+def value_origins(layers: Iterable[ConfigLayer], config: Mapping[str, Any]) -> dict[str, str]:
     """For each key of the validated configuration the origin of its value."""
     known: dict[str, str] = {}
     for layer in layers:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from autorouter.config import layers, pool
 from autorouter.config.convert import is_loopback, to_candidates, to_policy
-from autorouter.config.problems import Problem, leaves, validate
+from autorouter.config.problems import ConfigProblem, leaves, validate
 from autorouter.config.schema import Config
 from autorouter.config.upstream_keys import is_unset
 from autorouter.core.policy import Policy
@@ -87,11 +87,11 @@ def load(
     `overrides` are flags by dotted key; None is a flag that wasn't given. ConfigError lists all problems.
     """
     path, data = _find(path, env)
-    from_env, problems = layers.of_environment(env)
-    above = [*layers.of_flags(overrides or {}), *from_env]
-    file_layer = layers.Layer(f"file {path}", data)
-    merged = layers.merge([*above, file_layer, _defaults(env)])
-    filled = pool.fill(merged, env, catalog)
+    from_env, problems = layers.environment_layers(env)
+    above = [*layers.flag_layers(overrides or {}), *from_env]
+    file_layer = layers.ConfigLayer(f"file {path}", data)
+    merged = layers.merge_layers([*above, file_layer, _defaults(env)])
+    filled = pool.fill_candidates(merged, env, catalog)
     merged["candidates"] = filled.candidates
     if filled.upstreams:
         merged["upstreams"] = {**merged.get("upstreams", {}), **filled.upstreams}
@@ -102,12 +102,12 @@ def load(
     if problems or isinstance(config, list):
         raise ConfigError("\n".join(_line(problem, path, above) for problem in problems))
     dry = dry_run or layers.wants_dry_run(env) or filled.dry_run
-    catalogued = layers.Layer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
+    catalogued = layers.ConfigLayer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
     return Settings(
         config=config,
         candidates=to_candidates(config),
         policy=to_policy(config),
-        origins=layers.origins([*above, file_layer, catalogued], config.model_dump()),
+        origins=layers.value_origins([*above, file_layer, catalogued], config.model_dump()),
         path=path,
         dry_run=dry,
         notes=(*filled.notes, *_warnings(config, env, dry)),
@@ -166,18 +166,18 @@ def _user_folder(env: Mapping[str, str], kind: str) -> Path:
     return folder(_APP, appauthor=False)
 
 
-def _defaults(env: Mapping[str, str]) -> layers.Layer:
+def _defaults(env: Mapping[str, str]) -> layers.ConfigLayer:
     """What the schema can't know."""
-    return layers.Layer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
+    return layers.ConfigLayer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
 
 
-def _follows(problem: Problem, causes: list[Problem]) -> bool:
+def _follows(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool:
     """A key that is missing because its catalogue model is: one line is enough."""
     roots = tuple(cause.path.removesuffix("catalog") for cause in causes)
     return problem.text == "is required" and problem.path.startswith(roots)
 
 
-def _line(problem: Problem, path: Path | None, above: list[layers.Layer]) -> str:
+def _line(problem: ConfigProblem, path: Path | None, above: list[layers.ConfigLayer]) -> str:
     if problem.path.startswith("env "):
         return f"{problem.path}: {problem.text}"
     source = next((layer.origin for layer in above if problem.key in dict(leaves(layer.data))), None)

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 from pydantic import Field, Strict, model_validator
 
 from autorouter.config.types import (
+    ConfigTable,
     Count,
     Flag,
     HeaderGlobs,
+    NonEmptyText,
     NonNegative,
-    Pattern,
     Percentile,
     Positive,
+    RegexText,
     Share,
-    Table,
-    Text,
 )
 from autorouter.core import policy as core
 from autorouter.core.types import Kind, Role, Strategy
@@ -34,7 +34,7 @@ def _key(default: Any, text: str) -> Any:
     return Field(default, description=text)
 
 
-class Limits(Table):
+class PolicyLimitsConfig(ConfigTable):
     """Hard limits on candidates. A value that nobody knows fails a limit that is set."""
 
     max_input_usd_per_mtok: NonNegative | None = _key(None, "Highest price of input, USD per million tokens.")
@@ -44,24 +44,26 @@ class Limits(Table):
     local_only: Flag = _key(False, "Only candidates on this machine: nothing leaves it.")
 
 
-class Rule(Table):
+class PolicyRuleConfig(ConfigTable):
     """A rule of your own: when one of its conditions holds, its effects are set and its reason is shown."""
 
-    reason: Text = Field(description="Why the rule exists; shown wherever it fired.")
-    keywords: tuple[Text, ...] = _key((), "Condition: one of these stands in what the human asked, in any case.")
-    patterns: tuple[Pattern, ...] = _key((), "Condition: one of these regular expressions is found in the ask.")
-    paths: tuple[Text, ...] = _key(
+    reason: NonEmptyText = Field(description="Why the rule exists; shown wherever it fired.")
+    keywords: tuple[NonEmptyText, ...] = _key(
+        (), "Condition: one of these stands in what the human asked, in any case."
+    )
+    patterns: tuple[RegexText, ...] = _key((), "Condition: one of these regular expressions is found in the ask.")
+    paths: tuple[NonEmptyText, ...] = _key(
         (), "Condition: a file named in the ask or in a tool call matches one of these globs."
     )
-    tools: tuple[Text, ...] = _key((), "Condition: the client declares a tool of one of these names.")
+    tools: tuple[NonEmptyText, ...] = _key((), "Condition: the client declares a tool of one of these names.")
     headers: HeaderGlobs = _key({}, "Condition: a request header matches; a table of header name and glob.")
     kind: Kind | None = _key(None, "Effect: the kind of work this is.")
     role: Role | None = _key(None, "Effect: the role that the model must have.")
-    candidate: Text | None = _key(None, "Effect: the id of the candidate that answers.")
+    candidate: NonEmptyText | None = _key(None, "Effect: the id of the candidate that answers.")
     strategy: Strategy | None = _key(None, "Effect: how many models answer.")
 
     @model_validator(mode="after")
-    def _complete(self) -> Rule:
+    def _complete(self) -> PolicyRuleConfig:
         if not any(getattr(self, name) for name in CONDITIONS):
             raise ValueError("needs at least one condition: " + ", ".join(CONDITIONS))
         if all(getattr(self, name) is None for name in EFFECTS):
@@ -69,7 +71,7 @@ class Rule(Table):
         return self
 
 
-class Tuning(Table):
+class TuningConfig(ConfigTable):
     """Constants of the formula; change them when `route --explain` shows that one is wrong for your work."""
 
     discrimination: Positive = _key(_T.discrimination, "Slope of the chance of success over ability minus difficulty.")
@@ -122,23 +124,25 @@ class Tuning(Table):
     housekeeping_stakes: NonNegative = _key(_T.housekeeping_stakes, "Stakes of a title or a commit message.")
 
 
-class Policy(Table):
+class PolicyConfig(ConfigTable):
     """What decides between candidates."""
 
     dial: Annotated[float, Strict(), Field(allow_inf_nan=False, ge=core.DIAL_MIN, le=core.DIAL_MAX)] = _key(
         5.0, "0 is the best answer at any price, 10 the cheapest that will do."
     )
-    allow: tuple[Text, ...] = _key((), "Globs over candidate id, model and vendor; empty allows all.")
-    deny: tuple[Text, ...] = _key((), "Globs over candidate id, model and vendor; wins over allow.")
+    allow: tuple[NonEmptyText, ...] = _key((), "Globs over candidate id, model and vendor; empty allows all.")
+    deny: tuple[NonEmptyText, ...] = _key((), "Globs over candidate id, model and vendor; wins over allow.")
     max_fallbacks: Annotated[Count, Field(le=20)] = _key(
         3, "Other candidates tried when one fails before its first byte."
     )
-    limits: Limits = Field(default_factory=Limits.model_construct, description="Hard limits on candidates.")
-    rules: tuple[Rule, ...] = _key((), "Rules of your own; of two that set the same thing the first wins.")
-    tuning: Tuning = Field(default_factory=Tuning.model_construct, description="Constants of the formula.")
+    limits: PolicyLimitsConfig = Field(
+        default_factory=PolicyLimitsConfig.model_construct, description="Hard limits on candidates."
+    )
+    rules: tuple[PolicyRuleConfig, ...] = _key((), "Rules of your own; of two that set the same thing the first wins.")
+    tuning: TuningConfig = Field(default_factory=TuningConfig.model_construct, description="Constants of the formula.")
 
 
-class Budget(Table):
+class BudgetConfig(ConfigTable):
     """Caps in USD, checked before a call and settled after it."""
 
     per_request_usd: NonNegative | None = _key(None, "Highest cost of one request.")

@@ -13,19 +13,19 @@ from typing import Any
 
 from autorouter.config import catalog as catalogue
 from autorouter.config.catalog import Catalog
-from autorouter.config.crosscheck import named
-from autorouter.config.problems import Problem
+from autorouter.config.crosscheck import candidate_path
+from autorouter.config.problems import ConfigProblem
 
 
 @dataclass(slots=True, kw_only=True)
-class Pool:
+class CandidatePool:
     """What the catalogue adds: `candidates` replace the file's, `upstreams` complete them. `providers` are all
     that it knows. `catalog_version` is None when the catalogue wasn't needed, `dry_run` True when no model can be reached."""
 
     candidates: list[Any]
     upstreams: dict[str, Any] = field(default_factory=dict)
     providers: tuple[str, ...] = ()
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ConfigProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     dry_run: bool = False
     catalog_version: str | None = None
@@ -36,16 +36,16 @@ def is_set(name: object, env: Mapping[str, str]) -> bool:
     return isinstance(name, str) and bool(env.get(name, "").strip())
 
 
-def fill(data: Mapping[str, Any], env: Mapping[str, str], catalog: Path | None) -> Pool:
+def fill_candidates(data: Mapping[str, Any], env: Mapping[str, str], catalog: Path | None) -> CandidatePool:
     """The pool for a file's tables, whatever is wrong with them: the schema says that later."""
     written, upstreams = data.get("candidates", []), data.get("upstreams", {})
     if not isinstance(written, list) or not isinstance(upstreams, dict):
-        return Pool(candidates=written)
+        return CandidatePool(candidates=written)
     if not written:
-        return _zero_configuration(catalogue.read(catalog), upstreams, env)
+        return _zero_configuration(catalogue.read_catalog(catalog), upstreams, env)
     if not any(_needs_catalogue(entry, upstreams) for entry in written):
-        return Pool(candidates=written)
-    return _completed(catalogue.read(catalog), data, written, upstreams, env)
+        return CandidatePool(candidates=written)
+    return _completed(catalogue.read_catalog(catalog), data, written, upstreams, env)
 
 
 def _needs_catalogue(entry: object, upstreams: Mapping[str, Any]) -> bool:
@@ -65,17 +65,17 @@ def _keyed(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str
     ]
 
 
-def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> Pool:
+def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> CandidatePool:
     keyed = _keyed(catalog, upstreams, env)
-    found = catalogue.reachable(catalog, keyed)
-    pool = Pool(candidates=found, providers=tuple(catalog.providers), catalog_version=catalog.version)
+    found = catalogue.reachable_candidates(catalog, keyed)
+    pool = CandidatePool(candidates=found, providers=tuple(catalog.providers), catalog_version=catalog.version)
     if found:
         used = sorted({entry["upstream"] for entry in found})
         pool.notes.append(
             f"no candidates are configured: using {len(found)} models of the catalogue by {', '.join(used)}"
         )
     else:
-        pool.candidates = catalogue.reachable(catalog, catalog.providers)
+        pool.candidates = catalogue.reachable_candidates(catalog, catalog.providers)
         pool.dry_run = True
         pool.notes.append(
             "no provider's key is set, so every answer comes from the dry run; to leave it, set "
@@ -87,13 +87,13 @@ def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Map
 
 def _completed(
     catalog: Catalog, data: Mapping[str, Any], written: list[Any], upstreams: Mapping[str, Any], env: Mapping[str, str]
-) -> Pool:
-    pool = Pool(candidates=[], providers=tuple(catalog.providers), catalog_version=catalog.version)
+) -> CandidatePool:
+    pool = CandidatePool(candidates=[], providers=tuple(catalog.providers), catalog_version=catalog.version)
     providers = {*upstreams, *_keyed(catalog, upstreams, env)}
     for index, entry in enumerate(written):
         if isinstance(entry, dict) and isinstance(entry.get("catalog"), str):
-            resolved = catalogue.resolve(catalog, entry, named(data, index), providers)
-            if isinstance(resolved, Problem):
+            resolved = catalogue.resolve_entry(catalog, entry, candidate_path(data, index), providers)
+            if isinstance(resolved, ConfigProblem):
                 pool.problems.append(resolved)
                 resolved = entry
             pool.candidates.append(resolved)

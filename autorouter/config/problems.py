@@ -15,12 +15,12 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from autorouter.config.crosscheck import MAX_SUGGESTED_CHARS, broken_references, named, suggestion
+from autorouter.config.crosscheck import MAX_SUGGESTED_CHARS, broken_references, candidate_path, suggestion
 from autorouter.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ConfigProblem:
     """`path` is shown; `key` is the same without ids, for looking up which flag or variable set the value."""
 
     path: str
@@ -28,26 +28,26 @@ class Problem:
     key: str = ""
 
 
-def validate(data: Mapping[str, Any], providers: Collection[str] = ()) -> Config | list[Problem]:
+def validate(data: Mapping[str, Any], providers: Collection[str] = ()) -> Config | list[ConfigProblem]:
     """The configuration, or everything that is wrong with it. `providers` are suggested as upstreams too."""
     try:
         return Config.model_validate(data)
     except ValidationError as exc:
         errors = exc.errors(include_url=False)
     found = [_problem(data, error) for error in errors if error["type"] != "references"]
-    return found + [Problem(path, text) for path, text in broken_references(data, providers)]
+    return found + [ConfigProblem(path, text) for path, text in broken_references(data, providers)]
 
 
-def _problem(data: Mapping[str, Any], error: ErrorDetails) -> Problem:
+def _problem(data: Mapping[str, Any], error: ErrorDetails) -> ConfigProblem:
     loc = tuple(part for part in error["loc"] if part != "[key]")
-    return Problem(_path(data, loc), _text(error, loc), _path({}, loc))
+    return ConfigProblem(_path(data, loc), _text(error, loc), _path({}, loc))
 
 
 def _path(data: Mapping[str, Any], loc: tuple[int | str, ...]) -> str:
     path = ""
     for place, part in enumerate(loc):
         if isinstance(part, int):
-            path = named(data, part) if place == 1 and loc[0] == "candidates" else f"{path}[{part}]"
+            path = candidate_path(data, part) if place == 1 and loc[0] == "candidates" else f"{path}[{part}]"
         else:
             shown = part if part.isprintable() and 0 < len(part) <= MAX_SUGGESTED_CHARS else "?"
             path = f"{path}.{shown}" if path else shown
@@ -91,20 +91,20 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     """The keys that the table at `loc` knows."""
     kind: Any = Config
     for part in loc:
-        kind = table_of(kind.model_fields[part].annotation) if isinstance(part, str) and _knows(kind, part) else kind
+        kind = table_model(kind.model_fields[part].annotation) if isinstance(part, str) and _knows(kind, part) else kind
     return list(kind.model_fields)
 
 
 def _knows(kind: type[BaseModel], part: str) -> bool:
-    return part in kind.model_fields and table_of(kind.model_fields[part].annotation) is not None
+    return part in kind.model_fields and table_model(kind.model_fields[part].annotation) is not None
 
 
-def table_of(annotation: Any) -> type[BaseModel] | None:
+def table_model(annotation: Any) -> type[BaseModel] | None:
     """The model inside `X`, `X | None`, `tuple[X, ...]`, `dict[str, X]` or an annotated one of them, if there is one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Annotated, Union, UnionType, tuple, dict):
-        return next((found for part in get_args(annotation) if (found := table_of(part))), None)
+        return next((found for part in get_args(annotation) if (found := table_model(part))), None)
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from autorouter.config.problems import table_of
+from autorouter.config.problems import table_model
 from autorouter.config.schema import Config
 
 BEGIN = "<!-- keys: written by `python -m autorouter.config.reference` -->"
@@ -26,7 +26,7 @@ def sections(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[
     """(header, model) of each table, outermost first: `` , `[upstreams.NAME]`, `[[candidates]]` ..."""
     yield path, model
     for name, field in model.model_fields.items():
-        inner = table_of(field.annotation)
+        inner = table_model(field.annotation)
         if inner:
             yield from sections(inner, _header(path, name, field))
 
@@ -75,7 +75,7 @@ _NAMES: dict[Any, str] = {str: "string", int: "whole number", float: "number", b
 
 
 def _type(annotation: Any, metadata: list[Any]) -> str:
-    if table_of(annotation):
+    if table_model(annotation):
         return "tables" if get_origin(annotation) in (tuple, dict) else "table"
     arguments = get_args(annotation)
     match get_origin(annotation):
@@ -102,7 +102,7 @@ def _bounds(metadata: list[Any]) -> str:
     return "".join(f", {signs[key]} {limit:g}" for key, limit in found.items() if key in signs)
 
 
-def rewritten(page: str) -> str:
+def update_page(page: str) -> str:
     """The page with its tables brought up to date."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
@@ -110,4 +110,4 @@ def rewritten(page: str) -> str:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(rewritten(path.read_text("utf-8")), "utf-8")
+    path.write_text(update_page(path.read_text("utf-8")), "utf-8")

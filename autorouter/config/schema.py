@@ -19,11 +19,12 @@ from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from autorouter.config.crosscheck import broken_references
-from autorouter.config.fusion_schema import Fusion, Panel, Web
-from autorouter.config.policy_schema import Budget, Policy
+from autorouter.config.fusion_schema import FusionConfig, PanelConfig, WebConfig
+from autorouter.config.policy_schema import BudgetConfig, PolicyConfig
 from autorouter.config.types import (
     BaseUrl,
     CandidateId,
+    ConfigTable,
     Count,
     EnvName,
     Flag,
@@ -32,16 +33,15 @@ from autorouter.config.types import (
     KeyringEntry,
     LogFormat,
     LogLevel,
+    NonEmptyText,
     NonNegative,
     Origin,
     Percentile,
     Positive,
     PositiveCount,
-    Profile,
-    Secrets,
+    ProfileName,
+    SecretsMode,
     Share,
-    Table,
-    Text,
     UpstreamName,
 )
 from autorouter.core.types import Capability, Role, Wire
@@ -59,19 +59,21 @@ def _key(default: Any, text: str) -> Any:
     return Field(default, description=text)
 
 
-class Upstream(Table):
+class UpstreamConfig(ConfigTable):
     """A provider, a relay or a local server."""
 
     base_url: BaseUrl = Field(description="Where its API begins, up to and including /v1; http or https.")
     api_key_env: EnvName | None = _key(
         None, "Name of the environment variable that holds its key; not for local servers."
     )
-    api_key_file: Text | None = _key(None, "File whose first line is its key; only its owner may read it (chmod 600).")
+    api_key_file: NonEmptyText | None = _key(
+        None, "File whose first line is its key; only its owner may read it (chmod 600)."
+    )
     api_key_keyring: KeyringEntry | None = _key(
         None, "Entry of the system's keyring that holds its key, service:name; needs the extra `keyring`."
     )
     wire: Wire = _key("chat", "Which API it speaks.")
-    profile: Profile = _key("generic", "Whose habits it has: what this provider accepts and refuses.")
+    profile: ProfileName = _key("generic", "Whose habits it has: what this provider accepts and refuses.")
     local: Flag | None = _key(
         None, "It runs on this machine and sends nothing on. Default: base_url is loopback, and it has no key."
     )
@@ -86,14 +88,14 @@ class Upstream(Table):
     slot_s: NonNegative = _key(2.0, "Longest wait for one of max_in_flight, seconds.")
 
     @model_validator(mode="after")
-    def _one_key(self) -> Upstream:
+    def _one_key(self) -> UpstreamConfig:
         given = [name for name in KEY_SOURCES if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError("must have one key at most: " + " or ".join(given))
         return self
 
 
-class Price(Table):
+class PriceConfig(ConfigTable):
     """List price in USD per million tokens."""
 
     input: NonNegative = Field(description="Input.")
@@ -102,7 +104,7 @@ class Price(Table):
     cache_write: NonNegative | None = _key(None, "Input put into the provider's cache. Default: as input.")
 
 
-class Benchmarks(Table):
+class BenchmarksConfig(ConfigTable):
     """Percentiles 0..100 among the models of their source; leave out what nobody measured."""
 
     general: Percentile | None = _key(None, "Questions and explanations.")
@@ -112,25 +114,31 @@ class Benchmarks(Table):
     writing: Percentile | None = _key(None, "Prose.")
 
 
-class Candidate(Table):
+class CandidateConfig(ConfigTable):
     """A model as one upstream offers it."""
 
     id: CandidateId = Field(
         description="Your name for it, unique; a client may ask for it. Default with catalog: that id."
     )
-    catalog: Text | None = _key(None, "Take every key that isn't written here from this model of the catalogue.")
-    upstream: Text = Field(description="Which of the upstreams offers it. Default with catalog: the vendor's own.")
-    model: Text = Field(description="What the upstream is asked for. Default with catalog: its name at that upstream.")
+    catalog: NonEmptyText | None = _key(
+        None, "Take every key that isn't written here from this model of the catalogue."
+    )
+    upstream: NonEmptyText = Field(
+        description="Which of the upstreams offers it. Default with catalog: the vendor's own."
+    )
+    model: NonEmptyText = Field(
+        description="What the upstream is asked for. Default with catalog: its name at that upstream."
+    )
     vendor: str = _key("", "Who made it; allow and deny match it.")
     roles: tuple[Role, ...] = _key((), "What it is good for; a label such as openfusion/coder asks for one.")
-    price_usd_per_mtok: Price | None = _key(
+    price_usd_per_mtok: PriceConfig | None = _key(
         None, "Its price; without one it is scored as dear and fails every price limit."
     )
     context_tokens: PositiveCount = _key(128_000, "Its window: input and output together.")
     output_tokens: PositiveCount = _key(16_000, "The longest answer it can give.")
     capabilities: tuple[Capability, ...] = _key((Capability.TOOLS,), "What it can do beyond text.")
-    benchmarks: Benchmarks = Field(
-        default_factory=Benchmarks.model_construct, description="How good it is; any subset."
+    benchmarks: BenchmarksConfig = Field(
+        default_factory=BenchmarksConfig.model_construct, description="How good it is; any subset."
     )
     ttft_s: NonNegative = _key(1.0, "Usual time to the first token, seconds; corrected by what is measured.")
     throughput_tokens_per_s: Positive = _key(60.0, "Usual output speed; corrected by what is measured.")
@@ -138,14 +146,14 @@ class Candidate(Table):
     cache_ttl_s: NonNegative = _key(300.0, "How long the provider keeps a prompt in its cache, seconds.")
 
 
-class Session(Table):
+class SessionConfig(ConfigTable):
     """What is remembered of a conversation, in memory only."""
 
     ttl_s: Positive = _key(3600.0, "How long after its last step, seconds.")
     max_sessions: PositiveCount = _key(10_000, "How many at once; the oldest is forgotten first.")
 
 
-class Server(Table):
+class ServerConfig(ConfigTable):
     """Where the router listens and whom it answers."""
 
     host: Host = _key("127.0.0.1", "Address to listen on; set api_key_env before you leave loopback.")
@@ -155,16 +163,16 @@ class Server(Table):
     max_body_bytes: PositiveCount = _key(MAX_BODY_BYTES, "Largest request accepted; more is answered with 413.")
     api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
     drain_s: NonNegative = _key(20.0, "So long may running answers go on after a stop was asked for, seconds.")
-    keys_file: Text | None = _key(
+    keys_file: NonEmptyText | None = _key(
         None, "File of the local keys, which `autorouter keys` writes. Default: keys.toml in the state directory."
     )
-    uds: Text | None = _key(None, "Unix socket to listen on instead of host and port; for its owner only.")
+    uds: NonEmptyText | None = _key(None, "Unix socket to listen on instead of host and port; for its owner only.")
     log_level: LogLevel = _key("info", "Least important message that is logged.")
     log_format: LogFormat = _key("auto", "One JSON object a line, or text; auto: text on a terminal.")
     trace_upstream: Flag = _key(False, "Send traceparent and tracestate to upstreams too.")
 
 
-class Limits(Table):
+class ConcurrencyConfig(ConfigTable):
     """How much at once, and how fast. One person with a few agents meets none of the defaults."""
 
     max_in_flight: PositiveCount = _key(512, "Requests at once; a further one waits.")
@@ -185,15 +193,15 @@ class Limits(Table):
     write_stall_s: Positive = _key(300.0, "A client that takes no byte for so long is cut, seconds.")
 
 
-class Privacy(Table):
+class PrivacyConfig(ConfigTable):
     """What is looked for in requests before they leave this machine."""
 
-    secrets: Secrets = _key(
+    secrets: SecretsMode = _key(
         "off", "Keys and passwords in a request: off; warn, counted on the receipt; mask, replaced; block, refused."
     )
 
 
-class Retry(Table):
+class RetryConfig(ConfigTable):
     """How long a failing request is worked on before its first byte. What is done after which failure: docs/reliability.md."""
 
     deadline_s: Positive = _key(
@@ -206,7 +214,7 @@ class Retry(Table):
     cap_s: NonNegative = _key(8.0, "Longest such wait, seconds.")
 
 
-class Hedge(Table):
+class HedgeConfig(ConfigTable):
     """A second call beside one that is slow to begin; the first to begin answers, the other is stopped."""
 
     enabled: Flag = _key(False, "Do so. What the loser used is paid for.")
@@ -216,15 +224,17 @@ class Hedge(Table):
     max_share: Share = _key(0.1, "Largest share of requests that get a second call, 0..1.")
 
 
-class Receipts(Table):
+class ReceiptsConfig(ConfigTable):
     """The record of every decision."""
 
     enabled: Flag = _key(True, "Write receipts.")
-    dir: Text | None = _key(None, "Folder of the daily files; relative to this file. Default: the state directory.")
+    dir: NonEmptyText | None = _key(
+        None, "Folder of the daily files; relative to this file. Default: the state directory."
+    )
     flush_s: NonNegative = _key(0.25, "Longest time that a receipt waits in memory, seconds: what a kill can lose.")
 
 
-class Telemetry(Table):
+class TelemetryConfig(ConfigTable):
     """Spans for an OpenTelemetry collector; nothing leaves by default. Needs the extra `otel`."""
 
     enabled: Flag | None = _key(
@@ -233,42 +243,57 @@ class Telemetry(Table):
     otlp_endpoint: BaseUrl | None = _key(None, "The collector's OTLP/HTTP address, such as http://127.0.0.1:4318.")
 
 
-class DryRun(Table):
+class DryRunConfig(ConfigTable):
     """How the dry run answers."""
 
     time_scale: NonNegative = _key(0.1, "Factor on each candidate's latency; 1 is real time, 0 instant.")
 
 
-class Config(Table):
+class Config(ConfigTable):
     """The whole file."""
 
     schema_version: Literal[1] = _key(1, "Version of this format.")
-    upstreams: dict[UpstreamName, Upstream] = _key({}, "Providers, relays and local servers by name.")
-    candidates: tuple[Candidate, ...] = _key((), "The pool. Without any: the catalogue, as far as your keys reach.")
-    policy: Policy = Field(default_factory=Policy.model_construct, description="What decides between candidates.")
-    fusion: Fusion = Field(default_factory=Fusion.model_construct, description="How verifiers and panels work.")
-    web: Web = Field(default_factory=Web.model_construct, description="What panels may look up.")
-    panels: dict[UpstreamName, Panel] = _key({}, "Panels of your own by name; asked for as openfusion/panel/NAME.")
-    session: Session = Field(
-        default_factory=Session.model_construct, description="What is remembered of a conversation."
+    upstreams: dict[UpstreamName, UpstreamConfig] = _key({}, "Providers, relays and local servers by name.")
+    candidates: tuple[CandidateConfig, ...] = _key(
+        (), "The pool. Without any: the catalogue, as far as your keys reach."
     )
-    budget: Budget = Field(default_factory=Budget.model_construct, description="What it may cost.")
-    server: Server = Field(
-        default_factory=Server.model_construct, description="Where the router listens and whom it answers."
+    policy: PolicyConfig = Field(
+        default_factory=PolicyConfig.model_construct, description="What decides between candidates."
     )
-    limits: Limits = Field(default_factory=Limits.model_construct, description="How much at once, and how fast.")
-    privacy: Privacy = Field(
-        default_factory=Privacy.model_construct, description="What is looked for before a request leaves this machine."
+    fusion: FusionConfig = Field(
+        default_factory=FusionConfig.model_construct, description="How verifiers and panels work."
     )
-    retry: Retry = Field(default_factory=Retry.model_construct, description="How long a failing request is worked on.")
-    hedge: Hedge = Field(
-        default_factory=Hedge.model_construct, description="A rival for answers that are slow to begin."
+    web: WebConfig = Field(default_factory=WebConfig.model_construct, description="What panels may look up.")
+    panels: dict[UpstreamName, PanelConfig] = _key(
+        {}, "Panels of your own by name; asked for as openfusion/panel/NAME."
     )
-    receipts: Receipts = Field(default_factory=Receipts.model_construct, description="The record of every decision.")
-    telemetry: Telemetry = Field(
-        default_factory=Telemetry.model_construct, description="Spans for an OpenTelemetry collector."
+    session: SessionConfig = Field(
+        default_factory=SessionConfig.model_construct, description="What is remembered of a conversation."
     )
-    dry_run: DryRun = Field(default_factory=DryRun.model_construct, description="How the dry run answers.")
+    budget: BudgetConfig = Field(default_factory=BudgetConfig.model_construct, description="What it may cost.")
+    server: ServerConfig = Field(
+        default_factory=ServerConfig.model_construct, description="Where the router listens and whom it answers."
+    )
+    limits: ConcurrencyConfig = Field(
+        default_factory=ConcurrencyConfig.model_construct, description="How much at once, and how fast."
+    )
+    privacy: PrivacyConfig = Field(
+        default_factory=PrivacyConfig.model_construct,
+        description="What is looked for before a request leaves this machine.",
+    )
+    retry: RetryConfig = Field(
+        default_factory=RetryConfig.model_construct, description="How long a failing request is worked on."
+    )
+    hedge: HedgeConfig = Field(
+        default_factory=HedgeConfig.model_construct, description="A rival for answers that are slow to begin."
+    )
+    receipts: ReceiptsConfig = Field(
+        default_factory=ReceiptsConfig.model_construct, description="The record of every decision."
+    )
+    telemetry: TelemetryConfig = Field(
+        default_factory=TelemetryConfig.model_construct, description="Spans for an OpenTelemetry collector."
+    )
+    dry_run: DryRunConfig = Field(default_factory=DryRunConfig.model_construct, description="How the dry run answers.")
 
     @model_validator(mode="after")
     def _references(self) -> Config:

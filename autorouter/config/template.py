@@ -12,7 +12,7 @@ from typing import Any
 from autorouter.config import catalog as catalogue
 from autorouter.config.catalog import Catalog, CatalogEntry
 from autorouter.config.pool import is_set
-from autorouter.config.types import Profile
+from autorouter.config.types import ProfileName
 
 HEAD = """\
 # autorouter: where your models are and how to choose between them.
@@ -92,14 +92,14 @@ class LocalServer:
 
     name: str
     base_url: str
-    profile: Profile = "generic"
+    profile: ProfileName = "generic"
     models: tuple[str, ...] = ()
 
 
-def starter(env: Mapping[str, str], found: Sequence[LocalServer] = (), *, catalog: Path | None = None) -> str:
+def starter_config(env: Mapping[str, str], found: Sequence[LocalServer] = (), *, catalog: Path | None = None) -> str:
     """The file's text: an upstream for each provider whose key is in `env` (its variable's name only) and each local
     server. Candidates are written out only when a local server has models, for the catalogue can't know them."""
-    known = catalogue.read(catalog)
+    known = catalogue.read_catalog(catalog)
     keyed = {name: table for name, table in known.providers.items() if is_set(table.get("api_key_env"), env)}
     servers = [server for server in found if server.name not in keyed]
     parts = [HEAD]
@@ -119,7 +119,7 @@ def starter(env: Mapping[str, str], found: Sequence[LocalServer] = (), *, catalo
 
 def _candidates(known: Catalog, keyed: list[str], servers: Sequence[LocalServer]) -> Iterator[str]:
     taken = set()
-    for candidate in catalogue.reachable(known, keyed):
+    for candidate in catalogue.reachable_candidates(known, keyed):
         taken.add(candidate["id"])
         yield _array_entry({"catalog": candidate["id"], "upstream": candidate["upstream"]})
     for server in servers:

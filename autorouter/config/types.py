@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
-Profile = Literal[
+ProfileName = Literal[
     "generic",
     "openai",
     "openrouter",
@@ -30,7 +30,7 @@ Profile = Literal[
     "xai",
     "moonshot",
 ]
-Secrets = Literal["off", "warn", "mask", "block"]
+SecretsMode = Literal["off", "warn", "mask", "block"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "json", "text"]
 
@@ -42,7 +42,7 @@ KEY_CHARS = 20
 """A name this long that mixes digits and small letters is taken for a key."""
 
 
-class Table(BaseModel):
+class ConfigTable(BaseModel):
     """A table of the file: unknown keys are errors, values don't change once read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -137,14 +137,14 @@ Percentile = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=100)
 Count = Annotated[int, Strict(), Field(ge=0)]
 PositiveCount = Annotated[int, Strict(), Field(gt=0)]
 Flag = Annotated[bool, Strict()]
-Text = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 KeyringEntry = Annotated[str, Field(max_length=300), AfterValidator(_keyring_entry)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 UpstreamName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}\z")]
 CandidateId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_candidate_id)]
-HeaderGlobs = Annotated[dict[str, Text], AfterValidator(_header_names)]
+HeaderGlobs = Annotated[dict[str, NonEmptyText], AfterValidator(_header_names)]
 Headers = Annotated[dict[str, str], AfterValidator(_header_names), AfterValidator(_sent_headers)]
-Pattern = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
+RegexText = Annotated[str, Field(min_length=1), AfterValidator(_pattern)]
 Host = Annotated[str, AfterValidator(_host)]
 Origin = Annotated[str, AfterValidator(_origin)]

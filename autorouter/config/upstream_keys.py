@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autorouter.config.keys import check_private
-from autorouter.config.schema import Upstream
+from autorouter.config.schema import UpstreamConfig
 from autorouter.errors import ConfigError
 
 MAX_KEY_BYTES = 16_384
 """A key is a line; a token that an identity provider signs may have some thousand characters."""
 
 
-def key_for(upstream: Upstream, env: Mapping[str, str]) -> str | None:
+def api_key(upstream: UpstreamConfig, env: Mapping[str, str]) -> str | None:
     """The upstream's key, None where it has none or its variable is unset. ConfigError where a file or the keyring was named
     and gives none."""
     if upstream.api_key_file is not None:
@@ -29,7 +29,7 @@ def key_for(upstream: Upstream, env: Mapping[str, str]) -> str | None:
     return env.get(upstream.api_key_env or "", "").strip() or None
 
 
-def source_of(upstream: Upstream) -> str | None:
+def key_source(upstream: UpstreamConfig) -> str | None:
     """Where its key comes from, for people."""
     if upstream.api_key_file is not None:
         return upstream.api_key_file
@@ -38,7 +38,7 @@ def source_of(upstream: Upstream) -> str | None:
     return upstream.api_key_env
 
 
-def is_unset(upstream: Upstream, env: Mapping[str, str]) -> bool:
+def is_unset(upstream: UpstreamConfig, env: Mapping[str, str]) -> bool:
     """Whether its key is to come from a variable that has none. Asks neither files nor the keyring."""
     return bool(upstream.api_key_env) and not env.get(upstream.api_key_env or "", "").strip()
 

@@ -12,9 +12,8 @@ from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe
 from autorouter.core.state.session import NEW, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
-from autorouter.engine.hedging import Hedging
 from autorouter.engine.prompts import Prompts, load
-from autorouter.engine.retry import USUAL, Retry
+from autorouter.engine.retry import USUAL, Hedging, Retry
 from autorouter.engine.web import OFF, Web
 from autorouter.upstream.transport import Target, Transport
 

@@ -15,6 +15,8 @@ A wait is worth it where nobody else is there, or where the upstream names one o
 by `LEAD_POINTS`; once a phase. It lasts as long as the upstream says and up to a quarter of `base_s` more, so that those who
 wait don't come back all at once; where it says nothing, a part 0..1 of `base_s` times 2 for each failure in the row before,
 at most `cap_s` (full jitter). One that passes `patience_s` is the client's, who is told the time.
+
+How much may be hedged, and when: see `hedge`. What stands here has no I/O and no clock.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from typing import Literal, NamedTuple
 from zlib import crc32
 
 from autorouter.core.decision.decide import Refusal
-from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s
+from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s, ttft_at
 from autorouter.core.types import Candidate
-from autorouter.upstream.failures import Verdict
+from autorouter.upstream.errors import Verdict
 
 SHORT_S = 2.0
 """A wait that is shorter than what a call elsewhere mostly takes to begin."""
@@ -224,3 +226,35 @@ def _why(candidate: str, other: str, place: Place) -> str:
 def _skipped(waiting: Sequence[str], fits: Sequence[str], why: str) -> str:
     out = [name for name in waiting if name not in fits]
     return f"; not {', '.join(out)}: {why}" if out else ""
+
+
+SAVED = 5.0
+SAMPLES = 8
+"""Answers after which an estimate of the slow end is trusted."""
+LEAST_S = 0.05
+"""Below it a rival can't be ahead any more."""
+
+
+class Hedging:
+    """The configured percentile and what may still be hedged."""
+
+    def __init__(self, percentile: float, max_share: float) -> None:
+        self._percentile = percentile
+        self._max_share = max_share
+        self._saved = 1.0
+
+    def earn(self) -> None:
+        """A request came."""
+        self._saved = min(SAVED, self._saved + self._max_share)
+
+    def spend(self) -> bool:
+        """Take one hedge, if there is one."""
+        if self._saved < 1.0:
+            return False
+        self._saved -= 1.0
+        return True
+
+    def after_s(self, health: Health) -> float | None:
+        """How long the first event may take before a rival is worth it; None while too little was measured."""
+        slow_s = ttft_at(health, self._percentile) if health.samples >= SAMPLES else None
+        return None if slow_s is None else max(LEAST_S, slow_s)

@@ -4,21 +4,24 @@ routed ──► single | verify | fusion ──► an answer that is whole, or 
                 │ nobody                     │ whole: "answered"
                 ▼                            │ cut, stalled, ended early, an error: "broken", the client's line is cut
       "failed", one verdict for the client   │ the client hangs up: "client_gone", all upstreams are stopped
+
+One model answers: the primary, or the first of its fallbacks that can. From its first byte on it is the one.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from autorouter.core.decision.decide import Decision
 from autorouter.core.types import Strategy
-from autorouter.engine import ledger, single
+from autorouter.engine import accounting
 from autorouter.engine.attempts import NobodyAnswered, verdict_of
-from autorouter.engine.calling import Final, Opened
+from autorouter.engine.call import Final, Opened
+from autorouter.engine.context import Run
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
-from autorouter.engine.recorder import Made, request_shape
+from autorouter.engine.receipt import Made, request_shape
 from autorouter.engine.router import Routed, error_of, session_key
-from autorouter.engine.run import Run
 from autorouter.engine.trace import Trace
 from autorouter.upstream.transport import Failure
 from autorouter.wire.exchange import Request, Whole
@@ -106,7 +109,7 @@ class Step:
             raise StreamBroken
         self.trace.result, self.trace.status = "answered", 200
         if opened.attempt.result == "open":
-            ledger.answered(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
+            accounting.answered(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
 
     def finish(self) -> None:
         """Settle the money, fold the session, hand over the receipt. Synchronous: it runs in cancelled tasks too."""
@@ -116,13 +119,13 @@ class Step:
         trace, deps, routed = self.trace, self._deps, self.routed
         if self._opened is not None:
             self._opened.reply.close()
-        ledger.left(trace, self._opened, routed, deps)
+        accounting.left(trace, self._opened, routed, deps)
         if not trace.status:
             trace.result, trace.status = "client_gone", 499
         if trace.answer is not None:
             trace.degraded += trace.answer.losses
         trace.seconds = deps.timer() - self._began_s
-        ledger.settle(routed, trace, self._reserved_usd, deps)
+        accounting.settle(routed, trace, self._reserved_usd, deps)
         made = Made(
             receipt_id=self.receipt_id,
             shape=request_shape(routed.task) | self._known,
@@ -149,17 +152,23 @@ class Step:
             self._deps.state.hold(key, self._reserved_usd)
         try:
             if decision.plan.strategy is Strategy.SINGLE:
-                return await single.perform(self._run, decision)
+                return await perform(self._run, decision)
             # Imported when first needed: most requests of most users are single.
-            from autorouter.engine import fusion, verify
+            from autorouter.engine.strategies import panel, verify
 
             if decision.plan.strategy is Strategy.VERIFY:
                 return await verify.perform(self._run, decision.plan)
-            return await fusion.perform(self._run, decision.plan)
+            return await panel.perform(self._run, decision.plan)
         except NobodyAnswered as exc:
             raise verdict_of(exc.verdicts, trace) from exc
 
     def _broke(self, opened: Opened, kind: str) -> None:
         self.trace.result, self.trace.status, self.trace.error = "broken", 200, f"stream_{kind}"
         if opened.attempt.result == "open":
-            ledger.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
+            accounting.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
+
+
+async def perform(run: Run, decision: Decision) -> Final:
+    """The answer of the first candidate that gives one. Raises NobodyAnswered."""
+    assert decision.plan is not None
+    return await run.final([decision.plan.primary, *decision.fallbacks], phase="answer")

@@ -21,17 +21,17 @@ from autorouter.errors import AutorouterError, UnknownModel
 from autorouter.upstream.transport import Transport
 from autorouter.wire import exchange
 
-Outcome = Literal["answered", "degraded", "failed"]
+EvalOutcome = Literal["answered", "degraded", "failed"]
 """`degraded`: answered, but not in the way that was asked for or planned; `Asked.degraded` says how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class EvalAnswer:
     """What came of a question. `cost_usd` None: a price is unknown. `phases`: every call, as receipts name them."""
 
     label: str
     text: str
-    outcome: Outcome
+    outcome: EvalOutcome
     receipt: str
     strategy: str | None
     candidate: str | None
@@ -42,7 +42,7 @@ class Asked:
     phases: tuple[dict[str, Any], ...] = field(default=())
 
 
-class Apart(State):
+class IsolatedState(State):
     """Health and sessions of its own, money shared with `purse`."""
 
     def __init__(self, purse: State) -> None:
@@ -59,7 +59,7 @@ class Apart(State):
         self._purse.settle(reserved_usd, spent_usd, now_s)
 
 
-def body_of(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
+def chat_body(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
     """A chat request."""
     document: dict[str, Any] = {"model": label, "messages": [{"role": "user", "content": prompt}]}
     if max_tokens is not None:
@@ -67,16 +67,16 @@ def body_of(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
     return orjson.dumps(document)
 
 
-async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: int | None = None) -> Asked:
+async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: int | None = None) -> EvalAnswer:
     """Ask. What fails is an outcome, no exception; only a label that doesn't exist raises UnknownModel."""
-    apart = replace(deps, state=Apart(deps.state), transport=_unseen(deps))
+    apart = replace(deps, state=IsolatedState(deps.state), transport=_unseen(deps))
     began_s = deps.timer()
-    request = exchange.parse("chat", body_of(label, prompt, max_tokens), {"x-session-id": session})
+    request = exchange.parse("chat", chat_body(label, prompt, max_tokens), {"x-session-id": session})
     routed = route(request.task, apart)
     step = Step(request, routed, apart, receipt_id=deps.new_id(), began_s=began_s)
     text, error = "", None
     try:
-        text = text_of(await step.answer())
+        text = answer_text(await step.answer())
     except UnknownModel:
         raise
     except AutorouterError as failed:
@@ -88,7 +88,7 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
     preferred, plan = decision.preferred, decision.plan
     if preferred is not None and plan is not None and preferred.strategy is not plan.strategy:
         degraded.append(f"{preferred.strategy} couldn't be carried out: {plan.strategy} answered")
-    return Asked(
+    return EvalAnswer(
         label=label,
         text=text,
         outcome="failed" if error is not None else "degraded" if degraded else "answered",
@@ -107,12 +107,12 @@ def _unseen(deps: Deps) -> Transport:
     """Of a dry run one that has seen no other question: its prompt cache would favour who asks the same text later."""
     if not deps.dry_run:
         return deps.transport
-    from autorouter.upstream.dryrun import DryRunTransport
+    from autorouter.simulator.transport import DryRunTransport
 
     return DryRunTransport(time_scale=0.0) if isinstance(deps.transport, DryRunTransport) else deps.transport
 
 
-def text_of(body: bytes) -> str:
+def answer_text(body: bytes) -> str:
     """The words of a whole chat answer; empty where there are none."""
     choices = orjson.loads(body).get("choices") or [{}]
     content = (choices[0].get("message") or {}).get("content")

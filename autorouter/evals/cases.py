@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from autorouter.errors import RequestError
 from autorouter.evals import lines
-from autorouter.evals.graders import Grader, of_document
+from autorouter.evals.graders import Grader, parse_grader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,25 +23,25 @@ class Case:
     grader: Grader | None = None
 
 
-def load(data: bytes, name: str) -> tuple[Case, ...]:
+def load_cases(data: bytes, name: str) -> tuple[Case, ...]:
     """The cases of a JSON Lines file. RequestError for one that isn't a case, or an id that is there twice."""
     cases = []
-    for place, found in lines.objects(data, name):
-        lines.known(found, ("id", "prompt", "grader"), place)
+    for place, found in lines.read_objects(data, name):
+        lines.reject_unknown(found, ("id", "prompt", "grader"), place)
         grader = found.get("grader")
         if grader is not None and not isinstance(grader, dict):
             raise RequestError(f"{place}: `grader` must be an object")
         cases.append(
             Case(
-                id=lines.text(found, "id", place),
-                prompt=lines.text(found, "prompt", place),
-                grader=of_document(grader, place) if grader else None,
+                id=lines.text_member(found, "id", place),
+                prompt=lines.text_member(found, "prompt", place),
+                grader=parse_grader(grader, place) if grader else None,
             )
         )
-    return checked(cases, name)
+    return check_cases(cases, name)
 
 
-def checked(cases: Sequence[Case], name: str) -> tuple[Case, ...]:
+def check_cases(cases: Sequence[Case], name: str) -> tuple[Case, ...]:
     """The cases, of which there must be some, each with an id of its own."""
     if not cases:
         raise RequestError(f"{name} holds no cases")
@@ -50,7 +50,7 @@ def checked(cases: Sequence[Case], name: str) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def sample(cases: Sequence[Case], limit: int | None, seed: int) -> tuple[Case, ...]:
+def sample_cases(cases: Sequence[Case], limit: int | None, seed: int) -> tuple[Case, ...]:
     """So many cases drawn by a seed, in the order of the file; all of them without a limit."""
     if limit is None or limit >= len(cases):
         return tuple(cases)

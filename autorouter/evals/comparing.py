@@ -16,25 +16,25 @@ from typing import TypeVar
 
 from autorouter.engine.deps import Deps
 from autorouter.evals import verdicts
-from autorouter.evals.asking import Asked, ask
+from autorouter.evals.asking import EvalAnswer, ask
 from autorouter.evals.cases import Case
-from autorouter.evals.contestants import Contestant
-from autorouter.evals.graders import Grade, Rubric
-from autorouter.evals.verdicts import Judged, Result
+from autorouter.evals.contestants import Entrant
+from autorouter.evals.graders import Grade, RubricGrader
+from autorouter.evals.verdicts import PairResult, PairVerdict
 
 T = TypeVar("T")
-Done = Callable[[], None]
+Progress = Callable[[], None]
 GRADER_TOKENS = 2_000
 """Room for a verdict, and for the thoughts that some models write before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Played:
+class CaseResult:
     """One case, one contestant. `grade` None: not graded."""
 
     case: Case
-    contestant: Contestant
-    asked: Asked
+    contestant: Entrant
+    asked: EvalAnswer
     grade: Grade | None = None
     receipts: tuple[str, ...] = ()
     grading_usd: float | None = 0.0
@@ -42,20 +42,20 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class PairComparison:
     """Ours against theirs on a case, by each grader in turn, and by all of them together."""
 
     case: str
     ours: str
     theirs: str
-    graders: tuple[tuple[str, Judged], ...]
+    graders: tuple[tuple[str, PairVerdict], ...]
 
     @property
-    def result(self) -> Result:
+    def result(self) -> PairResult:
         return verdicts.majority([judged.result for _, judged in self.graders])
 
 
-async def in_turn(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done: Done) -> list[T]:
+async def run_concurrently(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done: Progress) -> list[T]:
     """Results in the order of the work; at most `at_once` at a time."""
     gate = asyncio.Semaphore(at_once)
 
@@ -68,30 +68,30 @@ async def in_turn(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done
     return list(await asyncio.gather(*(one(make) for make in work)))
 
 
-async def play(
+async def ask_all(
     cases: Sequence[Case],
-    contestants: Sequence[Contestant],
+    contestants: Sequence[Entrant],
     deps: Deps,
     *,
     at_once: int,
     max_tokens: int | None,
-    done: Done,
-) -> list[Played]:
+    done: Progress,
+) -> list[CaseResult]:
     """Ask everybody everything."""
 
-    async def one(case: Case, contestant: Contestant) -> Played:
+    async def one(case: Case, contestant: Entrant) -> CaseResult:
         session = f"compare-{case.id}-{contestant.label}"
         asked = await ask(deps, contestant.label, case.prompt, session=session, max_tokens=max_tokens)
-        return Played(case=case, contestant=contestant, asked=asked, receipts=(asked.receipt,))
+        return CaseResult(case=case, contestant=contestant, asked=asked, receipts=(asked.receipt,))
 
     work = [partial(one, case, player) for case in cases for player in contestants]
-    return await in_turn(work, at_once, done)
+    return await run_concurrently(work, at_once, done)
 
 
-async def graded(played: Sequence[Played], *, at_once: int, done: Done) -> list[Played]:
+async def grade_all(played: Sequence[CaseResult], *, at_once: int, done: Progress) -> list[CaseResult]:
     """Scores by the graders that need no model; a question without an answer has none."""
 
-    async def one(entry: Played) -> Played:
+    async def one(entry: CaseResult) -> CaseResult:
         grader = entry.case.grader
         if grader is None:
             return entry
@@ -99,24 +99,24 @@ async def graded(played: Sequence[Played], *, at_once: int, done: Done) -> list[
             return replace(entry, grade=Grade(0.0, "no answer"))
         return replace(entry, grade=await asyncio.to_thread(grader.grade, entry.asked.text))
 
-    return await in_turn([partial(one, entry) for entry in played], at_once, done)
+    return await run_concurrently([partial(one, entry) for entry in played], at_once, done)
 
 
-async def read_rubrics(
-    played: Sequence[Played], graders: Sequence[str], deps: Deps, *, at_once: int, done: Done
-) -> list[Played]:
+async def grade_rubrics(
+    played: Sequence[CaseResult], graders: Sequence[str], deps: Deps, *, at_once: int, done: Progress
+) -> list[CaseResult]:
     """The criteria of rubrics that only a reader can judge, by the first grader; unparsed leaves the score as it was."""
 
-    async def one(entry: Played) -> Played:
+    async def one(entry: CaseResult) -> CaseResult:
         rubric = entry.case.grader
-        if not isinstance(rubric, Rubric) or not rubric.asked or entry.asked.outcome == "failed" or not graders:
+        if not isinstance(rubric, RubricGrader) or not rubric.asked or entry.asked.outcome == "failed" or not graders:
             return entry
         key = secrets.token_hex(8)
         criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.asked)]
-        answer = verdicts.without_names(entry.asked.text, names_in(deps))
+        answer = verdicts.redact_names(entry.asked.text, model_names(deps))
         prompt = verdicts.criteria_prompt(key, entry.case.prompt, answer, criteria)
         asked = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-        met = verdicts.met_in(asked.text, key, rubric.asked)
+        met = verdicts.parse_met_criteria(asked.text, key, rubric.asked)
         found = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
         if met is None:
             why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
@@ -125,36 +125,36 @@ async def read_rubrics(
             found, grade=rubric.scored(met | rubric.met(entry.asked.text), frozenset(range(len(rubric.criteria))))
         )
 
-    return await in_turn([partial(one, entry) for entry in played], at_once, done)
+    return await run_concurrently([partial(one, entry) for entry in played], at_once, done)
 
 
-async def judged(
-    played: Sequence[Played], against: str, graders: Sequence[str], deps: Deps, *, at_once: int, done: Done
-) -> list[Pair]:
+async def judge_pairs(
+    played: Sequence[CaseResult], against: str, graders: Sequence[str], deps: Deps, *, at_once: int, done: Progress
+) -> list[PairComparison]:
     """Each answer of ours against that of `against`, by every grader, in both orders."""
     theirs = {entry.case.id: entry for entry in played if entry.contestant.label == against}
 
-    async def one(entry: Played) -> Pair:
+    async def one(entry: CaseResult) -> PairComparison:
         other = theirs[entry.case.id]
-        found = [(name, await judge(deps, name, entry, other)) for name in graders]
-        return Pair(case=entry.case.id, ours=entry.contestant.label, theirs=against, graders=tuple(found))
+        found = [(name, await judge_pair(deps, name, entry, other)) for name in graders]
+        return PairComparison(case=entry.case.id, ours=entry.contestant.label, theirs=against, graders=tuple(found))
 
     ours = [entry for entry in played if entry.contestant.ours and entry.case.id in theirs]
-    return await in_turn([partial(one, entry) for entry in ours], at_once, done)
+    return await run_concurrently([partial(one, entry) for entry in ours], at_once, done)
 
 
-async def judge(deps: Deps, grader: str, ours: Played, theirs: Played) -> Judged:
+async def judge_pair(deps: Deps, grader: str, ours: CaseResult, theirs: CaseResult) -> PairVerdict:
     """One pair by one grader, ours first as A, then as B. Without an answer there is nothing to compare: who has none loses."""
     missing = (ours.asked.outcome == "failed", theirs.asked.outcome == "failed")
     if any(missing):
-        result: Result = "tie" if all(missing) else "loss" if missing[0] else "win"
-        return Judged(result=result, verdicts=(result, result), receipts=())
-    one, other = (verdicts.without_names(entry.asked.text, names_in(deps)) for entry in (ours, theirs))
+        result: PairResult = "tie" if all(missing) else "loss" if missing[0] else "win"
+        return PairVerdict(result=result, verdicts=(result, result), receipts=())
+    one, other = (verdicts.redact_names(entry.asked.text, model_names(deps)) for entry in (ours, theirs))
     first, first_asked = await _verdict(deps, grader, ours.case.prompt, one, other)
     second, second_asked = await _verdict(deps, grader, ours.case.prompt, other, one)
     found = (verdicts.of_ours(first, "A"), verdicts.of_ours(second, "B"))
     both = (first_asked, second_asked)
-    return Judged(
+    return PairVerdict(
         result=verdicts.both(*found),
         verdicts=found,
         receipts=tuple(asked.receipt for asked in both),
@@ -162,11 +162,11 @@ async def judge(deps: Deps, grader: str, ours: Played, theirs: Played) -> Judged
     )
 
 
-async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, Asked]:
+async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, EvalAnswer]:
     key = secrets.token_hex(8)
     prompt = verdicts.pair_prompt(key, task, a, b)
     asked = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-    return verdicts.winner_in(asked.text, key), asked
+    return verdicts.parse_winner(asked.text, key), asked
 
 
 def total_usd(costs: Iterable[float | None]) -> float | None:
@@ -175,7 +175,7 @@ def total_usd(costs: Iterable[float | None]) -> float | None:
     return None if None in known else sum(cost or 0.0 for cost in known)
 
 
-def names_in(deps: Deps) -> set[str]:
+def model_names(deps: Deps) -> set[str]:
     """Whatever names a model here: ids, what upstreams are asked for, vendors aside (they are words of their own)."""
     found = {name for c in deps.candidates for name in (c.id, c.model, c.model.rpartition("/")[2])}
     return found | {"openfusion/auto", "openfusion/verify", "openfusion/fusion"}

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autorouter.evals.evidence import DRY
+from autorouter.evals.evidence import DRY_RUN_NOTICE
 from autorouter.evals.markdown import cell, interval, page, seconds, share, table, usd
 
 
-def render(found: Mapping[str, Any], failed: Sequence[str], plot_name: str | None = None) -> str:
+def render_comparison(found: Mapping[str, Any], failed: Sequence[str], plot_name: str | None = None) -> str:
     """The page of a compare document. `plot_name`: the SVG that lies beside it."""
     graded = any(row["graded"] for row in found["totals"])
     return page(
         "# Comparison",
-        f"**{DRY}**" if found["dry_run"] else None,
+        f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
         f"{found['cases_count']} cases (`{found['cases_name']}`), {len(found['totals'])} contestants, seed {found['seed']}, "
         f"autorouter {found['version']}, {found['at']}.",
         "\n".join(f"> {line}" for line in found["notes"]) if found["notes"] else None,

@@ -8,24 +8,24 @@ from typing import Any
 
 from autorouter.core.codec import to_plain
 from autorouter.core.decision.record import rounded
-from autorouter.evals.comparing import Pair, Played, total_usd
-from autorouter.evals.contestants import Contestant
-from autorouter.evals.graders import FULL
-from autorouter.evals.statistics import mcnemar, mean, paired, wilson
+from autorouter.evals.comparing import CaseResult, PairComparison, total_usd
+from autorouter.evals.contestants import Entrant
+from autorouter.evals.graders import FULL_SCORE
+from autorouter.evals.statistics import compare_paired, mcnemar, mean, wilson
 from autorouter.receipts.canonical import digest
 
 
-def totals(played: Sequence[Played], contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
+def totals(played: Sequence[CaseResult], contestants: Sequence[Entrant]) -> list[dict[str, Any]]:
     """A line for each contestant: outcomes, cost, time and, where there are grades, quality."""
     found: list[dict[str, Any]] = rounded([_total([e for e in played if e.contestant == c], c) for c in contestants])
     return found
 
 
-def _total(entries: Sequence[Played], contestant: Contestant) -> dict[str, Any]:
+def _total(entries: Sequence[CaseResult], contestant: Entrant) -> dict[str, Any]:
     outcomes = Counter(e.asked.outcome for e in entries)
     cost_usd = total_usd(e.asked.cost_usd for e in entries)
     grades = [e.grade for e in entries if e.grade is not None]
-    full = sum(grade.score >= FULL for grade in grades)
+    full = sum(grade.score >= FULL_SCORE for grade in grades)
     low, high = wilson(full, len(grades))
     seconds = sorted(e.asked.seconds for e in entries)
     return {
@@ -47,13 +47,13 @@ def _total(entries: Sequence[Played], contestant: Contestant) -> dict[str, Any]:
     }
 
 
-def grading_usd(played: Sequence[Played], pairs: Sequence[Pair]) -> float | None:
+def grading_usd(played: Sequence[CaseResult], pairs: Sequence[PairComparison]) -> float | None:
     """What the model graders cost."""
     reading = [entry.grading_usd for entry in played]
     return total_usd([*reading, *(judged.cost_usd for pair in pairs for _, judged in pair.graders)])
 
 
-def differences(played: Sequence[Played], contestants: Sequence[Contestant], seed: int) -> list[dict[str, Any]]:
+def differences(played: Sequence[CaseResult], contestants: Sequence[Entrant], seed: int) -> list[dict[str, Any]]:
     """Each of ours against each of the others, on the cases that are graded for both."""
     scores = {(e.contestant.label, e.case.id): e.grade.score for e in played if e.grade is not None}
     cases = list(dict.fromkeys(e.case.id for e in played))
@@ -68,9 +68,9 @@ def differences(played: Sequence[Played], contestants: Sequence[Contestant], see
 
 
 def _difference(ours: str, theirs: str, pairs: Sequence[tuple[float, float]], seed: int) -> dict[str, Any]:
-    result = paired([one for one, _ in pairs], [other for _, other in pairs], seed=seed)
-    only_ours = sum(one >= FULL > other for one, other in pairs)
-    only_theirs = sum(other >= FULL > one for one, other in pairs)
+    result = compare_paired([one for one, _ in pairs], [other for _, other in pairs], seed=seed)
+    only_ours = sum(one >= FULL_SCORE > other for one, other in pairs)
+    only_theirs = sum(other >= FULL_SCORE > one for one, other in pairs)
     return {
         "ours": ours,
         "theirs": theirs,
@@ -81,7 +81,7 @@ def _difference(ours: str, theirs: str, pairs: Sequence[tuple[float, float]], se
     }
 
 
-def verdict_totals(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+def verdict_totals(pairs: Sequence[PairComparison]) -> list[dict[str, Any]]:
     """The graders' verdicts on each of ours, all graders together and one by one. A win share is of what was decided."""
     found = []
     for ours in dict.fromkeys(pair.ours for pair in pairs):
@@ -101,13 +101,13 @@ def verdict_totals(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     return plain
 
 
-def result_rows(played: Sequence[Played], *, keep_answers: bool) -> list[dict[str, Any]]:
+def result_rows(played: Sequence[CaseResult], *, keep_answers: bool) -> list[dict[str, Any]]:
     """A line for each case and contestant; prompts and answers as digests, unless the answers are to be kept."""
     found: list[dict[str, Any]] = rounded([_row(entry, keep_answers) for entry in played])
     return found
 
 
-def _row(entry: Played, keep_answers: bool) -> dict[str, Any]:
+def _row(entry: CaseResult, keep_answers: bool) -> dict[str, Any]:
     asked = entry.asked
     row = {
         "case": entry.case.id,
@@ -130,7 +130,7 @@ def _row(entry: Played, keep_answers: bool) -> dict[str, Any]:
     return row | ({"answer_text": asked.text} if keep_answers else {})
 
 
-def pair_rows(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+def pair_rows(pairs: Sequence[PairComparison]) -> list[dict[str, Any]]:
     """A line for each verdict of a grader on a pair."""
     return [
         {

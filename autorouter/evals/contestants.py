@@ -17,17 +17,17 @@ from autorouter.core.labels import AUTO, PREFIX
 from autorouter.core.types import Role, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import route
-from autorouter.evals.asking import body_of
+from autorouter.evals.asking import chat_body
 from autorouter.evals.cases import Case
 from autorouter.evals.statistics import mean
 from autorouter.wire import exchange
 
-OURS = (AUTO, PREFIX + Strategy.VERIFY, PREFIX + Strategy.FUSION)
-BEST = "best single"
+ROUTER_LABELS = (AUTO, PREFIX + Strategy.VERIFY, PREFIX + Strategy.FUSION)
+BEST_SINGLE = "best single"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contestant:
+class Entrant:
     """A label that can be asked for, and what it stands for. `ours`: what the router offers."""
 
     label: str
@@ -36,19 +36,19 @@ class Contestant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class EntrantSet:
     """All contestants. `expected_usd`: what the answers of one round may cost, by the plans."""
 
-    contestants: tuple[Contestant, ...]
+    contestants: tuple[Entrant, ...]
     expected_usd: float
 
     @property
     def best(self) -> str:
         """The best single's label."""
-        return next(c.label for c in self.contestants if BEST in c.stands_for)
+        return next(c.label for c in self.contestants if BEST_SINGLE in c.stands_for)
 
 
-def field_of(cases: Sequence[Case], deps: Deps, role: Role) -> Field:
+def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet:
     """Who is compared on these cases. No model is called. Raises UnknownModel where the pool is empty of names."""
     success: dict[str, list[float]] = {}
     stands: dict[str, list[str]] = {PREFIX + role: [f"role {role}"]}
@@ -56,8 +56,8 @@ def field_of(cases: Sequence[Case], deps: Deps, role: Role) -> Field:
     judges: dict[str, None] = {}
     expected_usd = 0.0
     for case in cases:
-        for label in OURS:
-            decision = route(exchange.parse("chat", body_of(label, case.prompt), {}).task, deps).decision
+        for label in ROUTER_LABELS:
+            decision = route(exchange.parse("chat", chat_body(label, case.prompt), {}).task, deps).decision
             plan = decision.preferred
             expected_usd += plan.step_usd if plan else 0.0
             if label == AUTO:
@@ -67,11 +67,11 @@ def field_of(cases: Sequence[Case], deps: Deps, role: Role) -> Field:
                 members |= dict.fromkeys(plan.panel)
                 judges |= dict.fromkeys([plan.judge] if plan.judge else [])
     if success:
-        stands.setdefault(max(success, key=lambda name: (mean(success[name]), name)), []).append(BEST)
+        stands.setdefault(max(success, key=lambda name: (mean(success[name]), name)), []).append(BEST_SINGLE)
     for name in judges:
         stands.setdefault(name, []).append("judge alone")
     for name in members:
         stands.setdefault(name, []).append("panel member")
-    contestants = [Contestant(label=label, stands_for=tuple(what)) for label, what in stands.items()]
-    contestants += [Contestant(label=label, stands_for=("router",), ours=True) for label in OURS]
-    return Field(contestants=tuple(contestants), expected_usd=expected_usd)
+    contestants = [Entrant(label=label, stands_for=tuple(what)) for label, what in stands.items()]
+    contestants += [Entrant(label=label, stands_for=("router",), ours=True) for label in ROUTER_LABELS]
+    return EntrantSet(contestants=tuple(contestants), expected_usd=expected_usd)

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from autorouter.errors import RequestError
 from autorouter.evals import lines
-from autorouter.evals.cases import Case, checked
-from autorouter.evals.graders import Choice, Code, Numeric
-from autorouter.evals.readings import number_in
+from autorouter.evals.cases import Case, check_cases
+from autorouter.evals.graders import ChoiceGrader, CodeGrader, NumericGrader
+from autorouter.evals.readings import extract_number
 
 LETTERS = "ABCD"
 ASK_NUMBER = "\n\nEnd with a line `#### N`, where N is the answer as a plain number."
@@ -33,22 +33,24 @@ MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 
 def gsm8k(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Grade-school arithmetic; the number behind `####` counts."""
-    for number, (place, found) in enumerate(lines.objects(data, name)):
-        solution = lines.text(found, "answer", place)
-        answer = number_in(solution.rpartition("####")[2])
+    for number, (place, found) in enumerate(lines.read_objects(data, name)):
+        solution = lines.text_member(found, "answer", place)
+        answer = extract_number(solution.rpartition("####")[2])
         if "####" not in solution or answer is None:
             raise RequestError(f"{place}: `answer` has no number behind ####")
-        prompt = lines.text(found, "question", place) + ASK_NUMBER
-        yield Case(id=f"gsm8k-{number}", prompt=prompt, grader=Numeric(answer))
+        prompt = lines.text_member(found, "question", place) + ASK_NUMBER
+        yield Case(id=f"gsm8k-{number}", prompt=prompt, grader=NumericGrader(answer))
 
 
 def humaneval(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Functions to complete, with unit tests that are run."""
-    for place, found in lines.objects(data, name):
-        before, entry = lines.text(found, "prompt", place), lines.text(found, "entry_point", place)
-        tests = f"{lines.text(found, 'test', place)}\n\ncheck({entry})\n"
+    for place, found in lines.read_objects(data, name):
+        before, entry = lines.text_member(found, "prompt", place), lines.text_member(found, "entry_point", place)
+        tests = f"{lines.text_member(found, 'test', place)}\n\ncheck({entry})\n"
         prompt = f"{ASK_CODE}```python\n{before}```"
-        yield Case(id=lines.text(found, "task_id", place), prompt=prompt, grader=Code(tests, before, entry))
+        yield Case(
+            id=lines.text_member(found, "task_id", place), prompt=prompt, grader=CodeGrader(tests, before, entry)
+        )
 
 
 def mmlu(data: bytes, name: str, seed: int) -> Iterator[Case]:
@@ -58,7 +60,7 @@ def mmlu(data: bytes, name: str, seed: int) -> Iterator[Case]:
             continue
         if len(row) != 6 or row[5].strip() not in LETTERS or not row[5].strip():
             raise RequestError(f"{name}:{number} isn't question,A,B,C,D,letter")
-        yield Case(id=f"mmlu-{number - 1}", prompt=_choices(row[0], row[1:5]), grader=Choice(row[5].strip()))
+        yield Case(id=f"mmlu-{number - 1}", prompt=_choices(row[0], row[1:5]), grader=ChoiceGrader(row[5].strip()))
 
 
 def gpqa(data: bytes, name: str, seed: int) -> Iterator[Case]:
@@ -70,7 +72,7 @@ def gpqa(data: bytes, name: str, seed: int) -> Iterator[Case]:
         order = random.Random(f"{seed}:{question}").sample(range(4), 4)  # noqa: S311  (an order, no secret)
         letter = LETTERS[order.index(0)]
         yield Case(
-            id=f"gpqa-{number - 2}", prompt=_choices(question, [choices[n] for n in order]), grader=Choice(letter)
+            id=f"gpqa-{number - 2}", prompt=_choices(question, [choices[n] for n in order]), grader=ChoiceGrader(letter)
         )
 
 
@@ -78,11 +80,11 @@ Loader = Callable[[bytes, str, int], Iterator[Case]]
 LOADERS: Mapping[str, Loader] = {"gsm8k": gsm8k, "humaneval": humaneval, "mmlu": mmlu, "gpqa": gpqa}
 
 
-def load(name: str, path: Path, seed: int) -> tuple[Case, ...]:
+def load_dataset(name: str, path: Path, seed: int) -> tuple[Case, ...]:
     """A set's cases. RequestError for a file that isn't of its format, and for a set that isn't known."""
     if name not in LOADERS:
         raise RequestError(f"`{name}` is no data set that is known here", hint=f"known: {', '.join(LOADERS)}")
-    data = lines.read(path)
+    data = lines.read_file(path)
     if data[:2] == b"\x1f\x8b":
         try:
             with gzip.open(io.BytesIO(data)) as file:
@@ -91,7 +93,7 @@ def load(name: str, path: Path, seed: int) -> tuple[Case, ...]:
             raise RequestError(f"{path} can't be unpacked: {exc}") from exc
         if len(data) > MAX_UNPACKED_BYTES:
             raise RequestError(f"{path} is too large when unpacked")
-    return checked(list(LOADERS[name](data, path.name, seed)), path.name)
+    return check_cases(list(LOADERS[name](data, path.name, seed)), path.name)
 
 
 def _choices(question: str, choices: Sequence[str]) -> str:

@@ -5,6 +5,12 @@
 
 Canonical JSON, one line; `sum` is the digest of all the rest, `page` that of the Markdown beside it. `receipts` names the
 requests by id and by the sum of their line in a day's file. Prompts and answers stand in it as digests only.
+
+What `receipt verify` looks at in an evidence file: the file itself, and the receipts that it names.
+
+A receipt is looked for in the day's files beside the evidence, then in the receipts' folder. Where it is found, its line must
+be the one that is named, and its decision is made again. Receipts that lie nowhere are counted, and no fault: days may have
+been deleted, or the evidence sent to somebody.
 """
 
 from __future__ import annotations
@@ -20,15 +26,18 @@ import orjson
 from autorouter import __version__
 from autorouter.errors import ReceiptError
 from autorouter.receipts import store
-from autorouter.receipts.canonical import canonical, digest
+from autorouter.receipts.canonical import canonical_json, digest
+from autorouter.receipts.verify import VerifyReport, check_receipt
 
 SCHEMA = "autorouter.evidence.v1"
 TYPE = "evidence"
-DRY = "Dry run: the answers are made up here. This proves orchestration, not quality; no cost in it was paid."
+DRY_RUN_NOTICE = (
+    "Dry run: the answers are made up here. This proves orchestration, not quality; no cost in it was paid."
+)
 """Stands on every page of a dry run."""
 
 
-def document(kind: str, *, now_s: float, dry_run: bool, context: str, found: Mapping[str, Any]) -> dict[str, Any]:
+def build_document(kind: str, *, now_s: float, dry_run: bool, context: str, found: Mapping[str, Any]) -> dict[str, Any]:
     """An evidence document, unsealed. `context`: the digest of policy and candidates in force."""
     return {
         "type": TYPE,
@@ -43,14 +52,14 @@ def document(kind: str, *, now_s: float, dry_run: bool, context: str, found: Map
     }
 
 
-def sealed(found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
+def seal_document(found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
     """The document with the digests of its page, of its picture and of itself."""
     whole = {key: value for key, value in found.items() if key != "sum"} | {"page": digest(page.encode())}
     whole["plot"] = digest(plot.encode()) if plot is not None else None
     return {**whole, "sum": digest(whole)}
 
 
-def reserve(directory: Path, kind: str, at: str) -> Path:
+def reserve_path(directory: Path, kind: str, at: str) -> Path:
     """The path of a new evidence file, NAME-TIME.json, made empty so that it is ours. ReceiptError where that fails."""
     stem = f"{kind}-{at.replace('-', '').replace(':', '')}"
     try:
@@ -67,11 +76,11 @@ def reserve(directory: Path, kind: str, at: str) -> Path:
     raise ReceiptError(f"{directory} holds a thousand files of this second", hint="give --out DIR")
 
 
-def write(path: Path, found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
+def write_evidence(path: Path, found: Mapping[str, Any], page: str, plot: str | None = None) -> dict[str, Any]:
     """Write the sealed document, its page and its picture side by side, for their owner alone; the sealed document."""
-    whole = sealed(found, page, plot)
+    whole = seal_document(found, page, plot)
     try:
-        _put(path, canonical(whole) + b"\n")
+        _put(path, canonical_json(whole) + b"\n")
         _put(path.with_suffix(".md"), page.encode())
         if plot is not None:
             _put(path.with_suffix(".svg"), plot.encode())
@@ -89,7 +98,7 @@ def _put(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def parse(data: bytes) -> dict[str, Any] | None:
+def parse_evidence(data: bytes) -> dict[str, Any] | None:
     """The evidence in a file, None where it is something else."""
     try:
         found = orjson.loads(data)
@@ -98,13 +107,13 @@ def parse(data: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("type") == TYPE else None
 
 
-def faults(found: Mapping[str, Any], data: bytes, path: Path) -> list[str]:
+def document_problems(found: Mapping[str, Any], data: bytes, path: Path) -> list[str]:
     """What is wrong with an evidence file in itself, and with the page and the picture where they lie beside it."""
     problems = []
     body = {key: value for key, value in found.items() if key != "sum"}
     if found.get("schema") != SCHEMA:
         problems.append(f"the schema isn't {SCHEMA}")
-    if canonical(found) != data.rstrip(b"\n"):
+    if canonical_json(found) != data.rstrip(b"\n"):
         problems.append("the file isn't canonical JSON: it was changed")
     if found.get("sum") != digest(body):
         problems.append("the document doesn't match its sum: it was changed")
@@ -115,23 +124,74 @@ def faults(found: Mapping[str, Any], data: bytes, path: Path) -> list[str]:
     return problems
 
 
-def receipts_of(directory: Path | None, ids: Iterable[str]) -> list[dict[str, str | None]]:
+def receipt_references(directory: Path | None, ids: Iterable[str]) -> list[dict[str, str | None]]:
     """Ids with the sums of their lines, in the order given; None where no file of the folder holds one."""
     wanted = list(dict.fromkeys(ids))
-    records = records_of(directory, wanted) if directory is not None else {}
+    records = find_records(directory, wanted) if directory is not None else {}
     return [{"id": name, "sum": records[name][1].get("sum") if name in records else None} for name in wanted]
 
 
-def records_of(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
+def find_records(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Receipts by id, each with its day's file; newest files first, and no further than needed."""
     missing = set(ids)
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for path in reversed(store.files(directory)):
+    for path in reversed(store.segment_files(directory)):
         if not missing:
             break
-        for _, record, _ in store.records(path):
+        for _, record, _ in store.read_records(path):
             name = record.get("id")
             if record.get("type") == "receipt" and name in missing:
                 missing.discard(name)
                 found[name] = (path, record)
     return found
+
+
+MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
+
+
+def read_evidence(path: Path) -> tuple[dict[str, Any], bytes] | None:
+    """The evidence in a file with its bytes, None where it is another sort of file."""
+    if path.suffix != ".json":
+        return None
+    try:
+        data = path.read_bytes() if path.stat().st_size <= MAX_EVIDENCE_BYTES else b""
+    except OSError as exc:
+        raise ReceiptError(f"{path} can't be read: {exc.strerror}") from exc
+    found = parse_evidence(data)
+    return None if found is None else (found, data)
+
+
+def verify_evidence(path: Path, found: Mapping[str, Any], data: bytes, folder: Path | None) -> VerifyReport:
+    """Check evidence and, as far as they are there, its receipts; `folder` is the configured one."""
+    report = VerifyReport(files=1, evidence=1)
+    report.problems += [f"{path.name}:1: {fault}" for fault in document_problems(found, data, path)]
+    named = _receipts_named(found)
+    if named is None:
+        report.problems.append(f"{path.name}:1: `receipts` isn't a list of ids and sums")
+        return report
+    faulty: set[Path] = set()
+    for place in dict.fromkeys((path.parent, *([folder] if folder else []))):
+        there = find_records(place, named)
+        for day in sorted({day for day, _ in there.values()} - faulty):
+            faulty.add(day)
+            report.add_chain_problems(store.verify_chain(day))
+        for name, (day, record) in there.items():
+            if named.pop(name) not in (None, record.get("sum")):
+                report.problems.append(f"{path.name}:1: receipt {name} in {day.name} isn't the one that is named")
+            context = store.read_context(day, str(record.get("context")))
+            check_receipt(record, context, name, report)
+    report.absent = len(named)
+    return report
+
+
+def _receipts_named(found: Mapping[str, Any]) -> dict[str, str | None] | None:
+    """Ids with the sums that their lines must have."""
+    rows = found.get("receipts")
+    if not isinstance(rows, list):
+        return None
+    named: dict[str, str | None] = {}
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+            return None
+        named[row["id"]] = row.get("sum")
+    return named

@@ -16,7 +16,7 @@ from autorouter.evals import lines
 SCHEMA = "autorouter.baseline.v1"
 
 
-def write(path: Path, kind: str, cases: str, figures: Mapping[str, float]) -> None:
+def write_baseline(path: Path, kind: str, cases: str, figures: Mapping[str, float]) -> None:
     """Keep figures as the baseline from now on. `cases`: the digest of what they were measured on."""
     found = {"schema": SCHEMA, "kind": kind, "cases": cases, "figures": dict(figures)}
     try:
@@ -27,11 +27,11 @@ def write(path: Path, kind: str, cases: str, figures: Mapping[str, float]) -> No
         raise RequestError(f"{path} can't be written: {exc.strerror}") from exc
 
 
-def read(path: Path, kind: str, cases: str) -> dict[str, float]:
+def read_baseline(path: Path, kind: str, cases: str) -> dict[str, float]:
     """The figures of a baseline. RequestError for a file that isn't one of this command on these cases: such figures can't be
     compared. Read before anything is asked, so that a slip costs nothing."""
     try:
-        found = orjson.loads(lines.read(path))
+        found = orjson.loads(lines.read_file(path))
         kept = {str(name): float(value) for name, value in found["figures"].items()}
         schema, of, on = found["schema"], found["kind"], found["cases"]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -55,6 +55,6 @@ def regressions(kept: Mapping[str, float], figures: Mapping[str, float], toleran
     return fell
 
 
-def under(name: str, value: float, floor: float | None) -> list[str]:
+def below_floor(name: str, value: float, floor: float | None) -> list[str]:
     """A line where a figure is below the floor that was given."""
     return [] if floor is None or value >= floor else [f"{name} is {value:.4f}, below --fail-under {floor:g}"]

@@ -21,9 +21,9 @@ from typing import Any
 
 from autorouter.errors import RequestError
 from autorouter.evals import lines, sandbox
-from autorouter.evals.readings import choice_in, code_in, number_in
+from autorouter.evals.readings import extract_choice, extract_code, extract_number
 
-FULL = 1.0 - 1e-9
+FULL_SCORE = 1.0 - 1e-9
 """From here on a score counts as a success."""
 
 
@@ -36,14 +36,14 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True)
-class Numeric:
+class NumericGrader:
     """A number within `tolerance`, relative to it where it is larger than 1."""
 
     answer: float
     tolerance: float = 1e-6
 
     def grade(self, text: str) -> Grade:
-        found = number_in(text)
+        found = extract_number(text)
         if found is None:
             return Grade(0.0, "no number")
         right = abs(found - self.answer) <= self.tolerance * max(1.0, abs(self.answer))
@@ -51,18 +51,18 @@ class Numeric:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChoiceGrader:
     """A letter."""
 
     answer: str
 
     def grade(self, text: str) -> Grade:
-        found = choice_in(text)
+        found = extract_choice(text)
         return Grade(1.0) if found == self.answer else Grade(0.0, found or "no letter")
 
 
 @dataclass(frozen=True, slots=True)
-class Exact:
+class ExactGrader:
     """A text, but for white space, case, quotes, and a full stop at its end."""
 
     answer: str
@@ -72,7 +72,7 @@ class Exact:
 
 
 @dataclass(frozen=True, slots=True)
-class Contains:
+class ContainsGrader:
     """All of some texts and none of others; case aside."""
 
     every: tuple[str, ...]
@@ -88,22 +88,22 @@ class Contains:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class CodeGrader:
     """A Python program that passes tests. `before` stands before it (imports, helpers); where the answer doesn't define
     `entry`, it is taken as what completes `before`."""
 
     tests: str
     before: str = ""
     entry: str = ""
-    limits: sandbox.Limits = field(default_factory=sandbox.Limits)
+    limits: sandbox.SandboxLimits = field(default_factory=sandbox.SandboxLimits)
 
     def grade(self, text: str) -> Grade:
-        verdict = sandbox.run(self.program(text), self.tests, self.limits)
+        verdict = sandbox.run_tests(self.program(text), self.tests, self.limits)
         return Grade(1.0) if verdict.passed else Grade(0.0, verdict.why)
 
     def program(self, text: str) -> str:
         """What is run."""
-        code = code_in(text, self.entry)
+        code = extract_code(text, self.entry)
         if not self.before:
             return code
         if self.entry and not re.search(rf"^\s*(?:async\s+)?def\s+{re.escape(self.entry)}\b", code, re.MULTILINE):
@@ -121,7 +121,7 @@ class Criterion:
 
 
 @dataclass(frozen=True, slots=True)
-class Rubric:
+class RubricGrader:
     """Weighted criteria."""
 
     criteria: tuple[Criterion, ...]
@@ -153,7 +153,7 @@ class Rubric:
         return Grade(min(1.0, max(0.0, reached / possible)), "; ".join(unmet)[:300])
 
 
-Grader = Numeric | Choice | Exact | Contains | Code | Rubric
+Grader = NumericGrader | ChoiceGrader | ExactGrader | ContainsGrader | CodeGrader | RubricGrader
 
 
 def _found(pattern: str, text: str) -> bool:
@@ -164,24 +164,24 @@ def _bare(text: str) -> str:
     return " ".join(text.split()).strip(" `\"'*.").lower()
 
 
-def of_document(found: Mapping[str, Any], place: str) -> Grader:
+def parse_grader(found: Mapping[str, Any], place: str) -> Grader:
     """A grader as it stands in a file of cases. RequestError where it is none."""
-    kind = lines.one_of(found, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), place)
+    kind = lines.choice_member(found, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), place)
     answer = found.get("answer")
     match kind:
         case "numeric" if isinstance(answer, int | float) and not isinstance(answer, bool):
-            return Numeric(float(answer), _number_of(found, "tolerance", place, 1e-6))
+            return NumericGrader(float(answer), _number_of(found, "tolerance", place, 1e-6))
         case "choice" if isinstance(answer, str) and re.fullmatch("[A-H]", answer):
-            return Choice(answer)
+            return ChoiceGrader(answer)
         case "exact":
-            return Exact(lines.text(found, "answer", place))
+            return ExactGrader(lines.text_member(found, "answer", place))
         case "contains":
-            return Contains(_texts(found, "all", place), _texts(found, "none", place))
+            return ContainsGrader(_texts(found, "all", place), _texts(found, "none", place))
         case "code":
-            tests = lines.text(found, "tests", place)
-            return Code(tests, str(found.get("before", "")), str(found.get("entry", "")))
+            tests = lines.text_member(found, "tests", place)
+            return CodeGrader(tests, str(found.get("before", "")), str(found.get("entry", "")))
         case "rubric":
-            return Rubric(tuple(_criterion(c, place) for c in found.get("criteria") or ()))
+            return RubricGrader(tuple(_criterion(c, place) for c in found.get("criteria") or ()))
     raise RequestError(f"{place}: `answer` doesn't fit a grader of type {kind}")
 
 
@@ -207,4 +207,4 @@ def _criterion(found: Any, place: str) -> Criterion:
         re.compile(pattern or "")
     except (re.error, TypeError) as exc:
         raise RequestError(f"{place}: `pattern` is no regular expression: {exc}") from exc
-    return Criterion(lines.text(found, "text", place), float(found["weight"]), pattern)
+    return Criterion(lines.text_member(found, "text", place), float(found["weight"]), pattern)

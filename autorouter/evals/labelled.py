@@ -19,33 +19,33 @@ from autorouter.core.types import Kind, Strategy
 from autorouter.errors import RequestError
 from autorouter.evals import lines
 
-Band = Literal["easy", "middle", "hard"]
-BANDS: tuple[Band, ...] = get_args(Band)
-Wrap = Literal["plain", "claude", "codex", "aider", "cline", "opencode", "title", "commit"]
-Trail = Literal["none", "looking", "green", "red", "failing-edits"]
+DifficultyBand = Literal["easy", "middle", "hard"]
+BANDS: tuple[DifficultyBand, ...] = get_args(DifficultyBand)
+ClientName = Literal["plain", "claude", "codex", "aider", "cline", "opencode", "title", "commit"]
+TrailName = Literal["none", "looking", "green", "red", "failing-edits"]
 KEYS = ("id", "ask", "kind", "difficulty", "risky", "strategies", "language", "wrap", "trail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
+class LabelledRequest:
     """One request with its labels."""
 
     id: str
     ask: str
     kind: Kind
-    difficulty: Band
+    difficulty: DifficultyBand
     risky: bool
     strategies: tuple[Strategy, ...]
     language: str = "en"
-    wrap: Wrap = "plain"
-    trail: Trail = "none"
+    wrap: ClientName = "plain"
+    trail: TrailName = "none"
 
 
-def load(data: bytes, name: str) -> tuple[Labelled, ...]:
+def load_labelled(data: bytes, name: str) -> tuple[LabelledRequest, ...]:
     """The cases of a file. RequestError for a case that isn't one, or an id that is there twice."""
-    cases: list[Labelled] = []
+    cases: list[LabelledRequest] = []
     seen: set[str] = set()
-    for place, found in lines.objects(data, name):
+    for place, found in lines.read_objects(data, name):
         case = _case(found, place)
         if case.id in seen:
             raise RequestError(f"{place}: the id `{case.id}` is there twice")
@@ -56,21 +56,21 @@ def load(data: bytes, name: str) -> tuple[Labelled, ...]:
     return tuple(cases)
 
 
-def _case(found: Mapping[str, Any], place: str) -> Labelled:
-    lines.known(found, KEYS, place)
+def _case(found: Mapping[str, Any], place: str) -> LabelledRequest:
+    lines.reject_unknown(found, KEYS, place)
     risky, strategies = found.get("risky", False), found.get("strategies")
     if not isinstance(risky, bool):
         raise RequestError(f"{place}: `risky` must be true or false")
     if not isinstance(strategies, list) or not strategies or not set(strategies) <= set(Strategy):
         raise RequestError(f"{place}: `strategies` must list some of {', '.join(Strategy)}")
-    return Labelled(
-        id=lines.text(found, "id", place),
-        ask=lines.text(found, "ask", place),
-        kind=Kind(lines.one_of(found, "kind", tuple(Kind), place)),
-        difficulty=cast(Band, lines.one_of(found, "difficulty", BANDS, place)),
+    return LabelledRequest(
+        id=lines.text_member(found, "id", place),
+        ask=lines.text_member(found, "ask", place),
+        kind=Kind(lines.choice_member(found, "kind", tuple(Kind), place)),
+        difficulty=cast(DifficultyBand, lines.choice_member(found, "difficulty", BANDS, place)),
         risky=risky,
         strategies=tuple(Strategy(name) for name in strategies),
-        language=lines.text(found, "language", place, "en"),
-        wrap=cast(Wrap, lines.one_of(found, "wrap", get_args(Wrap), place, "plain")),
-        trail=cast(Trail, lines.one_of(found, "trail", get_args(Trail), place, "none")),
+        language=lines.text_member(found, "language", place, "en"),
+        wrap=cast(ClientName, lines.choice_member(found, "wrap", get_args(ClientName), place, "plain")),
+        trail=cast(TrailName, lines.choice_member(found, "trail", get_args(TrailName), place, "none")),
     )

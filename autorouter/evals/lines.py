@@ -15,12 +15,12 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 """Far above any of the public sets; a file beyond it is another one than was meant."""
 
 
-def built_in(name: str) -> bytes:
+def packaged_data(name: str) -> bytes:
     """A data file of the package: `routing.jsonl`, `compare.jsonl`."""
     return resources.files("autorouter.evals").joinpath("data", name).read_bytes()
 
 
-def read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """A file's bytes. RequestError where it can't be read."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -30,7 +30,7 @@ def read(path: Path) -> bytes:
         raise RequestError(f"{path} can't be read: {exc.strerror}") from exc
 
 
-def objects(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_objects(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(`name:line`, object) of each line. RequestError for a line that is no object."""
     for number, line in enumerate(data.splitlines(), start=1):
         if not line.strip() or line.startswith(b"#"):
@@ -45,7 +45,7 @@ def objects(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, found
 
 
-def text(found: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
+def text_member(found: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
     """A member that is a text with something in it."""
     value = found.get(key, default)
     if not isinstance(value, str) or not value.strip():
@@ -53,7 +53,9 @@ def text(found: Mapping[str, Any], key: str, place: str, default: str | None = N
     return value
 
 
-def one_of(found: Mapping[str, Any], key: str, choices: Collection[str], place: str, default: str | None = None) -> str:
+def choice_member(
+    found: Mapping[str, Any], key: str, choices: Collection[str], place: str, default: str | None = None
+) -> str:
     """A member that is one of a few words."""
     value = found.get(key, default)
     if not isinstance(value, str) or value not in choices:
@@ -61,7 +63,7 @@ def one_of(found: Mapping[str, Any], key: str, choices: Collection[str], place: 
     return value
 
 
-def known(found: Mapping[str, Any], keys: Collection[str], place: str) -> None:
+def reject_unknown(found: Mapping[str, Any], keys: Collection[str], place: str) -> None:
     """RequestError for a member that nobody reads: it is most often a slip of the pen."""
     if strange := sorted(found.keys() - set(keys)):
         raise RequestError(f"{place}: unknown member `{strange[0]}`", hint=f"known: {', '.join(keys)}")

@@ -19,7 +19,7 @@ LINE_PX = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class PlotPoint:
     """A contestant: USD per case, quality 0..1 with its interval."""
 
     name: str
@@ -30,16 +30,16 @@ class Point:
     ours: bool
 
 
-def front(points: Sequence[Point]) -> list[Point]:
+def pareto_front(points: Sequence[PlotPoint]) -> list[PlotPoint]:
     """The points that nobody beats, cheapest first."""
-    found: list[Point] = []
+    found: list[PlotPoint] = []
     for point in sorted(points, key=lambda p: (p.usd, -p.quality, p.name)):
         if not found or point.quality > found[-1].quality:
             found.append(point)
     return found
 
 
-def svg(points: Sequence[Point], title: str) -> str:
+def render_svg(points: Sequence[PlotPoint], title: str) -> str:
     """The picture; ValueError without points."""
     if not points:
         raise ValueError("there is nothing to draw")
@@ -65,7 +65,7 @@ class _Scale:
     high: int
 
     @staticmethod
-    def of(points: Sequence[Point]) -> _Scale:
+    def of(points: Sequence[PlotPoint]) -> _Scale:
         costs = [p.usd for p in points if p.usd > 0] or [0.001]
         low, high = floor(log10(min(costs))), ceil(log10(max(costs)))
         return _Scale(low, max(high, low + 1))
@@ -97,12 +97,12 @@ def _axes(scale: _Scale) -> list[str]:
     return parts
 
 
-def _front(points: Sequence[Point], scale: _Scale) -> list[str]:
-    corners = " ".join(f"{scale.x(p.usd):.1f},{scale.y(p.quality):.1f}" for p in front(points))
+def _front(points: Sequence[PlotPoint], scale: _Scale) -> list[str]:
+    corners = " ".join(f"{scale.x(p.usd):.1f},{scale.y(p.quality):.1f}" for p in pareto_front(points))
     return [f'<polyline points="{corners}" fill="none" stroke="{INK}" stroke-dasharray="5 4"/>']
 
 
-def _points(points: Sequence[Point], scale: _Scale) -> list[str]:
+def _points(points: Sequence[PlotPoint], scale: _Scale) -> list[str]:
     parts: list[str] = []
     taken: list[float] = []
     for p in sorted(points, key=lambda p: (-p.quality, p.usd, p.name)):

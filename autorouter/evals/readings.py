@@ -24,7 +24,7 @@ END_CHARS = 20_000
 """Numbers and letters are looked for in so much of an answer's end: that is where the result stands."""
 
 
-def number_in(text: str) -> float | None:
+def extract_number(text: str) -> float | None:
     """The number that an answer gives: the one behind its last mark, else its last one."""
     text = text[-END_CHARS:]
     marks = list(_MARKED.finditer(text))
@@ -44,7 +44,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def choice_in(text: str) -> str | None:
+def extract_choice(text: str) -> str | None:
     """The letter that an answer gives, the last one that it names as such."""
     found = [m[1] or m[2] for m in _CHOICE.finditer(text[-END_CHARS:])]
     if found:
@@ -53,16 +53,16 @@ def choice_in(text: str) -> str | None:
     return bare[1] if bare else None
 
 
-def code_in(text: str, entry: str = "") -> str:
+def extract_code(text: str, entry: str = "") -> str:
     """The program in an answer: its fenced blocks of Python, together; the one that defines `entry` where one does."""
-    blocks = [body for language, body in fenced(text) if language in PYTHON]
+    blocks = [body for language, body in code_blocks(text) if language in PYTHON]
     if not blocks:
         return text
     defining = [body for body in blocks if entry and re.search(rf"\bdef\s+{re.escape(entry)}\b", body)]
     return defining[-1] if defining else "\n\n".join(blocks)
 
 
-def fenced(text: str) -> list[tuple[str, str]]:
+def code_blocks(text: str) -> list[tuple[str, str]]:
     """(language, body) of each fenced block; one that isn't closed goes to the end, as of an answer that was cut."""
     blocks: list[tuple[str, list[str]]] = []
     inside = False

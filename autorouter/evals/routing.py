@@ -18,15 +18,15 @@ from autorouter.core.decision.scoring import Score
 from autorouter.core.types import SKILL_OF_KIND, Kind, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed, route
-from autorouter.evals.labelled import Band, Labelled
-from autorouter.evals.wrapping import wrapped
+from autorouter.evals.labelled import DifficultyBand, LabelledRequest
+from autorouter.evals.wrapping import as_client_request
 from autorouter.wire import exchange
 
 MIDDLE, HARD = 1 / 3, 2 / 3
 """The bands are thirds of the documented scale, 0 easy .. 1 at the limit of today's best. Not fitted to the cases."""
 RISKY = 0.5
 """Half of the scale 0..1: between "a verb or a target alone" and "both"."""
-CENTRE: Mapping[Band, float] = {"easy": 0.15, "middle": 0.5, "hard": 0.85}
+CENTRE: Mapping[DifficultyBand, float] = {"easy": 0.15, "middle": 0.5, "hard": 0.85}
 """Where a labelled band stands on the scale: about the middle of its third."""
 ADEQUATE = 0.95
 
@@ -47,13 +47,13 @@ class Regret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class RoutingResult:
     """What the router read and chose. `strategy` is what it would do; `candidate` None is a refusal."""
 
-    case: Labelled
+    case: LabelledRequest
     kind: Kind
     difficulty: float
-    band: Band
+    band: DifficultyBand
     risk: float
     strategy: Strategy | None
     candidate: str | None
@@ -70,18 +70,18 @@ class Read:
         )
 
 
-def band_of(difficulty: float) -> Band:
+def band_of(difficulty: float) -> DifficultyBand:
     """The third of the scale."""
     return "easy" if difficulty < MIDDLE else "middle" if difficulty < HARD else "hard"
 
 
-def read_all(cases: Iterable[Labelled], deps: Deps) -> Iterator[Read]:
+def route_all(cases: Iterable[LabelledRequest], deps: Deps) -> Iterator[RoutingResult]:
     """Each case through the decision that a server would make."""
     for case in cases:
-        request = wrapped(case)
+        request = as_client_request(case)
         routed = route(exchange.parse(request.wire, request.body, request.headers).task, deps)
         preferred = routed.decision.preferred
-        yield Read(
+        yield RoutingResult(
             case=case,
             kind=routed.features.kind,
             difficulty=routed.features.difficulty,
@@ -93,7 +93,7 @@ def read_all(cases: Iterable[Labelled], deps: Deps) -> Iterator[Read]:
         )
 
 
-def _regret(case: Labelled, routed: Routed, deps: Deps) -> Regret | None:
+def _regret(case: LabelledRequest, routed: Routed, deps: Deps) -> Regret | None:
     plan = routed.decision.preferred
     if plan is None:
         return None
@@ -124,7 +124,7 @@ def _usd(score: Score) -> tuple[float, str]:
     return score.expected_usd, score.candidate
 
 
-def skills(reads: Sequence[Read]) -> dict[str, int]:
+def misread_skills(reads: Sequence[RoutingResult]) -> dict[str, int]:
     """Cases whose kind was misread, by whether another benchmark column was looked at for it: only these can matter."""
     wrong = [read for read in reads if read.kind is not read.case.kind]
     other = sum(SKILL_OF_KIND[read.kind] != SKILL_OF_KIND[read.case.kind] for read in wrong)

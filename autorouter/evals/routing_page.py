@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autorouter.evals.evidence import DRY
+from autorouter.evals.evidence import DRY_RUN_NOTICE
 from autorouter.evals.markdown import interval, page, share, table, usd
 
 SAID = {
@@ -22,12 +22,12 @@ LABELS = (
 )
 
 
-def render(found: Mapping[str, Any], failed: Sequence[str]) -> str:
+def render_routing(found: Mapping[str, Any], failed: Sequence[str]) -> str:
     """The page of an eval document."""
     figures = found["figures"]
     return page(
         "# Routing eval",
-        f"**{DRY}**" if found["dry_run"] else None,
+        f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
         f"{figures['cases']} labelled requests (`{found['cases_name']}`), autorouter {found['version']}, {found['at']}. "
         f"No model was called. {LABELS if found['built_in'] else ''}".rstrip(),
         _shares(figures["shares"]),

@@ -9,7 +9,7 @@ from typing import Any
 from autorouter.core.decision.record import rounded
 from autorouter.core.types import Kind
 from autorouter.evals.labelled import BANDS
-from autorouter.evals.routing import ADEQUATE, HARD, MIDDLE, RISKY, Read, skills
+from autorouter.evals.routing import ADEQUATE, HARD, MIDDLE, RISKY, RoutingResult, misread_skills
 from autorouter.evals.statistics import entropy, mean, ordered_share, wilson
 
 NAMES = ("kind", "difficulty", "risk", "strategy")
@@ -17,7 +17,7 @@ GATED = ("kind", "difficulty", "risk", "strategy", "adequate")
 """What a baseline holds: shares of cases, of which a lower one is worse."""
 
 
-def summary(reads: Sequence[Read]) -> dict[str, Any]:
+def summarize(reads: Sequence[RoutingResult]) -> dict[str, Any]:
     """All figures, as a JSON value."""
     found: dict[str, Any] = rounded(
         {
@@ -25,7 +25,7 @@ def summary(reads: Sequence[Read]) -> dict[str, Any]:
             "refused": sum(read.strategy is None for read in reads),
             "shares": _shares(reads),
             "kinds": _table(reads, lambda r: r.case.kind.value, lambda r: r.kind.value, tuple(k.value for k in Kind)),
-            "misread_kinds": skills(reads),
+            "misread_kinds": misread_skills(reads),
             "bands": _table(reads, lambda r: r.case.difficulty, lambda r: r.band, BANDS),
             "order": _order(reads),
             "risk": _risk(reads),
@@ -43,12 +43,12 @@ def summary(reads: Sequence[Read]) -> dict[str, Any]:
     return found
 
 
-def baseline_of(found: dict[str, Any]) -> dict[str, float]:
+def baseline_figures(found: dict[str, Any]) -> dict[str, float]:
     """The figures that a regression gate compares."""
     return {name: found["shares"][name]["share"] for name in GATED}
 
 
-def rows(reads: Sequence[Read]) -> list[dict[str, Any]]:
+def result_rows(reads: Sequence[RoutingResult]) -> list[dict[str, Any]]:
     """One line a case: what was read and chosen."""
     found: list[dict[str, Any]] = rounded(
         [
@@ -72,21 +72,24 @@ def _share(hits: int, of: int) -> dict[str, Any]:
     return {"share": hits / of if of else 0.0, "right": hits, "of": of, "low": low, "high": high}
 
 
-def _shares(reads: Sequence[Read]) -> dict[str, Any]:
+def _shares(reads: Sequence[RoutingResult]) -> dict[str, Any]:
     found = {name: _share(sum(r.agrees[place] for r in reads), len(reads)) for place, name in enumerate(NAMES)}
     regrets = [r.regret for r in reads if r.regret]
     return found | {"adequate": _share(sum(r.adequate for r in regrets), len(regrets))}
 
 
 def _table(
-    reads: Sequence[Read], said: Callable[[Read], str], read: Callable[[Read], str], names: Sequence[str]
+    reads: Sequence[RoutingResult],
+    said: Callable[[RoutingResult], str],
+    read: Callable[[RoutingResult], str],
+    names: Sequence[str],
 ) -> dict[str, dict[str, int]]:
     """Rows: the label; columns: what was read."""
     counts = Counter((said(r), read(r)) for r in reads)
     return {row: {column: counts[row, column] for column in names} for row in names}
 
 
-def _order(reads: Sequence[Read]) -> dict[str, float]:
+def _order(reads: Sequence[RoutingResult]) -> dict[str, float]:
     """Whether the number orders the bands, wherever their borders are drawn."""
     by = {b: [r.difficulty for r in reads if r.case.difficulty == b] for b in BANDS}
     return {
@@ -96,7 +99,7 @@ def _order(reads: Sequence[Read]) -> dict[str, float]:
     }
 
 
-def _risk(reads: Sequence[Read]) -> dict[str, Any]:
+def _risk(reads: Sequence[RoutingResult]) -> dict[str, Any]:
     hit = sum(r.risk >= RISKY and r.case.risky for r in reads)
     read = sum(r.risk >= RISKY for r in reads)
     said = sum(r.case.risky for r in reads)
@@ -108,7 +111,7 @@ def _risk(reads: Sequence[Read]) -> dict[str, Any]:
     }
 
 
-def _regret(reads: Sequence[Read]) -> dict[str, Any]:
+def _regret(reads: Sequence[RoutingResult]) -> dict[str, Any]:
     found = [r.regret for r in reads if r.regret]
     rows = {
         "router": ([r.chosen_usd for r in found], [r.chosen_success for r in found]),
@@ -122,7 +125,7 @@ def _regret(reads: Sequence[Read]) -> dict[str, Any]:
     }
 
 
-def _diversity(reads: Sequence[Read]) -> dict[str, Any]:
+def _diversity(reads: Sequence[RoutingResult]) -> dict[str, Any]:
     counts = Counter(r.candidate for r in reads if r.candidate)
     return {
         "candidates": dict(counts.most_common()),
@@ -131,7 +134,7 @@ def _diversity(reads: Sequence[Read]) -> dict[str, Any]:
     }
 
 
-def _by(reads: Sequence[Read], key: Callable[[Read], Hashable]) -> dict[str, Any]:
+def _by(reads: Sequence[RoutingResult], key: Callable[[RoutingResult], Hashable]) -> dict[str, Any]:
     """The share of right kinds and risks for each group."""
     groups = Counter(str(key(r)) for r in reads)
     return {

@@ -31,7 +31,7 @@ FIRST_UID = 300_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class SandboxLimits:
     """Of one run. The defaults let an honest unit test of a small function run on a slow machine."""
 
     cpu_s: int = 5
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class SandboxVerdict:
     """Whether all tests passed; else why not, in one line of the program's own words. `network`: none | shared. `files`: who
     guards them, kernel | python; known where the tests passed."""
 
@@ -51,11 +51,11 @@ class Verdict:
     files: str | None = None
 
 
-def run(program: str, tests: str, limits: Limits | None = None) -> Verdict:
+def run_tests(program: str, tests: str, limits: SandboxLimits | None = None) -> SandboxVerdict:
     """Run the program, then the tests in its scope. Never raises for what the program does. Blocks up to `wall_s`."""
     if sys.platform == "win32":
-        return Verdict(passed=False, why="there is no sandbox on Windows", network="shared")
-    limits = limits or Limits()
+        return SandboxVerdict(passed=False, why="there is no sandbox on Windows", network="shared")
+    limits = limits or SandboxLimits()
     token = secrets.token_hex(16)
     network, before = _unshare()
     with tempfile.TemporaryDirectory(prefix="autorouter-eval-", ignore_cleanup_errors=True) as folder:
@@ -81,14 +81,14 @@ def run(program: str, tests: str, limits: Limits | None = None) -> Verdict:
             os.chown(inside, 0, 0)  # ours again, to be removed
     said, _, files = out.decode("utf-8", "replace").partition(" ")
     if code == 0 and said == token:
-        return Verdict(passed=True, why="", network=network, files=files)
-    return Verdict(passed=False, why=_why(code, err), network=network)
+        return SandboxVerdict(passed=True, why="", network=network, files=files)
+    return SandboxVerdict(passed=False, why=_why(code, err), network=network)
 
 
 @cache
-def fence() -> dict[str, str | None]:
+def detect_isolation() -> dict[str, str | None]:
     """How programs are fenced on this machine; tried once."""
-    tried = run("", "")
+    tried = run_tests("", "")
     return {"network": tried.network, "files": tried.files}
 
 

@@ -21,7 +21,7 @@ EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paired:
+class PairedStatistics:
     """`ours` against `theirs` on the same cases; a difference above 0 speaks for ours."""
 
     cases: int
@@ -59,13 +59,13 @@ def bootstrap(differences: Sequence[float], *, seed: int, resamples: int = RESAM
     return (means[round(0.025 * (resamples - 1))], means[round(0.975 * (resamples - 1))])
 
 
-def paired(ours: Sequence[float], theirs: Sequence[float], *, seed: int) -> Paired:
+def compare_paired(ours: Sequence[float], theirs: Sequence[float], *, seed: int) -> PairedStatistics:
     """Compare two rows of scores, case by case. ValueError for rows of different lengths."""
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
     low, high = bootstrap(differences, seed=seed)
     wins = sum(d > EPSILON for d in differences)
     losses = sum(d < -EPSILON for d in differences)
-    return Paired(
+    return PairedStatistics(
         cases=len(differences),
         mean_difference=mean(differences),
         low=low,

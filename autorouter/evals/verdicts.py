@@ -25,7 +25,7 @@ import orjson
 from autorouter.receipts.canonical import digest
 
 Winner = Literal["A", "B", "tie"]
-Result = Literal["win", "loss", "tie", "unparsed"]
+PairResult = Literal["win", "loss", "tie", "unparsed"]
 """Of ours against theirs."""
 PAIR, CRITERIA = "grader.md", "grader-criteria.md"
 MAX_ANSWER_CHARS = 40_000
@@ -34,23 +34,23 @@ _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class PairVerdict:
     """What one grader says of one pair. `verdicts`: of ours, first shown as A, then as B."""
 
-    result: Result
-    verdicts: tuple[Result, Result]
+    result: PairResult
+    verdicts: tuple[PairResult, PairResult]
     receipts: tuple[str, ...]
     cost_usd: float | None = 0.0
 
 
-def instruction(name: str) -> str:
+def read_instruction(name: str) -> str:
     """A grader's instruction, with a place for the key."""
     return resources.files("autorouter").joinpath("prompts", name).read_text("utf-8")
 
 
-def digests() -> dict[str, str]:
+def instruction_digests() -> dict[str, str]:
     """Which instructions were in force."""
-    return {f"prompts/{name}": digest(instruction(name).encode()) for name in (PAIR, CRITERIA)}
+    return {f"prompts/{name}": digest(read_instruction(name).encode()) for name in (PAIR, CRITERIA)}
 
 
 def pair_prompt(key: str, task: str, first: str, second: str) -> str:
@@ -67,7 +67,7 @@ def criteria_prompt(key: str, task: str, answer: str, criteria: Sequence[tuple[i
 
 
 def _tagged(name: str, key: str, *blocks: str) -> str:
-    said = "\n\n".join((instruction(name).strip().replace("{key}", key), *blocks))
+    said = "\n\n".join((read_instruction(name).strip().replace("{key}", key), *blocks))
     return f'<autorouter-task role="grader" key="{key}">\n{said}\n</autorouter-task>'
 
 
@@ -81,21 +81,21 @@ def _block(name: str, text: str, letter: str | None = None) -> str:
     return f"<{opening}>\n{quoted}\n</{name}>"
 
 
-def without_names(text: str, names: Iterable[str]) -> str:
+def redact_names(text: str, names: Iterable[str]) -> str:
     """An answer without what would tell its author."""
     for name in sorted({n for n in names if len(n) > 2}, key=lambda n: (-len(n), n)):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "[model]", text, flags=re.IGNORECASE)
     return text
 
 
-def winner_in(text: str, key: str) -> Winner | None:
+def parse_winner(text: str, key: str) -> Winner | None:
     """A verdict on a pair; None for anything but exactly one."""
     found = _object(text, key, "winner")
     winner = found.get("winner") if found else None
     return winner if winner in ("A", "B", "tie") else None
 
 
-def met_in(text: str, key: str, numbers: Iterable[int]) -> set[int] | None:
+def parse_met_criteria(text: str, key: str, numbers: Iterable[int]) -> set[int] | None:
     """The criteria that are met; None for anything but exactly one verdict on them."""
     found = _object(text, key, "met")
     met = found.get("met") if found else None
@@ -116,21 +116,21 @@ def _object(text: str, key: str, member: str) -> dict[str, object] | None:
     return found if found["key"] == key and isinstance(found["why"], str) else None
 
 
-def of_ours(winner: Winner | None, shown_as: Literal["A", "B"]) -> Result:
+def of_ours(winner: Winner | None, shown_as: Literal["A", "B"]) -> PairResult:
     """A verdict on a pair, as one on ours."""
     if winner is None:
         return "unparsed"
     return "tie" if winner == "tie" else "win" if winner == shown_as else "loss"
 
 
-def both(first: Result, second: Result) -> Result:
+def both(first: PairResult, second: PairResult) -> PairResult:
     """The verdict of two orders: unparsed where one is, a tie where they disagree."""
     if "unparsed" in (first, second):
         return "unparsed"
     return first if first == second else "tie"
 
 
-def majority(results: Sequence[Result]) -> Result:
+def majority(results: Sequence[PairResult]) -> PairResult:
     """Several graders: more wins than losses is a win; unparsed only where all are."""
     parsed = [r for r in results if r != "unparsed"]
     if not parsed:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.types import Wire
-from autorouter.evals.labelled import Labelled, Trail
+from autorouter.evals.labelled import LabelledRequest, TrailName
 
 LABEL = "openfusion/auto"
 RULES = """You are an interactive coding agent. You edit files, debug failing tests, review changes, plan work and explain code.
@@ -42,7 +42,7 @@ AIDER_REMINDER = "\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block begins with
 TITLE = "You are a title generator. You output ONLY a thread title. Nothing else.\nGenerate a title of at most 50 characters."
 COMMIT = "You are an expert software engineer that generates concise, one-line Git commit messages based on the provided diffs."
 RED = "=== FAILURES ===\nE   AssertionError: assert 41 == 42\n2 failed, 38 passed in 1.31s"
-STEPS: Mapping[Trail, tuple[tuple[str, str, str], ...]] = {
+STEPS: Mapping[TrailName, tuple[tuple[str, str, str], ...]] = {
     "none": (),
     "looking": (
         ("grep", '{"pattern":"total"}', "src/order.py:14: def total(self):\nsrc/order.py:88: return self.total()"),
@@ -76,7 +76,7 @@ STEPS: Mapping[Trail, tuple[tuple[str, str, str], ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wrapped:
+class ClientRequest:
     """A request as it arrives: wire, body, headers."""
 
     wire: Wire
@@ -84,7 +84,7 @@ class Wrapped:
     headers: Mapping[str, str]
 
 
-def wrapped(case: Labelled) -> Wrapped:
+def as_client_request(case: LabelledRequest) -> ClientRequest:
     """The case as its agent sends it, with a session of its own."""
     session = {"x-session-id": f"eval-{case.id}"}
     steps = STEPS[case.trail]
@@ -111,8 +111,8 @@ def wrapped(case: Labelled) -> Wrapped:
             return _made("chat", _chat(None, case.ask), {"user-agent": "curl/8.0", **session})
 
 
-def _made(wire: Wire, document: Mapping[str, Any], headers: Mapping[str, str]) -> Wrapped:
-    return Wrapped(wire, orjson.dumps({"model": LABEL, **document}), headers)
+def _made(wire: Wire, document: Mapping[str, Any], headers: Mapping[str, str]) -> ClientRequest:
+    return ClientRequest(wire, orjson.dumps({"model": LABEL, **document}), headers)
 
 
 def _few_shot() -> list[dict[str, str]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from autorouter.probe.bench import Bench, finish_of, listed_models, message_of, text_of
-from autorouter.probe.probes import Probe
+from autorouter.probe.relay_session import Bench, Probe, finish_of, listed_models, message_of, text_of
 from autorouter.probe.report import Finding, quoted
-from autorouter.upstream.failures import scrub
-from autorouter.wire import loose
+from autorouter.upstream.errors import scrub
+from autorouter.wire.common import lenient_json
 
 
 async def models(bench: Bench) -> Finding:
@@ -29,14 +28,14 @@ async def whole(bench: Bench) -> Finding:
     if problem := bench.no_message(seen):
         return Finding("fail", problem)
     document, message = seen.document, message_of(seen)
-    if refusal := loose.text(message.get("refusal")):
+    if refusal := lenient_json.text(message.get("refusal")):
         return Finding("fail", f"refused by the model: {quoted(refusal)}")
     wrong = []
     if document.get("object") != "chat.completion":
         wrong.append(f"object is {quoted(document.get('object'))}")
     if message.get("role") != "assistant":
         wrong.append(f"role is {quoted(message.get('role'))}")
-    if not loose.text(document.get("id")):
+    if not lenient_json.text(document.get("id")):
         wrong.append("no id")
     if not finish_of(seen):
         wrong.append("no finish_reason")
@@ -107,7 +106,7 @@ async def end(bench: Bench) -> Finding:
     if gone := _no_stream(bench):
         return gone
     if found.errors:
-        message = scrub(loose.text(found.errors[0].get("message")), bench.relay.key)
+        message = scrub(lenient_json.text(found.errors[0].get("message")), bench.relay.key)
         return Finding("fail", f"an error event inside a 200: {quoted(message)}")
     if not found.finishes and found.done_at is None:
         return Finding("fail", "a clean end of the stream without finish_reason and `[DONE]`")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from autorouter.probe.bench import Bench, error_message
-from autorouter.probe.line import Seen
-from autorouter.probe.probes import Probe
+from autorouter.probe.relay_client import Seen
+from autorouter.probe.relay_session import Bench, Probe, error_message
 from autorouter.probe.report import Finding
-from autorouter.upstream.failures import of_status
-from autorouter.wire import loose
+from autorouter.upstream.errors import of_status
+from autorouter.wire.common import lenient_json
 
 BAD_KEY: Final = "probe-bad-key-0f3c9a6e1d7b4852"
 """Nobody's; so that it is found where it comes back."""
@@ -72,13 +71,13 @@ async def window(bench: Bench) -> Finding:
         return Finding("skipped", f"a window of {tokens:,} tokens isn't filled here")
     seen = await bench.chat(WORD * int(tokens * OVER))
     if seen.ok:
-        used = loose.count(loose.an_object(seen.document.get("usage")).get("prompt_tokens"))
+        used = lenient_json.count(lenient_json.an_object(seen.document.get("usage")).get("prompt_tokens"))
         cut = used <= tokens
         told = f"{used:,} of about {int(tokens * OVER):,} tokens told"
         return Finding("fail", f"silently truncated: {told}") if cut else Finding("degraded", f"taken: {told}")
     if seen.failure is not None or seen.status >= 500:
         return Finding("fail", bench.said(seen))
-    error = loose.an_object(seen.document.get("error"))
+    error = lenient_json.an_object(seen.document.get("error"))
     if seen.status == 400 and error.get("code") == "context_length_exceeded":
         return _shaped(bench, seen, "pass")
     if seen.status == 400 and _recognised(seen):

@@ -8,11 +8,10 @@ import struct
 import zlib
 from typing import Final
 
-from autorouter.probe.bench import Bench, message_of, refuses, text_of
-from autorouter.probe.line import Seen
-from autorouter.probe.probes import Probe
+from autorouter.probe.relay_client import Seen
+from autorouter.probe.relay_session import Bench, Probe, message_of, refuses, text_of
 from autorouter.probe.report import Finding, quoted
-from autorouter.wire import loose
+from autorouter.wire.common import lenient_json
 
 _SCHEMA: Final = {
     "type": "object",
@@ -31,7 +30,7 @@ async def json_mode(bench: Bench) -> Finding:
     seen = await bench.chat(_JSON_ASK, response_format={"type": "json_object"})
     if problem := _unanswered(bench, seen):
         return problem
-    if loose.loads(text_of(seen)) is None:
+    if lenient_json.loads(text_of(seen)) is None:
         return Finding("fail", f"JSON mode is ignored: {quoted(text_of(seen))}")
     return Finding("pass", quoted(text_of(seen), 60))
 
@@ -42,7 +41,7 @@ async def json_schema(bench: Bench) -> Finding:
     seen = await bench.chat(_NEUTRAL_ASK, response_format=asked)
     if problem := _unanswered(bench, seen):
         return problem
-    found = loose.loads(text_of(seen))
+    found = lenient_json.loads(text_of(seen))
     if found is None:
         return Finding("fail", f"the schema is ignored: {quoted(text_of(seen))}")
     kinds = {"city": str, "degrees": int}
@@ -75,8 +74,8 @@ async def reasoning(bench: Bench) -> Finding:
         return problem
     message = message_of(seen)
     shown = [name for name in ("reasoning_content", "reasoning", "reasoning_details") if message.get(name)]
-    usage = loose.an_object(seen.document.get("usage"))
-    tokens = loose.count(loose.an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    usage = lenient_json.an_object(seen.document.get("usage"))
+    tokens = lenient_json.count(lenient_json.an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     if "<think>" in text_of(seen):
         return Finding("degraded", "reasoning stands in the text, between `<think>` marks")
     counted = f", {tokens:,} reasoning tokens told" if tokens else ""

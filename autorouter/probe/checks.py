@@ -13,29 +13,20 @@ from typing import Final
 import httpx
 
 from autorouter import __version__
-from autorouter.probe import (
-    check_chat,
-    check_errors,
-    check_formats,
-    check_tools,
-    check_truth,
-    check_wire_tools,
-    check_wires,
-)
-from autorouter.probe.bench import Bench
+from autorouter.probe import check_chat, check_errors, check_formats, check_ground_truth, check_tools, check_wires
 from autorouter.probe.check_errors import BAD_KEY
-from autorouter.probe.line import Line, Relay, client_for
-from autorouter.probe.probes import Probe
+from autorouter.probe.relay_client import Line, Relay, client_for
+from autorouter.probe.relay_session import Bench, Probe
 from autorouter.probe.report import SCHEMA, Check, Finding, Measured, Report, bounded, overall, shown_url
-from autorouter.upstream.failures import scrub
+from autorouter.upstream.errors import scrub
 
-FIRST: Final = (*check_chat.PROBES, *check_truth.PROBES)
+FIRST: Final = (*check_chat.PROBES, *check_ground_truth.PROBES)
 """They read what is there already."""
 MORE: Final = (
     *check_tools.PROBES,
     *check_formats.PROBES,
     *check_wires.PROBES,
-    *check_wire_tools.TOOL_CHECKS,
+    *check_wires.TOOL_CHECKS,
     *check_errors.PROBES,
 )
 PROBES: Final = (*FIRST, *MORE, *check_errors.LAST)
@@ -91,7 +82,7 @@ def _check(bench: Bench, given: Probe, found: Finding) -> Check:
 
 def _report(bench: Bench, checks: tuple[Check, ...], at: str, seconds: float) -> Report:
     relay = bench.relay
-    first_byte_s, first_text_s, rate = check_truth.measured(bench)
+    first_byte_s, first_text_s, rate = check_ground_truth.measured(bench)
     return Report(
         schema=SCHEMA,
         version=__version__,

@@ -15,8 +15,7 @@ from typing import Any, Final
 import orjson
 
 from autorouter.errors import ReceiptError
-from autorouter.probe.clients import fits
-from autorouter.probe.report import Measured, Report, bounded, quoted, verdict
+from autorouter.probe.report import Measured, Report, bounded, fits, quoted, verdict
 
 DRY_RUN: Final = (
     "These answers come from a dry run: they prove the wire and the orchestration, and nothing about a model."

@@ -27,8 +27,10 @@ from typing import Any
 import orjson
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import canonical, digest
+from autorouter.receipts.canonical import canonical_json, digest
 
+RECEIPT_SCHEMA = "autorouter.receipt.v1"
+"""The `schema` field of every receipt."""
 GENESIS = "sha256:" + "0" * 64
 HEAD_FILE = ".head"
 _DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
@@ -38,7 +40,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ChainProblem:
     """One fault of the chain. `line` counts from 1, as editors do."""
 
     file: Path
@@ -59,16 +61,16 @@ class _Link:
     digest: str
 
 
-def seal(payload: Record, seq: int, prev: str) -> bytes:
+def seal_line(payload: Record, seq: int, prev: str) -> bytes:
     """The line (without newline) of a tidied payload; without a type of its own it is a receipt."""
     if taken := _OURS & payload.keys():
         raise ReceiptError(f"a record can't bring its own {', '.join(sorted(taken))}")
     record = {"type": "receipt", **payload, "seq": seq, "prev": prev}
     record["sum"] = digest(record)
-    return canonical(record)
+    return canonical_json(record)
 
 
-def files(directory: Path) -> list[Path]:
+def segment_files(directory: Path) -> list[Path]:
     """The days' files, oldest first; none when there is no such directory."""
     if not directory.is_dir():
         return []
@@ -84,7 +86,7 @@ def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ReceiptError(f"{path} can't be read: {exc.strerror}") from exc
 
 
-def parse(line: bytes) -> Record | None:
+def parse_line(line: bytes) -> Record | None:
     """The record of a line that is a JSON object with a `seq` and a `prev`, else None."""
     try:
         record = orjson.loads(line)
@@ -104,17 +106,19 @@ def read_head(directory: Path) -> Record | None:
     return head if isinstance(head, dict) and type(head.get("seq")) is int else None
 
 
-def verify_directory(directory: Path) -> list[Problem]:
+def verify_directory(directory: Path) -> list[ChainProblem]:
     """Faults of all files and of the links between them. The oldest file may follow one that was deleted since.
     Beside a writer at work, the newest file's last line may look cut: it is being written."""
-    problems: list[Problem] = []
-    head, days = read_head(directory), files(directory)
+    problems: list[ChainProblem] = []
+    head, days = read_head(directory), segment_files(directory)
     prev = None
     for path in days:
         problems += verify_chain(path, prev)
         prev = last_digest(path) or prev
     if head and head.get("file") not in {path.name for path in days}:
-        problems.append(Problem(file=directory / str(head.get("file")), line=1, reason="the newest file is missing"))
+        problems.append(
+            ChainProblem(file=directory / str(head.get("file")), line=1, reason="the newest file is missing")
+        )
     return problems
 
 
@@ -126,7 +130,7 @@ def last_digest(path: Path) -> str | None:
     return digest(last[:-1]) if last else None
 
 
-def verify_chain(path: Path, prev: str | None = None) -> list[Problem]:
+def verify_chain(path: Path, prev: str | None = None) -> list[ChainProblem]:
     """Faults of one file by line; `prev` is the digest its first line has to carry, None to believe it.
     About 30 us per line of 4 kB."""
     head = read_head(path.parent)  # before the lines: a writer at work may add some, and takes none away
@@ -141,7 +145,7 @@ def verify_chain(path: Path, prev: str | None = None) -> list[Problem]:
     faults = [*broken, *_order_faults(links), *_gap_faults(links, [number for number, _ in broken], prev)]
     if head and head.get("file") == path.name:
         faults += _end_faults(links, len(links) + len(broken), bool(broken), head)
-    return [Problem(file=path, line=line, reason=reason) for line, reason in sorted(faults)]
+    return [ChainProblem(file=path, line=line, reason=reason) for line, reason in sorted(faults)]
 
 
 def _link(number: int, raw: bytes) -> _Link | str:
@@ -149,10 +153,10 @@ def _link(number: int, raw: bytes) -> _Link | str:
     if not raw.endswith(b"\n"):
         return f"the line is cut off after {len(raw)} bytes"
     line = raw[:-1]
-    record = parse(line)
+    record = parse_line(line)
     if record is None:
         return "the line isn't a record"
-    if canonical(record) != line:
+    if canonical_json(record) != line:
         return "the line isn't canonical JSON: it was changed"
     if record.pop("sum", None) != digest(record):
         return "the record doesn't match its sum: it was changed"

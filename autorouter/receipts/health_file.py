@@ -26,35 +26,35 @@ from autorouter.core.codec import from_plain, to_plain
 from autorouter.core.state.health import Health, restored
 from autorouter.core.types import Candidate
 
-NAME = "health.json"
+FILE_NAME = "health.json"
 SCHEMA = "autorouter.health.v1"
-EVERY_S = 10.0
+SAVE_INTERVAL_S = 10.0
 """What a kill can lose."""
 MAX_BYTES = 4 * 1024 * 1024
 """Ten thousand candidates; a longer file isn't ours."""
 
 log = logging.getLogger("autorouter")
 Healths = Mapping[str, Health]
-Spent = tuple[float, float]
+DaySpend = tuple[float, float]
 """A UTC day since 1970, and the dollars spent on it."""
-NOTHING: Spent = (0.0, 0.0)
+NO_SPEND: DaySpend = (0.0, 0.0)
 
 
-class HealthFile:
+class StateFile:
     """The file in `directory` for these candidates. `problem` is None while reading and writing work; `spent` is what was
     read of the latest day."""
 
     def __init__(self, directory: Path, candidates: Sequence[Candidate], *, clock: Callable[[], float]) -> None:
         self.problem: str | None = None
-        self.spent = NOTHING
-        self._path = directory / NAME
+        self.spent = NO_SPEND
+        self._path = directory / FILE_NAME
         self._candidates = {candidate.id: candidate for candidate in candidates}
         self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._current: Callable[[], Healths] = dict
         self._saved: Healths = {}
-        self._spent: Callable[[], Spent] = lambda: self.spent
+        self._spent: Callable[[], DaySpend] = lambda: self.spent
 
     def read(self) -> dict[str, Health]:
         """What was kept of the candidates that are still the same; cooldowns only while they hold."""
@@ -70,7 +70,11 @@ class HealthFile:
         return found
 
     def watch(
-        self, current: Callable[[], Healths], spent: Callable[[], Spent] | None = None, *, every_s: float = EVERY_S
+        self,
+        current: Callable[[], Healths],
+        spent: Callable[[], DaySpend] | None = None,
+        *,
+        every_s: float = SAVE_INTERVAL_S,
     ) -> None:
         """Write what `current()` returns whenever it is another mapping than before, or `spent()` another sum, until `close`."""
         self._current, self._saved = current, current()
@@ -126,7 +130,7 @@ class HealthFile:
             self.problem = problem
             log.warning("%s", problem)
 
-    def _write(self, current: Healths, spent: Spent) -> None:
+    def _write(self, current: Healths, spent: DaySpend) -> None:
         entries = {
             name: {"upstream": own.upstream, "model": own.model, "health": to_plain(current[name])}
             for name, own in self._candidates.items()
@@ -140,7 +144,7 @@ class HealthFile:
             "candidates": entries,
         }
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-        draft = self._path.with_name(f".{NAME}.new")
+        draft = self._path.with_name(f".{FILE_NAME}.new")
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(fd, "wb") as file:
             file.write(body)
@@ -150,10 +154,10 @@ class HealthFile:
 _NUMBERS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
 
 
-def _spent_of(plain: Any) -> Spent:
+def _spent_of(plain: Any) -> DaySpend:
     """Nothing where none was kept. Raises ValueError, TypeError or KeyError."""
     if plain is None:
-        return NOTHING
+        return NO_SPEND
     day, usd = float(plain["day"]), float(plain["usd"])
     if not (isfinite(day) and isfinite(usd) and usd >= 0):
         raise ValueError("a sum out of bounds")

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autorouter.receipts.canonical import canonical, digest
-from autorouter.receipts.chain import HEAD_FILE, seal
-from autorouter.receipts.recovery import Left, open_private
+from autorouter.receipts.canonical import canonical_json, digest
+from autorouter.receipts.chain import HEAD_FILE, seal_line
+from autorouter.receipts.recovery import RecoveredChain, open_private
 
 _HEAD_BYTES = 160
 """Longer than any head, so that a shorter one covers what was there."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class SegmentBatch:
     """Lines that go beyond what is on disk, and where the chain would stand with them."""
 
     seq: int
@@ -30,15 +30,15 @@ class Draft:
 
     def add(self, payload: Any) -> None:
         """Seals one more line; a payload that can't be one is a ReceiptError, and changes nothing."""
-        line = seal(payload, self.seq, self.prev)
+        line = seal_line(payload, self.seq, self.prev)
         self.seq, self.prev = self.seq + 1, digest(line)
         self.lines.append(line)
 
 
-class Page:
+class Segment:
     """Goes on from what `recover` found. Methods raise OSError; only one thread may call them at a time."""
 
-    def __init__(self, directory: Path, left: Left, *, fsync: bool) -> None:
+    def __init__(self, directory: Path, left: RecoveredChain, *, fsync: bool) -> None:
         self.name, self.seq, self.prev, self.contexts = left.name, left.seq, left.prev, set(left.contexts)
         self._directory, self._fsync = directory, fsync
         self._head_fd = open_private(directory / HEAD_FILE, os.O_WRONLY)
@@ -51,10 +51,10 @@ class Page:
             self._close_file()
             self._fd, self.name, self.seq, self.contexts = fd, name, 0, set()
 
-    def draft(self) -> Draft:
-        return Draft(seq=self.seq, prev=self.prev, contexts=set(self.contexts))
+    def draft(self) -> SegmentBatch:
+        return SegmentBatch(seq=self.seq, prev=self.prev, contexts=set(self.contexts))
 
-    def append(self, draft: Draft) -> None:
+    def append(self, draft: SegmentBatch) -> None:
         """Writes the draft's lines at once; what a full disk took of them is cut off again."""
         if self._fd is None or not draft.lines:
             return
@@ -76,7 +76,7 @@ class Page:
         os.close(self._head_fd)
 
     def _mark_head(self) -> None:
-        head = canonical({"file": self.name, "seq": self.seq - 1, "digest": self.prev})
+        head = canonical_json({"file": self.name, "seq": self.seq - 1, "digest": self.prev})
         try:
             os.lseek(self._head_fd, 0, os.SEEK_SET)
             os.write(self._head_fd, head.ljust(_HEAD_BYTES) + b"\n")

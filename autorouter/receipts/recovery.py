@@ -15,7 +15,7 @@ from pathlib import Path
 
 from autorouter.errors import ReceiptError
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.chain import GENESIS, Record, files, last_digest, parse, raw_lines, read_head
+from autorouter.receipts.chain import GENESIS, Record, last_digest, parse_line, raw_lines, read_head, segment_files
 
 if sys.platform != "win32":
     import fcntl
@@ -30,7 +30,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class RecoveredChain:
     """What is there to go on from: the newest file's `name` ("" for none), the next `seq`, the digest to follow,
     the contexts that file holds, and what has to be said about the recovery."""
 
@@ -46,7 +46,7 @@ def open_private(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | _BINARY, _PRIVATE)
 
 
-def lock(directory: Path) -> int:
+def lock_directory(directory: Path) -> int:
     """Makes the directory (0700) and takes it for this process until the descriptor is closed or the process dies.
     ReceiptError when another has it. Windows has no flock: there it stays on trust."""
     try:
@@ -67,7 +67,7 @@ def lock(directory: Path) -> int:
     return fd
 
 
-def killed_before(directory: Path) -> str | None:
+def unclean_shutdown_pid(directory: Path) -> str | None:
     """The process that wrote here last, if it never came to close. Ask before `lock`."""
     try:
         told = (directory / ".lock").read_bytes().strip()
@@ -82,12 +82,12 @@ def _holder(fd: int) -> str | None:
     return told.decode() if told.isdigit() else None
 
 
-def recover(directory: Path) -> Left:
+def recover(directory: Path) -> RecoveredChain:
     """Reads the newest file's last `_LOOK_BYTES` and moves what follows its last whole record aside. A context that stands
     before them counts as not there, and is written once more."""
-    days = files(directory)
+    days = segment_files(directory)
     if not days:
-        return Left()
+        return RecoveredChain()
     newest = days[-1]
     contexts: set[str] = set()
     ends: deque[tuple[int, bytes]] = deque(maxlen=_TAIL_LINES)
@@ -97,9 +97,9 @@ def recover(directory: Path) -> Left:
             contexts.add(str(record.get("digest")))
     good_bytes, last = _last_record(newest, ends)
     all_bytes = newest.stat().st_size
-    tail = parse(last)
+    tail = parse_line(last)
     seq = tail["seq"] + 1 if tail else 0
-    return Left(
+    return RecoveredChain(
         name=newest.name,
         seq=seq,
         prev=digest(last[:-1]) if last else _prev_of(days[:-1]),
@@ -138,7 +138,7 @@ def _last_record(newest: Path, ends: Iterable[tuple[int, bytes]]) -> tuple[int, 
 
 
 def _whole(raw: bytes) -> Record | None:
-    return parse(raw) if raw.endswith(b"\n") else None
+    return parse_line(raw) if raw.endswith(b"\n") else None
 
 
 def _prev_of(earlier: list[Path]) -> str:

@@ -20,29 +20,29 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import canonical, digest
+from autorouter.receipts.canonical import canonical_json, digest
 from autorouter.receipts.chain import (
     GENESIS,
-    Problem,
+    ChainProblem,
     Record,
-    files,
-    parse,
+    parse_line,
     raw_lines,
+    segment_files,
     verify_chain,
     verify_directory,
 )
-from autorouter.receipts.writer import Writer
+from autorouter.receipts.writer import ReceiptWriter
 
 __all__ = [
     "GENESIS",
-    "Problem",
+    "ChainProblem",
     "Record",
-    "Writer",
-    "context_of",
-    "files",
-    "find",
-    "latest",
-    "records",
+    "ReceiptWriter",
+    "read_context",
+    "segment_files",
+    "find_receipt",
+    "latest_receipts",
+    "read_records",
     "verify_chain",
     "verify_directory",
 ]
@@ -51,23 +51,23 @@ _RECEIPT = b'"type":"receipt"'
 _SHOWN = 5
 
 
-def records(path: Path) -> Iterator[tuple[int, Record, bytes]]:
+def read_records(path: Path) -> Iterator[tuple[int, Record, bytes]]:
     """(line number from 1, record, the line without newline) of each whole line; a line that isn't a record is a
     ReceiptError. A last line without an end is left out: it may be being written just now."""
     for number, raw in raw_lines(path):
         if not raw.endswith(b"\n"):
             return
         line = raw[:-1]
-        record = parse(line)
+        record = parse_line(line)
         if record is None:
             raise ReceiptError(f"{path.name}:{number} isn't a record", hint="run: autorouter receipt verify")
         yield number, record, line
 
 
-def latest(directory: Path, n: int) -> list[Record]:
+def latest_receipts(directory: Path, n: int) -> list[Record]:
     """The newest `n` receipts, newest first."""
     found: list[Record] = []
-    for path in reversed(files(directory)):
+    for path in reversed(segment_files(directory)):
         if len(found) >= n:
             break
         lines = deque((raw for _, raw in raw_lines(path) if _RECEIPT in raw), maxlen=n - len(found))
@@ -75,12 +75,12 @@ def latest(directory: Path, n: int) -> list[Record]:
     return found
 
 
-def find(directory: Path, id_prefix: str) -> Record:
+def find_receipt(directory: Path, id_prefix: str) -> Record:
     """The receipt with this id, or the only one whose id starts so. Costs one pass over the files, newest first:
     about 1 us per line."""
-    needle = b'"id":' + canonical(id_prefix)[:-1]
+    needle = b'"id":' + canonical_json(id_prefix)[:-1]
     found: dict[str, Record] = {}
-    for path in reversed(files(directory)):
+    for path in reversed(segment_files(directory)):
         for record in _matching(path, needle, "receipt"):
             receipt_id = record.get("id")
             if isinstance(receipt_id, str) and receipt_id.startswith(id_prefix):
@@ -92,10 +92,10 @@ def find(directory: Path, id_prefix: str) -> Record:
     return next(iter(found.values()))
 
 
-def context_of(place: Path, context_digest: str) -> Any:
+def read_context(place: Path, context_digest: str) -> Any:
     """The record that receipts refer to by this digest, looked for in one file or in a directory, newest first."""
-    needle = canonical(context_digest)
-    for path in reversed(files(place)) if place.is_dir() else [place]:
+    needle = canonical_json(context_digest)
+    for path in reversed(segment_files(place)) if place.is_dir() else [place]:
         for record in _matching(path, needle, "context"):
             if record.get("digest") == context_digest == digest(record.get("record")):
                 return record["record"]
@@ -103,7 +103,7 @@ def context_of(place: Path, context_digest: str) -> Any:
 
 
 def _typed(raw: bytes, record_type: str) -> Record | None:
-    record = parse(raw)
+    record = parse_line(raw)
     return record if record and record.get("type") == record_type else None
 
 
@@ -118,7 +118,7 @@ def _not_one(directory: Path, id_prefix: str, ids: list[str]) -> ReceiptError:
     if ids:
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         return ReceiptError(f"{len(ids)} receipts start with {id_prefix!r}: {shown}", hint="give more of the id")
-    recent = [str(record.get("id")) for record in latest(directory, 1000)]
+    recent = [str(record.get("id")) for record in latest_receipts(directory, 1000)]
     near = difflib.get_close_matches(id_prefix, recent, n=_SHOWN, cutoff=0.5) or recent[:_SHOWN]
     hint = f"near: {', '.join(near)}" if near else f"{directory} holds no receipts"
     return ReceiptError(f"no receipt {id_prefix!r}", hint=hint)

@@ -28,8 +28,8 @@ from typing import Any
 from autorouter.errors import ReceiptError
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.chain import Record
-from autorouter.receipts.page import Draft, Page
-from autorouter.receipts.recovery import lock, recover
+from autorouter.receipts.page import Segment, SegmentBatch
+from autorouter.receipts.recovery import lock_directory, recover
 
 _BATCH = 256
 """Records per os.write: 1 MB of typical receipts."""
@@ -37,10 +37,10 @@ _DRAFT_LINES = 64
 """So many built lines aren't kept waiting for the next flush: half a megabyte."""
 _CONTEXTS = 16
 """Contexts kept for the next file; a change of configuration adds one."""
-Build = Callable[[], Record]
+RecordBuilder = Callable[[], Record]
 
 
-class Writer:
+class ReceiptWriter:
     """Appends to the day's file in `directory`, from a thread of its own, until `close`.
 
     `clock` gives seconds since the epoch. A record waits at most about `flush_s`. ReceiptError when another process
@@ -59,17 +59,17 @@ class Writer:
         self.dropped = 0
         self.problem: str | None = None
         self._clock, self._flush_s, self._max_pending = clock, flush_s, max_pending
-        self._pending: deque[Build | threading.Event] = deque()
+        self._pending: deque[RecordBuilder | threading.Event] = deque()
         self._contexts: dict[str, Any] = {}
         self._said = 0
         self._count_lock = threading.Lock()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._closing = False
-        self._draft: Draft | None = None
+        self._draft: SegmentBatch | None = None
         self._draft_unsaid = 0
         self._waiting: list[threading.Event] = []
         self._at_page = threading.Lock()
-        self._lock_fd = lock(directory)
+        self._lock_fd = lock_directory(directory)
         try:
             self._page = self._first_page(directory, fsync)
         except OSError as exc:
@@ -91,7 +91,7 @@ class Writer:
         """Digest of the last line on disk, of an earlier file when this one is empty; GENESIS when there is none."""
         return self._page.prev
 
-    def put(self, build: Build) -> None:
+    def put(self, build: RecordBuilder) -> None:
         """Hands over a builder of a record; returns at once (0.2 us) and never raises."""
         if self._closing or len(self._pending) >= self._max_pending:
             self._drop(1)
@@ -148,10 +148,10 @@ class Writer:
             os.ftruncate(self._lock_fd, 0)  # nobody was killed
             os.close(self._lock_fd)
 
-    def _first_page(self, directory: Path, fsync: bool) -> Page:
+    def _first_page(self, directory: Path, fsync: bool) -> Segment:
         """Takes up the chain where the newest file ends, and says what had to be moved aside for it."""
         left = recover(directory)
-        page = Page(directory, left, fsync=fsync)
+        page = Segment(directory, left, fsync=fsync)
         page.turn(self._today())
         if left.report:
             draft = page.draft()
@@ -202,7 +202,7 @@ class Writer:
             else:
                 self._add(draft, item)
 
-    def _open_draft(self) -> Draft:
+    def _open_draft(self) -> SegmentBatch:
         """The draft of today's page; yesterday's is written out first."""
         today = self._today()
         if self._draft is not None and today > self._page.name:
@@ -230,7 +230,7 @@ class Writer:
             self.problem = exc.strerror
             self._drop(len(draft.lines) - (1 if self._draft_unsaid else 0))
 
-    def _add(self, draft: Draft, build: Build) -> None:
+    def _add(self, draft: SegmentBatch, build: RecordBuilder) -> None:
         """The builder's record, after the context it refers to when this file hasn't got that yet."""
         try:
             record = build()

@@ -20,24 +20,24 @@ from dataclasses import dataclass, replace
 from autorouter.core.labels import PREFIX
 from autorouter.core.types import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps
-from autorouter.engine.recorder import context_record
+from autorouter.engine.receipt import context_record
 from autorouter.engine.router import Routed, route
 from autorouter.engine.step import Step
 from autorouter.engine.web import may_look_up
 from autorouter.errors import AutorouterError, BudgetExceeded, RequestError
+from autorouter.privacy import secrets
 from autorouter.receipts.canonical import digest
 from autorouter.runtime import Runtime
-from autorouter.server.grants import GRANT, Grant
-from autorouter.server.http import Message, Scope, Send
-from autorouter.server.key_budgets import KeyBudgets
-from autorouter.server.keys import Keyring
-from autorouter.wire import secrets
+from autorouter.server.access.budgets import KeyBudgets
+from autorouter.server.access.grants import SCOPE_GRANT, Grant
+from autorouter.server.access.keyring import Keyring
+from autorouter.server.asgi import Message, Scope, Send
 
-CONTEXTS = 8
+MAX_RESTRICTED_POOLS = 8
 """Narrowed pools that are kept: keys with the same reach share one. The writer of receipts keeps twice as many."""
 
 
-class SecretFound(RequestError):
+class SecretDetected(RequestError):
     """The request holds what looks like a secret, and would leave this machine with it."""
 
     code = "secret_found"
@@ -51,17 +51,17 @@ class Admission:
         self.keyring = keyring
         self._pools: OrderedDict[tuple[str, tuple[str, ...]], Deps] = OrderedDict()
 
-    def enter(self, scope: Scope, deps: Deps, body: bytes) -> Entry:
+    def enter(self, scope: Scope, deps: Deps, body: bytes) -> AdmittedRequest:
         """The beginning of a request whose body has come."""
         policy = self._runtime.settings.config.privacy.secrets
-        grant: Grant | None = scope.get(GRANT)
+        grant: Grant | None = scope.get(SCOPE_GRANT)
         hits = secrets.scan(body) if policy == "mask" else ()
         if hits:
             body = secrets.masked(body, hits)
         whole = deps.by_id
         if grant is not None and grant.limited:
             deps = self.narrowed(deps, grant)
-        return Entry(deps, body, grant, self.keyring, policy, whole, secrets.counts(hits))
+        return AdmittedRequest(deps, body, grant, self.keyring, policy, whole, secrets.counts(hits))
 
     def narrowed(self, deps: Deps, grant: Grant) -> Deps:
         """The router as this key sees it: with its candidates only."""
@@ -72,7 +72,7 @@ class Admission:
         found = self._pools.get(key)
         if found is None:
             found = self._pools[key] = self._with(deps, pool)
-            while len(self._pools) > CONTEXTS:
+            while len(self._pools) > MAX_RESTRICTED_POOLS:
                 self._pools.popitem(last=False)
         self._pools.move_to_end(key)
         return found
@@ -87,7 +87,7 @@ class Admission:
 
 
 @dataclass(slots=True)
-class Entry:
+class AdmittedRequest:
     """One request on its way through. `found` counts secrets by rule."""
 
     deps: Deps
@@ -145,11 +145,11 @@ class Entry:
             self.found = secrets.counts(secrets.scan(self.body))
         if not self.found:
             return None
-        step.trace.degraded.append(f"secrets {_DONE[self.policy]}: {listed(self.found)}")
+        step.trace.degraded.append(f"secrets {_DONE[self.policy]}: {format_counts(self.found)}")
         if self.policy != "block":
             return None
-        error = SecretFound(
-            f"The request holds what looks like a secret ({listed(self.found)}, first in {secrets.place(self.body)})",
+        error = SecretDetected(
+            f"The request holds what looks like a secret ({format_counts(self.found)}, first in {secrets.place(self.body)})",
             hint="take it out, ask for openfusion/auto:private, or set privacy.secrets",
         )
         step.trace.result, step.trace.status, step.trace.error = "refused", error.http_status, error.code
@@ -165,7 +165,7 @@ class Entry:
         """`send` that tells of secrets in a header; the same where there are none."""
         if not self.found:
             return send
-        mark = (b"x-autorouter-secrets", f"{_DONE[self.policy]}: {listed(self.found)}".encode())
+        mark = (b"x-autorouter-secrets", f"{_DONE[self.policy]}: {format_counts(self.found)}".encode())
 
         async def marking(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -184,6 +184,6 @@ class Entry:
 _DONE = {"warn": "sent", "mask": "masked", "block": "blocked"}
 
 
-def listed(found: Mapping[str, int]) -> str:
+def format_counts(found: Mapping[str, int]) -> str:
     """`github-token 2, jwt 1`."""
     return ", ".join(f"{rule} {count}" for rule, count in found.items())

@@ -12,24 +12,30 @@ from autorouter.engine.deps import Deps
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
 from autorouter.server.admission import Admission
-from autorouter.server.estimate import Estimate
-from autorouter.server.guard import Door, Guard, client_wire
-from autorouter.server.health import Live, Ready
-from autorouter.server.http import Receive, Scope, Send, send_error
-from autorouter.server.limits import Gate
-from autorouter.server.metrics import MetricsEndpoint, Refusals
+from autorouter.server.asgi import Receive, Scope, Send, send_error
+from autorouter.server.concurrency import ConcurrencyLimiter
+from autorouter.server.endpoints import (
+    CountTokensEndpoint,
+    InferenceEndpoint,
+    RoutePreviewEndpoint,
+    reject_compaction,
+    reject_websocket,
+)
+from autorouter.server.estimate import EstimateEndpoint
+from autorouter.server.guard import Guard, GuardConfig, client_wire
+from autorouter.server.metrics import MetricsEndpoint, RejectionRecorder
 from autorouter.server.models import ModelsEndpoint
-from autorouter.server.openapi import OpenApi
+from autorouter.server.openapi import OpenApiEndpoint
+from autorouter.server.probes import LivenessEndpoint, ReadinessEndpoint
 from autorouter.server.receipts import ReceiptsEndpoint
-from autorouter.server.wires import CountTokens, DebugRoute, WireEndpoint, no_compaction, no_websocket
-from autorouter.upstream.failures import scrub
+from autorouter.upstream.errors import scrub
 
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
+def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | None = None) -> Guard:
     """The ASGI application on a runtime. The gate is the caller's where it has to stop the server by it."""
-    gate = gate or Gate(runtime.settings.config.limits)
+    gate = gate or ConcurrencyLimiter(runtime.settings.config.limits)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -42,42 +48,42 @@ def build_app(runtime: Runtime, door: Door, gate: Gate | None = None) -> Guard:
     admission = Admission(runtime, door.keys)
     models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", WireEndpoint("chat", deps, gate, admission)),
-        ("POST", "/v1/messages", WireEndpoint("messages", deps, gate, admission)),
-        ("POST", "/v1/messages/count_tokens", CountTokens(deps)),
-        ("POST", "/v1/responses", WireEndpoint("responses", deps, gate, admission)),
-        ("GET", "/v1/responses", no_websocket),
-        ("POST", "/v1/responses/compact", no_compaction),
+        ("POST", "/v1/chat/completions", InferenceEndpoint("chat", deps, gate, admission)),
+        ("POST", "/v1/messages", InferenceEndpoint("messages", deps, gate, admission)),
+        ("POST", "/v1/messages/count_tokens", CountTokensEndpoint(deps)),
+        ("POST", "/v1/responses", InferenceEndpoint("responses", deps, gate, admission)),
+        ("GET", "/v1/responses", reject_websocket),
+        ("POST", "/v1/responses/compact", reject_compaction),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{name:path}", models),
-        ("POST", "/v1/estimate", Estimate(deps, admission)),
-        ("POST", "/debug/route", DebugRoute(deps, admission)),
+        ("POST", "/v1/estimate", EstimateEndpoint(deps, admission)),
+        ("POST", "/debug/route", RoutePreviewEndpoint(deps, admission)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
         ("GET", "/metrics", MetricsEndpoint(runtime, gate)),
-        ("GET", "/livez", Live()),
-        ("GET", "/readyz", Ready(runtime, gate)),
+        ("GET", "/livez", LivenessEndpoint()),
+        ("GET", "/readyz", ReadinessEndpoint(runtime, gate)),
     ]
     served = [*((method, path) for method, path, _ in routes), ("GET", "/openapi.json")]
-    routes.append(("GET", "/openapi.json", OpenApi(served, lambda: keyed(door))))
+    routes.append(("GET", "/openapi.json", OpenApiEndpoint(served, lambda: key_required(door))))
     by_path: dict[str, dict[str, Asgi]] = {}
     for method, path, app in routes:
         by_path.setdefault(path, {})[method] = app
     router = Router(
-        [Route(path, ByMethod(apps)) for path, apps in by_path.items()],
+        [Route(path, MethodDispatcher(apps)) for path, apps in by_path.items()],
         default=_unknown_path,
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    return Guard(router, door, Refusals(runtime))
+    return Guard(router, door, RejectionRecorder(runtime))
 
 
-def keyed(door: Door) -> bool:
+def key_required(door: GuardConfig) -> bool:
     """Whether a key is asked for now."""
     return door.key is not None or (door.keys is not None and door.keys.changed())
 
 
-class ByMethod:
+class MethodDispatcher:
     """An endpoint per method (GET also as HEAD); any other gets 405 in the client's error shape."""
 
     def __init__(self, apps: Mapping[str, Asgi]) -> None:

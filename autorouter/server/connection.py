@@ -17,19 +17,19 @@ from typing import ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from autorouter.config.schema import Limits
+from autorouter.config.schema import ConcurrencyConfig
 from autorouter.errors import RequestError
-from autorouter.server.http import STALLED
+from autorouter.server.asgi import SCOPE_CLIENT_STALLED
 from autorouter.wire import errors
 
-LOOKS = 4
+STALL_CHECKS = 4
 """So often within `write_stall_s` is looked whether anything was taken."""
 
 
-class Connection(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """Use `connection(limits)`, which makes the class for a server."""
 
-    limits: ClassVar[Limits]
+    limits: ClassVar[ConcurrencyConfig]
     _head_bytes = 0
     _in_head = True
     _buffered = 0
@@ -77,7 +77,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._buffered, self._taken_s = _waiting_bytes(self.transport), self.loop.time()
-        self._timer = self.loop.call_later(self.limits.write_stall_s / LOOKS, self._look)
+        self._timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._look)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -104,7 +104,7 @@ class Connection(HttpToolsProtocol):
         answered = cycle is None or cycle.response_complete
         # Behind an answer that is under way the next request may come as slowly as it likes.
         if left_s > 0 or self.pipeline or (self._in_head and not answered):
-            self._half = self.loop.call_later(max(left_s, self.limits.read_stall_s / LOOKS), self._listen)
+            self._half = self.loop.call_later(max(left_s, self.limits.read_stall_s / STALL_CHECKS), self._listen)
         elif answering and not self._in_head:
             self.transport.abort()
         else:
@@ -118,11 +118,11 @@ class Connection(HttpToolsProtocol):
         self._buffered = buffered
         if now_s - self._taken_s >= self.limits.write_stall_s:
             if self.cycle is not None:
-                cast("dict[str, object]", self.cycle.scope)[STALLED] = True
+                cast("dict[str, object]", self.cycle.scope)[SCOPE_CLIENT_STALLED] = True
             self._timer = None
             self.transport.abort()
         else:
-            self._timer = self.loop.call_later(self.limits.write_stall_s / LOOKS, self._look)
+            self._timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._look)
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -165,6 +165,6 @@ def _waiting_bytes(transport: asyncio.Transport) -> int:
     return here + int.from_bytes(found, sys.byteorder)
 
 
-def connection(limits: Limits) -> type[Connection]:
+def protocol_class(limits: ConcurrencyConfig) -> type[LimitedHttpProtocol]:
     """The class of a server's connections."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+    return type("LimitedConnection", (LimitedHttpProtocol,), {"limits": limits})

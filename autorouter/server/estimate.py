@@ -22,13 +22,13 @@ from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import Routed
 from autorouter.server.admission import Admission
-from autorouter.server.http import Receive, Scope, Send, send_json
-from autorouter.server.wires import CurrentDeps, looked_at
+from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.endpoints import CurrentDeps, decide_only
 
-Band = dict[str, float]
+CostRange = dict[str, float]
 
 
-class Estimate:
+class EstimateEndpoint:
     """Takes the body of a request of any wire, told apart as for `/debug/route`."""
 
     def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
@@ -36,14 +36,14 @@ class Estimate:
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, estimate(*await looked_at(scope, receive, self._deps(), self._admission)))
+        await send_json(send, estimate(*await decide_only(scope, receive, self._deps(), self._admission)))
 
 
 def estimate(routed: Routed, deps: Deps) -> dict[str, Any]:
     """The answer. Without a plan `refusal` says why, and the figures are null."""
     decision, features = routed.decision, routed.features
     plan = decision.plan
-    calls = () if plan is None else calls_of(plan, routed)
+    calls = () if plan is None else planned_calls(plan, routed)
     found: dict[str, Any] = {
         "object": "autorouter.estimate",
         "label": decision.label,
@@ -63,7 +63,7 @@ def estimate(routed: Routed, deps: Deps) -> dict[str, Any]:
     return found
 
 
-def calls_of(plan: Plan, routed: Routed) -> tuple[PlannedCall, ...]:
+def planned_calls(plan: Plan, routed: Routed) -> tuple[PlannedCall, ...]:
     """The plan's calls at the most; of a single plan the one of its primary."""
     if plan.calls:
         return plan.calls
@@ -72,7 +72,7 @@ def calls_of(plan: Plan, routed: Routed) -> tuple[PlannedCall, ...]:
     return (PlannedCall(0, *answer),)
 
 
-def certain(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> int:
+def certain_calls(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> int:
     """How many of the calls, from the first, are made in any case: of a verified draft not the second answer; where a draft
     may turn out to need neither verifier nor panel, the draft alone."""
     if plan.strategy is Strategy.FUSION:
@@ -83,7 +83,7 @@ def certain(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> int
 
 
 def _figures(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> dict[str, Any]:
-    sure, error = certain(plan, calls, features), features.input_error
+    sure, error = certain_calls(plan, calls, features), features.input_error
     least_usd = min(plan.step_usd, sum(call.usd for call in calls[:sure])) * (1.0 - error)
     numbered = [(index < sure, call) for index, call in enumerate(calls)]
     phases = groupby(numbered, key=lambda pair: (pair[1].group, pair[1].phase))
@@ -122,7 +122,7 @@ def _phase(group: int, phase: str, pairs: Sequence[tuple[bool, PlannedCall]], er
     }
 
 
-def _band(value: float, error: float) -> Band:
+def _band(value: float, error: float) -> CostRange:
     """Low, likely and high: the estimate with the band that it has in decisions."""
     return {
         "low": round(value * (1.0 - error), USD_DIGITS),

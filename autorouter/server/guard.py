@@ -21,24 +21,33 @@ from pathlib import Path
 
 from autorouter.core.types import Wire
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError
-from autorouter.observe.mark import request_id_of
-from autorouter.server.grants import GRANT, NotAllowed
-from autorouter.server.http import ClientGone, Headers, Receive, Scope, Send, headers_of, send_error, too_large
-from autorouter.server.keys import Keyring
-from autorouter.server.wires import CLIENT
+from autorouter.observe.request_context import request_id_of
+from autorouter.server.access.grants import SCOPE_GRANT, PermissionDenied
+from autorouter.server.access.keyring import Keyring
+from autorouter.server.asgi import (
+    ClientDisconnected,
+    RawHeaders,
+    Receive,
+    Scope,
+    Send,
+    body_too_large,
+    headers_of,
+    send_error,
+)
+from autorouter.server.endpoints import SCOPE_KEY_NAME
 
 log = logging.getLogger("autorouter")
-OPEN_PATHS = ("/livez", "/readyz")
+PUBLIC_PATHS = ("/livez", "/readyz")
 """Answered without a key: a supervisor has none."""
-WHOLE_ROUTER = ("/debug/receipts", "/metrics")
+UNRESTRICTED_KEY_PATHS = ("/debug/receipts", "/metrics")
 """What tells of everybody's requests: not for keys that are limited to models or to a budget."""
-SINGLE = frozenset((b"host", b"origin", b"content-type"))
+SINGLE_VALUE_HEADERS = frozenset((b"host", b"origin", b"content-type"))
 """Headers of which the first and the last must not be two: who checks one could be told another."""
 _HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9_.-]+)|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::\d{0,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class GuardConfig:
     """The guard's settings; `key` None lets everybody on this machine in."""
 
     hosts: frozenset[str]
@@ -54,12 +63,12 @@ class Guard:
     def __init__(
         self,
         app: Callable[[Scope, Receive, Send], Awaitable[None]],
-        door: Door,
+        door: GuardConfig,
         refused: Callable[[Scope, AutorouterError], None] = lambda scope, error: None,
     ) -> None:
         self._app = app
         self._door = door
-        self._hosts = frozenset(plain_host(host) for host in door.hosts)
+        self._hosts = frozenset(normalize_host(host) for host in door.hosts)
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +89,7 @@ class Guard:
             self._check(scope)
             scope["autorouter.max_body_bytes"] = self._door.max_body_bytes
             await self._app(scope, receive, watched)  # type: ignore[arg-type]
-        except ClientGone:
+        except ClientDisconnected:
             return
         except AutorouterError as error:
             if not started:
@@ -105,18 +114,18 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers = headers_of(scope)
         self._check_origin(scope, headers, self._check_host(scope, headers))
-        if scope["path"] not in OPEN_PATHS:
+        if scope["path"] not in PUBLIC_PATHS:
             self._check_key(scope, headers)
         if scope["method"] == "POST":
             self._check_body(headers)
 
     def _check_host(self, scope: Scope, headers: dict[str, str]) -> str:
         """The Host as it was sent."""
-        single = [pair for pair in scope["headers"] if pair[0] in SINGLE]
+        single = [pair for pair in scope["headers"] if pair[0] in SINGLE_VALUE_HEADERS]
         if len(single) > len({name for name, _ in single}) and _differ(single):
             raise RequestError("A Host, an Origin or a content type came twice", code="duplicate_header")
         sent = headers.get("host", "")
-        host = host_name(sent)
+        host = parse_host(sent)
         if host is None or (host not in self._hosts and not _loopback(host)):
             raise _forbidden(f"Host `{sent[:80]}` is not served here", "add it to server.allowed_hosts", "host_refused")
         return sent
@@ -140,16 +149,16 @@ class Guard:
         named = door.keys is not None and door.keys.changed()
         if door.key is None and not named:
             return
-        given = presented(headers)
+        given = presented_keys(headers)
         # A key of the file first: it stays limited where it was exported as the server's own as well.
         grant = door.keys.grant(given) if door.keys is not None and named else None
         if grant is None:
             if door.key is not None and sum(hmac.compare_digest(key.encode(), door.key.encode()) for key in given):
                 return
             raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <local key>`")
-        if grant.limited and scope["path"].startswith(WHOLE_ROUTER):
-            raise NotAllowed(f"The key `{grant.name}` may not see this", hint="it is for models only")
-        scope[GRANT], scope[CLIENT] = grant, grant.name
+        if grant.limited and scope["path"].startswith(UNRESTRICTED_KEY_PATHS):
+            raise PermissionDenied(f"The key `{grant.name}` may not see this", hint="it is for models only")
+        scope[SCOPE_GRANT], scope[SCOPE_KEY_NAME] = grant, grant.name
 
     def _check_body(self, headers: dict[str, str]) -> None:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -162,10 +171,10 @@ class Guard:
             )
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._door.max_body_bytes:
-            raise too_large(self._door.max_body_bytes)
+            raise body_too_large(self._door.max_body_bytes)
 
 
-def _repeated(scope: Scope) -> Headers:
+def _repeated(scope: Scope) -> RawHeaders:
     """The client's own id for the request, by which it finds the line in our log."""
     request_id = request_id_of(headers_of(scope))
     return [] if request_id is None else [(b"x-request-id", request_id.encode())]
@@ -190,13 +199,13 @@ def _forbidden(message: str, hint: str, code: str) -> RequestError:
     return RequestError(message, hint=hint, http_status=403, code=code)
 
 
-def host_name(sent: str) -> str | None:
+def parse_host(sent: str) -> str | None:
     """`LOCALHOST.:8787` -> `localhost`, `[::1]:8787` -> `::1`; None for what is no Host."""
     found = _HOST.fullmatch(sent)
-    return plain_host(found["v6"] or found["name"]) if found else None
+    return normalize_host(found["v6"] or found["name"]) if found else None
 
 
-def plain_host(host: str) -> str:
+def normalize_host(host: str) -> str:
     """One spelling of a name or an address: small letters, no root's dot, no brackets."""
     name = host.strip("[]").lower().removesuffix(".")
     try:
@@ -214,7 +223,7 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def presented(headers: dict[str, str]) -> list[str]:
+def presented_keys(headers: dict[str, str]) -> list[str]:
     """The keys that a client shows, in any of the places where its library puts one."""
     given = [headers[name].strip() for name in ("x-api-key", "api-key") if headers.get(name)]
     authorization = headers.get("authorization", "")

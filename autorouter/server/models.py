@@ -10,9 +10,9 @@ from autorouter.core.codec import to_plain
 from autorouter.core.types import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
-from autorouter.server.grants import GRANT
-from autorouter.server.http import Receive, Scope, Send, send_json
-from autorouter.server.wires import CurrentDeps
+from autorouter.server.access.grants import SCOPE_GRANT
+from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.endpoints import CurrentDeps
 
 CREATED = 1_767_225_600
 """2026-01-01: the labels have no birthday, and a list that changes with the clock can't be cached."""
@@ -25,26 +25,26 @@ class ModelsEndpoint:
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deps, grant = self._deps(), scope.get(GRANT)
+        deps, grant = self._deps(), scope.get(SCOPE_GRANT)
         if grant is not None and grant.limited:
             pool = tuple(candidate for candidate in deps.candidates if grant.may_use(candidate))
             deps = replace(deps, candidates=pool, by_id={candidate.id: candidate for candidate in pool})
         name = scope.get("path_params", {}).get("name")
         if name is None:
-            entries = [entry for entry in entries_of(deps) if grant is None or grant.may_ask(entry["id"])]
+            entries = [entry for entry in model_entries(deps) if grant is None or grant.may_ask(entry["id"])]
             ids = [entry["id"] for entry in entries] or [None]
             ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
             await send_json(send, {"object": "list", "data": entries, **ends})
             return
         labels.parse(name, deps.by_id, panels.names_of(deps.policy.panels))
-        await send_json(send, next((e for e in entries_of(deps) if e["id"] == name), None) or _unknown(name))
+        await send_json(send, next((e for e in model_entries(deps) if e["id"] == name), None) or _unknown(name))
 
 
 def _unknown(name: str) -> dict[str, Any]:
     raise UnknownModel(f"The model `{name}` does not exist here", param="model")
 
 
-def entries_of(deps: Deps) -> list[dict[str, Any]]:
+def model_entries(deps: Deps) -> list[dict[str, Any]]:
     """Labels first, then candidates. A label's window is the largest that a candidate has, for the router picks one
     that fits; its output limit likewise."""
     window = max((c.context_tokens for c in deps.candidates), default=0)

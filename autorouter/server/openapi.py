@@ -17,12 +17,12 @@ import orjson
 
 from autorouter import __version__, errors
 from autorouter.core.types import Strategy
-from autorouter.server.http import JSON, Receive, Scope, Send, send_bytes
+from autorouter.server.asgi import JSON_CONTENT_TYPE, Receive, Scope, Send, send_bytes
+from autorouter.server.endpoints import FAULT_HEADER
 from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas, without_null
-from autorouter.server.receipts import MOST
-from autorouter.server.wires import FAULT_HEADER
-from autorouter.upstream.failures import client_statuses
-from autorouter.wire.wishes import PREFIX, PROGRESS
+from autorouter.server.receipts import MAX_LISTED
+from autorouter.upstream.errors import client_statuses
+from autorouter.wire.overrides import PREFIX, PROGRESS
 
 Route = tuple[str, str]
 """Method and path, as Starlette writes it."""
@@ -143,7 +143,11 @@ OPERATIONS: Mapping[Route, Operation] = {
         answers={200: _json("ReceiptList")},
         fails=(404,),
         parameters=(
-            {"name": "n", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST, "default": 20}},
+            {
+                "name": "n",
+                "in": "query",
+                "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LISTED, "default": 20},
+            },
         ),
     ),
     ("GET", "/debug/receipts/{id}"): Operation(
@@ -167,7 +171,7 @@ OPERATIONS: Mapping[Route, Operation] = {
     ),
 }
 
-MARKS: Mapping[str, tuple[str, Schema]] = {
+RESPONSE_HEADERS: Mapping[str, tuple[str, Schema]] = {
     "x-autorouter-receipt": ("Id of the receipt.", TEXT_SCHEMA),
     "x-autorouter-strategy": ("What was carried out.", {"type": "string", "enum": list(Strategy)}),
     "x-autorouter-model": ("The candidate that answered.", TEXT_SCHEMA),
@@ -189,7 +193,7 @@ def document(routes: Iterable[Route], *, keyed: bool) -> dict[str, Any]:
     for method, path in routes:
         plain = _CONVERTER.sub("}", path)
         paths.setdefault(plain, {})[method.lower()] = _described(OPERATIONS[method, plain], method, plain, keyed=keyed)
-    headers = {name: {"description": about, "schema": schema} for name, (about, schema) in MARKS.items()}
+    headers = {name: {"description": about, "schema": schema} for name, (about, schema) in RESPONSE_HEADERS.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "autorouter", "version": __version__, "license": {"name": "MIT", "identifier": "MIT"}},
@@ -215,7 +219,9 @@ def _described(operation: Operation, method: str, path: str, *, keyed: bool) -> 
 def _responses(operation: Operation, method: str, *, keyed: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     for status, contents in operation.answers.items():
         content = {kind: {"schema": schema} if schema else {} for kind, schema in contents.items()}
-        marks = {name: {"$ref": f"#/components/headers/{name}"} for name in MARKS} if operation.marked else {}
+        marks = (
+            {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS} if operation.marked else {}
+        )
         yield status, {"description": "The answer.", "content": content} | ({"headers": marks} if marks else {})
     # What the door answers on any path.
     door = {400, 403, 500, *((413, 415) if method == "POST" else ()), *((401,) if keyed and not operation.open else ())}
@@ -223,7 +229,7 @@ def _responses(operation: Operation, method: str, *, keyed: bool) -> Iterator[tu
         yield status, {"description": "An error.", "content": {"application/json": {"schema": ref(operation.error)}}}
 
 
-class OpenApi:
+class OpenApiEndpoint:
     """The endpoint. The document is written once for each answer to whether a key is asked for."""
 
     def __init__(self, routes: Iterable[Route], keyed: Callable[[], bool]) -> None:
@@ -235,4 +241,4 @@ class OpenApi:
         keyed = self._keyed()
         if keyed not in self._written:
             self._written[keyed] = orjson.dumps(document(self._routes, keyed=keyed))
-        await send_bytes(send, 200, self._written[keyed], (JSON,))
+        await send_bytes(send, 200, self._written[keyed], (JSON_CONTENT_TYPE,))

@@ -20,7 +20,7 @@ from autorouter.resources import folder
 from autorouter.wire.errors import MESSAGES_TYPES
 from autorouter.wire.exchange import ANSWER_MEMBER
 from autorouter.wire.fields import EXTENSION, MAX_LABEL_CHARS
-from autorouter.wire.wishes import MAX_CHARS
+from autorouter.wire.overrides import MAX_CHARS
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs
 from autorouter.errors import ReceiptError, RequestError
 from autorouter.receipts import store
 from autorouter.runtime import Runtime
-from autorouter.server.http import Receive, Scope, Send, send_json
+from autorouter.server.asgi import Receive, Scope, Send, send_json
 
-MOST = 500
+MAX_LISTED = 500
 
 
 class ReceiptsEndpoint:
@@ -38,9 +38,9 @@ class ReceiptsEndpoint:
         if self._runtime.writer is not None:
             self._runtime.writer.flush()
         if receipt_id is None:
-            return {"object": "list", "data": [*_summaries(store.latest(directory, count))]}
+            return {"object": "list", "data": [*_summaries(store.latest_receipts(directory, count))]}
         try:
-            return store.find(directory, receipt_id)
+            return store.find_receipt(directory, receipt_id)
         except ReceiptError as exc:
             raise RequestError(exc.message, hint=exc.hint, http_status=404, code="receipt_not_found") from exc
 
@@ -57,8 +57,8 @@ def _summaries(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _count(scope: Scope) -> int:
     text = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("n", ["20"])[-1]
     # Not `isdigit`: that takes `²` for one, and `int` doesn't; nor does `int` take 5,000 digits.
-    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= MOST:
-        raise RequestError(f"`n` must be a whole number from 1 to {MOST}", param="n")
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LISTED:
+        raise RequestError(f"`n` must be a whole number from 1 to {MAX_LISTED}", param="n")
     return int(text)
 
 

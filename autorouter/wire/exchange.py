@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from autorouter.core.types import Task, Usage, Wire
-from autorouter.wire import chat, fields, sse
-from autorouter.wire.chat import ChatRequest
+from autorouter.wire import fields
+from autorouter.wire.chat import passthrough
+from autorouter.wire.chat import request as chat_request
+from autorouter.wire.chat.request import ChatRequest
 
 if TYPE_CHECKING:
-    from autorouter.wire.encoding import Heading
-    from autorouter.wire.names import Names
-    from autorouter.wire.neutral import Loss
+    from autorouter.wire.common.encoder import Heading
+    from autorouter.wire.common.ir import Loss
+    from autorouter.wire.common.tool_names import Names
 
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 """Where each wire is spoken, below an upstream's base URL."""
@@ -97,14 +99,14 @@ def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
 
 def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
     if wire == "chat":
-        return chat.parse(body, headers)
+        return chat_request.parse(body, headers)
     if wire == "responses":
-        from autorouter.wire import responses
+        from autorouter.wire.responses import request as responses_request
 
-        return responses.parse(body, headers)
-    from autorouter.wire import messages
+        return responses_request.parse(body, headers)
+    from autorouter.wire.messages import request as messages_request
 
-    return messages.parse(body, headers)
+    return messages_request.parse(body, headers)
 
 
 def between(
@@ -138,21 +140,21 @@ class SameWire:
         self._wire = request.task.wire
         self._drop_usage = False
         if isinstance(request, ChatRequest):
-            self.body = chat.outgoing(request, model, stream_usage=stream_usage)
+            self.body = chat_request.outgoing(request, model, stream_usage=stream_usage)
             self._drop_usage = stream_usage and not request.wants_usage
         else:
-            from autorouter.wire import carried
+            from autorouter.wire import reasoning_history
 
             body = fields.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
-            self.body, losses = carried.settled(body, self._wire, origin=origin, strip=strip)
+            self.body, losses = reasoning_history.settled(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
     def tap(self) -> Tap:
         if self._wire == "chat":
-            return sse.ChatTap(drop_usage=self._drop_usage)
-        from autorouter.wire import taps
+            return passthrough.ChatTap(drop_usage=self._drop_usage)
+        from autorouter.wire.common import observer
 
-        return taps.ResponsesTap() if self._wire == "responses" else taps.MessagesTap()
+        return observer.ResponsesTap() if self._wire == "responses" else observer.MessagesTap()
 
     def whole(self, body: bytes) -> Whole:
         document = _answer(body, self._wire)
@@ -176,7 +178,7 @@ class Translated:
         self, request: Request, upstream: Wire, model: str, *, origin: str | None, heading: tuple[str, str, int]
     ) -> None:
         from autorouter.wire import translate
-        from autorouter.wire.encoding import Heading
+        from autorouter.wire.common.encoder import Heading
 
         task = request.task
         sent = translate.outgoing(task.body, task.wire, upstream, model, origin=origin)
@@ -272,7 +274,8 @@ def _no_answer(document: dict[str, Any]) -> NotAnAnswer:
 
 def _usage_of(wire: Wire, usage: dict[str, Any]) -> Usage:
     if wire == "chat":
-        return sse.usage_of(usage)
-    from autorouter.wire import decode_messages, decode_responses
+        return passthrough.usage_of(usage)
+    from autorouter.wire.messages import decode as decode_messages
+    from autorouter.wire.responses import decode as decode_responses
 
     return decode_responses.usage_of(usage) if wire == "responses" else decode_messages.usage_of(usage)

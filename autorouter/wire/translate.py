@@ -18,32 +18,29 @@ from typing import Any
 import orjson
 
 from autorouter.core.types import Usage, Wire
-from autorouter.wire import (
-    chat_out,
-    decode_chat,
-    decode_messages,
-    decode_responses,
-    encode_chat,
-    encode_messages,
-    encode_responses,
-    loose,
-    messages_in,
-    messages_out,
-    neutral_chat,
-    responses_in,
-    responses_out,
-)
-from autorouter.wire.chat_out import Outgoing
-from autorouter.wire.decoding import TOO_DEEP, Decoder
-from autorouter.wire.encoding import Encoder, Heading
-from autorouter.wire.events import Answer, Event, Failed, Started, UsageEvent, collect
-from autorouter.wire.names import Names, Restorer
-from autorouter.wire.neutral import Conversation
+from autorouter.wire.chat import decode as decode_chat
+from autorouter.wire.chat import encode as encode_chat
+from autorouter.wire.chat import to_ir as neutral_chat
+from autorouter.wire.chat import to_upstream as chat_out
+from autorouter.wire.chat.to_upstream import Outgoing
+from autorouter.wire.common import lenient_json
+from autorouter.wire.common.decoder import TOO_DEEP, Decoder
+from autorouter.wire.common.encoder import Encoder, Heading
+from autorouter.wire.common.ir import Answer, Conversation, Event, Failed, Started, UsageEvent, collect
+from autorouter.wire.common.tool_names import Names, Restorer
+from autorouter.wire.messages import decode as decode_messages
+from autorouter.wire.messages import encode as encode_messages
+from autorouter.wire.messages import request as messages_request
+from autorouter.wire.messages import to_upstream as messages_out
+from autorouter.wire.responses import decode as decode_responses
+from autorouter.wire.responses import encode as encode_responses
+from autorouter.wire.responses import request as responses_request
+from autorouter.wire.responses import to_upstream as responses_out
 
 TO_NEUTRAL = {
     "chat": neutral_chat.to_neutral,
-    "responses": responses_in.to_neutral,
-    "messages": messages_in.to_neutral,
+    "responses": responses_request.to_neutral,
+    "messages": messages_request.to_neutral,
 }
 DECODERS: dict[Wire, type[Decoder]] = {
     "chat": decode_chat.ChatDecoder,
@@ -63,7 +60,7 @@ def whole_by(read: Callable[[dict[str, Any]], list[Event]]) -> Callable[[dict[st
     def safe(document: dict[str, Any]) -> list[Event]:
         try:
             return read(document)
-        except loose.TooDeep:
+        except lenient_json.TooDeep:
             return [TOO_DEEP]
 
     return safe

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from autorouter.adapters.install import Places
-from autorouter.adapters.model import Target
+from autorouter.adapters.install import AdapterEnvironment
+from autorouter.adapters.model import RouterTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW_S = 1_800_000_000.0
@@ -50,8 +50,8 @@ class User:
         return {k: v for k, v in os.environ.items() if k in KEPT} | ours
 
     @property
-    def places(self) -> Places:
-        return Places(env=self.env, clock=lambda: NOW_S)
+    def places(self) -> AdapterEnvironment:
+        return AdapterEnvironment(env=self.env, clock=lambda: NOW_S)
 
     def file(self, name: str, text: str | bytes) -> Path:
         path = self.path / name
@@ -77,8 +77,10 @@ class User:
         return Done(found.returncode, found.stdout.decode(), found.stderr.decode())
 
 
-def target_in(home: Path, label: str = "openfusion/auto", base_url: str = "http://127.0.0.1:8787") -> Target:
-    return Target(base_url=base_url, model=label, catalog=str(home / "state" / "autorouter" / "adapters" / "cat.json"))
+def target_in(home: Path, label: str = "openfusion/auto", base_url: str = "http://127.0.0.1:8787") -> RouterTarget:
+    return RouterTarget(
+        base_url=base_url, model=label, catalog=str(home / "state" / "autorouter" / "adapters" / "cat.json")
+    )
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def test_the_list_shows_every_client_even_beside_a_broken_file(user: User) -> No
     user.file(".codex/config.toml", "x = \n")
     done = user.run("adapter")
     assert done.code == 0
-    assert all(name in done.out for name in model.names())
+    assert all(name in done.out for name in model.adapter_names())
     assert "config.toml" in done.err
-    assert len(user.run("adapter", "--json").json()["clients"]) == len(model.names())
+    assert len(user.run("adapter", "--json").json()["clients"]) == len(model.adapter_names())
 
 
 def test_a_guide_has_the_configured_address(user: User) -> None:

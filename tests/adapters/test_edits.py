@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.adapters import changes, edits, model
-from autorouter.adapters.changes import Change, Item
+from autorouter.adapters.changes import Change, ListItem
 from autorouter.errors import AdapterError
 from tests.adapters import documents
 
-TARGET = model.Target(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
+TARGET = model.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
 
 
 def wanted(client: str) -> list[tuple[changes.Path, object, bool]]:
-    spec = model.load(client).files[-1]
-    return [(path, value, setting.only_if_missing) for setting, path, value in model.wanted(spec, TARGET)]
+    spec = model.load_adapter(client).files[-1]
+    return [(path, value, setting.only_if_missing) for setting, path, value in model.settings_for(spec, TARGET)]
 
 
 def holds(text: str, client: str) -> bool:
-    spec = model.load(client).files[-1]
+    spec = model.load_adapter(client).files[-1]
     data = edits.parse(text, spec.format)
-    return all(only or contains(changes.get(data, path), value) for path, value, only in wanted(client))
+    return all(only or contains(changes.value_at(data, path), value) for path, value, only in wanted(client))
 
 
 def contains(found: object, value: object) -> bool:
@@ -45,11 +45,11 @@ def kept_lines(before: str, after: str, replaced: Iterable[str]) -> bool:
 @settings(max_examples=100, deadline=None)
 @given(documents.toml())
 def test_toml_is_edited_in_place(text: str) -> None:
-    new, made = edits.change(text, "toml", wanted("codex"))
+    new, made = edits.apply_settings(text, "toml", wanted("codex"))
     assert holds(new, "codex")
     assert kept_lines(text, new, ["model", "name"])
-    assert edits.change(new, "toml", wanted("codex")) == (new, [])
-    back, left = edits.undo(new, "toml", made)
+    assert edits.apply_settings(new, "toml", wanted("codex")) == (new, [])
+    back, left = edits.undo_settings(new, "toml", made)
     assert left == []
     assert changes.same(edits.parse(back, "toml"), edits.parse(text, "toml"))
 
@@ -58,11 +58,11 @@ def test_toml_is_edited_in_place(text: str) -> None:
 @given(documents.yaml(), st.sampled_from(["continue", "aider"]))
 def test_yaml_is_edited_in_place(text: str, client: str) -> None:
     data = edits.parse(text, "yaml")
-    new, made = edits.change(text, "yaml", wanted(client))
+    new, made = edits.apply_settings(text, "yaml", wanted(client))
     assert holds(new, client)
     assert kept_lines(text, new, ["model", "name", "provider", "  two", "  lines", "  folded", "  text", "# inside"])
-    assert edits.change(new, "yaml", wanted(client)) == (new, [])
-    back, left = edits.undo(new, "yaml", made)
+    assert edits.apply_settings(new, "yaml", wanted(client)) == (new, [])
+    back, left = edits.undo_settings(new, "yaml", made)
     assert left == []
     found = edits.parse(back, "yaml") or {}
     assert {k: v for k, v in found.items() if v} == {k: v for k, v in (data or {}).items() if v}
@@ -71,12 +71,12 @@ def test_yaml_is_edited_in_place(text: str, client: str) -> None:
 @settings(max_examples=100, deadline=None)
 @given(documents.jsonc(), st.sampled_from(["opencode", "claude-code"]))
 def test_json_is_edited_in_place(text: str, client: str) -> None:
-    new, made = edits.change(text, "json", wanted(client))
+    new, made = edits.apply_settings(text, "json", wanted(client))
     assert holds(new, client)
     for comment in ("// first", "/* in */", "// the end"):
         assert (comment in text) == (comment in new)
-    assert edits.change(new, "json", wanted(client)) == (new, [])
-    back, left = edits.undo(new, "json", made)
+    assert edits.apply_settings(new, "json", wanted(client)) == (new, [])
+    back, left = edits.undo_settings(new, "json", made)
     assert left == []
     assert changes.same(edits.parse(back, "json"), edits.parse(text, "json"))
 
@@ -88,35 +88,38 @@ def test_json_is_read_as_the_standard_library_reads_it(value: object) -> None:
 
 def test_a_file_that_starts_with_an_array_of_tables_gets_its_root_keys_above() -> None:
     text = "[[a]]\nx = 1\n[b] # comment\ny = 'z'\n"
-    new, _ = edits.change(text, "toml", [(("model",), "m", False)])
+    new, _ = edits.apply_settings(text, "toml", [(("model",), "m", False)])
     assert new == 'model = "m"\n\n' + text
     assert tomllib.loads(new)["a"] == [{"x": 1}]
 
 
 def test_a_root_key_goes_between_the_heading_and_the_comment_of_the_first_table() -> None:
     text = "# mine\n\nk = [\n  1, # one\n]\n\n# about t\n[t]\n"
-    new, _ = edits.change(text, "toml", [(("model",), "m", False)])
+    new, _ = edits.apply_settings(text, "toml", [(("model",), "m", False)])
     assert new == '# mine\n\nk = [\n  1, # one\n]\nmodel = "m"\n\n# about t\n[t]\n'
 
 
 def test_a_replaced_value_keeps_the_comment_of_its_line() -> None:
     assert (
-        edits.change("model = 'x'  # mine\n[t]\n", "toml", [(("model",), "m", False)])[0]
+        edits.apply_settings("model = 'x'  # mine\n[t]\n", "toml", [(("model",), "m", False)])[0]
         == 'model = "m"  # mine\n[t]\n'
     )
-    assert edits.change("model: x  # mine\n", "yaml", [(("model",), "m", False)])[0] == "model: m  # mine\n"
+    assert edits.apply_settings("model: x  # mine\n", "yaml", [(("model",), "m", False)])[0] == "model: m  # mine\n"
     assert (
-        edits.change('{"model": "x" /* mine */}', "json", [(("model",), "m", False)])[0] == '{"model": "m" /* mine */}'
+        edits.apply_settings('{"model": "x" /* mine */}', "json", [(("model",), "m", False)])[0]
+        == '{"model": "m" /* mine */}'
     )
 
 
 def test_a_new_item_comes_first_in_the_indentation_of_its_list() -> None:
     text = "models:\n# first\n    - name: one # 1\n      model: m\nend: 1\n"
-    new, _ = edits.change(text, "yaml", [(("models", Item("name", "x")), {"name": "x", "roles": ["a"]}, False)])
+    new, _ = edits.apply_settings(
+        text, "yaml", [(("models", ListItem("name", "x")), {"name": "x", "roles": ["a"]}, False)]
+    )
     assert new == ("models:\n# first\n    - name: x\n      roles: [a]\n    - name: one # 1\n      model: m\nend: 1\n")
 
 
-ITEM = ((Item("name", "x"),), {"name": "x", "size": 1}, False)
+ITEM = ((ListItem("name", "x"),), {"name": "x", "size": 1}, False)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +136,9 @@ ITEM = ((Item("name", "x"),), {"name": "x", "size": 1}, False)
     ],
 )
 def test_an_item_of_a_root_list(text: str, new: str) -> None:
-    found, made = edits.change(text, "yaml", [ITEM])
+    found, made = edits.apply_settings(text, "yaml", [ITEM])
     assert found == new
-    back, left = edits.undo(found, "yaml", made)
+    back, left = edits.undo_settings(found, "yaml", made)
     assert left == []
     assert (edits.parse(back, "yaml") or []) == (edits.parse(text, "yaml") or [])
 
@@ -152,9 +155,9 @@ def test_an_item_of_a_root_list(text: str, new: str) -> None:
     ],
 )
 def test_an_item_of_a_list_in_any_style(text: str, new: str) -> None:
-    found, made = edits.change(text, "yaml", [(("m", *ITEM[0]), ITEM[1], False)])
+    found, made = edits.apply_settings(text, "yaml", [(("m", *ITEM[0]), ITEM[1], False)])
     assert found == new
-    back, left = edits.undo(found, "yaml", made)
+    back, left = edits.undo_settings(found, "yaml", made)
     assert left == []
     old = edits.parse(text, "yaml")
     assert (edits.parse(back, "yaml") or {}) == {key: value for key, value in old.items() if value}
@@ -162,19 +165,19 @@ def test_an_item_of_a_list_in_any_style(text: str, new: str) -> None:
 
 def test_what_was_edited_since_is_left_and_named() -> None:
     text = '{"env": {"A": "1"}}'
-    new, made = edits.change(text, "json", [(("env", "B"), "2", False), (("env", "C"), "3", False)])
+    new, made = edits.apply_settings(text, "json", [(("env", "B"), "2", False), (("env", "C"), "3", False)])
     edited = new.replace('"2"', '"mine"')
-    back, left = edits.undo(edited, "json", made)
+    back, left = edits.undo_settings(edited, "json", made)
     assert json.loads(back) == {"env": {"A": "1", "B": "mine"}}
     assert left == ["env.B"]
 
 
 def test_a_table_of_ours_with_a_neighbour_put_beside_it_loses_only_what_is_ours() -> None:
     data, made = {"provider": {"autorouter": {"x": 1}, "mine": {}}}, [Change(("provider",), {"autorouter": {"x": 1}})]
-    steps, left = changes.undo(data, made)
+    steps, left = changes.undo_changes(data, made)
     assert left == []
     for step in steps:
-        data = changes.after(data, step)
+        data = changes.apply_change(data, step)
     assert data == {"provider": {"mine": {}}}
 
 
@@ -192,9 +195,9 @@ def test_a_table_of_ours_with_a_neighbour_put_beside_it_loses_only_what_is_ours(
         ("json", "[" * 5000, "line 1"),
     ],
 )
-def test_a_broken_file_is_named_with_its_line(form: model.Format, text: str, line: str) -> None:
+def test_a_broken_file_is_named_with_its_line(form: model.FileFormat, text: str, line: str) -> None:
     with pytest.raises(AdapterError, match=line):
-        edits.change(text, form, [(("model",), "m", False)])
+        edits.apply_settings(text, form, [(("model",), "m", False)])
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_a_broken_file_is_named_with_its_line(form: model.Format, text: str, lin
         ("json", "[1]"),
     ],
 )
-def test_what_cannot_be_edited_is_refused(form: model.Format, text: str) -> None:
+def test_what_cannot_be_edited_is_refused(form: model.FileFormat, text: str) -> None:
     path = ("model",) if form == "yaml" else ("model_providers", "x")
     with pytest.raises(AdapterError):
-        edits.change(text, form, [(path, "m", False)])
+        edits.apply_settings(text, form, [(path, "m", False)])

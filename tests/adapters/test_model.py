@@ -12,25 +12,25 @@ import pytest
 
 from autorouter import resources
 from autorouter.adapters import codex_catalog, model
-from autorouter.adapters.render import render
+from autorouter.adapters.render import render_guide
 from autorouter.core import labels
 from autorouter.core.types import Candidate, Capability
 from autorouter.errors import AdapterError
 
-TARGET = model.Target(base_url="http://10.0.0.1:99", model="openfusion/coder", catalog="/s/cat.json")
+TARGET = model.RouterTarget(base_url="http://10.0.0.1:99", model="openfusion/coder", catalog="/s/cat.json")
 TOOLS = frozenset({Capability.TOOLS})
 
 
 def test_all_clients_are_there_with_a_guide() -> None:
     expected = "aider anthropic-sdk claude-code cline codex continue curl langchain litellm openai-sdk opencode"
-    assert sorted(model.names()) == expected.split()
+    assert sorted(model.adapter_names()) == expected.split()
     guides = {path.stem for path in resources.folder("adapters").glob("*.md")}
-    assert set(model.names()) == guides
+    assert set(model.adapter_names()) == guides
 
 
-@pytest.mark.parametrize("name", model.names())
+@pytest.mark.parametrize("name", model.adapter_names())
 def test_a_guide_holds_the_address_and_no_placeholder(name: str) -> None:
-    text = render(model.load(name), TARGET)
+    text = render_guide(model.load_adapter(name), TARGET)
     assert "http://10.0.0.1:99" in text
     assert not re.search("|".join(rf"\{{{p}\}}" for p in model.PLACEHOLDERS), text)
     for block in re.findall(r"```json\n(.*?)```", text, re.S):
@@ -41,21 +41,21 @@ def test_a_guide_holds_the_address_and_no_placeholder(name: str) -> None:
         compile(block, name, "exec")
 
 
-@pytest.mark.parametrize("name", model.names())
+@pytest.mark.parametrize("name", model.adapter_names())
 def test_the_data_names_no_secret_and_a_real_version(name: str) -> None:
-    adapter = model.load(name)
+    adapter = model.load_adapter(name)
     assert adapter.name == name
     assert adapter.tried_on is not None or adapter.tried_version in ("untried", "any")
     for spec in adapter.files:
         assert any(setting.decides for spec in adapter.files for setting in spec.settings)
-        assert model.path_of(spec, {"HOME": "/h"}, "linux").is_absolute()
+        assert model.config_path(spec, {"HOME": "/h"}, "linux").is_absolute()
 
 
 def test_an_unknown_client_gets_the_nearest_name() -> None:
     with pytest.raises(AdapterError, match="did you mean codex"):
-        model.load("codx")
+        model.load_adapter("codx")
     with pytest.raises(AdapterError):
-        model.load("../pyproject")
+        model.load_adapter("../pyproject")
 
 
 def test_wrong_data_is_an_adapter_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_wrong_data_is_an_adapter_error(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(model.resources, "folder", lambda _: tmp_path)
     with pytest.raises(AdapterError, match="nonsense"):
-        model.load("bad")
+        model.load_adapter("bad")
 
 
 def test_the_wires_that_are_served_are_those_that_have_a_module() -> None:
@@ -81,7 +81,7 @@ def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None
     assert codex_catalog.safe_window((big, small, tiny, mute)) == (128_000, 64_000)
     assert codex_catalog.safe_window((tiny,)) == (8_000, 8_000)
     assert codex_catalog.safe_window(())[0] > 0
-    models = json.loads(codex_catalog.encoded((big, small)))["models"]
+    models = json.loads(codex_catalog.catalog_json((big, small)))["models"]
     assert [entry["slug"] for entry in models] == list(labels.every(()))
     assert models[0]["slug"] == "openfusion/auto"
     assert {entry["context_window"] for entry in models} == {128_000}
@@ -89,4 +89,4 @@ def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None
     assert models[0]["apply_patch_tool_type"] == "freeform"
     assert models[0]["base_instructions"]
     seeing = replace(big, capabilities=TOOLS | {Capability.VISION})
-    assert codex_catalog.catalog((seeing,))["models"][0]["input_modalities"] == ["text", "image"]
+    assert codex_catalog.build_catalog((seeing,))["models"][0]["input_modalities"] == ["text", "image"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autorouter.cli.chat_loop import settled
+from autorouter.cli.chat_loop import complete_blocks
 from tests.cli.conftest import POOL, ROOT, Home
 
 INSTANT = "[dry_run]\ntime_scale = 0.0\n"
@@ -179,8 +179,8 @@ def test_a_conversation_on_a_terminal(terminal: Terminal) -> None:
 
 
 def test_what_is_printed_for_good_ends_at_an_empty_line_outside_of_code() -> None:
-    assert settled("one\n\ntwo") == 5
-    assert settled("one\ntwo") == 0
+    assert complete_blocks("one\n\ntwo") == 5
+    assert complete_blocks("one\ntwo") == 0
     text = "one\n\n```\na\n\nb"
-    assert text[: settled(text)] == "one\n\n"
-    assert settled(text + "\n```\n\nend") == len(text + "\n```\n\n")
+    assert text[: complete_blocks(text)] == "one\n\n"
+    assert complete_blocks(text + "\n```\n\nend") == len(text + "\n```\n\n")

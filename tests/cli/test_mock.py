@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.upstream.catalogue import FAULTS
-from autorouter.upstream.fault_names import ALIASES, FAMILIES
+from autorouter.simulator.faults.catalog import FAULTS
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES
 from tests.cli.conftest import ROOT, Home
 
 WAIT_S = 30

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from autorouter.cli.chat_client import Answer, _pieces
+from autorouter.cli.chat_client import ChatAnswer, _text_deltas
 from autorouter.cli.chat_loop import footer
 from autorouter.cli.chat_progress import WORDS, Shown, Stages, about
 from autorouter.core.panels import PRESETS
@@ -214,23 +214,26 @@ def test_events_are_told_and_comments_ignored_however_the_bytes_come(size: int) 
     stream = b"".join(EVENTS)
     chunks = (stream[n : n + size] for n in range(0, len(stream), size))
     told: list[Mapping[str, Any]] = []
-    answer = Answer()
-    assert "".join(_pieces(chunks, answer, told.append)) == "Hello there"
+    answer = ChatAnswer()
+    assert "".join(_text_deltas(chunks, answer, told.append)) == "Hello there"
     assert [stage["stage"] for stage in told] == ["panel", "member"]
     assert answer.summary == {"strategy": "fusion", "cost_usd": 0.5}
 
 
 def test_a_router_without_events_is_read_as_before() -> None:
-    answer = Answer()
+    answer = ChatAnswer()
     told: list[Mapping[str, Any]] = []
-    assert list(_pieces(iter([piece("a"), piece("b", "stop"), b"data: [DONE]\n\n"]), answer, told.append)) == ["a", "b"]
+    assert list(_text_deltas(iter([piece("a"), piece("b", "stop"), b"data: [DONE]\n\n"]), answer, told.append)) == [
+        "a",
+        "b",
+    ]
     assert (answer.summary, told) == (None, [])
 
 
 @pytest.mark.parametrize("rest", [b"", event("error", {"error": {"message": "cut", "code": "upstream_error"}})])
 def test_a_stream_that_breaks_behind_progress_is_an_error(rest: bytes) -> None:
     with pytest.raises(UpstreamError):
-        list(_pieces(iter([EVENTS[1], piece("a"), rest]), Answer(), lambda _: None))
+        list(_text_deltas(iter([EVENTS[1], piece("a"), rest]), ChatAnswer(), lambda _: None))
 
 
 # ---- the line behind an answer
@@ -244,12 +247,14 @@ PHASES = [
 def test_the_line_tells_who_how_many_how_dear_and_what_is_missing() -> None:
     panel = {"name": "quality", "way": "judge", "usable": 2}
     summary = {"strategy": "fusion", "panel": panel, "phases": PHASES, "degraded": ["member b: late"]}
-    answer = Answer("text", "able", "ar_1", 0.02, 3.0, summary)
+    answer = ChatAnswer("text", "able", "ar_1", 0.02, 3.0, summary)
     assert footer(answer) == (
         "fusion quality (judge) · able · 4 calls · $0.0200 (member $0.0200, judgement unknown) · "
         "degraded: member b: late · 3.0 s · ar_1"
     )
-    assert footer(Answer("text", "able", "ar_1", 0.02, 3.0, {"strategy": "single"})) == "able · $0.0200 · 3.0 s · ar_1"
+    assert (
+        footer(ChatAnswer("text", "able", "ar_1", 0.02, 3.0, {"strategy": "single"})) == "able · $0.0200 · 3.0 s · ar_1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,11 +305,11 @@ def fused(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, dict[str, str
 def test_events_name_every_member(home: Home) -> None:
     document = {"model": "openfusion/fusion", "stream": True, "messages": [{"role": "user", "content": QUESTION}]}
     told: list[Mapping[str, Any]] = []
-    answer = Answer()
+    answer = ChatAnswer()
     with home.serving("--dry-run") as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         headers = {"x-openfusion-progress": "events"}
         with client.stream("POST", "/v1/chat/completions", json=document, headers=headers) as response:
-            assert list(_pieces(response.iter_bytes(), answer, told.append))
+            assert list(_text_deltas(response.iter_bytes(), answer, told.append))
     panel = next(stage for stage in told if stage["stage"] == "panel")
     members = [stage for stage in told if stage["stage"] == "member"]
     assert sorted(stage["candidate"] for stage in members) == sorted(panel["candidates"])

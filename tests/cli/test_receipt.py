@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.chain import GENESIS, seal
+from autorouter.receipts.chain import GENESIS, seal_line
 from tests.cli.conftest import Home
 
 Copied = Callable[[], Path]
@@ -116,7 +116,7 @@ def resealed(lines: list[bytes], change: Callable[[dict[str, Any]], None], at: i
         record = {k: v for k, v in orjson.loads(line).items() if k not in ("seq", "prev", "sum")}
         if seq == at:
             change(record)
-        sealed.append(seal(record, seq, prev))
+        sealed.append(seal_line(record, seq, prev))
         prev = digest(sealed[-1])
     return b"".join(line + b"\n" for line in sealed)
 

@@ -14,16 +14,16 @@ from keyring.errors import KeyringLocked
 
 from autorouter import runtime
 from autorouter.config.load import Settings, load
-from autorouter.config.schema import Upstream
-from autorouter.config.upstream_keys import key_for
+from autorouter.config.schema import UpstreamConfig
+from autorouter.config.upstream_keys import api_key
 from autorouter.errors import ConfigError
 
 KEY = "zq-key-of-the-upstream-1"
 URL = "https://relay.example/v1"
 
 
-def upstream(**more: Any) -> Upstream:
-    return Upstream(base_url=URL, **more)
+def upstream(**more: Any) -> UpstreamConfig:
+    return UpstreamConfig(base_url=URL, **more)
 
 
 def keyfile(tmp_path: Path, text: str = f"{KEY}\n", mode: int = 0o600) -> Path:
@@ -35,7 +35,7 @@ def keyfile(tmp_path: Path, text: str = f"{KEY}\n", mode: int = 0o600) -> Path:
 
 @pytest.mark.parametrize("text", [KEY, f"{KEY}\n", f"\n  {KEY}  \n# a remark\n", f"{KEY}\r\n"])
 def test_a_key_is_the_first_line_of_its_file(text: str, tmp_path: Path) -> None:
-    assert key_for(upstream(api_key_file=str(keyfile(tmp_path, text))), {}) == KEY
+    assert api_key(upstream(api_key_file=str(keyfile(tmp_path, text))), {}) == KEY
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
@@ -43,20 +43,20 @@ def test_a_key_is_the_first_line_of_its_file(text: str, tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_is_refused_with_the_fix(mode: int, tmp_path: Path) -> None:
     path = keyfile(tmp_path, mode=mode)
     with pytest.raises(ConfigError, match=f"chmod 600 {path}") as raised:
-        key_for(upstream(api_key_file=str(path)), {})
+        api_key(upstream(api_key_file=str(path)), {})
     assert KEY not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "two words of text", "s\x01h", "schlüssel"])
 def test_a_file_without_a_key_is_an_error_that_repeats_nothing(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="api_key_file") as raised:
-        key_for(upstream(api_key_file=str(keyfile(tmp_path, text))), {})
+        api_key(upstream(api_key_file=str(keyfile(tmp_path, text))), {})
     assert not text.strip() or text.strip() not in str(raised.value)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        key_for(upstream(api_key_file=str(tmp_path / "none")), {})
+        api_key(upstream(api_key_file=str(tmp_path / "none")), {})
 
 
 class Memory(KeyringBackend):
@@ -85,18 +85,18 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 
 def test_a_key_comes_from_the_keyring(memory: Memory) -> None:
-    assert key_for(upstream(api_key_keyring="open:router:me"), {}) == KEY
+    assert api_key(upstream(api_key_keyring="open:router:me"), {}) == KEY
 
 
 def test_an_entry_that_is_not_there_is_an_error_with_the_fix(memory: Memory) -> None:
     with pytest.raises(ConfigError, match="keyring set openrouter me"):
-        key_for(upstream(api_key_keyring="openrouter:me"), {})
+        api_key(upstream(api_key_keyring="openrouter:me"), {})
 
 
 def test_a_locked_keyring_is_an_error_without_the_backends_words(memory: Memory) -> None:
     memory.locked = True
     with pytest.raises(ConfigError, match="KeyringLocked") as raised:
-        key_for(upstream(api_key_keyring="open:router:me"), {})
+        api_key(upstream(api_key_keyring="open:router:me"), {})
     assert "unlock it" in str(raised.value)
     assert KEY not in str(raised.value)
 
@@ -104,7 +104,7 @@ def test_a_locked_keyring_is_an_error_without_the_backends_words(memory: Memory)
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(ConfigError, match=r"autorouter\[keyring\]"):
-        key_for(upstream(api_key_keyring="a:b"), {})
+        api_key(upstream(api_key_keyring="a:b"), {})
 
 
 # ---- in the file

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorouter.config import reference
 from autorouter.config.catalog import catalog_entry
 from autorouter.config.load import Settings, default_path, load, local_key
-from autorouter.config.upstream_keys import key_for
+from autorouter.config.upstream_keys import api_key
 from autorouter.core.types import Price
 from autorouter.errors import EXIT_CONFIG, ConfigError
 
@@ -268,9 +268,9 @@ def test_listening_beyond_loopback_without_a_key_is_noted(home: Home) -> None:
 
 def test_an_upstreams_key_comes_from_its_variable(home: Home) -> None:
     upstream = home.load(FILE, RELAY_KEY="k").config.upstreams["relay"]
-    assert key_for(upstream, {"RELAY_KEY": " k\n"}) == "k"
-    assert key_for(upstream, {"RELAY_KEY": ""}) is None
-    assert key_for(upstream, {}) is None
+    assert api_key(upstream, {"RELAY_KEY": " k\n"}) == "k"
+    assert api_key(upstream, {"RELAY_KEY": ""}) is None
+    assert api_key(upstream, {}) is None
 
 
 def test_a_local_key_that_is_asked_for_and_unset_is_an_error(home: Home) -> None:
@@ -439,7 +439,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 def test_the_page_on_configuration_has_every_key_as_it_is() -> None:
     page = PAGE.read_text("utf-8")
-    assert reference.rewritten(page) == page, f"run: python -m autorouter.config.reference {PAGE.name}"
+    assert reference.update_page(page) == page, f"run: python -m autorouter.config.reference {PAGE.name}"
     for _, model in reference.sections():
         for name in model.model_fields:
             assert f"| `{name}` |" in page

@@ -7,7 +7,7 @@ import pytest
 
 from autorouter.config import policy_schema, reference, schema
 from autorouter.config.convert import is_local, to_candidates, to_policy
-from autorouter.config.problems import Problem, validate
+from autorouter.config.problems import ConfigProblem, validate
 from autorouter.config.schema import Config
 from autorouter.core import policy as core
 from autorouter.core import types
@@ -150,12 +150,12 @@ def test_without_a_word_the_policy_is_the_cores_default() -> None:
 @pytest.mark.parametrize(
     ("table", "value"),
     [
-        (policy_schema.Tuning, core.Tuning),
-        (policy_schema.Limits, core.Limits),
-        (policy_schema.Budget, core.Budget),
-        (policy_schema.Rule, core.Rule),
-        (schema.Benchmarks, types.Benchmarks),
-        (schema.Price, types.Price),
+        (policy_schema.TuningConfig, core.Tuning),
+        (policy_schema.PolicyLimitsConfig, core.Limits),
+        (policy_schema.BudgetConfig, core.Budget),
+        (policy_schema.PolicyRuleConfig, core.Rule),
+        (schema.BenchmarksConfig, types.Benchmarks),
+        (schema.PriceConfig, types.Price),
     ],
 )
 def test_a_table_has_the_fields_of_its_core_value(table: type[schema.Table], value: type) -> None:
@@ -185,12 +185,12 @@ def test_every_key_is_described() -> None:
     ],
 )
 def test_an_upstream_is_local_when_its_host_is_this_machine(url: str, local: bool) -> None:
-    assert is_local(schema.Upstream(base_url=url)) is local
-    assert is_local(schema.Upstream(base_url=url, local=not local)) is not local
+    assert is_local(schema.UpstreamConfig(base_url=url)) is local
+    assert is_local(schema.UpstreamConfig(base_url=url, local=not local)) is not local
 
 
 def test_a_base_url_loses_its_trailing_slash() -> None:
-    assert schema.Upstream(base_url="https://x.example/v1/").base_url == "https://x.example/v1"
+    assert schema.UpstreamConfig(base_url="https://x.example/v1/").base_url == "https://x.example/v1"
 
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
@@ -293,7 +293,7 @@ def test_all_problems_are_named_at_once_with_those_between_tables() -> None:
     ]
 
 
-def _problems(data: dict[str, Any]) -> list[Problem]:
+def _problems(data: dict[str, Any]) -> list[ConfigProblem]:
     found = validate(data)
     assert isinstance(found, list)
     return found

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autorouter.config.load import Settings, load
-from autorouter.config.template import LocalServer, starter
+from autorouter.config.template import LocalServer, starter_config
 
 OLLAMA = LocalServer(
     name="ollama",
@@ -30,7 +30,7 @@ def loaded(folder: Path, text: str, env: dict[str, str]) -> Settings:
 def test_it_loads_as_it_stands_and_holds_no_key(
     tmp_path: Path, env: dict[str, str], found: tuple[LocalServer, ...]
 ) -> None:
-    text = starter(env, found)
+    text = starter_config(env, found)
     assert "sk-x" not in text
     settings = loaded(tmp_path, text, env)
     assert settings.candidates
@@ -38,7 +38,7 @@ def test_it_loads_as_it_stands_and_holds_no_key(
 
 
 def test_what_is_commented_out_loads_too(tmp_path: Path) -> None:
-    lines = starter({}).splitlines()
+    lines = starter_config({}).splitlines()
     first = next(index for index, line in enumerate(lines) if line.startswith("# [upstreams.relay]"))
     code = [line.removeprefix("# ") if is_code(line) else line for line in lines[first:]]
     settings = loaded(tmp_path, "\n".join(code), {"RELAY_KEY": "k"})
@@ -56,7 +56,7 @@ def is_code(line: str) -> bool:
 
 def test_a_providers_key_gives_its_upstream_and_the_catalogues_pool(tmp_path: Path) -> None:
     env = {"OPENAI_API_KEY": "k"}
-    text = starter(env)
+    text = starter_config(env)
     assert "[upstreams.openai]" in text
     assert "\n[[candidates]]" not in text
     settings = loaded(tmp_path, text, env)
@@ -66,7 +66,7 @@ def test_a_providers_key_gives_its_upstream_and_the_catalogues_pool(tmp_path: Pa
 
 def test_local_models_are_written_out_beside_those_that_keys_reach(tmp_path: Path) -> None:
     env = {"OPENAI_API_KEY": "k"}
-    settings = loaded(tmp_path, starter(env, [OLLAMA, TWIN]), env)
+    settings = loaded(tmp_path, starter_config(env, [OLLAMA, TWIN]), env)
     pool = {candidate.id: candidate for candidate in settings.candidates}
     local = {name: candidate for name, candidate in pool.items() if candidate.local}
     assert {name: candidate.model for name, candidate in local.items()} == {

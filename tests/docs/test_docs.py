@@ -22,10 +22,10 @@ from starlette.routing import Route, Router
 from autorouter import errors, runtime
 from autorouter.cli import group
 from autorouter.config.load import Settings, load
-from autorouter.server.app import ByMethod, build_app
-from autorouter.server.guard import OPEN_PATHS, Door, Guard
-from autorouter.upstream import failures
-from autorouter.upstream.faults import FAULTS
+from autorouter.server.app import MethodDispatcher, build_app
+from autorouter.server.guard import PUBLIC_PATHS, Guard, GuardConfig
+from autorouter.simulator.faults.spec import FAULTS
+from autorouter.upstream import errors as upstream_errors
 from autorouter.wire import errors as wire_errors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-DOOR = Door(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=2**20)
+DOOR = GuardConfig(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=2**20)
 FAULT_TABLE = re.compile(
     r"(?<=<!-- faults: made by `python -m tests.docs.test_docs` -->\n).*?(?=<!-- end of faults)", re.S
 )
@@ -147,7 +147,7 @@ def endpoints(settings: Settings) -> set[tuple[str, str]]:
     served = set()
     for route in router.routes:
         assert isinstance(route, Route)
-        assert isinstance(route.app, ByMethod)
+        assert isinstance(route.app, MethodDispatcher)
         served |= {(method, re.sub(r":\w+\}", "}", route.path)) for method in vars(route.app)["_apps"]}
     return {(method, path) for method, path in served if method != "HEAD"}
 
@@ -174,7 +174,7 @@ def test_every_endpoint_is_behind_the_guard(
     """`docs/security.md` says so: whoever adds a path has it on this list by itself."""
     app = build_app(runtime.build(settings, env={}, record=False), dataclasses.replace(DOOR, key=key))
     for method, path in sorted(endpoints(settings)):
-        if (key and path in OPEN_PATHS) or (status in (413, 415) and method != "POST"):
+        if (key and path in PUBLIC_PATHS) or (status in (413, 415) and method != "POST"):
             continue
         given = {"host": "localhost", "content-type": "application/json"} | headers
         answered, _, _, data = asyncio.run(call(app, method, path, given, b"{}"))
@@ -217,12 +217,12 @@ def all_codes() -> set[tuple[str, int | None]]:
     ours.add((errors.UpstreamError.code, 502))  # an instance says its status; this is the one of whatever has no row
     sources = [*(ROOT / "autorouter/server").glob("*.py")]
     sources += [ROOT / f"autorouter/wire/{name}.py" for name in ("fields", "chat", "responses", "messages")]
-    for path in [*sources, ROOT / "autorouter/core/decide.py", ROOT / "autorouter/engine/verify.py"]:
+    for path in [*sources, ROOT / "autorouter/core/decision/decide.py", ROOT / "autorouter/engine/verify.py"]:
         ours.update(codes_of_calls(text_of(path)))
     guard = re.findall(r'_forbidden\(.*?"(\w+_refused)"\s*\)', text_of(ROOT / "autorouter/server/guard.py"), re.S)
     ours |= {(code, 403) for code in guard}
-    ours |= {(code, status) for _, status, code, _ in failures._STATUS.values()}
-    return ours | {(code, status) for status, code in failures._FAILURE.values()}
+    ours |= {(code, status) for _, status, code, _ in upstream_errors._STATUS.values()}
+    return ours | {(code, status) for status, code in upstream_errors._FAILURE.values()}
 
 
 COMMAND_LINE_ONLY = {"invalid_configuration", "receipt_error", "adapter_error"}

@@ -10,7 +10,7 @@ from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe, prob
 from autorouter.core.types import Candidate
 from autorouter.engine.retry import LEAD_POINTS, RULES, Move, Place, Retry, Tried, after, is_twin
 from autorouter.errors import UpstreamError
-from autorouter.upstream.failures import Verdict
+from autorouter.upstream.errors import Verdict
 
 NOW_S = 1_000.0
 FINAL = {"refused", "reasoning"}

@@ -158,7 +158,7 @@ def test_a_receipt_that_was_exchanged_is_found(home: Home, tmp_path: Path) -> No
     from autorouter.evals import evidence
 
     path = home.receipts / "mixed.json"
-    evidence.write(path, found, "x")
+    evidence.write_evidence(path, found, "x")
     spoilt = home.run("receipt", "verify", str(path))
     assert spoilt.code == 6
     assert "isn't the one that is named" in spoilt.out

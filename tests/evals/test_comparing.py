@@ -12,13 +12,13 @@ from autorouter.errors import UnknownModel
 from autorouter.evals import comparing, comparison_summary, contestants, plot
 from autorouter.evals.asking import ask
 from autorouter.evals.cases import Case
-from autorouter.evals.contestants import BEST, OURS
-from autorouter.evals.graders import Exact
-from autorouter.evals.plot import Point
+from autorouter.evals.contestants import BEST_SINGLE, ROUTER_LABELS
+from autorouter.evals.graders import ExactGrader
+from autorouter.evals.plot import PlotPoint
 from autorouter.upstream.transport import Call
 from tests.evals.conftest import Routed, run
 
-CASES = [Case(id=str(n), prompt=f"Case {n}: fix the bug in a.py", grader=Exact("right")) for n in range(4)]
+CASES = [Case(id=str(n), prompt=f"Case {n}: fix the bug in a.py", grader=ExactGrader("right")) for n in range(4)]
 
 
 def by_strength(call: Call, prompt: str) -> str | None:
@@ -28,27 +28,27 @@ def by_strength(call: Call, prompt: str) -> str | None:
 
 def test_the_field_has_a_role_the_best_and_the_panel(scripted: Routed) -> None:
     router, transport = scripted(by_strength)
-    field = contestants.field_of(CASES, router.deps, Role.FAST)
+    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
     labels = [c.label for c in field.contestants]
     assert labels[0] == "openfusion/fast"
-    assert tuple(labels[-3:]) == OURS
+    assert tuple(labels[-3:]) == ROUTER_LABELS
     assert len(set(labels)) == len(labels)
     assert field.best == "strong"
     stands = {what for c in field.contestants for what in c.stands_for}
-    assert {"role fast", BEST, "judge alone", "panel member", "router"} <= stands
+    assert {"role fast", BEST_SINGLE, "judge alone", "panel member", "router"} <= stands
     assert field.expected_usd > 0
     assert transport.prompts == []
 
 
 def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(scripted: Routed) -> None:
     router, transport = scripted(by_strength)
-    field = contestants.field_of(CASES, router.deps, Role.FAST)
+    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
     singles = [c for c in field.contestants if not c.ours]
     ticks: list[int] = []
 
-    async def whole(at_once: int) -> list[comparing.Played]:
+    async def whole(at_once: int) -> list[comparing.CaseResult]:
         done = lambda: ticks.append(1)  # noqa: E731
-        return await comparing.play(CASES, singles, router.deps, at_once=at_once, max_tokens=None, done=done)
+        return await comparing.ask_all(CASES, singles, router.deps, at_once=at_once, max_tokens=None, done=done)
 
     played = run(whole(2))
     assert [(p.case.id, p.contestant.label) for p in played] == [(c.id, s.label) for c in CASES for s in singles]
@@ -75,15 +75,17 @@ def test_questions_share_money_and_nothing_else(scripted: Routed) -> None:
         run(ask(deps, "nobody", "x", session="a"))
 
 
-def summed(scripted: Routed) -> tuple[list[comparing.Played], list[dict[str, Any]], contestants.Field]:
+def summed(scripted: Routed) -> tuple[list[comparing.CaseResult], list[dict[str, Any]], contestants.EntrantSet]:
     router, _ = scripted(by_strength)
-    field = contestants.field_of(CASES, router.deps, Role.FAST)
-    ours = contestants.Contestant(label="strong", stands_for=("ours",), ours=True)
-    theirs = contestants.Contestant(label="cheap", stands_for=("theirs",))
+    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
+    ours = contestants.Entrant(label="strong", stands_for=("ours",), ours=True)
+    theirs = contestants.Entrant(label="cheap", stands_for=("theirs",))
 
-    async def whole() -> list[comparing.Played]:
-        played = await comparing.play(CASES, [ours, theirs], router.deps, at_once=4, max_tokens=50, done=lambda: None)
-        return await comparing.graded(played, at_once=2, done=lambda: None)
+    async def whole() -> list[comparing.CaseResult]:
+        played = await comparing.ask_all(
+            CASES, [ours, theirs], router.deps, at_once=4, max_tokens=50, done=lambda: None
+        )
+        return await comparing.grade_all(played, at_once=2, done=lambda: None)
 
     played = run(whole())
     return played, comparison_summary.totals(played, [ours, theirs]), field
@@ -119,28 +121,30 @@ def test_an_unknown_price_is_no_zero(scripted: Routed) -> None:
         assert row["usd_per_success"] is None
 
 
-def point(name: str, usd: float, quality: float, *, ours: bool = False) -> Point:
-    return Point(name=name, usd=usd, quality=quality, low=max(0, quality - 0.1), high=min(1, quality + 0.1), ours=ours)
+def point(name: str, usd: float, quality: float, *, ours: bool = False) -> PlotPoint:
+    return PlotPoint(
+        name=name, usd=usd, quality=quality, low=max(0, quality - 0.1), high=min(1, quality + 0.1), ours=ours
+    )
 
 
 def test_the_front_holds_those_whom_nobody_beats() -> None:
     points = [point("dear", 1.0, 0.9), point("cheap", 0.01, 0.5), point("bad", 0.5, 0.4), point("mid", 0.1, 0.7)]
-    assert [p.name for p in plot.front(points)] == ["cheap", "mid", "dear"]
-    assert [p.name for p in plot.front([point("a", 0.1, 0.5), point("b", 0.1, 0.5)])] == ["a"]
+    assert [p.name for p in plot.pareto_front(points)] == ["cheap", "mid", "dear"]
+    assert [p.name for p in plot.pareto_front([point("a", 0.1, 0.5), point("b", 0.1, 0.5)])] == ["a"]
 
 
 def test_the_picture_is_well_formed_and_labelled() -> None:
     from xml.etree import ElementTree
 
     points = [point("<a> & b", 0.0, 0.0), point("router", 0.02, 1.0, ours=True), point("one", 3.0, 0.5)]
-    picture = plot.svg(points, "Cost & quality")
+    picture = plot.render_svg(points, "Cost & quality")
     root = ElementTree.fromstring(picture)
     text = " ".join(t.text or "" for t in root.iter("{http://www.w3.org/2000/svg}text"))
     for part in ("<a> & b (free)", "router", "USD (log scale)", "%", "$0.01", "$10", "Cost & quality", "Pareto"):
         assert part in text, part
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 3
     with pytest.raises(ValueError, match="nothing to draw"):
-        plot.svg([], "x")
+        plot.render_svg([], "x")
 
 
 def test_names_stand_apart_and_within_the_picture() -> None:
@@ -148,7 +152,7 @@ def test_names_stand_apart_and_within_the_picture() -> None:
     from itertools import pairwise
 
     points = [point(f"model-{n}", 0.01 * (n + 1), 0.5) for n in range(12)]
-    picture = plot.svg(points, "x")
+    picture = plot.render_svg(points, "x")
     places = [(float(x), float(y)) for x, y in re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>model-', picture)]
     assert len(places) == 12
     rows = sorted(y for _, y in places)

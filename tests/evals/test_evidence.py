@@ -11,20 +11,22 @@ import pytest
 from autorouter.errors import ReceiptError, RequestError
 from autorouter.evals import evidence, gate
 
-FOUND = evidence.document("compare", now_s=1_800_000_000.0, dry_run=True, context="sha256:0", found={"receipts": []})
+FOUND = evidence.build_document(
+    "compare", now_s=1_800_000_000.0, dry_run=True, context="sha256:0", found={"receipts": []}
+)
 
 
 def written(folder: Path, plot: str | None = None) -> Path:
-    path = evidence.reserve(folder, "compare", FOUND["at"])
-    evidence.write(path, FOUND, "# Page\n", plot)
+    path = evidence.reserve_path(folder, "compare", FOUND["at"])
+    evidence.write_evidence(path, FOUND, "# Page\n", plot)
     return path
 
 
 def faults(path: Path) -> list[str]:
     data = path.read_bytes()
-    found = evidence.parse(data)
+    found = evidence.parse_evidence(data)
     assert found is not None
-    return evidence.faults(found, data, path)
+    return evidence.document_problems(found, data, path)
 
 
 def test_a_file_is_whole_private_and_never_overwrites(tmp_path: Path) -> None:
@@ -56,26 +58,26 @@ def test_a_change_is_found(tmp_path: Path, ending: str, before: bytes, after: by
 
 
 def test_other_files_are_no_evidence() -> None:
-    assert evidence.parse(b'{"type":"receipt"}') is None
-    assert evidence.parse(b"[]") is None
-    assert evidence.parse(b"{") is None
+    assert evidence.parse_evidence(b'{"type":"receipt"}') is None
+    assert evidence.parse_evidence(b"[]") is None
+    assert evidence.parse_evidence(b"{") is None
 
 
 def test_a_folder_that_cannot_be_made_is_a_receipt_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ReceiptError, match="can't be written"):
-        evidence.reserve(tmp_path / "file" / "x", "eval", FOUND["at"])
+        evidence.reserve_path(tmp_path / "file" / "x", "eval", FOUND["at"])
 
 
 def test_a_figure_that_fell_is_a_regression(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
-    gate.write(path, "eval", "sha256:c", {"kind": 0.6, "risk": 0.9, "gone": 1.0})
-    kept = gate.read(path, "eval", "sha256:c")
+    gate.write_baseline(path, "eval", "sha256:c", {"kind": 0.6, "risk": 0.9, "gone": 1.0})
+    kept = gate.read_baseline(path, "eval", "sha256:c")
     assert gate.regressions(kept, {"kind": 0.6, "risk": 0.95, "gone": 1.0}, 0.001) == []
     found = gate.regressions(kept, {"kind": 0.59, "risk": 0.8995}, 0.001)
     assert [line.split(":")[0] for line in found] == ["gone", "kind"]
-    assert gate.under("x", 0.5, 0.6)
-    assert gate.under("x", 0.6, 0.6) == gate.under("x", 0.0, None) == []
+    assert gate.below_floor("x", 0.5, 0.6)
+    assert gate.below_floor("x", 0.6, 0.6) == gate.below_floor("x", 0.0, None) == []
 
 
 @pytest.mark.parametrize(
@@ -83,9 +85,9 @@ def test_a_figure_that_fell_is_a_regression(tmp_path: Path) -> None:
 )
 def test_a_baseline_of_something_else_is_refused(tmp_path: Path, kind: str, cases: str, says: str) -> None:
     path = tmp_path / "base.json"
-    gate.write(path, "eval", "sha256:c", {"kind": 0.6})
+    gate.write_baseline(path, "eval", "sha256:c", {"kind": 0.6})
     with pytest.raises(RequestError, match=says):
-        gate.read(path, kind, cases)
+        gate.read_baseline(path, kind, cases)
     path.write_text("{}")
     with pytest.raises(RequestError, match="no baseline"):
-        gate.read(path, "eval", "sha256:c")
+        gate.read_baseline(path, "eval", "sha256:c")

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from autorouter.errors import RequestError
 from autorouter.evals import cases, lines
 from autorouter.evals.graders import (
-    Choice,
-    Code,
-    Contains,
+    ChoiceGrader,
+    CodeGrader,
+    ContainsGrader,
     Criterion,
-    Exact,
-    Numeric,
-    Rubric,
-    of_document,
+    ExactGrader,
+    NumericGrader,
+    RubricGrader,
+    parse_grader,
 )
-from autorouter.evals.readings import choice_in, fenced, number_in
+from autorouter.evals.readings import code_blocks, extract_choice, extract_number
 
 SOLUTIONS = {
     "clamp": "def clamp(x, low, high):\n    if low > high:\n        raise ValueError\n    return max(low, min(x, high))",
@@ -49,15 +49,15 @@ SOLUTIONS = {
     ],
 )
 def test_a_number_is_found(text: str, number: float | None) -> None:
-    assert number_in(text) == number
+    assert extract_number(text) == number
 
 
 @given(st.integers(-(10**9), 10**9))
 def test_any_whole_number_is_found_however_it_is_written(number: int) -> None:
-    assert number_in(f"so it is {number:,}.") == number
-    assert number_in(f"12 apples\n#### {number}") == number
-    assert Numeric(number).grade(f"Answer: {number}").score == 1.0
-    assert Numeric(number).grade(f"Answer: {number + 1 + abs(number)}").score == 0.0
+    assert extract_number(f"so it is {number:,}.") == number
+    assert extract_number(f"12 apples\n#### {number}") == number
+    assert NumericGrader(number).grade(f"Answer: {number}").score == 1.0
+    assert NumericGrader(number).grade(f"Answer: {number + 1 + abs(number)}").score == 0.0
 
 
 @pytest.mark.parametrize(
@@ -76,30 +76,30 @@ def test_any_whole_number_is_found_however_it_is_written(number: int) -> None:
     ],
 )
 def test_a_letter_is_found(text: str, letter: str | None) -> None:
-    assert choice_in(text) == letter
+    assert extract_choice(text) == letter
 
 
 @pytest.mark.parametrize("filler", [" ", "\n", "answer ", "*", "#", "1,", "(", "```"])
 def test_a_hostile_answer_is_read_in_no_time(filler: str) -> None:
     """Patterns that go back and forth over it would take hours."""
     text = "answer is" + filler * 300_000 + "\nB"
-    assert choice_in(text) is not None or filler in "*#1,(```"
-    number_in(text)
-    Exact("x").grade(text)
-    Code("", entry="f").program(text)
+    assert extract_choice(text) is not None or filler in "*#1,(```"
+    extract_number(text)
+    ExactGrader("x").grade(text)
+    CodeGrader("", entry="f").program(text)
 
 
 def test_texts_are_compared_without_their_dress() -> None:
-    assert Exact("git reset --soft HEAD~1").grade("`git reset  --soft HEAD~1`.\n").score == 1.0
-    assert Exact("git reset --soft HEAD~1").grade("use git reset --soft HEAD~1").score == 0.0
-    grader = Contains(("where", "id"), ("drop",))
+    assert ExactGrader("git reset --soft HEAD~1").grade("`git reset  --soft HEAD~1`.\n").score == 1.0
+    assert ExactGrader("git reset --soft HEAD~1").grade("use git reset --soft HEAD~1").score == 0.0
+    grader = ContainsGrader(("where", "id"), ("drop",))
     assert grader.grade("SELECT 1 WHERE id = 2").score == 1.0
     assert grader.grade("SELECT 1 WHERE x = 2").score == 0.0
     assert "drop" in grader.grade("WHERE id; DROP").why
 
 
 def test_a_rubric_weighs_and_takes_away() -> None:
-    rubric = Rubric(
+    rubric = RubricGrader(
         (Criterion("a", 3, "alpha"), Criterion("b", 1, "beta"), Criterion("c", -2, "gamma"), Criterion("d", 5))
     )
     assert rubric.asked == {3}
@@ -108,11 +108,11 @@ def test_a_rubric_weighs_and_takes_away() -> None:
     assert rubric.grade("alpha beta gamma").score == 0.5
     assert rubric.grade("gamma").score == 0.0
     assert rubric.scored({0, 3}, frozenset(range(4))).score == pytest.approx(8 / 9)
-    assert Rubric((Criterion("x", 1),)).grade("anything").score == 0.0
+    assert RubricGrader((Criterion("x", 1),)).grade("anything").score == 0.0
 
 
 def test_a_program_is_found_in_its_fence() -> None:
-    code = Code("assert f() == 1", entry="f")
+    code = CodeGrader("assert f() == 1", entry="f")
     text = "First:\n```python\ndef g(): return 0\n```\nthen\n```python\ndef f():\n    return 1\n```\nand run\n```sh\nrm x\n```"
     assert code.program(text) == "def f():\n    return 1\n"
     assert code.grade(text).score == 1.0
@@ -129,19 +129,19 @@ def test_a_program_is_found_in_its_fence() -> None:
     ],
 )
 def test_fences_are_read_line_by_line(text: str, blocks: list[tuple[str, str]]) -> None:
-    assert fenced(text) == blocks
+    assert code_blocks(text) == blocks
 
 
 def test_a_completion_is_put_behind_its_beginning() -> None:
     before = "def h(n):\n    return n * 2\n\n\ndef f(n):\n    '''Twice.'''\n"
-    code = Code("assert f(2) == 4", before, "f")
+    code = CodeGrader("assert f(2) == 4", before, "f")
     assert code.grade("    return h(n)\n").score == 1.0
     assert code.grade("```python\ndef f(n):\n    return h(n)\n```").score == 1.0
     assert code.grade("```python\n    return h(n) + 1\n```").score == 0.0
 
 
 def test_every_built_in_case_has_a_grader_that_refuses_nonsense() -> None:
-    found = cases.load(lines.built_in("compare.jsonl"), "compare.jsonl")
+    found = cases.load_cases(lines.packaged_data("compare.jsonl"), "compare.jsonl")
     assert len(found) >= 12
     for case in found:
         assert case.grader is not None
@@ -150,7 +150,7 @@ def test_every_built_in_case_has_a_grader_that_refuses_nonsense() -> None:
 
 @pytest.mark.parametrize("name", sorted(SOLUTIONS))
 def test_a_right_solution_passes_its_built_in_case(name: str) -> None:
-    case = next(c for c in cases.load(lines.built_in("compare.jsonl"), "x") if c.id == name)
+    case = next(c for c in cases.load_cases(lines.packaged_data("compare.jsonl"), "x") if c.id == name)
     assert case.grader is not None
     assert case.grader.grade(f"Here it is.\n```python\n{SOLUTIONS[name]}\n```").score == 1.0
 
@@ -172,7 +172,7 @@ def test_a_right_solution_passes_its_built_in_case(name: str) -> None:
 )
 def test_a_grader_that_is_none_is_refused_with_its_place(grader: dict[str, object]) -> None:
     with pytest.raises(RequestError, match="cases:7"):
-        of_document(grader, "cases:7")
+        parse_grader(grader, "cases:7")
 
 
 @pytest.mark.parametrize(
@@ -189,18 +189,18 @@ def test_a_grader_that_is_none_is_refused_with_its_place(grader: dict[str, objec
 )
 def test_a_case_that_is_none_is_refused(line: str, says: str) -> None:
     with pytest.raises(RequestError, match=says):
-        cases.load(line.encode(), "mine.jsonl")
+        cases.load_cases(line.encode(), "mine.jsonl")
 
 
 def test_a_sample_is_repeatable_and_keeps_the_order() -> None:
     every = [cases.Case(id=str(n), prompt="p") for n in range(50)]
-    one = cases.sample(every, 10, 3)
-    assert one == cases.sample(every, 10, 3)
-    assert one != cases.sample(every, 10, 4)
+    one = cases.sample_cases(every, 10, 3)
+    assert one == cases.sample_cases(every, 10, 3)
+    assert one != cases.sample_cases(every, 10, 4)
     assert [int(c.id) for c in one] == sorted(int(c.id) for c in one)
-    assert cases.sample(every, None, 0) == cases.sample(every, 99, 0) == tuple(every)
+    assert cases.sample_cases(every, None, 0) == cases.sample_cases(every, 99, 0) == tuple(every)
 
 
 def test_letters_are_upper_case() -> None:
-    assert Choice("B").grade("answer: B").score == 1.0
-    assert Choice("B").grade("answer: C").why == "C"
+    assert ChoiceGrader("B").grade("answer: B").score == 1.0
+    assert ChoiceGrader("B").grade("answer: C").why == "C"

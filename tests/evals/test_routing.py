@@ -14,24 +14,24 @@ from autorouter.config.load import Settings, load
 from autorouter.core.types import Kind
 from autorouter.errors import RequestError
 from autorouter.evals import gate, labelled, lines, routing, routing_summary
-from autorouter.evals.labelled import Labelled
-from autorouter.evals.routing import Read, band_of
-from autorouter.evals.wrapping import wrapped
+from autorouter.evals.labelled import LabelledRequest
+from autorouter.evals.routing import RoutingResult, band_of
+from autorouter.evals.wrapping import as_client_request
 from autorouter.receipts.canonical import digest
 from autorouter.wire import exchange
 from tests.evals.conftest import Scripted
 
 BASELINE = Path(__file__).parent / "baseline.json"
-CASES = labelled.load(lines.built_in("routing.jsonl"), "routing.jsonl")
+CASES = labelled.load_labelled(lines.packaged_data("routing.jsonl"), "routing.jsonl")
 
 
 @pytest.fixture
-def reads(settings: Settings) -> list[Read]:
+def reads(settings: Settings) -> list[RoutingResult]:
     def nobody(call: object, prompt: str) -> str:
         raise AssertionError("a routing eval calls no model")
 
     built = runtime.build(settings, env={}, transport=Scripted(nobody), record=False)
-    return list(routing.read_all(CASES, built.deps))
+    return list(routing.route_all(CASES, built.deps))
 
 
 def test_the_set_is_large_and_varied() -> None:
@@ -50,16 +50,16 @@ def test_the_set_is_large_and_varied() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_an_agent_s_wrapping_leaves_the_ask_as_it_was(case: Labelled) -> None:
-    sent = wrapped(case)
+def test_an_agent_s_wrapping_leaves_the_ask_as_it_was(case: LabelledRequest) -> None:
+    sent = as_client_request(case)
     task = exchange.parse(sent.wire, sent.body, sent.headers).task
     assert task.ask.strip() == case.ask.strip()
     assert bool(task.trail) == (case.trail != "none")
     assert task.client != "unknown"
 
 
-def test_figures_add_up(reads: list[Read]) -> None:
-    found = routing_summary.summary(reads)
+def test_figures_add_up(reads: list[RoutingResult]) -> None:
+    found = routing_summary.summarize(reads)
     assert found["cases"] == len(CASES)
     for table in ("kinds", "bands"):
         assert sum(sum(row.values()) for row in found[table].values()) == len(CASES)
@@ -71,10 +71,10 @@ def test_figures_add_up(reads: list[Read]) -> None:
     assert risk["recall"]["of"] == sum(case.risky for case in CASES)
     assert risk["recall"]["right"] + len(risk["missed"]) == risk["recall"]["of"]
     assert risk["precision"]["right"] + len(risk["false"]) == risk["precision"]["of"]
-    assert set(routing_summary.baseline_of(found)) == set(routing_summary.GATED)
+    assert set(routing_summary.baseline_figures(found)) == set(routing_summary.GATED)
 
 
-def test_regret_lies_between_the_extremes(reads: list[Read]) -> None:
+def test_regret_lies_between_the_extremes(reads: list[RoutingResult]) -> None:
     for read in reads:
         regret = read.regret
         assert regret is not None
@@ -86,10 +86,10 @@ def test_regret_lies_between_the_extremes(reads: list[Read]) -> None:
             assert not regret.adequate
 
 
-def test_the_same_set_gives_the_same_figures(reads: list[Read], settings: Settings) -> None:
+def test_the_same_set_gives_the_same_figures(reads: list[RoutingResult], settings: Settings) -> None:
     built = runtime.build(settings, env={}, record=False)
-    again = list(routing.read_all(CASES, built.deps))
-    assert routing_summary.summary(again) == routing_summary.summary(reads)
+    again = list(routing.route_all(CASES, built.deps))
+    assert routing_summary.summarize(again) == routing_summary.summarize(reads)
 
 
 @given(st.floats(-1, 2))
@@ -112,18 +112,18 @@ def test_bands_are_thirds(difficulty: float) -> None:
 )
 def test_a_label_that_is_none_is_refused_with_its_line(line: str, says: str) -> None:
     with pytest.raises(RequestError, match=rf"mine:1.*{says}"):
-        labelled.load(line.encode(), "mine")
+        labelled.load_labelled(line.encode(), "mine")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"none\.jsonl can't be read"):
-        lines.read(tmp_path / "none.jsonl")
+        lines.read_file(tmp_path / "none.jsonl")
 
 
 def test_the_routing_is_no_worse_than_its_baseline(tmp_path: Path) -> None:
     """On the built-in pool. `autorouter eval --dry-run --baseline tests/evals/baseline.json --write-baseline` renews it."""
     env = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     built = runtime.build(load(None, env=env, dry_run=True), env={}, record=False)
-    figures = routing_summary.baseline_of(routing_summary.summary(list(routing.read_all(CASES, built.deps))))
-    kept = gate.read(BASELINE, "eval", digest(lines.built_in("routing.jsonl")))
+    figures = routing_summary.baseline_figures(routing_summary.summarize(list(routing.route_all(CASES, built.deps))))
+    kept = gate.read_baseline(BASELINE, "eval", digest(lines.packaged_data("routing.jsonl")))
     assert gate.regressions(kept, figures, 0.02) == []

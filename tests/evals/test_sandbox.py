@@ -10,20 +10,20 @@ from pathlib import Path
 import pytest
 
 from autorouter.evals import fenced
-from autorouter.evals.sandbox import Limits, Verdict, fence, run
+from autorouter.evals.sandbox import SandboxLimits, SandboxVerdict, detect_isolation, run_tests
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")
-SHORT = Limits(cpu_s=1, wall_s=3.0, memory_bytes=256 * 1024 * 1024)
+SHORT = SandboxLimits(cpu_s=1, wall_s=3.0, memory_bytes=256 * 1024 * 1024)
 
 
-def tried(program: str, tests: str = "assert True") -> Verdict:
-    return run(program, tests, SHORT)
+def tried(program: str, tests: str = "assert True") -> SandboxVerdict:
+    return run_tests(program, tests, SHORT)
 
 
 def test_a_right_program_passes_and_a_wrong_one_says_why() -> None:
     right = tried("def f(x):\n    return x + 1", "assert f(1) == 2")
     assert (right.passed, right.why) == (True, "")
-    assert fence() == {"network": right.network, "files": right.files}
+    assert detect_isolation() == {"network": right.network, "files": right.files}
     wrong = tried("def f(x):\n    return x", "assert f(1) == 2, f'got {f(1)}'")
     assert (wrong.passed, wrong.why) == (False, "AssertionError: got 1")
     assert "SyntaxError" in tried("def f(:").why
@@ -46,7 +46,7 @@ def test_an_endless_loop_is_ended_by_the_processor_time() -> None:
 
 
 def test_a_sleeper_is_ended_by_the_clock() -> None:
-    found = run("import time\ntime.sleep(3600)", "", Limits(wall_s=0.5))
+    found = run_tests("import time\ntime.sleep(3600)", "", SandboxLimits(wall_s=0.5))
     assert found.why == "the time ran out"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.evals.statistics import bootstrap, entropy, mcnemar, mean, ordered_share, paired, wilson
+from autorouter.evals.statistics import bootstrap, compare_paired, entropy, mcnemar, mean, ordered_share, wilson
 
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
@@ -63,7 +63,7 @@ def test_a_bootstrap_covers_a_normal_interval() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=30))
 def test_pairs_are_antisymmetric(pairs: list[tuple[float, float]]) -> None:
     ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
-    one, other = paired(ours, theirs, seed=3), paired(theirs, ours, seed=3)
+    one, other = compare_paired(ours, theirs, seed=3), compare_paired(theirs, ours, seed=3)
     assert (one.wins, one.ties, one.losses) == (other.losses, other.ties, other.wins)
     assert one.wins + one.ties + one.losses == len(pairs)
     assert one.mean_difference == pytest.approx(-other.mean_difference)
@@ -71,7 +71,7 @@ def test_pairs_are_antisymmetric(pairs: list[tuple[float, float]]) -> None:
 
 def test_rows_of_different_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
-        paired([1.0], [1.0, 0.0], seed=0)
+        compare_paired([1.0], [1.0, 0.0], seed=0)
 
 
 def test_entropy_counts_bits() -> None:

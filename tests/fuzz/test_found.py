@@ -10,19 +10,20 @@ import orjson
 import pytest
 
 from autorouter.adapters import changes, edits
-from autorouter.adapters.model import Format
+from autorouter.adapters.model import FileFormat
 from autorouter.config import keys
 from autorouter.core.review import verdicts
 from autorouter.core.types import Usage, Wire
-from autorouter.engine.tool_check import Tools
+from autorouter.engine.strategies.tool_check import Tools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
-from autorouter.server.grants import Grant
-from autorouter.server.key_budgets import KeyBudgets
-from autorouter.wire import chat, exchange, fields, translate
-from autorouter.wire.events import Failed
-from autorouter.wire.names import Names
-from autorouter.wire.sse import usage_of
-from autorouter.wire.summed import summed
+from autorouter.server.access.budgets import KeyBudgets
+from autorouter.server.access.grants import Grant
+from autorouter.wire import exchange, fields, translate
+from autorouter.wire.chat import request as chat_request
+from autorouter.wire.chat.passthrough import usage_of
+from autorouter.wire.common.ir import Failed
+from autorouter.wire.common.tool_names import Names
+from autorouter.wire.usage_sum import summed
 from tests.fuzz.atheris import target
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start
 
@@ -145,9 +146,9 @@ def test_a_file_of_keys_that_cannot_hold_is_refused(tmp_path: Path, text: str) -
     path.touch(0o600)
     path.write_text(text, "utf-8")
     with pytest.raises(ConfigError):
-        keys.read(path)
+        keys.read_keys(path)
     path.write_text(CREATED, "utf-8")
-    assert list(keys.read(path)) == ["a"]
+    assert list(keys.read_keys(path)) == ["a"]
 
 
 @pytest.mark.parametrize("spent", ["NaN", "Infinity", "-5", "[" * 3000 + "]" * 3000, "1" + "0" * 400])
@@ -169,16 +170,16 @@ def test_a_sum_that_no_budget_can_be_held_against_counts_as_none(tmp_path: Path,
         ("yaml", "a: &a [*a]\n"),
     ],
 )
-def test_a_clients_file_without_a_bottom_is_refused(form: Format, text: str) -> None:
+def test_a_clients_file_without_a_bottom_is_refused(form: FileFormat, text: str) -> None:
     path: changes.Path = ("model",)
     with pytest.raises(AdapterError, match="nested too deeply"):
-        edits.change(text, form, [(path, "x", False)])
+        edits.apply_settings(text, form, [(path, "x", False)])
 
 
 def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None:
     """What is wrong with a call of a tool that has this schema."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
-    request = chat.parse(orjson.dumps({"model": "m", "messages": HI, "tools": tools}), {})
+    request = chat_request.parse(orjson.dumps({"model": "m", "messages": HI, "tools": tools}), {})
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}

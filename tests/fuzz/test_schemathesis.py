@@ -19,11 +19,11 @@ from schemathesis.checks import content_type_conformance, response_headers_confo
 from schemathesis.specs.openapi.checks import status_code_conformance
 
 from autorouter.core import labels
-from autorouter.server.http import JSON
+from autorouter.server.asgi import JSON_CONTENT_TYPE
+from autorouter.server.endpoints import FAULT_HEADER
 from autorouter.server.openapi import OPERATIONS
-from autorouter.server.wires import FAULT_HEADER
-from autorouter.upstream.faults import FAULTS
-from autorouter.wire.wishes import PREFIX
+from autorouter.simulator.faults.spec import FAULTS
+from autorouter.wire.overrides import PREFIX
 from tests.fuzz.conftest import LONG_S
 from tests.server.program import Program, end, launch
 
@@ -112,7 +112,7 @@ def test_every_answer_is_as_the_document_says(router: Program, schema: Any, rout
 
 def in_shape(path: str, asked: set[str], answer: Any) -> None:
     """An error in the shape of its wire, with a code."""
-    assert answer.headers["content-type"][0].encode() == JSON[1]
+    assert answer.headers["content-type"][0].encode() == JSON_CONTENT_TYPE[1]
     document = answer.json()
     assert isinstance(document["error"]["message"], str)
     assert isinstance(document["error"]["code"], str)

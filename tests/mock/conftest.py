@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from autorouter.mock import rules
-from autorouter.mock.rules import Chooser
-from autorouter.mock.server import MockServer, Setting
-from autorouter.mock.stage import RequestLog
+from autorouter.simulator.server import rules
+from autorouter.simulator.server.app import MockServer, RequestLog, Setting
+from autorouter.simulator.server.rules import Chooser
 
 WAIT_S = 20.0
 """Longest wait for anything that must come: only a test that fails reaches it."""

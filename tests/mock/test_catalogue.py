@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.upstream.catalogue import FAULTS
-from autorouter.upstream.fault_names import FAMILIES, named
-from autorouter.wire.events import Answer, collect
+from autorouter.simulator.faults.catalog import FAULTS
+from autorouter.simulator.faults.spec import FAMILIES, named
+from autorouter.wire.common.ir import Answer, collect
 from autorouter.wire.translate import DECODERS, WHOLE_IN
 from tests.mock.conftest import ERRAND, HI, PATHS, TOOLS, Mock, Raw
 

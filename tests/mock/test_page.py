@@ -10,11 +10,11 @@ import tomllib
 from pathlib import Path
 
 from autorouter.config.schema import Config
-from autorouter.mock.rules import Rule, parse
-from autorouter.upstream import faults
-from autorouter.upstream.catalogue import FAULTS
-from autorouter.upstream.fault import ALL_WIRES
-from autorouter.upstream.fault_names import ALIASES, FAMILIES
+from autorouter.simulator.faults.catalog import FAULTS
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES
+from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.types import ALL_WIRES
+from autorouter.simulator.server.rules import Rule, parse
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mock.md"
 TABLE = re.compile(
@@ -49,7 +49,7 @@ def test_the_samples_are_a_script_and_a_configuration() -> None:
     for candidate in config["candidates"]:
         name, _, spec = candidate["model"].partition("#")
         assert name
-        assert not spec or faults.parse(spec).rules
+        assert not spec or parse_faults(spec).rules
 
 
 def test_every_key_of_a_rule_is_on_the_page() -> None:

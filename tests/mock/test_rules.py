@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.errors import ConfigError
-from autorouter.mock.rules import MAX_COUNTED, Asked, Chooser, load, parse, split
+from autorouter.simulator.server.rules import MAX_COUNTED, Asked, Chooser, load, parse, split
 
 PLAIN = Asked("chat", "/v1/chat/completions", "gpt-5", stream=False)
 

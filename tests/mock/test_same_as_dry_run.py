@@ -11,10 +11,9 @@ import orjson
 import pytest
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.catalogue import FAULTS
-from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
-from autorouter.upstream.dryrun import DryRunTransport
-from autorouter.upstream.network import NetworkTransport
+from autorouter.simulator.faults.catalog import FAULTS, PLACEHOLDER_KEY
+from autorouter.simulator.transport import DryRunTransport
+from autorouter.upstream.http import NetworkTransport
 from autorouter.upstream.transport import Call, Failure, Target, Timeouts, Transport
 from tests.mock.conftest import PATHS, Start, body
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from autorouter.mock.connection import MAX_BODY_BYTES
-from autorouter.mock.stage import SHOWN_CHARS
+from autorouter.simulator.server.app import SHOWN_CHARS
+from autorouter.simulator.server.connection import MAX_BODY_BYTES
 from tests.mock.conftest import PATHS, Mock, Start, body
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_request_is_refused(mock: Mock, sent: bytes, status: bytes) -
 
 def test_a_body_beyond_all_bounds_is_refused(mock: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_BODY_BYTES > 2**25
-    monkeypatch.setattr("autorouter.mock.connection.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("autorouter.simulator.server.connection.MAX_BODY_BYTES", 1000)
     assert mock.ask(PATHS["chat"], {"x": "y" * 2000}).status == 413
 
 

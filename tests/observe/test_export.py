@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from autorouter.config.schema import Telemetry
+from autorouter.config.schema import TelemetryConfig
 from autorouter.errors import ConfigError
-from autorouter.observe import export
-from autorouter.observe.export import endpoint_of
+from autorouter.observe import otel_export
+from autorouter.observe.otel_export import otlp_endpoint
 from tests.fakes import WAIT_S, Relay, completion, refuse, whole
 from tests.observe.conftest import scraped, value
 from tests.server.conftest import KEY_ONE, KEY_TWO, Router, body
@@ -104,7 +104,7 @@ def exporting(
     route: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Router]:
     """A router that exports to the collector at once."""
-    monkeypatch.setattr("autorouter.observe.export.GATHER_S", 0.0)
+    monkeypatch.setattr("autorouter.observe.otel_export.BATCH_DELAY_S", 0.0)
     return lambda **env: route(more=f'[telemetry]\notlp_endpoint = "{collector.url}"', **env)
 
 
@@ -185,8 +185,8 @@ def test_a_trace_whose_caller_does_not_sample_it_is_not_exported(
 def test_a_dead_collector_disturbs_no_request_and_no_stop(
     how: str, route: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autorouter.observe.export.GATHER_S", 0.0)
-    monkeypatch.setattr("autorouter.observe.export.CLOSE_S", 0.2)
+    monkeypatch.setattr("autorouter.observe.otel_export.BATCH_DELAY_S", 0.0)
+    monkeypatch.setattr("autorouter.observe.otel_export.CLOSE_TIMEOUT_S", 0.2)
     collector.status = 400
     url = collector.url if how == "refused" else "http://127.0.0.1:9"
     router = route(more=f'[telemetry]\notlp_endpoint = "{url}"')
@@ -206,7 +206,7 @@ def test_a_dead_collector_disturbs_no_request_and_no_stop(
 def test_what_finds_no_room_is_dropped_and_counted(
     exporting: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autorouter.observe.export.MAX_WAITING", 0)
+    monkeypatch.setattr("autorouter.observe.otel_export.MAX_QUEUED_STEPS", 0)
     router = exporting()
     router.post(body(ASK))
     assert value(scraped(router), "spans_dropped_total") == 1
@@ -219,23 +219,23 @@ ENV = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://env:4318/"}
 @pytest.mark.parametrize(
     ("telemetry", "env", "endpoint"),
     [
-        (Telemetry(), ENV, None),
-        (Telemetry(enabled=False, otlp_endpoint=URL), ENV, None),
-        (Telemetry(otlp_endpoint=URL), ENV, f"{URL}/v1/traces"),
-        (Telemetry(otlp_endpoint=f"{URL}/v1/traces"), {}, f"{URL}/v1/traces"),
-        (Telemetry(enabled=True), ENV, "http://env:4318/v1/traces"),
-        (Telemetry(enabled=True), ENV | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t/x"}, "http://t/x"),
-        (Telemetry(enabled=True), {}, "http://localhost:4318/v1/traces"),
+        (TelemetryConfig(), ENV, None),
+        (TelemetryConfig(enabled=False, otlp_endpoint=URL), ENV, None),
+        (TelemetryConfig(otlp_endpoint=URL), ENV, f"{URL}/v1/traces"),
+        (TelemetryConfig(otlp_endpoint=f"{URL}/v1/traces"), {}, f"{URL}/v1/traces"),
+        (TelemetryConfig(enabled=True), ENV, "http://env:4318/v1/traces"),
+        (TelemetryConfig(enabled=True), ENV | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://t/x"}, "http://t/x"),
+        (TelemetryConfig(enabled=True), {}, "http://localhost:4318/v1/traces"),
     ],
 )
 def test_nothing_is_exported_unless_the_configuration_asks_for_it(
-    telemetry: Telemetry, env: dict[str, str], endpoint: str | None
+    telemetry: TelemetryConfig, env: dict[str, str], endpoint: str | None
 ) -> None:
-    assert endpoint_of(telemetry, env) == endpoint
+    assert otlp_endpoint(telemetry, env) == endpoint
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "LIBRARY", "opentelemetry_that_is_not_there.exporter")
+    monkeypatch.setattr(otel_export, "LIBRARY", "opentelemetry_that_is_not_there.exporter")
     with pytest.raises(ConfigError, match=r"pip install 'autorouter\[otel\]'"):
-        endpoint_of(Telemetry(otlp_endpoint=URL), {})
-    assert endpoint_of(Telemetry(), {}) is None
+        otlp_endpoint(TelemetryConfig(otlp_endpoint=URL), {})
+    assert otlp_endpoint(TelemetryConfig(), {}) is None

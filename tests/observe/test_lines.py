@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.observe.lines import NAME, short
+from autorouter.observe.access_log import ACCESS_LOGGER, one_line
 from tests.fakes import CUT, FIRST, Relay, completion, refuse, stream, whole
 from tests.observe.conftest import scraped
 from tests.server.conftest import CHAT, Router, body
@@ -25,11 +25,11 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[Router], list[dict[str, Any]]]:
     """The fields of all lines up to now; a scrape brings them up to date."""
-    caplog.set_level(logging.INFO, logger=NAME)
+    caplog.set_level(logging.INFO, logger=ACCESS_LOGGER)
 
     def read(router: Router) -> list[dict[str, Any]]:
         scraped(router)
-        return [record.__dict__["fields"] for record in caplog.records if record.name == NAME]
+        return [record.__dict__["fields"] for record in caplog.records if record.name == ACCESS_LOGGER]
 
     return read
 
@@ -161,7 +161,7 @@ def test_the_short_line_fits_a_terminal(
 ) -> None:
     router.post(body())
     router.post(body(model="none"))
-    answered, rejected = (short(line, 0.0) for line in lines(router))
+    answered, rejected = (one_line(line, 0.0) for line in lines(router))
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d 200 chat unknown openfusion/auto -> first single \d+\.\d\ds 120\+3 tok \$0\.0000 ar_\w+",
         answered,

@@ -11,8 +11,8 @@ from typing import TextIO, cast
 
 import pytest
 
-from autorouter.observe import logs
-from autorouter.observe.logs import Aside, Json, Text, formatter
+from autorouter.observe import logging_setup
+from autorouter.observe.logging_setup import DroppingQueueHandler, JsonFormatter, TextFormatter, make_formatter
 
 SECRET = "zebra-in-the-text"
 
@@ -30,7 +30,7 @@ def raised() -> ValueError:
         return exc
 
 
-@pytest.mark.parametrize("shape", [Json(), Text()])
+@pytest.mark.parametrize("shape", [JsonFormatter(), TextFormatter()])
 def test_an_exception_is_its_type_and_its_places_on_one_line(shape: logging.Formatter) -> None:
     message = f"Task exception was never retrieved\nfuture: <Task exception=ValueError('{SECRET}')>"
     line = shape.format(record_of(message, name="asyncio", exc=raised()))
@@ -41,11 +41,11 @@ def test_an_exception_is_its_type_and_its_places_on_one_line(shape: logging.Form
 
 
 def test_what_asyncio_says_is_its_first_line_with_or_without_an_exception() -> None:
-    assert SECRET not in Json().format(record_of(f"Unclosed\nclient: {SECRET}", name="asyncio"))
+    assert SECRET not in JsonFormatter().format(record_of(f"Unclosed\nclient: {SECRET}", name="asyncio"))
 
 
 def test_json_holds_time_level_logger_and_message() -> None:
-    found = json.loads(Json().format(record_of("two\nlines")))
+    found = json.loads(JsonFormatter().format(record_of("two\nlines")))
     assert found.pop("time").endswith("Z")
     assert found == {"level": "error", "logger": "x", "message": "two | lines"}
 
@@ -56,9 +56,15 @@ class Terminal(StringIO):
 
 
 def test_auto_is_text_on_a_terminal_and_json_elsewhere() -> None:
-    kinds = {kind: (formatter(kind, Terminal()), formatter(kind, StringIO())) for kind in ("auto", "json", "text")}
+    kinds = {
+        kind: (make_formatter(kind, Terminal()), make_formatter(kind, StringIO())) for kind in ("auto", "json", "text")
+    }
     shapes = {kind: tuple(type(shape) for shape in pair) for kind, pair in kinds.items()}
-    assert shapes == {"auto": (Text, Json), "json": (Json, Json), "text": (Text, Text)}
+    assert shapes == {
+        "auto": (TextFormatter, JsonFormatter),
+        "json": (JsonFormatter, JsonFormatter),
+        "text": (TextFormatter, TextFormatter),
+    }
 
 
 class Held:
@@ -78,9 +84,9 @@ class Held:
 
 
 def test_a_reader_that_stopped_holds_nobody_and_costs_the_newest_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MOST_LINES", 10)
+    monkeypatch.setattr(logging_setup, "MOST_LINES", 10)
     held = Held()
-    handler = Aside(cast(TextIO, held))
+    handler = DroppingQueueHandler(cast(TextIO, held))
     handler.emit(record_of("first"))
     assert held.reached.wait(20)
     for number in range(25):
@@ -93,7 +99,7 @@ def test_a_reader_that_stopped_holds_nobody_and_costs_the_newest_lines(monkeypat
 
 def test_a_stream_that_is_gone_costs_its_lines_and_nothing_else() -> None:
     stream = StringIO()
-    handler = Aside(stream)
+    handler = DroppingQueueHandler(stream)
     stream.close()
     handler.emit(record_of("lost"))
     handler.close()
@@ -101,7 +107,7 @@ def test_a_stream_that_is_gone_costs_its_lines_and_nothing_else() -> None:
 
 
 def test_a_record_that_cannot_be_formatted_is_dropped_without_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
-    handler = Aside(StringIO())
+    handler = DroppingQueueHandler(StringIO())
     record = record_of("%d")
     record.args = (SECRET,)
     handler.emit(record)
@@ -114,7 +120,7 @@ def test_what_nobody_caught_is_a_line_without_its_text(
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    logs.name_what_nobody_caught()
+    logging_setup.install_excepthooks()
 
     def fails() -> None:
         raise raised()

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from autorouter.core.state.health import Health
-from autorouter.observe.families import breaker_of
-from autorouter.observe.tally import MAX_SERIES, Counts
+from autorouter.observe.metrics import MAX_SERIES, LabelledCounter
+from autorouter.observe.prometheus import circuit_state
 from tests.fakes import CUT, FIRST, RESET, Relay, completion, refuse, stream, whole
 from tests.observe.conftest import scraped, value
 from tests.server.conftest import CHAT, HI, Router, body, request_bytes
@@ -93,7 +93,7 @@ def test_a_429_of_all_is_a_failed_request_and_opens_the_breakers(router: Router,
     ],
 )
 def test_a_breaker_opens_and_half_opens_with_its_cooldown(health: Health, state: str) -> None:
-    assert breaker_of(health, 100.0) == state
+    assert circuit_state(health, 100.0) == state
 
 
 def test_a_broken_stream_and_one_whose_client_left_are_told_apart(router: Router, relay: Relay) -> None:
@@ -163,7 +163,7 @@ def test_what_is_refused_at_the_door_is_counted_by_its_code(route: Callable[...,
 
 
 def test_a_counter_that_would_grow_without_end_stops_at_other() -> None:
-    counts = Counts()
+    counts = LabelledCounter()
     for number in range(MAX_SERIES + 50):
         counts.add((f"value-{number}", "x"))
     assert len(counts.values) == MAX_SERIES + 1

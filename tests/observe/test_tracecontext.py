@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from autorouter.observe.mark import mark_of
-from autorouter.observe.tracecontext import MAX_STATE_CHARS, begun, continued
+from autorouter.observe.request_context import new_request_context
+from autorouter.observe.trace_context import MAX_STATE_CHARS, continue_trace, new_trace
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 VALID = f"00-{TRACE}-{PARENT}-01"
@@ -26,7 +26,7 @@ VALID = f"00-{TRACE}-{PARENT}-01"
     ],
 )
 def test_a_valid_parent_is_continued_with_a_span_of_ours(given: str, sampled: bool) -> None:
-    found = continued([given], [], sampled=not sampled)
+    found = continue_trace([given], [], sampled=not sampled)
     assert (found.trace_id, found.parent_id, found.sampled) == (TRACE, PARENT, sampled)
     assert re.fullmatch(r"[0-9a-f]{16}", found.span_id)
     assert found.span_id != PARENT
@@ -57,14 +57,14 @@ def test_a_valid_parent_is_continued_with_a_span_of_ours(given: str, sampled: bo
     ],
 )
 def test_a_parent_that_cannot_be_right_begins_a_new_trace(given: str) -> None:
-    found = continued([given], ["a=1"], sampled=True)
+    found = continue_trace([given], ["a=1"], sampled=True)
     assert found.trace_id != TRACE
     assert (found.parent_id, found.state, found.sampled) == (None, "", True)
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", found.traceparent)
 
 
 def test_two_parents_are_none() -> None:
-    assert continued([VALID, VALID], [], sampled=False).parent_id is None
+    assert continue_trace([VALID, VALID], [], sampled=False).parent_id is None
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_two_parents_are_none() -> None:
     ],
 )
 def test_the_state_is_passed_on_whole_or_not_at_all(given: list[str], kept: str) -> None:
-    assert continued([VALID], given, sampled=False).state == kept
+    assert continue_trace([VALID], given, sampled=False).state == kept
 
 
 def test_a_long_state_loses_its_longest_members_first() -> None:
     long, short = f"long={'x' * 200}", [f"k{n}={'y' * 30}" for n in range(20)]
-    state = continued([VALID], [",".join([long, *short])], sampled=False).state
+    state = continue_trace([VALID], [",".join([long, *short])], sampled=False).state
     assert len(state) <= MAX_STATE_CHARS
     assert state.split(",") == short[: len(state.split(","))]
     assert "long" not in state
 
 
 def test_new_traces_differ() -> None:
-    assert len({begun(sampled=False).traceparent for _ in range(100)}) == 100
+    assert len({new_trace(sampled=False).traceparent for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize(
@@ -120,5 +120,5 @@ def test_new_traces_differ() -> None:
     ],
 )
 def test_a_request_id_is_kept_when_it_can_be_repeated_anywhere(given: str, kept: bool) -> None:
-    mark = mark_of({"x-request-id": given}, [], sampled=False)
+    mark = new_request_context({"x-request-id": given}, [], sampled=False)
     assert mark.request_id == (given if kept else None)

@@ -21,10 +21,10 @@ import vcr
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from autorouter.probe import check_errors, checks
-from autorouter.probe.bench import Bench
-from autorouter.probe.line import Line, Relay, client_for
+from autorouter.probe.relay_client import Line, Relay, client_for
+from autorouter.probe.relay_session import Bench
 from autorouter.probe.report import Finding, Report
-from autorouter.upstream.failures import scrub
+from autorouter.upstream.errors import scrub
 
 CASSETTES = Path(__file__).resolve().parents[1] / "cassettes"
 KEY = "sk-recorded-with-this-key-0123456789"

@@ -17,7 +17,7 @@ import pytest
 
 from autorouter.probe.checks import STEPS
 from autorouter.probe.report import from_json
-from autorouter.receipts.recovery import lock
+from autorouter.receipts.recovery import lock_directory
 from tests.cli.conftest import POOL, Done, Home, home_in
 from tests.fakes import refuse, whole
 from tests.probe.provider import MODEL, Provider
@@ -319,7 +319,7 @@ def test_a_running_router_of_ours_is_recognised_and_may_hold_the_state(home: Hom
 
 
 def test_a_state_folder_that_another_holds_fails(home: Home) -> None:
-    holder = lock(home.receipts)
+    holder = lock_directory(home.receipts)
     try:
         done = doctor(home, POOL + FREE)
     finally:

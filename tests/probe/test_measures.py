@@ -8,11 +8,11 @@ import json
 import httpx
 import pytest
 
-from autorouter.probe import check_truth
-from autorouter.probe.bench import Bench
-from autorouter.probe.check_truth import measured, speed
-from autorouter.probe.line import Line, Relay, Seen
-from autorouter.probe.streamed import look
+from autorouter.probe import check_ground_truth
+from autorouter.probe.check_ground_truth import measured, speed
+from autorouter.probe.relay_client import Line, Relay, Seen
+from autorouter.probe.relay_session import Bench
+from autorouter.probe.stream_inspection import look
 from tests.fakes import DONE, completion, delta
 
 ROLE, WORD, FINISH = delta(role="assistant", content=""), delta(content="word "), delta("stop")
@@ -53,7 +53,7 @@ def test_tokens_of_many_calls_are_right_for_a_panel_and_wrong_for_a_model(model:
     found = bench(seconds=1.0)
     found.model = model
     found.whole = Seen(status=200, chunks=((0.1, json.dumps(completion("Good.") | {"usage": usage}).encode()),))
-    assert asyncio.run(check_truth.usage(found)).result == result
+    assert asyncio.run(check_ground_truth.usage(found)).result == result
 
 
 @pytest.mark.parametrize(

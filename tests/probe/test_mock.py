@@ -7,13 +7,13 @@ from functools import cache
 
 import pytest
 
-from autorouter.mock.rules import Chooser
-from autorouter.mock.server import MockServer, Setting
 from autorouter.probe.checks import probe
-from autorouter.probe.line import Relay
+from autorouter.probe.relay_client import Relay
 from autorouter.probe.report import Report
-from autorouter.upstream.fault import ALL_WIRES
-from autorouter.upstream.faults import FAULTS, TOLERATED
+from autorouter.simulator.faults.spec import FAULTS, TOLERATED
+from autorouter.simulator.faults.types import ALL_WIRES
+from autorouter.simulator.server.app import MockServer, Setting
+from autorouter.simulator.server.rules import Chooser
 
 KEY = "sk-mock-0123456789abcdef"
 SILENCE_S = 1.0

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from autorouter.probe import checks
-from autorouter.probe.line import Relay
+from autorouter.probe.relay_client import Relay
 from autorouter.probe.report import Report
 from tests.fakes import Play, Seen
 from tests.probe.provider import Provider

@@ -9,10 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from autorouter.probe import checks
-from autorouter.probe.clients import NEEDS, fits
-from autorouter.probe.line import Relay as Asked
 from autorouter.probe.markdown import comparison_page, report_page
-from autorouter.probe.report import Report, from_json, to_document
+from autorouter.probe.relay_client import Relay as Asked
+from autorouter.probe.report import NEEDS, Report, fits, from_json, to_document
 from tests.probe.provider import MODEL, Provider
 
 AT = "2026-11-20T12:00:00Z"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autorouter.probe.truth import provider_truth
+from autorouter.probe.local_checks import provider_truth
 from tests.fakes import Relay, completion, whole
 from tests.server.conftest import Router, body
 

@@ -16,8 +16,8 @@ from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts import store
 from autorouter.runtime import Runtime, build
-from autorouter.upstream.dryrun import DryRunTransport
-from autorouter.wire import chat
+from autorouter.simulator.transport import DryRunTransport
+from autorouter.wire.chat import request as chat_request
 
 START_S = 1_800_000_000.0
 CONFIG = """
@@ -139,8 +139,8 @@ def receipt_of(run: Run, folder: Path) -> bytes:
     finally:
         runtime.close()
     directory = Path(str(runtime.settings.config.receipts.dir))
-    record = store.latest(directory, 1)[0]
-    record["context_record"] = store.context_of(directory, record["context"])
+    record = store.latest_receipts(directory, 1)[0]
+    record["context_record"] = store.read_context(directory, record["context"])
     return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 
@@ -152,7 +152,7 @@ async def _carry_out(run: Run, runtime: Runtime) -> None:
 async def _step(body: dict[str, Any], fault: str | None, run: Run, runtime: Runtime) -> None:
     deps = runtime.deps
     began_s = deps.timer()
-    request = chat.parse(orjson.dumps(body), run.headers)
+    request = chat_request.parse(orjson.dumps(body), run.headers)
     step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
     try:
         if not request.task.stream:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import canonical, digest
+from autorouter.receipts.canonical import canonical_json, digest
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -24,8 +24,8 @@ class Score:
 
 @given(json_values)
 def test_canonical_bytes_survive_being_read_and_written_again(value):
-    data = canonical(value)
-    assert canonical(orjson.loads(data)) == data
+    data = canonical_json(value)
+    assert canonical_json(orjson.loads(data)) == data
 
 
 @given(st.dictionaries(text, scalars, min_size=2))
@@ -42,4 +42,4 @@ def test_the_digest_of_a_value_is_that_of_its_bytes():
 @pytest.mark.parametrize("value", [object(), {"x": {1}}, {1: 2}, 2**70, "\ud800", Score(1.0, frozenset())])
 def test_what_json_cannot_say_is_a_receipt_error(value):
     with pytest.raises(ReceiptError, match="canonical JSON"):
-        canonical(value)
+        canonical_json(value)

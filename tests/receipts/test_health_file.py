@@ -12,7 +12,7 @@ import pytest
 from autorouter.core.state.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
 from autorouter.core.types import Candidate
 from autorouter.engine.deps import DAY_S, State
-from autorouter.receipts.health_file import MAX_BYTES, NAME, HealthFile
+from autorouter.receipts.health_file import FILE_NAME, MAX_BYTES, StateFile
 from tests.fakes import WAIT_S
 
 NOW_S = 1_800_000_000.0
@@ -21,8 +21,8 @@ B = Candidate(id="b", upstream="two", model="vendor/b")
 GOOD = observe(UNKNOWN, Outcome(ok=True, ttft_s=0.5, output_tokens=100, stream_s=2.0), NOW_S)
 
 
-def opened(folder: Path, *candidates: Candidate, now_s: float = NOW_S) -> HealthFile:
-    return HealthFile(folder, candidates or (A, B), clock=lambda: now_s)
+def opened(folder: Path, *candidates: Candidate, now_s: float = NOW_S) -> StateFile:
+    return StateFile(folder, candidates or (A, B), clock=lambda: now_s)
 
 
 def kept(folder: Path, health: dict[str, Health]) -> None:
@@ -42,8 +42,8 @@ def test_what_was_measured_comes_back_to_the_digit(tmp_path: Path) -> None:
     again = opened(tmp_path)
     assert again.read() == {"a": GOOD}
     assert again.problem is None
-    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == [NAME], "no draft is left"
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME], "no draft is left"
 
 
 def test_a_first_start_has_nothing_and_complains_of_nothing(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
     state = file.read()
     file.watch(lambda: state)
     file.close()
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 def test_what_was_spent_today_is_kept_and_another_day_begins_at_nothing(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_change_is_written_while_it_runs(tmp_path: Path) -> None:
     file.watch(lambda: state["now"], every_s=0.01)
     state["now"] = {"a": GOOD}
     until_s = time.monotonic() + WAIT_S
-    while not (tmp_path / NAME).exists():
+    while not (tmp_path / FILE_NAME).exists():
         assert time.monotonic() < until_s
         time.sleep(0.001)
     assert opened(tmp_path).read() == {"a": GOOD}
@@ -144,11 +144,11 @@ def entry(**health: object) -> bytes:
     ],
 )
 def test_a_file_that_is_not_ours_is_as_none_and_is_said(body: bytes, tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(body)
+    (tmp_path / FILE_NAME).write_bytes(body)
     file = opened(tmp_path)
     assert file.read() == {}
     assert file.problem is not None
-    assert str(tmp_path / NAME) in file.problem
+    assert str(tmp_path / FILE_NAME) in file.problem
     kept(tmp_path, {"a": GOOD})
     assert opened(tmp_path).read() == {"a": GOOD}, "and the next one is good"
 

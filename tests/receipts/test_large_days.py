@@ -9,14 +9,14 @@ import pytest
 
 from autorouter.receipts import recovery
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.store import Writer, context_of, files, records, verify_directory
+from autorouter.receipts.store import ReceiptWriter, read_context, read_records, segment_files, verify_directory
 
 CONTEXT = {"policy": "one"}
 NOW_S = 1_795_219_200.0
 
 
 def write(folder: Path, *ids: str) -> None:
-    writer = Writer(folder, clock=lambda: NOW_S)
+    writer = ReceiptWriter(folder, clock=lambda: NOW_S)
     writer.context(digest(CONTEXT), CONTEXT)
     for name in ids:
         writer.put(lambda name=name: {"type": "receipt", "id": name, "context": digest(CONTEXT)})  # type: ignore[misc]
@@ -24,7 +24,7 @@ def write(folder: Path, *ids: str) -> None:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [record for path in files(folder) for _, record, _ in records(path)]
+    return [record for path in segment_files(folder) for _, record, _ in read_records(path)]
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def test_a_chain_goes_on_behind_what_wasnt_read(folder: Path) -> None:
     assert verify_directory(folder) == []
     kinds = [one["id"] if one["type"] == "receipt" else one["type"] for one in lines(folder)]
     assert kinds == ["context", "a", "b", "context", "c"], "the context is there once more"
-    assert context_of(folder, digest(CONTEXT)) == CONTEXT
+    assert read_context(folder, digest(CONTEXT)) == CONTEXT
 
 
 def test_a_torn_tail_of_a_large_day_is_moved_aside(folder: Path) -> None:
-    (path,) = files(folder)
+    (path,) = segment_files(folder)
     with path.open("ab") as file:
         file.write(b'{"attempts":[{"mod')
     write(folder, "c")
@@ -55,7 +55,7 @@ def test_a_torn_tail_of_a_large_day_is_moved_aside(folder: Path) -> None:
 
 @pytest.mark.parametrize("garbage", [b"x" * 1000, b"x\n" * 500], ids=["one-line", "many-lines"])
 def test_garbage_longer_than_what_is_read_is_moved_aside(garbage: bytes, folder: Path) -> None:
-    (path,) = files(folder)
+    (path,) = segment_files(folder)
     with path.open("ab") as file:
         file.write(garbage)
     write(folder, "c")

@@ -43,7 +43,7 @@ def open_writer(tmp_path, clock):
     opened = []
 
     def open_one(directory=tmp_path / "r", **options):
-        opened.append(store.Writer(directory, clock=clock, **{"flush_s": 0.001, **options}))
+        opened.append(store.ReceiptWriter(directory, clock=clock, **{"flush_s": 0.001, **options}))
         return opened[-1]
 
     yield open_one
@@ -62,7 +62,7 @@ def fill(writer, numbers, **more):
 
 
 def all_records(directory):
-    return [record for path in store.files(directory) for _, record, _ in store.records(path)]
+    return [record for path in store.segment_files(directory) for _, record, _ in store.read_records(path)]
 
 
 def types(directory):
@@ -79,8 +79,8 @@ def ids(records):
 def test_receipts_are_chained_in_the_order_they_were_put(tmp_path, open_writer):
     writer = open_writer()
     fill(writer, range(3))
-    [path] = store.files(tmp_path / "r")
-    lines = list(store.records(path))
+    [path] = store.segment_files(tmp_path / "r")
+    lines = list(store.read_records(path))
     assert path.name == "2026-07-01.jsonl"
     assert [(n, record["seq"], record["id"]) for n, record, _ in lines] == [
         (1, 0, "r-0000"),
@@ -246,13 +246,23 @@ def test_a_context_stands_once_per_file_before_its_first_receipt(tmp_path, open_
     writer = open_writer()  # on the same day: the file has it already
     writer.context(POLICY_DIGEST, POLICY)
     fill(writer, range(5, 6), context=POLICY_DIGEST)
-    first, second = store.files(tmp_path / "r")
-    assert [record["type"] for _, record, _ in store.records(first)] == ["receipt", "context", "receipt", "receipt"]
-    assert [record["type"] for _, record, _ in store.records(second)] == ["context", "receipt", "receipt", "receipt"]
-    assert store.context_of(tmp_path / "r", POLICY_DIGEST) == POLICY
-    assert store.context_of(first, POLICY_DIGEST) == POLICY
+    first, second = store.segment_files(tmp_path / "r")
+    assert [record["type"] for _, record, _ in store.read_records(first)] == [
+        "receipt",
+        "context",
+        "receipt",
+        "receipt",
+    ]
+    assert [record["type"] for _, record, _ in store.read_records(second)] == [
+        "context",
+        "receipt",
+        "receipt",
+        "receipt",
+    ]
+    assert store.read_context(tmp_path / "r", POLICY_DIGEST) == POLICY
+    assert store.read_context(first, POLICY_DIGEST) == POLICY
     with pytest.raises(ReceiptError, match="no context"):
-        store.context_of(tmp_path / "r", store.GENESIS)
+        store.read_context(tmp_path / "r", store.GENESIS)
 
 
 def test_a_context_under_another_digest_is_refused(open_writer):
@@ -269,7 +279,7 @@ def test_only_the_contexts_given_last_are_kept(tmp_path, open_writer):
         fill(writer, [number], context=digest(context))
     kept = [record["record"]["version"] for record in all_records(tmp_path / "r") if record["type"] == "context"]
     assert kept == [0, *range(2, 17)]
-    assert len(store.latest(tmp_path / "r", 100)) == 17
+    assert len(store.latest_receipts(tmp_path / "r", 100)) == 17
 
 
 def test_the_chain_goes_on_over_days_and_restarts(tmp_path, open_writer, clock):
@@ -280,7 +290,7 @@ def test_the_chain_goes_on_over_days_and_restarts(tmp_path, open_writer, clock):
     writer.close()
     clock.now += 3 * DAY_S
     fill(open_writer(), range(4, 5))
-    paths = store.files(tmp_path / "r")
+    paths = store.segment_files(tmp_path / "r")
     assert [path.name for path in paths] == ["2026-07-01.jsonl", "2026-07-02.jsonl", "2026-07-05.jsonl"]
     assert [record["seq"] for record in all_records(tmp_path / "r")] == [0, 1, 0, 1, 0]
     assert store.verify_directory(tmp_path / "r") == []
@@ -293,7 +303,7 @@ def test_a_clock_that_goes_back_stays_on_the_newest_page(tmp_path, open_writer, 
     fill(writer, range(1, 2))
     writer.close()
     fill(open_writer(), range(2, 3))
-    assert [path.name for path in store.files(tmp_path / "r")] == ["2026-07-01.jsonl"]
+    assert [path.name for path in store.segment_files(tmp_path / "r")] == ["2026-07-01.jsonl"]
     assert store.verify_directory(tmp_path / "r") == []
 
 
@@ -302,7 +312,7 @@ def test_days_may_be_deleted_from_the_old_end_but_not_from_the_middle(tmp_path, 
     for day in range(4):
         clock.now = NOON + day * DAY_S
         fill(writer, [day])
-    paths = store.files(tmp_path / "r")
+    paths = store.segment_files(tmp_path / "r")
     paths[0].unlink()
     assert store.verify_directory(tmp_path / "r") == []
     paths[2].unlink()
@@ -322,7 +332,7 @@ def test_a_torn_last_line_is_moved_aside_and_said(tmp_path, open_writer, clock, 
     writer.context(POLICY_DIGEST, POLICY)
     fill(writer, range(3), context=POLICY_DIGEST)
     writer.close()
-    [path] = store.files(tmp_path / "r")
+    [path] = store.segment_files(tmp_path / "r")
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"attempts":[{"mod')
     assert [(p.line, p.reason) for p in store.verify_chain(path)] == [(5, "the line is cut off after 18 bytes")]
@@ -357,7 +367,7 @@ def test_lines_that_a_power_cut_took_are_said_at_the_next_start(tmp_path, open_w
     writer = open_writer()
     fill(writer, range(5))
     writer.close()
-    [path] = store.files(tmp_path / "r")
+    [path] = store.segment_files(tmp_path / "r")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     fill(open_writer(), range(5, 6))
     said = all_records(tmp_path / "r")[3]
@@ -400,10 +410,10 @@ def test_a_process_killed_under_load_leaves_a_chain_that_goes_on(tmp_path, open_
 def thousand(tmp_path_factory):
     """The lines, with their newlines, of a file of 1,000 receipts, and its head."""
     directory = tmp_path_factory.mktemp("thousand")
-    writer = store.Writer(directory, clock=Clock(), flush_s=0.001)
+    writer = store.ReceiptWriter(directory, clock=Clock(), flush_s=0.001)
     fill(writer, range(1000))
     writer.close()
-    [path] = store.files(directory)
+    [path] = store.segment_files(directory)
     return path.read_bytes().splitlines(keepends=True), (directory / ".head").read_bytes()
 
 
@@ -483,10 +493,10 @@ def test_a_record_that_only_looks_different_is_a_changed_line(verify, thousand, 
 
 
 def test_a_line_that_was_replaced_with_a_right_sum_breaks_the_next_link(verify, thousand, tmp_path):
-    forged = store.Writer(tmp_path / "forged", clock=Clock(), flush_s=0.001)
+    forged = store.ReceiptWriter(tmp_path / "forged", clock=Clock(), flush_s=0.001)
     fill(forged, [7])
     forged.close()
-    [line] = store.files(tmp_path / "forged")[0].read_bytes().splitlines(keepends=True)
+    [line] = store.segment_files(tmp_path / "forged")[0].read_bytes().splitlines(keepends=True)
     assert verify([line, *thousand[0][1:]]) == [2]
     assert verify([line], head=thousand[1].replace(b'"seq":999', b'"seq":0  ')) == [1]
 
@@ -504,7 +514,7 @@ def test_a_line_cut_off_an_earlier_day_is_missed_by_the_next(tmp_path, open_writ
     fill(writer, range(3))
     clock.now += DAY_S
     fill(writer, range(3, 6))
-    first, second = store.files(tmp_path / "r")
+    first, second = store.segment_files(tmp_path / "r")
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:2]))
     [problem] = store.verify_directory(tmp_path / "r")
     assert (problem.file, problem.line) == (second, 1)
@@ -523,16 +533,16 @@ def three_days(tmp_path, open_writer, clock):
 
 
 def test_latest_gives_the_newest_first_over_days(three_days):
-    assert ids(store.latest(three_days, 12)) == [f"r-{n:04}" for n in range(29, 17, -1)]
-    assert len(store.latest(three_days, 100)) == 30
-    assert store.latest(three_days, 0) == []
+    assert ids(store.latest_receipts(three_days, 12)) == [f"r-{n:04}" for n in range(29, 17, -1)]
+    assert len(store.latest_receipts(three_days, 100)) == 30
+    assert store.latest_receipts(three_days, 0) == []
 
 
 def test_find_takes_an_id_or_a_prefix_that_only_one_has(three_days):
-    assert store.find(three_days, "r-0003")["score"] == 3 / 7
-    assert store.find(three_days, "r-0029")["seq"] == 9
+    assert store.find_receipt(three_days, "r-0003")["score"] == 3 / 7
+    assert store.find_receipt(three_days, "r-0029")["seq"] == 9
     with pytest.raises(ReceiptError, match=r"10 receipts start with 'r-001': r-0010, .* …"):
-        store.find(three_days, "r-001")
+        store.find_receipt(three_days, "r-001")
 
 
 def test_a_whole_id_is_found_although_longer_ones_start_so(tmp_path, open_writer):
@@ -540,27 +550,27 @@ def test_a_whole_id_is_found_although_longer_ones_start_so(tmp_path, open_writer
     for receipt_id in ("ab", "abc", "b"):
         writer.put(lambda receipt_id=receipt_id: {"id": receipt_id, "attempts": [{"id": "nested"}]})
     writer.flush(60)
-    assert store.find(tmp_path / "r", "ab")["id"] == "ab"
-    assert store.find(tmp_path / "r", "abc")["id"] == "abc"
+    assert store.find_receipt(tmp_path / "r", "ab")["id"] == "ab"
+    assert store.find_receipt(tmp_path / "r", "abc")["id"] == "abc"
     with pytest.raises(ReceiptError, match="no receipt 'nested'"):
-        store.find(tmp_path / "r", "nested")
+        store.find_receipt(tmp_path / "r", "nested")
 
 
 def test_an_id_that_is_not_there_gives_the_nearest(three_days, tmp_path):
     with pytest.raises(ReceiptError, match=r"no receipt 'r-0039' \(near: r-00"):
-        store.find(three_days, "r-0039")
+        store.find_receipt(three_days, "r-0039")
     with pytest.raises(ReceiptError, match="holds no receipts"):
-        store.find(tmp_path / "nowhere", "r-1")
+        store.find_receipt(tmp_path / "nowhere", "r-1")
 
 
 def test_one_damaged_line_does_not_hide_the_others(three_days):
-    path = store.files(three_days)[-1]
+    path = store.segment_files(three_days)[-1]
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"damaged\n", *lines[5:], b'{"torn']))
-    assert len(store.latest(three_days, 100)) == 29
-    assert store.find(three_days, "r-0025")["seq"] == 5
+    assert len(store.latest_receipts(three_days, 100)) == 29
+    assert store.find_receipt(three_days, "r-0025")["seq"] == 5
     with pytest.raises(ReceiptError, match=r"2026-07-03\.jsonl:5 isn't a record"):
-        list(store.records(path))
+        list(store.read_records(path))
 
 
 def test_a_file_that_is_not_there_is_a_receipt_error(tmp_path):

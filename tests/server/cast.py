@@ -24,27 +24,28 @@ import orjson
 
 from autorouter import runtime as assembly
 from autorouter.config.load import load
+from autorouter.core.decision.replay import replay_decision
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import Health
 from autorouter.core.types import Usage, Wire
-from autorouter.engine.calling import Opened
+from autorouter.engine.call import Opened
 from autorouter.engine.deps import Deps, State
-from autorouter.engine.recorder import context_record, decide_again
+from autorouter.engine.receipt import context_record
 from autorouter.engine.retry import Retry
 from autorouter.engine.router import route
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
-from autorouter.receipts.canonical import canonical
-from autorouter.upstream import dryrun_chat, dryrun_events
-from autorouter.upstream.dryrun_chat import Stamp
-from autorouter.upstream.flow import Flow
-from autorouter.upstream.script import Refused, Text
-from autorouter.upstream.toolfill import ToolUse
+from autorouter.receipts.canonical import canonical_json
+from autorouter.simulator import codec
+from autorouter.simulator.codec import Stamp
+from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.model import Refused, Text
+from autorouter.simulator.tools import ToolUse
 from autorouter.upstream.transport import Call, Failure, Reply
 from autorouter.wire import exchange
-from autorouter.wire.compose import answer_of, calls_of, text_of
-from autorouter.wire.events import Answer
+from autorouter.wire.common.ir import Answer
+from autorouter.wire.inner_request import answer_of, calls_of, text_of
 
 DEADLINE_S: Final = 300.0
 """No request may take so long, by the default limits."""
@@ -183,8 +184,8 @@ class Cast:
         wire: Wire = call.target.wire
         if wire == "chat":
             told = bool((document.get("stream_options") or {}).get("include_usage"))
-            return dryrun_chat._encode_chat(line, stamp, stream=call.stream, include_usage=told)
-        return dryrun_events._encode_translated(line, stamp, wire, stream=call.stream)
+            return codec._encode_chat(line, stamp, stream=call.stream, include_usage=told)
+        return codec._encode_translated(line, stamp, wire, stream=call.stream)
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -433,7 +434,7 @@ def sound(done: Done, deps: Deps, cast: Cast) -> None:
     assert done.tasks_left == 0, "a task was left running"
     assert done.seconds < DEADLINE_S
     context = context_record(deps.policy, deps.candidates)
-    assert canonical(decide_again(record, context)) == canonical(record["decision"])
+    assert canonical_json(replay_decision(record, context)) == canonical_json(record["decision"])
     if done.error is None and not done.broken:
         assert outcome["result"] == "answered"
         assert done.answer.failed is None, done.body

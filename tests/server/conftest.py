@@ -17,9 +17,9 @@ import uvicorn
 
 from autorouter import runtime as assembly
 from autorouter.config.load import keys_path, load, local_key
+from autorouter.server.access.keyring import Keyring
 from autorouter.server.app import build_app
-from autorouter.server.guard import Door
-from autorouter.server.keys import Keyring
+from autorouter.server.guard import GuardConfig
 from autorouter.upstream.transport import Transport
 from tests.fakes import WAIT_S, Relay
 
@@ -149,7 +149,7 @@ def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., 
         )
         runtime = assembly.build(settings, env=env, transport=transport)
         config = settings.config.server
-        door = Door(
+        door = GuardConfig(
             hosts=frozenset({config.host, *config.allowed_hosts}),
             origins=frozenset(config.allowed_origins),
             key=local_key(settings.config, env),

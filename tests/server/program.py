@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from autorouter.receipts.store import files, records, verify_directory
+from autorouter.receipts.store import read_records, segment_files, verify_directory
 from tests.fakes import WAIT_S
 from tests.server.conftest import KEY_ONE, KEY_TWO, POOL
 
@@ -79,7 +79,7 @@ class Program:
 def on_disk(folder: Path) -> list[dict[str, object]]:
     """All receipts of a directory, after its chain was verified."""
     assert verify_directory(folder) == []
-    lines = [record for path in files(folder) for _, record, _ in records(path)]
+    lines = [record for path in segment_files(folder) for _, record, _ in read_records(path)]
     return [record for record in lines if record["type"] == "receipt"]
 
 

@@ -17,11 +17,10 @@ import orjson
 import pytest
 
 from autorouter.core.types import Wire
-from autorouter.mock.rules import Chooser
-from autorouter.mock.server import MockServer, Setting
-from autorouter.upstream.fault import Fault
-from autorouter.upstream.fault_names import FAMILIES, named
-from autorouter.upstream.faults import FAULTS, TOLERATED
+from autorouter.simulator.faults.spec import FAMILIES, FAULTS, TOLERATED, named
+from autorouter.simulator.faults.types import Fault
+from autorouter.simulator.server.app import MockServer, Setting
+from autorouter.simulator.server.rules import Chooser
 from tests.fakes import WAIT_S
 from tests.server.conftest import CHAT, KEY_ONE, KEY_TWO, Router
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autorouter.server.guard import host_name, plain_host
+from autorouter.server.guard import normalize_host, parse_host
 from tests.fakes import WAIT_S, Relay
 from tests.server.conftest import CHAT, Router, body
 
@@ -125,10 +125,10 @@ def test_names_that_are_allowed_are_compared_in_one_spelling(route: Callable[...
 
 
 def test_a_host_has_one_plain_name() -> None:
-    assert host_name("[::1]:8787") == "::1"
-    assert host_name("LOCALHOST.:1") == "localhost"
-    assert host_name("a b") is None
-    assert plain_host("[0:0:0:0:0:0:0:1]") == "::1"
+    assert parse_host("[::1]:8787") == "::1"
+    assert parse_host("LOCALHOST.:1") == "localhost"
+    assert parse_host("a b") is None
+    assert normalize_host("[0:0:0:0:0:0:0:1]") == "::1"
 
 
 # ---- web pages
@@ -260,9 +260,9 @@ def test_a_websocket_is_never_let_in(router: Router) -> None:
     import asyncio
 
     from autorouter.server.app import build_app
-    from autorouter.server.guard import Door
+    from autorouter.server.guard import GuardConfig
 
-    door = Door(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=9)
+    door = GuardConfig(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=9)
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from autorouter.engine import calling
+from autorouter.engine import call
 from tests.fakes import CUT, DONE, FIRST, Play, Relay, delta, event, refuse, stream
 from tests.server.conftest import Router, body
 
@@ -66,7 +66,7 @@ def test_a_client_that_gives_up_at_a_break_sees_none(play: Play, router: Router,
 def test_nothing_is_held_beyond_the_limits(
     name: str, limit: float, router: Router, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calling, name, limit)
+    monkeypatch.setattr(call, name, limit)
     relay.play(stream(FIRST, FIRST, delta("stop"), DONE))
     answer = router.post(body(CLINES_WORDS, stream=True), **CLINE)
     assert answer.text.count("One ") == 2

@@ -18,9 +18,9 @@ from autorouter.cli import group
 from autorouter.config import keys as file
 from autorouter.config.keys import LocalKey
 from autorouter.errors import BudgetExceeded, ConfigError, RequestError
-from autorouter.server.grants import Grant
-from autorouter.server.key_budgets import KeyBudgets
-from autorouter.server.keys import Keyring
+from autorouter.server.access.budgets import KeyBudgets
+from autorouter.server.access.grants import Grant
+from autorouter.server.access.keyring import Keyring
 from tests.fakes import CUT, Relay, refuse
 from tests.server.conftest import CHAT, HI, KEY_ONE, KEY_TWO, POOL, Router, body
 
@@ -29,7 +29,7 @@ ALL = ["openfusion/auto", "openfusion/verify", "openfusion/fusion", "openfusion/
 
 def key(name: str, **scope: Any) -> tuple[str, LocalKey]:
     secret = file.new_key()
-    return secret, LocalKey(name=name, sha256=file.hashed(secret), created_s=1.0, **scope)
+    return secret, LocalKey(name=name, sha256=file.hash_key(secret), created_s=1.0, **scope)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def keyed(start: Callable[..., Router], relay: Relay, tmp_path: Path) -> Callabl
 
     def begin(more: str = "", env: dict[str, str] | None = None, **scope: Any) -> tuple[Router, str]:
         secret, made = key("ci", **scope)
-        file.write(tmp_path / "autorouter" / "keys.toml", {"ci": made})
+        file.write_keys(tmp_path / "autorouter" / "keys.toml", {"ci": made})
         text = POOL.format(url=relay.url, limits="", more=more)
         return start(text, ONE_KEY=KEY_ONE, TWO_KEY=KEY_TWO, **(env or {})), secret
 
@@ -54,7 +54,7 @@ def post(router: Router, secret: str, model: str = "openfusion/auto", path: str 
 
 def test_once_there_is_a_key_everybody_needs_one(keyed: Callable[..., tuple[Router, str]], relay: Relay) -> None:
     router, secret = keyed()
-    for given in (None, "-", "x", secret[:-1], secret.upper(), secret + "0", file.hashed(secret)):
+    for given in (None, "-", "x", secret[:-1], secret.upper(), secret + "0", file.hash_key(secret)):
         headers = {} if given is None else {"authorization": f"Bearer {given}"}
         answer = router.client.post(CHAT, json=body(), headers=headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
@@ -86,7 +86,7 @@ def test_a_limited_key_stays_limited_where_it_is_the_servers_own_too(
     start: Callable[..., Router], relay: Relay, tmp_path: Path
 ) -> None:
     secret, made = key("ci", models=("first",))
-    file.write(tmp_path / "autorouter" / "keys.toml", {"ci": made})
+    file.write_keys(tmp_path / "autorouter" / "keys.toml", {"ci": made})
     more = '[server]\napi_key_env = "MINE"\n'
     router = start(POOL.format(url=relay.url, limits="", more=more), ONE_KEY=KEY_ONE, TWO_KEY=KEY_TWO, MINE=secret)
     assert post(router, secret, "second").status_code == 403
@@ -106,7 +106,7 @@ def test_a_revoked_key_is_refused_from_the_next_request_on_and_a_new_one_is_know
     assert post(router, secret).status_code == 200
     where = tmp_path / "autorouter" / "keys.toml"
     other, made = key("new")
-    file.write(where, {"ci": replace(file.read(where)["ci"], revoked_s=2.0), "new": made})
+    file.write_keys(where, {"ci": replace(file.read_keys(where)["ci"], revoked_s=2.0), "new": made})
     assert post(router, secret).status_code == 401
     assert post(router, other).status_code == 200
 
@@ -114,7 +114,7 @@ def test_a_revoked_key_is_refused_from_the_next_request_on_and_a_new_one_is_know
 def test_a_key_that_appears_while_serving_closes_the_door(router: Router, tmp_path: Path) -> None:
     assert router.post(body()).status_code == 200
     secret, made = key("late")
-    file.write(tmp_path / "autorouter" / "keys.toml", {"late": made})
+    file.write_keys(tmp_path / "autorouter" / "keys.toml", {"late": made})
     assert router.post(body()).status_code == 401
     assert post(router, secret).status_code == 200
 
@@ -139,7 +139,7 @@ def test_a_file_that_goes_or_breaks_while_serving_opens_nothing(
 
 def test_an_expired_key_is_refused(tmp_path: Path) -> None:
     secret, made = key("old", expires_s=100.0)
-    file.write(tmp_path / "keys.toml", {"old": made})
+    file.write_keys(tmp_path / "keys.toml", {"old": made})
     now_s = 99.0
     ring = Keyring(tmp_path / "keys.toml", clock=lambda: now_s)
     assert ring.grant([secret]) is not None
@@ -268,7 +268,7 @@ def test_a_session_that_was_with_another_model_stays_within_the_keys_reach(
 
 
 def test_receipts_of_a_narrowed_pool_can_be_decided_again(keyed: Callable[..., tuple[Router, str]]) -> None:
-    from autorouter.cli.receipt_checks import check_directory
+    from autorouter.receipts.verify import check_directory
 
     router, secret = keyed(more='[server]\napi_key_env = "MINE"', env={"MINE": "own"}, models=("second",))
     for who in ("own", secret, "own", secret):
@@ -372,7 +372,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash_for_its_owner_only(tmp_path: Pat
     assert stat.S_IMODE(where.stat().st_mode) == 0o600
     assert stat.S_IMODE(where.parent.stat().st_mode) == 0o700
     assert secret not in where.read_text("utf-8")
-    assert file.hashed(secret) in where.read_text("utf-8")
+    assert file.hash_key(secret) in where.read_text("utf-8")
     listed = run(tmp_path, "list")
     assert "ci" in listed.stdout
     assert secret not in listed.stdout
@@ -407,7 +407,7 @@ def test_revoking_the_last_key_does_not_open_the_door(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o602])
 def test_a_file_that_others_may_read_or_write_is_refused_with_the_fix(mode: int, tmp_path: Path) -> None:
     where = tmp_path / "keys.toml"
-    file.write(where, {"ci": key("ci")[1]})
+    file.write_keys(where, {"ci": key("ci")[1]})
     where.chmod(mode)
     with pytest.raises(ConfigError, match="chmod 600"):
         Keyring(where)
@@ -428,7 +428,7 @@ def test_a_file_of_something_else_is_an_error_that_repeats_nothing(text: str, tm
 
 def test_every_key_is_compared_whatever_was_found_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = [key(f"k{n}") for n in range(5)]
-    file.write(tmp_path / "keys.toml", {one.name: one for _, one in made})
+    file.write_keys(tmp_path / "keys.toml", {one.name: one for _, one in made})
     ring = Keyring(tmp_path / "keys.toml")
     compared: list[str] = []
 
@@ -436,7 +436,7 @@ def test_every_key_is_compared_whatever_was_found_before(tmp_path: Path, monkeyp
         compared.append(one)
         return one == other
 
-    monkeypatch.setattr("autorouter.server.keys.hmac.compare_digest", compare)
+    monkeypatch.setattr("autorouter.server.access.keyring.hmac.compare_digest", compare)
     for secret in (made[0][0], made[4][0], "wrong"):
         compared.clear()
         ring.grant([secret])

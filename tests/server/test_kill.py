@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.receipts.store import files, verify_directory
+from autorouter.receipts.store import segment_files, verify_directory
 from tests.server.conftest import CHAT, body
 from tests.server.program import Program, end, launch
 
@@ -86,7 +86,7 @@ class Lines:
         self._read: dict[Path, int] = {}
 
     def look(self) -> None:
-        for path in files(self._folder):
+        for path in segment_files(self._folder):
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))
                 for raw in file:

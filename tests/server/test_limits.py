@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.config.schema import Limits
-from autorouter.server.queueing import FairQueue
-from autorouter.server.rates import MAX_CLIENTS, Rate
-from autorouter.upstream.slots import SlottedTransport
+from autorouter.config.schema import ConcurrencyConfig
+from autorouter.server.concurrency import FairQueue
+from autorouter.server.rate_limit import MAX_BUCKETS, RateLimiter
+from autorouter.upstream.concurrency import SlottedTransport
 from tests.fakes import (
     CUT,
     DONE,
@@ -79,7 +79,7 @@ def of(session: str) -> dict[str, str]:
 
 
 def test_a_rate_tells_exactly_when_the_next_one_may_come() -> None:
-    rate = Rate(60.0)
+    rate = RateLimiter(60.0)
     for _ in range(60):
         assert rate.wait_s("me", 1.0, 0.0) == 0.0
         rate.take("me", 1.0, 0.0)
@@ -90,18 +90,18 @@ def test_a_rate_tells_exactly_when_the_next_one_may_come() -> None:
 
 
 def test_a_request_above_a_whole_minutes_worth_goes_when_the_bucket_is_full() -> None:
-    rate = Rate(100.0)
+    rate = RateLimiter(100.0)
     assert rate.wait_s("me", 250.0, 0.0) == 0.0
     rate.take("me", 250.0, 0.0)
     assert rate.wait_s("me", 100.0, 0.0) == pytest.approx(150.0), "and is paid off before the next"
 
 
 def test_buckets_are_bounded() -> None:
-    rate = Rate(1.0)
-    for number in range(MAX_CLIENTS + 5):
+    rate = RateLimiter(1.0)
+    for number in range(MAX_BUCKETS + 5):
         rate.take(str(number), 1.0, 0.0)
-    assert len(rate._buckets) == MAX_CLIENTS
-    assert rate.wait_s(str(MAX_CLIENTS), 1.0, 0.0) > 0
+    assert len(rate._buckets) == MAX_BUCKETS
+    assert rate.wait_s(str(MAX_BUCKETS), 1.0, 0.0) > 0
 
 
 async def _in_turn(arrivals: str) -> str:
@@ -123,7 +123,7 @@ def test_sessions_take_turns() -> None:
 
 
 def test_nobody_meets_a_limit_by_default() -> None:
-    limits = Limits()
+    limits = ConcurrencyConfig()
     unlimited = (limits.max_open_streams, limits.max_per_session, limits.requests_per_minute, limits.tokens_per_minute)
     assert unlimited == (None, None, None, None)
     assert limits.max_in_flight >= 512

@@ -12,10 +12,10 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router as StarletteRouter
 
 from autorouter.server import openapi, openapi_schemas
-from autorouter.server.app import ByMethod, build_app
-from autorouter.server.guard import Door
+from autorouter.server.app import MethodDispatcher, build_app
+from autorouter.server.guard import GuardConfig
 from autorouter.server.openapi_schemas import schemas
-from autorouter.wire.wishes import NAMES
+from autorouter.wire.overrides import NAMES
 from tests.server.conftest import CHAT, Router, body
 
 DRY = "schema_version = 1\n[dry_run]\ntime_scale = 0\n"
@@ -29,12 +29,12 @@ def document(dry: Router) -> dict[str, Any]:
 
 def served(dry: Router) -> set[tuple[str, str]]:
     """(method, path) as Starlette has them."""
-    door = Door(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=1)
+    door = GuardConfig(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=1)
     (router,) = (value for value in vars(build_app(dry.runtime, door)).values() if isinstance(value, StarletteRouter))
     found = set()
     for route in router.routes:
         assert isinstance(route, StarletteRoute)
-        assert isinstance(route.app, ByMethod)
+        assert isinstance(route.app, MethodDispatcher)
         found |= {(method, re.sub(r":\w+\}", "}", route.path)) for method in vars(route.app)["_apps"]}
     return {(method, path) for method, path in found if method != "HEAD"}
 

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.cli.receipt_checks import check_directory
+from autorouter.core.decision.replay import replay_decision
 from autorouter.core.types import Strategy
-from autorouter.engine.recorder import context_record, decide_again
-from autorouter.receipts.canonical import canonical
+from autorouter.engine.receipt import context_record
+from autorouter.receipts.canonical import canonical_json
+from autorouter.receipts.verify import check_directory
 from tests.fakes import Relay
 from tests.server.conftest import POOL, Router, body
 
@@ -29,8 +30,8 @@ def wished(router: Router, path: str = "/v1/chat/completions", **wishes: Any) ->
 
 def made_again(router: Router, receipt: dict[str, Any]) -> bool:
     deps = router.runtime.deps
-    again = decide_again(receipt, context_record(deps.policy, deps.candidates))
-    return canonical(again) == canonical(receipt["decision"])
+    again = replay_decision(receipt, context_record(deps.policy, deps.candidates))
+    return canonical_json(again) == canonical_json(receipt["decision"])
 
 
 @pytest.mark.parametrize("path", PATHS)

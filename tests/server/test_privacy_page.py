@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autorouter.wire.secrets import RULE_NAMES
+from autorouter.privacy.secrets import RULE_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "security.md"

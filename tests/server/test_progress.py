@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from autorouter.server import answers
+from autorouter.server import streaming
 from tests.fakes import (
     DONE,
     STALL,
@@ -40,8 +40,8 @@ HEAD = http(200, {"content-type": "text/event-stream", "transfer-encoding": "chu
 @pytest.fixture
 def lively(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments as often as nobody would want them."""
-    monkeypatch.setattr(answers, "FIRST_COMMENT_S", 0.02)
-    monkeypatch.setattr(answers, "BETWEEN_S", 0.02)
+    monkeypatch.setattr(streaming, "FIRST_KEEPALIVE_S", 0.02)
+    monkeypatch.setattr(streaming, "KEEPALIVE_INTERVAL_S", 0.02)
 
 
 @pytest.fixture
@@ -80,8 +80,8 @@ def ask(router: Router, document: dict[str, Any], **headers: str) -> Any:
 
 
 def test_the_pauses_between_signs_of_life_are_shorter_than_ten_seconds() -> None:
-    assert answers.FIRST_COMMENT_S <= 10.0
-    assert answers.BETWEEN_S < 10.0
+    assert streaming.FIRST_KEEPALIVE_S <= 10.0
+    assert streaming.KEEPALIVE_INTERVAL_S < 10.0
 
 
 @pytest.mark.usefixtures("lively")
@@ -240,7 +240,7 @@ def test_a_verifier_tells_its_stages_as_well(two: Router, relay: Relay) -> None:
 def test_a_client_that_leaves_between_comments_stops_the_panel(
     two: Router, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "FIRST_COMMENT_S", 0.02)
+    monkeypatch.setattr(streaming, "FIRST_KEEPALIVE_S", 0.02)
     relay.always((STALL,))
     line = ask(two, fused())
     read_until(line, b"", lambda data: b": openfusion " in data)

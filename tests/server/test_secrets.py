@@ -153,8 +153,8 @@ def test_a_blocked_requests_receipt_can_be_decided_again(route: Callable[..., Ro
     router = route(more=privacy("block"))
     router.post(body(ASK))
     router.runtime.close()
-    from autorouter.cli.receipt_checks import check_directory
+    from autorouter.receipts.verify import check_directory
 
     report = check_directory(Path(router.receipts), lambda lines, name, total: lines)
     assert report.ok, report.problems
-    assert len(store.latest(router.receipts, 5)) == 1
+    assert len(store.latest_receipts(router.receipts, 5)) == 1

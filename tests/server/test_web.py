@@ -18,7 +18,7 @@ from autorouter.core.policy import Budget, Limits
 from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.web import Web
-from autorouter.upstream.script import Text
+from autorouter.simulator.model import Text
 from tests.server.cast import MEMBERS, Asked, Cast, Done, asking, carried, deps_for
 
 ASK: Final = "which limiter is fairer under bursts?"

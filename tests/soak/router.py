@@ -16,15 +16,15 @@ from typing import Any
 from autorouter import runtime as assembly
 from autorouter.config.load import load
 from autorouter.server.app import build_app
-from autorouter.server.drain import make_server
-from autorouter.server.guard import Door
-from autorouter.server.http import Receive, Scope, Send, send_json
-from autorouter.server.limits import Gate
+from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.concurrency import ConcurrencyLimiter
+from autorouter.server.guard import GuardConfig
+from autorouter.server.lifecycle import make_server
 
 ENV = {"SOAK_KEY": "soak"}
 
 
-def counts(gate: Gate) -> dict[str, Any]:
+def counts(gate: ConcurrencyLimiter) -> dict[str, Any]:
     status = Path("/proc/self/status").read_text("ascii")
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
@@ -45,8 +45,10 @@ def main(path: Path) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     settings = load(path, env=ENV)
     runtime = assembly.build(settings, env=ENV)
-    gate = Gate(settings.config.limits)
-    door = Door(hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=settings.config.server.max_body_bytes)
+    gate = ConcurrencyLimiter(settings.config.limits)
+    door = GuardConfig(
+        hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=settings.config.server.max_body_bytes
+    )
     inner = build_app(runtime, door, gate)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from autorouter.receipts.store import files, records, verify_directory
+from autorouter.receipts.store import read_records, segment_files, verify_directory
 from tests.soak.load import Client, Tally
 
 SOAK_S = float(os.environ.get("AUTOROUTER_SOAK_S", "120"))
@@ -120,7 +120,10 @@ def slope(samples: list[dict[str, Any]]) -> float:
 def receipts_of(folder: Path) -> Counter[str]:
     assert verify_directory(folder) == []
     return Counter(
-        record["id"] for path in files(folder) for _, record, _ in records(path) if record["type"] == "receipt"
+        record["id"]
+        for path in segment_files(folder)
+        for _, record, _ in read_records(path)
+        if record["type"] == "receipt"
     )
 
 

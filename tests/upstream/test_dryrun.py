@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.catalogue_refusals import PLACEHOLDER_KEY
-from autorouter.upstream.dryrun import REMEMBERED, DryRunTransport
-from autorouter.upstream.faults import FAULTS, TOLERATED
-from autorouter.upstream.prefixes import PrefixMemory
+from autorouter.simulator.cache import PrefixMemory
+from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
+from autorouter.simulator.faults.spec import FAULTS, TOLERATED
+from autorouter.simulator.transport import REMEMBERED, DryRunTransport
 from autorouter.upstream.transport import Call, Failure, Target, read_all
-from autorouter.wire.sse import ChatTap
+from autorouter.wire.chat.passthrough import ChatTap
 
 MODEL = Candidate(id="up/m", upstream="up", model="vendor/m", ttft_s=2.0, throughput_tokens_per_s=10.0)
 TARGET = Target(name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None)

@@ -3,12 +3,12 @@ import asyncio
 import orjson
 import pytest
 
+from autorouter.clients import human_text
 from autorouter.core.types import Candidate
-from autorouter.upstream import roles
-from autorouter.upstream.dryrun import DryRunTransport
-from autorouter.upstream.dryrun_decode import decode
+from autorouter.simulator import roles
+from autorouter.simulator.codec import decode
+from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import Call, Target
-from autorouter.wire import human
 
 TARGET = Target(name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None)
 SCHEMA = {"type": "object", "properties": {"path": {}, "content": {}}, "required": ["path", "content"]}
@@ -67,8 +67,8 @@ def verdict(role, **more):
 
 
 def test_the_block_is_no_humans():
-    assert human.human_text(f"{ASK}\n{block('judge')}") == ASK
-    assert human.human_text([{"text": ASK}, {"text": block("judge", {"A": "x" * 100_000})}]) == ASK
+    assert human_text.human_text(f"{ASK}\n{block('judge')}") == ASK
+    assert human_text.human_text([{"text": ASK}, {"text": block("judge", {"A": "x" * 100_000})}]) == ASK
 
 
 @pytest.mark.parametrize("role", sorted(roles.SPEAKING))
@@ -110,16 +110,16 @@ def test_a_rank_and_a_winner_do_not_depend_on_the_order_shown():
 
 
 def test_a_grader_checks_criteria_where_they_stand():
-    from autorouter.evals.verdicts import criteria_prompt, met_in, pair_prompt, winner_in
+    from autorouter.evals.verdicts import criteria_prompt, pair_prompt, parse_met_criteria, parse_winner
 
     numbers = range(1, 9)
     prompt = criteria_prompt("k9", "the task", "an answer", [(n, f"says {n}.\n7. no") for n in numbers])
     answered = text(words=f"{ASK}\n{prompt}")
-    met = met_in(answered, "k9", numbers)
+    met = parse_met_criteria(answered, "k9", numbers)
     assert met
     assert met < set(numbers)
-    assert met_in(text(words=f"Other words\n{prompt}"), "k9", numbers) == met
-    assert winner_in(text(words=pair_prompt("k9", "t", "<b>one</b>", "two")), "k9") in ("A", "B")
+    assert parse_met_criteria(text(words=f"Other words\n{prompt}"), "k9", numbers) == met
+    assert parse_winner(text(words=pair_prompt("k9", "t", "<b>one</b>", "two")), "k9") in ("A", "B")
 
 
 def test_an_unknown_role_is_plain_text():

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.dryrun import DryRunTransport
-from autorouter.upstream.faults import FAULTS
+from autorouter.simulator.faults.spec import FAULTS
+from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import Call, Failure, Target
-from autorouter.wire.decoding import Decoder
-from autorouter.wire.events import collect
+from autorouter.wire.common.decoder import Decoder
+from autorouter.wire.common.ir import collect
 from autorouter.wire.translate import DECODERS, WHOLE_IN
 from tests.upstream.test_dryrun_roles import block
 

@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.failures import (
-    MESSAGE_CHARS,
-    of_error_event,
-    of_failure,
-    of_status,
-    parse_retry_after,
-    scrub,
-)
+from autorouter.upstream.errors import MESSAGE_CHARS, of_error_event, of_failure, of_status, parse_retry_after, scrub
 from autorouter.upstream.transport import Call, Failure, Target
 
 KEY = "plain-looking-upstream-key"

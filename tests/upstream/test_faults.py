@@ -3,10 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.upstream.dryrun_chat import PLAIN
-from autorouter.upstream.fault_names import ALIASES, FAMILIES, named
-from autorouter.upstream.faults import FAULTS, TOLERATED, parse
-from autorouter.upstream.flow import COMMENT, HUGE_BYTES, Flow
+from autorouter.simulator.codec import PLAIN
+from autorouter.simulator.faults.bodies import COMMENT, HUGE_BYTES, Flow
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES, FAULTS, TOLERATED, named, parse
 
 JSON_EVENTS = [b"data: " + orjson.dumps({"n": n, "text": "schön 漢字"}) + b"\n\n" for n in range(5)]
 EVENTS = (*JSON_EVENTS, b"data: [DONE]\n\n")

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.network import NetworkTransport
+from autorouter.upstream.http import NetworkTransport
 from autorouter.upstream.transport import Call, Failure, Target, Timeouts, read_all
 from tests.fakes import CUT, RESET, STALL, WAIT_S, Relay, chunk, http, refuse, whole
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from autorouter.config.types import Profile as Name
+from autorouter.config.types import ProfileName as Name
 from autorouter.upstream.profiles import PROFILES, Profile, profile_of
 
 SAMPLED = {

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.upstream.instance import instance
-from autorouter.upstream.script import DryRequest, DryTool, Text, arguments_json, output_tokens, plan_answer
-from autorouter.upstream.toolfill import ToolUse
+from autorouter.simulator.model import DryRequest, DryTool, Text, arguments_json, output_tokens, plan_answer
+from autorouter.simulator.schema_instance import instance
+from autorouter.simulator.tools import ToolUse
 
 ASK = "Create the file PROBE_FILE with PROBE_TEXT, then show it. PROBE_FILE=/tmp/a/probe.txt PROBE_TEXT=ok_1_2"
 TEXT = {"type": "string"}

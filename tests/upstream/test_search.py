@@ -13,8 +13,15 @@ from typing import Any, TypeVar
 
 import pytest
 
-from autorouter.upstream import search as module
-from autorouter.upstream.search import OUTPUT_BYTES, PLAIN_CHARS, QUESTION_CHARS, RESULT_CHARS, SearchFailed, search
+from autorouter.engine.strategies import web_search as module
+from autorouter.engine.strategies.web_search import (
+    OUTPUT_BYTES,
+    PLAIN_CHARS,
+    QUESTION_CHARS,
+    RESULT_CHARS,
+    SearchFailed,
+    search,
+)
 
 T = TypeVar("T")
 WAIT_S = 20.0

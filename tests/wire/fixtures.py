@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from autorouter.core.types import Usage
-from autorouter.wire.names import Names, Restorer
-from autorouter.wire.neutral import Call, Image, Reasoning, Result, Text
+from autorouter.wire.common.ir import Call, Image, Reasoning, Result, Text
+from autorouter.wire.common.tool_names import Names, Restorer
 from autorouter.wire.translate import DECODERS
 
 WIRES = ("chat", "responses", "messages")

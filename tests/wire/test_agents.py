@@ -7,10 +7,12 @@ import pytest
 from autorouter.core.signals.task_kind import phase_of
 from autorouter.core.types import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
-from autorouter.wire import fields, messages, responses
+from autorouter.wire import fields
+from autorouter.wire.common.ir import UsageEvent
+from autorouter.wire.common.observer import MessagesTap, ResponsesTap
 from autorouter.wire.errors import messages_error, responses_error
-from autorouter.wire.events import UsageEvent
-from autorouter.wire.taps import MessagesTap, ResponsesTap
+from autorouter.wire.messages import request as messages_request
+from autorouter.wire.responses import request as responses_request
 from tests.wire.fixtures import decode, load, stream
 
 CODEX = load("crossings")["codex_to_chat"]["document"]
@@ -19,12 +21,12 @@ HEADERS = {"originator": "codex_exec", "thread-id": "t1", "authorization": "Bear
 
 
 def codex(document=CODEX, **headers):
-    return responses.parse(json.dumps(document).encode(), HEADERS | headers)
+    return responses_request.parse(json.dumps(document).encode(), HEADERS | headers)
 
 
 def claude(document=CLAUDE):
     headers = {"user-agent": "claude-cli/2.1.329 (external, sdk-cli)", "x-claude-code-session-id": "s"}
-    return messages.parse(json.dumps(document).encode(), headers)
+    return messages_request.parse(json.dumps(document).encode(), headers)
 
 
 def test_codex_is_read():
@@ -99,27 +101,27 @@ def test_results_alone_leave_the_earlier_ask_and_keep_the_mark_of_failure():
 
 def test_on_the_same_wire_only_the_models_name_changes():
     body = json.dumps(CLAUDE).encode()
-    request = messages.parse(body, {})
+    request = messages_request.parse(body, {})
     sent = fields.with_model(body, request.place, "claude-x")
     assert sent == body.replace(b'"model": "openfusion/auto"', b'"model": "claude-x"')
     body = json.dumps({"input": [{"role": "user", "content": "x", "model": "y"}], "model": "a"}).encode()
-    place = responses.parse(body, {}).place
+    place = responses_request.parse(body, {}).place
     assert fields.with_model(body, place, "b") == body.replace(b'"model": "a"', b'"model": "b"')
 
 
 @pytest.mark.parametrize(
     ("parse", "document", "param"),
     [
-        (responses.parse, {"input": "x"}, "model"),
-        (responses.parse, {"model": "m"}, "input"),
-        (responses.parse, {"model": "m", "input": []}, "input"),
-        (responses.parse, {"model": "m", "input": "x", "stream": "yes"}, "stream"),
-        (responses.parse, {"model": "m", "input": "x", "max_output_tokens": 0}, "max_output_tokens"),
-        (responses.parse, {"model": "m", "input": "x", "previous_response_id": "r"}, "previous_response_id"),
-        (messages.parse, {"model": "m", "messages": []}, "messages"),
-        (messages.parse, {"model": "m", "messages": [{"content": "x"}]}, "messages[0]"),
-        (messages.parse, {"model": "m", "messages": [{"role": "user"}], "max_tokens": True}, "max_tokens"),
-        (messages.parse, [], None),
+        (responses_request.parse, {"input": "x"}, "model"),
+        (responses_request.parse, {"model": "m"}, "input"),
+        (responses_request.parse, {"model": "m", "input": []}, "input"),
+        (responses_request.parse, {"model": "m", "input": "x", "stream": "yes"}, "stream"),
+        (responses_request.parse, {"model": "m", "input": "x", "max_output_tokens": 0}, "max_output_tokens"),
+        (responses_request.parse, {"model": "m", "input": "x", "previous_response_id": "r"}, "previous_response_id"),
+        (messages_request.parse, {"model": "m", "messages": []}, "messages"),
+        (messages_request.parse, {"model": "m", "messages": [{"content": "x"}]}, "messages[0]"),
+        (messages_request.parse, {"model": "m", "messages": [{"role": "user"}], "max_tokens": True}, "max_tokens"),
+        (messages_request.parse, [], None),
     ],
 )
 def test_what_cant_be_served_names_its_field(parse, document, param):

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from autorouter.wire.carried import settled
-from autorouter.wire.portable import stamp
+from autorouter.wire.common.history import stamp
+from autorouter.wire.reasoning_history import settled
 
 
 def item(payload, **members):

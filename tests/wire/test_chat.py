@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import ASK_CHARS, EXCERPT_CHARS, TRAIL_STEPS, ToolCall, ToolResult
 from autorouter.errors import RequestError
-from autorouter.wire import chat, splice
+from autorouter.wire import splice
+from autorouter.wire.chat import request as chat_request
 
 USER = {"role": "user", "content": "fix the off-by-one"}
 
@@ -17,7 +18,7 @@ def body(messages=None, **members):
 
 
 def task(messages=None, headers=None, **members):
-    return chat.parse(body(messages, **members), headers or {}).task
+    return chat_request.parse(body(messages, **members), headers or {}).task
 
 
 def user(*texts):
@@ -272,7 +273,7 @@ def test_no_header_with_a_key_is_kept():
 )
 def test_a_bad_body_is_refused_and_the_field_is_named(data, field, code):
     with pytest.raises(RequestError) as caught:
-        chat.parse(data, {})
+        chat_request.parse(data, {})
     assert (caught.value.param, caught.value.code, caught.value.http_status) == (field, code, 400)
     assert field is None or f"`{field}`" in caught.value.message
 
@@ -306,10 +307,10 @@ def test_any_body_is_a_task_or_a_request_error(members, messages):
     members.setdefault("model", "m")
     members.setdefault("messages", [{"role": "user", "content": value} for value in messages])
     try:
-        request = chat.parse(orjson.dumps(members), {})
+        request = chat_request.parse(orjson.dumps(members), {})
     except RequestError:
         return
-    assert orjson.loads(chat.outgoing(request, "new", stream_usage=True))["model"] == "new"
+    assert orjson.loads(chat_request.outgoing(request, "new", stream_usage=True))["model"] == "new"
 
 
 # ---- what goes upstream
@@ -358,10 +359,10 @@ def test_upstream_gets_the_clients_bytes_with_another_model(data):
     document = data.draw(documents())
     sent = data.draw(written(document)).encode("utf-8", "surrogatepass")
     try:
-        request = chat.parse(sent, {})
+        request = chat_request.parse(sent, {})
     except RequestError:  # a lone surrogate is no Unicode text
         return
-    out = chat.outgoing(request, "vendor/new", stream_usage=False)
+    out = chat_request.outgoing(request, "vendor/new", stream_usage=False)
     assert orjson.loads(out) == orjson.loads(sent) | {"model": "vendor/new"}
     assert list(orjson.loads(out)) == list(document)
     place = splice.model_place(sent, document)
@@ -376,26 +377,26 @@ def test_usage_is_asked_for_behind_the_clients_own_bytes(data):
     document = data.draw(documents())
     sent = data.draw(written(document)).encode("utf-8", "surrogatepass")
     try:
-        request = chat.parse(sent, {})
+        request = chat_request.parse(sent, {})
     except RequestError:
         return
-    out = chat.outgoing(request, "vendor/new", stream_usage=True)
+    out = chat_request.outgoing(request, "vendor/new", stream_usage=True)
     expected = orjson.loads(sent) | {"model": "vendor/new", "stream_options": {"include_usage": True}}
     assert orjson.loads(out) == expected
-    plain = chat.outgoing(request, "vendor/new", stream_usage=False)
+    plain = chat_request.outgoing(request, "vendor/new", stream_usage=False)
     assert out.startswith(plain.rstrip().removesuffix(b"}").rstrip())
 
 
 def test_many_models_before_the_real_one_dont_hide_it():
     tools = [{"function": {"name": "t", "parameters": {"properties": {"model": {"model": "m"}}}}, "model": "m"}] * 40
     sent = json.dumps({"tools": tools, "messages": [USER], "seed": 1.0, "model": "m"}, indent=1).encode()
-    out = chat.outgoing(chat.parse(sent, {}), "new", stream_usage=False)
+    out = chat_request.outgoing(chat_request.parse(sent, {}), "new", stream_usage=False)
     assert out == sent.removesuffix(b'"m"\n}') + b'"new"\n}'
 
 
 def test_an_escaped_key_is_the_same_key():
     sent = b'{"m\\u006fdel":"m","messages":[{"role":"user","content":"\\"model\\":\\"m\\""}]}'
-    out = chat.outgoing(chat.parse(sent, {}), "new", stream_usage=False)
+    out = chat_request.outgoing(chat_request.parse(sent, {}), "new", stream_usage=False)
     assert out == sent.replace(b':"m",', b':"new",')
 
 
@@ -410,19 +411,19 @@ def test_an_escaped_key_is_the_same_key():
     ],
 )
 def test_usage_is_asked_for_beside_the_clients_own_options(options, expected):
-    request = chat.parse(body(stream=True, **options), {})
-    out = chat.outgoing(request, "new", stream_usage=True)
+    request = chat_request.parse(body(stream=True, **options), {})
+    out = chat_request.outgoing(request, "new", stream_usage=True)
     assert orjson.loads(out)["stream_options"] == expected
     assert out.count(b'"stream_options"') == 1
     assert request.wants_usage == (options.get("stream_options") or {}).get("include_usage", False)
-    kept = orjson.loads(chat.outgoing(request, "new", stream_usage=False))
+    kept = orjson.loads(chat_request.outgoing(request, "new", stream_usage=False))
     assert kept == orjson.loads(body(stream=True, **options)) | {"model": "new"}
 
 
 @pytest.mark.parametrize("stream_usage", [False, True])
 def test_our_own_extension_is_never_sent_on(stream_usage):
-    request = chat.parse(body(openfusion={"dial": 3}, unknown={"kept": [1, 2.0]}), {})
-    sent = orjson.loads(chat.outgoing(request, "new", stream_usage=stream_usage))
+    request = chat_request.parse(body(openfusion={"dial": 3}, unknown={"kept": [1, 2.0]}), {})
+    sent = orjson.loads(chat_request.outgoing(request, "new", stream_usage=stream_usage))
     assert "openfusion" not in sent
     assert sent["unknown"] == {"kept": [1, 2.0]}
     assert sent["messages"] == [USER]

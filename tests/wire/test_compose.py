@@ -10,7 +10,8 @@ import pytest
 
 from autorouter.core.types import Wire
 from autorouter.wire import exchange
-from autorouter.wire.compose import (
+from autorouter.wire.exchange import Request
+from autorouter.wire.inner_request import (
     INNER_MAX_TOKENS,
     Shape,
     answer_of,
@@ -20,7 +21,6 @@ from autorouter.wire.compose import (
     text_of,
     tools_of,
 )
-from autorouter.wire.exchange import Request
 
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 ADDED = "<autorouter-task>x</autorouter-task>"

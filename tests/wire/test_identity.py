@@ -4,7 +4,7 @@ import re
 import orjson
 import pytest
 
-from autorouter.wire.identity import client_of, session_of
+from autorouter.clients.identity import client_of, session_of
 
 CLAUDE_USER = orjson.dumps({"device_id": "d", "account_uuid": "", "session_id": "in-user-id"}).decode()
 IN_ORDER = [

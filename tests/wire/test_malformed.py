@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autorouter.wire.sse import ChatTap
-from autorouter.wire.taps import MessagesTap, ResponsesTap
+from autorouter.wire.chat.passthrough import ChatTap
+from autorouter.wire.common.observer import MessagesTap, ResponsesTap
 from tests.fakes import DONE, FIRST, GOOD, USAGE_EVENT, delta
 
 HALF = b'data: {"choices":[{"index":0,"delta":{"conte\n\n'

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.wire import secrets
-from autorouter.wire.secrets import RULE_NAMES, counts, masked, place, scan
+from autorouter.privacy import secrets
+from autorouter.privacy.secrets import RULE_NAMES, counts, masked, place, scan
 
 ALNUM, HEX, UPPER = string.ascii_letters + string.digits, "0123456789abcdef", string.ascii_uppercase + "234567"
 ROOT = Path(__file__).resolve().parents[2]

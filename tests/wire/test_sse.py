@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Usage
-from autorouter.wire.sse import MAX_EVENT_BYTES, ChatTap, usage_of
+from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatTap, usage_of
 
 
 def event(document):

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Usage, Wire
-from autorouter.upstream import dryrun_chat, dryrun_events
-from autorouter.upstream.dryrun_chat import Stamp
-from autorouter.upstream.script import Text
-from autorouter.wire import sse, taps
-from autorouter.wire.compose import answer_of
+from autorouter.simulator import codec
+from autorouter.simulator.codec import Stamp
+from autorouter.simulator.model import Text
+from autorouter.wire.chat import passthrough
+from autorouter.wire.common import observer
 from autorouter.wire.exchange import Tap
-from autorouter.wire.summed import SummedTap, summed
+from autorouter.wire.inner_request import answer_of
+from autorouter.wire.usage_sum import SummedTap, summed
 
 OWN = Usage(input_tokens=100, cached_tokens=40, output_tokens=9, reasoning_tokens=3)
 BEFORE = Usage(input_tokens=1_000, cached_tokens=600, cache_write_tokens=50, output_tokens=70, reasoning_tokens=20)
@@ -29,12 +30,16 @@ TEXT = 'So "usage" it is: {"usage": {"prompt_tokens": 1}}\ndata: {"usage": 2}'
 
 def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
     if wire == "chat":
-        return dryrun_chat._encode_chat(Text(TEXT), STAMP, stream=stream, include_usage=True).pieces
-    return dryrun_events._encode_translated(Text(TEXT), STAMP, wire, stream=stream).pieces
+        return codec._encode_chat(Text(TEXT), STAMP, stream=stream, include_usage=True).pieces
+    return codec._encode_translated(Text(TEXT), STAMP, wire, stream=stream).pieces
 
 
 def tap(wire: Wire, before: Usage = BEFORE) -> SummedTap:
-    inner: dict[Wire, type[Tap]] = {"chat": sse.ChatTap, "responses": taps.ResponsesTap, "messages": taps.MessagesTap}
+    inner: dict[Wire, type[Tap]] = {
+        "chat": passthrough.ChatTap,
+        "responses": observer.ResponsesTap,
+        "messages": observer.MessagesTap,
+    }
     made: Any = inner[wire]
     return SummedTap(made(drop_usage=False) if wire == "chat" else made(), wire, before)
 

@@ -2,9 +2,19 @@ import json
 
 import pytest
 
-from autorouter.wire import portable, translate
-from autorouter.wire.events import ReasoningSealed
-from autorouter.wire.neutral import Call, Conversation, Function, Message, Named, Reasoning, Result, Text
+from autorouter.wire import translate
+from autorouter.wire.common import history
+from autorouter.wire.common.ir import (
+    Call,
+    Conversation,
+    Function,
+    Message,
+    Named,
+    Reasoning,
+    ReasoningSealed,
+    Result,
+    Text,
+)
 from autorouter.wire.translate import Heading
 from tests.wire.fixtures import PAIRS, WIRES, load, meaning
 
@@ -106,13 +116,13 @@ def test_reasoning_comes_home_whole():
 @pytest.mark.parametrize("origin", ["relay/claude", "a:b/ü %3A", ""])
 def test_a_stamp_is_read_as_it_was_written(shape, origin):
     heading = Heading(seed="s", model="m", origin=origin)
-    found = portable.unstamp(heading.sealed(ReasoningSealed("a:b=:", shape, "rs:1")), ("s",), shape="responses")
+    found = history.unstamp(heading.sealed(ReasoningSealed("a:b=:", shape, "rs:1")), ("s",), shape="responses")
     assert found == Reasoning(summary=("s",), payload="a:b=:", shape=shape, origin=origin, id="rs:1")
 
 
 @pytest.mark.parametrize("payload", ["", "gAAAA", "ar1:", "ar1:a:b:c", "ar1:a:nothing:c:d"])
 def test_what_is_no_stamp_is_a_payload_of_unknown_origin(payload):
-    found = portable.unstamp(payload, (), shape="responses")
+    found = history.unstamp(payload, (), shape="responses")
     assert (found.payload, found.origin) == (payload, None)
 
 
@@ -126,7 +136,7 @@ def result(ident, text):
 
 def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
     losses = []
-    messages = portable.paired(
+    messages = history.paired(
         [
             Message("tool", (result("a", "old"),)),
             Message("assistant", (call("a"), call("b"))),
@@ -139,7 +149,7 @@ def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
     )
     assert [message.role for message in messages] == ["user", "assistant", "tool", "user", "assistant", "tool"]
     assert messages[0].parts[1] == Text("old")
-    assert [part.parts[0].text for part in messages[2].parts] == ["1", portable.NO_RESULT]
+    assert [part.parts[0].text for part in messages[2].parts] == ["1", history.NO_RESULT]
     assert messages[5].parts == (result("a", "2"),)
     assert [(loss.what, loss.name) for loss in losses] == [("result", "a"), ("call", "b")]
 

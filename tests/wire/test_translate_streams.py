@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.wire import translate
-from autorouter.wire.events import Failed, Finished, collect
-from autorouter.wire.names import Names, unwrap_input
-from autorouter.wire.pieces import Arguments
+from autorouter.wire.common.ir import Failed, Finished, collect
+from autorouter.wire.common.stream_repair import Arguments
+from autorouter.wire.common.tool_names import Names, unwrap_input
 from autorouter.wire.translate import DECODERS, Heading, Translation
 from tests.wire.fixtures import PAIRS, WIRES, decode, load, parts_of, stream, usage_of
 

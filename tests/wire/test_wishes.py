@@ -13,7 +13,7 @@ from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.types import NO_WISHES, Strategy, Wishes
 from autorouter.errors import RequestError
 from autorouter.wire import exchange
-from autorouter.wire.wishes import NAMES, wishes_of
+from autorouter.wire.overrides import NAMES, wishes_of
 
 ALL = {
     "strategy": "fusion",

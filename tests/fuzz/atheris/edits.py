@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from autorouter.adapters import changes, edits, model
-from autorouter.adapters.model import Format
+from autorouter.adapters.model import FileFormat
 from autorouter.errors import AdapterError
 from tests.fuzz.atheris import Target
 
-TARGET = model.Target(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
-CLIENTS: dict[Format, tuple[str, ...]] = {
+TARGET = model.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
+CLIENTS: dict[FileFormat, tuple[str, ...]] = {
     "toml": ("codex",),
     "yaml": ("continue", "aider"),
     "json": ("opencode", "claude-code"),
 }
-SEEDS: dict[Format, tuple[bytes, ...]] = {
+SEEDS: dict[FileFormat, tuple[bytes, ...]] = {
     "toml": (
         b'# mine\nmodel = "o3" # c\n"q k" = [1, 2,\n 3]\n\n[model_providers.x]\nname = \'x\'\n\n[[a]]\nb = {c = 1}\n',
         b'model_provider = "autorouter"\r\n[profiles.auto]\r\nmodel = """x\r\n"""\r\n',
@@ -31,7 +31,7 @@ SEEDS: dict[Format, tuple[bytes, ...]] = {
 }
 
 
-def run(form: Format, data: bytes) -> None:
+def run(form: FileFormat, data: bytes) -> None:
     """Every client of the format. An edit that can't be made safely is refused; one that was made can be taken back."""
     text = data.decode("utf-8", "replace")
     try:
@@ -39,15 +39,15 @@ def run(form: Format, data: bytes) -> None:
     except AdapterError:
         return
     for client in CLIENTS[form]:
-        spec = model.load(client).files[-1]
-        wanted = [(path, value, setting.only_if_missing) for setting, path, value in model.wanted(spec, TARGET)]
+        spec = model.load_adapter(client).files[-1]
+        wanted = [(path, value, setting.only_if_missing) for setting, path, value in model.settings_for(spec, TARGET)]
         try:
-            new, made = edits.change(text, form, wanted)
+            new, made = edits.apply_settings(text, form, wanted)
         except AdapterError:
             continue
-        assert edits.change(new, form, wanted) == (new, [])
+        assert edits.apply_settings(new, form, wanted) == (new, [])
         try:
-            back, left = edits.undo(new, form, made)
+            back, left = edits.undo_settings(new, form, made)
         except AdapterError:
             continue
         assert left == []
@@ -62,7 +62,7 @@ def _bare(data: object) -> object:
     return data or None
 
 
-def _target(form: Format) -> Target:
+def _target(form: FileFormat) -> Target:
     return Target(lambda data: run(form, data), SEEDS[form], 2048)
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from autorouter.cli.receipt_checks import check_directory, check_file
 from autorouter.core.types import Candidate
 from autorouter.errors import ReceiptError
 from autorouter.receipts import chain, store
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.health_file import HealthFile
+from autorouter.receipts.health_file import StateFile
 from autorouter.receipts.recovery import recover
+from autorouter.receipts.verify import check_directory, check_file
 from autorouter.server.receipts import _summaries
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import mutated, near_body, written
@@ -55,7 +55,7 @@ def good_day() -> bytes:
             for ours in ("seq", "prev", "sum"):
                 payload.pop(ours, None)
             prev = chain.digest(lines[-1]) if lines else chain.GENESIS
-            lines.append(chain.seal(payload, len(lines), prev))
+            lines.append(chain.seal_line(payload, len(lines), prev))
     return b"".join(line + b"\n" for line in lines)
 
 
@@ -132,7 +132,7 @@ def run_receipts(data: bytes) -> None:
             continue
     if whole != good_day() and data[:1] < b"\x60":
         assert not any(report.ok for report in reports[:1])
-    for line in _summaries(store.latest(_PLACE, 10)):
+    for line in _summaries(store.latest_receipts(_PLACE, 10)):
         assert line.keys() >= {"id", "result"}
     _taken_up(day, whole)
 
@@ -143,7 +143,9 @@ def _taken_up(day: Path, whole: bytes) -> None:
     assert whole.startswith(kept)
     aside = b"".join(path.read_bytes() for path in _PLACE.glob("*.torn-*"))
     assert kept + aside == whole
-    assert not any(chain.parse(line) is not None for line in aside.splitlines(keepends=True) if line.endswith(b"\n"))
+    assert not any(
+        chain.parse_line(line) is not None for line in aside.splitlines(keepends=True) if line.endswith(b"\n")
+    )
 
 
 def run_exported(data: bytes) -> None:
@@ -175,7 +177,7 @@ def run_health(data: bytes) -> None:
         data = near_body(HEALTH, data[1:])
     path = _PLACE / "health.json"
     path.write_bytes(data)
-    for name, seen in HealthFile(_PLACE, CANDIDATES, clock=lambda: 1.8e9).read().items():
+    for name, seen in StateFile(_PLACE, CANDIDATES, clock=lambda: 1.8e9).read().items():
         assert name in ("cheap", "strong")
         assert seen.samples >= 0
 

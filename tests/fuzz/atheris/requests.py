@@ -14,8 +14,9 @@ from autorouter.core.policy import Policy
 from autorouter.core.signals.features import features
 from autorouter.core.types import Wire
 from autorouter.errors import RequestError
-from autorouter.wire import compose, exchange, fields, secrets
-from autorouter.wire.compose import Shape
+from autorouter.privacy import secrets
+from autorouter.wire import exchange, fields, inner_request
+from autorouter.wire.inner_request import Shape
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body
 
@@ -83,10 +84,10 @@ def run(wire: Wire, data: bytes) -> None:
     orjson.loads(secrets.masked(body, hits))
     _sent_on(request, stream=request.task.stream)
     shape = SHAPES[how // 4 % 4]
-    compose.restrained(request)
+    inner_request.restrained(request)
     try:
-        compose.tools_of(request)
-        inner = compose.composed(request, "<more>\n", shape)
+        inner_request.tools_of(request)
+        inner = inner_request.composed(request, "<more>\n", shape)
     except TypeError:
         assert fields.too_deep(body) is not None
         return

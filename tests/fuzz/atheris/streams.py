@@ -14,13 +14,14 @@ from collections.abc import Iterator
 import orjson
 
 from autorouter.core.types import Wire
-from autorouter.wire import loose, translate
-from autorouter.wire.encoding import Heading
+from autorouter.wire import translate
+from autorouter.wire.chat.passthrough import ChatTap
+from autorouter.wire.common import lenient_json
+from autorouter.wire.common.encoder import Heading
+from autorouter.wire.common.observer import MessagesTap, ResponsesTap
+from autorouter.wire.common.sse import Splitter
+from autorouter.wire.common.tool_names import Names
 from autorouter.wire.exchange import ANSWER_MEMBER, NotAnAnswer, _answer
-from autorouter.wire.frames import Splitter
-from autorouter.wire.names import Names
-from autorouter.wire.sse import ChatTap
-from autorouter.wire.taps import MessagesTap, ResponsesTap
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body, near_stream
 
@@ -134,7 +135,7 @@ def _translated(client: Wire, upstream: Wire, pieces: list[bytes]) -> bytes:
     translation = translate.Translation(client=client, upstream=upstream, names=Names(), heading=HEADING)
     sent = b"".join([*map(translation.feed, pieces), translation.end()])
     for frame in _split([sent]):
-        assert frame.data == b"[DONE]" or loose.loads(frame.data) is not None  # type: ignore[attr-defined]
+        assert frame.data == b"[DONE]" or lenient_json.loads(frame.data) is not None  # type: ignore[attr-defined]
     return sent
 
 

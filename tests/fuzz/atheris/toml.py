@@ -11,7 +11,7 @@ import tomli_w
 
 from autorouter.config import keys
 from autorouter.config.load import load
-from autorouter.config.template import starter
+from autorouter.config.template import starter_config
 from autorouter.errors import ConfigError
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import deepened, mutated
@@ -94,20 +94,22 @@ def run_keys(data: bytes) -> None:
     path.touch(0o600)
     path.write_bytes(data)
     try:
-        found = keys.read(path)
+        found = keys.read_keys(path)
     except ConfigError:
         return
     for key in found.values():
         key.holds(1.8e9)
         assert key.budget_usd_per_day is None or math.isfinite(key.budget_usd_per_day)
-    keys.write(path, found)
-    assert keys.read(path).keys() == found.keys()
+    keys.write_keys(path, found)
+    assert keys.read_keys(path).keys() == found.keys()
 
 
 _changes = tuple(bytes([128, 8 * n, n, 2 * n]) for n in range(32))
 TARGETS = {
     "config": Target(
-        run_config, (CONFIG, starter({}).encode(), b"schema_version = 1\n[dry_run]\ntime_scale = 0\n", *_changes), 8192
+        run_config,
+        (CONFIG, starter_config({}).encode(), b"schema_version = 1\n[dry_run]\ntime_scale = 0\n", *_changes),
+        8192,
     ),
     "keys": Target(run_keys, (KEYS, b"keys = 1\n", b"[keys]\n")),
 }

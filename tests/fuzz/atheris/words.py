@@ -10,16 +10,17 @@ from collections.abc import Callable
 
 import orjson
 
-from autorouter.config.keys import lifetime
+from autorouter.config.keys import parse_lifetime
 from autorouter.core import labels
 from autorouter.core.codec import to_plain
 from autorouter.core.review import verdicts
 from autorouter.errors import RequestError
-from autorouter.observe import tracecontext
-from autorouter.observe.mark import request_id_of
-from autorouter.server.guard import host_name
-from autorouter.upstream import failures, faults
-from autorouter.wire.wishes import wishes_of
+from autorouter.observe import trace_context
+from autorouter.observe.request_context import request_id_of
+from autorouter.server.guard import parse_host
+from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.upstream import errors
+from autorouter.wire.overrides import wishes_of
 from tests.fuzz.atheris import Target
 
 KEY = "k3f9"
@@ -39,17 +40,17 @@ def judges(text: str) -> None:
 def retry_after(text: str) -> None:
     """Seconds, or None."""
     for headers in ({"retry-after": text}, {"retry-after-ms": text, "retry-after": "3"}):
-        found = failures.told_wait_s(headers)
+        found = errors.told_wait_s(headers)
         assert found is None or (found >= 0 and math.isfinite(found))
 
 
 def trace(text: str) -> None:
     """Any caller's headers give a trace; what is passed on is within the specification."""
     parent, _, state = text.partition("\n")
-    found = tracecontext.continued([parent], [state], sampled=True)
+    found = trace_context.continue_trace([parent], [state], sampled=True)
     assert len(found.trace_id) == 32
-    assert len(found.state) <= tracecontext.MAX_STATE_CHARS
-    again = tracecontext.continued([found.traceparent], [found.state], sampled=True)
+    assert len(found.state) <= trace_context.MAX_STATE_CHARS
+    again = trace_context.continue_trace([found.traceparent], [found.state], sampled=True)
     assert (again.trace_id, again.parent_id, again.state) == (found.trace_id, found.span_id, found.state)
     request_id_of({"x-request-id": text})
 
@@ -57,7 +58,7 @@ def trace(text: str) -> None:
 def fault(text: str) -> None:
     """A fault's name, or ValueError."""
     try:
-        spec = faults.parse(text)
+        spec = parse_faults(text)
     except ValueError:
         return
     spec.at(1, "cheap", "judge")
@@ -80,13 +81,13 @@ def wish(text: str) -> None:
 
 def label(text: str) -> None:
     """A model's name, or 404 with near ones; a lifetime; a Host."""
-    for read in (lambda: labels.parse(text, ("cheap", "strong"), ("mine",)), lambda: lifetime(text)):
+    for read in (lambda: labels.parse(text, ("cheap", "strong"), ("mine",)), lambda: parse_lifetime(text)):
         try:
             read()
         except RequestError:
             pass
-    host_name(text)
-    failures.scrub(text, "secret-key")
+    parse_host(text)
+    errors.scrub(text, "secret-key")
 
 
 READERS: tuple[Callable[[str], None], ...] = (judges, retry_after, trace, fault, wish, label)

@@ -1,0 +1,238 @@
+"""One call to one upstream, up to the point from which its answer is the client's.
+
+`whole` returns a complete answer that is known to be one, `begin` a stream whose first event is here and is no error.
+Everything else raises `Failed` with its verdict. Both fill in the attempt's times, status and served model.
+
+A stream of which a break is to be feared is held: its bytes wait here until the answer is whole, or `HOLD_S` have passed.
+What breaks meanwhile has promised nothing, so the next candidate can take over. Held are answers of a candidate whose
+last one broke off, and those for a client that gives up at a break instead of asking again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from autorouter.core.state.health import UNKNOWN
+from autorouter.core.types import Wire
+from autorouter.engine import web
+from autorouter.engine.deps import Deps
+from autorouter.engine.trace import Attempt
+from autorouter.upstream import errors
+from autorouter.upstream.errors import Verdict
+from autorouter.upstream.profiles import profile_of
+from autorouter.upstream.transport import Call, Failure, Reply, read_all
+from autorouter.wire import exchange
+from autorouter.wire.adjust import adjusted
+from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
+from autorouter.wire.exchange import PATHS, Exchange, NotAnAnswer, Request, Tap, Whole
+
+ERROR_BODY_BYTES = 64 * 1024
+"""So much of an error's body is read for its code and message."""
+HOLD_S = 20.0
+"""So long a stream is held at most: silence beyond it is what users and clients take for a hang."""
+HOLD_BYTES = 1024 * 1024
+BREAKS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
+"""Reasons of a cooldown that say: an answer had begun and did not end."""
+GIVES_UP_AT_A_BREAK = frozenset({"cline"})
+"""Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
+REPLACEABLE = frozenset({"answer", "draft"})
+"""Phases in which another candidate is the better choice than a wait."""
+PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
+TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
+"""As the server sets them on a task -> as they go upstream, where `trace_upstream` is on."""
+
+
+class Failed(Exception):
+    """An attempt that gave no answer. `events`: so many came of one that broke while it was held; they are paid for."""
+
+    def __init__(self, verdict: Verdict, events: int = 0) -> None:
+        super().__init__(verdict.kind)
+        self.verdict = verdict
+        self.events = events
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
+
+    first: bytes
+    reply: Reply
+    source: AsyncIterator[bytes]
+    tap: Tap
+    attempt: Attempt
+    call: Call | None = None
+
+
+Final = Whole | Opened
+"""What goes to the client: an answer that is whole, or a stream that has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes the calls of one step."""
+
+    deps: Deps
+    request: Request
+    request_id: str
+    fault: str | None
+    created_s: int
+    strip: bool = False
+    """Send no reasoning: the target has refused what the history carries."""
+    added_tokens: float = 0.0
+    """Input tokens beyond the client's own request, by our estimate: panel texts, instructions."""
+
+    async def whole(self, attempt: Attempt, number: int) -> Whole:
+        """The whole answer, parsed to make sure that it is one."""
+        call, between = self._call(attempt, number)
+        reply = await self._send(call, attempt)
+        try:
+            async with asyncio.timeout(call.target.timeouts.total_s):
+                body = await read_all(reply, self.deps.max_answer_bytes)
+            whole = between.whole(body)
+        except Failure as failure:
+            raise Failed(errors.of_failure(failure)) from failure
+        except TimeoutError as exc:
+            raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
+        except NotAnAnswer as exc:
+            if exc.error is not None:
+                raise Failed(errors.of_error_event(call, exc.error)) from exc
+            raise _failed(call, "protocol", f"answered 200 with {exc}") from exc
+        finally:
+            reply.close()
+        attempt.served_model = whole.served_model
+        return whole
+
+    async def begin(self, attempt: Attempt, number: int) -> Opened:
+        """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
+        call, between = self._call(attempt, number)
+        reply = await self._send(call, attempt)
+        tap = between.tap()
+        source = reply.chunks()
+        held = False
+        try:
+            async with asyncio.timeout(call.target.timeouts.first_byte_s):
+                first = await _until_event(source, tap)
+            if tap.error is None and tap.served_model is not None:
+                attempt.ttft_s = self.deps.timer() - attempt.began_s
+                if self._holds(attempt.candidate):
+                    held = True
+                    first += await self._held(call, source, tap)
+        except Failure as failure:
+            reply.close()
+            raise Failed(errors.of_failure(failure), tap.events if held else 0) from failure
+        except TimeoutError as exc:
+            reply.close()
+            raise _failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
+        except ValueError as exc:
+            reply.close()
+            raise _failed(call, "protocol", str(exc)) from exc
+        except BaseException:
+            reply.close()
+            raise
+        if tap.error is not None or tap.served_model is None:
+            reply.close()
+            if tap.error is not None:
+                raise Failed(errors.of_error_event(call, tap.error), tap.events if held else 0)
+            raise _failed(call, "protocol", "answered 200 with what is no event stream")
+        attempt.served_model = tap.served_model or None
+        return Opened(first, reply, source, tap, attempt, call)
+
+    def _holds(self, candidate: str) -> bool:
+        """Whether a break is to be feared."""
+        health = self.deps.state.health.get(candidate, UNKNOWN)
+        suspect = health.failures_in_row > 0 and health.cooldown_reason in BREAKS
+        return suspect or self.request.task.client in GIVES_UP_AT_A_BREAK
+
+    async def _held(self, call: Call, source: AsyncIterator[bytes], tap: Tap) -> bytes:
+        """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
+        until_s = self.deps.timer() + HOLD_S
+        held = bytearray()
+        while not tap.done and tap.error is None and len(held) < HOLD_BYTES and self.deps.timer() < until_s:
+            chunk = await anext(source, None)
+            if chunk is None:
+                if not tap.complete:
+                    raise Failure("cut", f"upstream `{call.target.name}`: the answer ended before its end")
+                break
+            held += tap.feed(chunk)
+        return bytes(held)
+
+    def _call(self, attempt: Attempt, number: int) -> tuple[Call, Exchange]:
+        """The call, and what lies between the client's wire and the upstream's."""
+        candidate = self.deps.by_id[attempt.candidate]
+        target = self.deps.targets[candidate.upstream]
+        profile = profile_of(target.profile)
+        between = exchange.between(
+            self.request,
+            target.wire,
+            candidate.model,
+            origin=f"{target.name}/{candidate.model}",
+            seed=self.request_id,
+            stream_usage=profile.stream_usage,
+            created_s=self.created_s,
+            strip=self.strip,
+        )
+        body, changes = adjusted(between.body, profile) if target.wire == "chat" else (between.body, ())
+        attempt.losses = (*between.losses, *changes)
+        looking = web.tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
+        body = web.with_tools(body, looking)
+        call = Call(
+            target=target,
+            candidate=candidate,
+            path=PATHS[target.wire],
+            body=body,
+            stream=self.request.task.stream,
+            request_id=self.request_id,
+            attempt=number,
+            fault=self.fault,
+            headers=self._passed(target.wire),
+            # Nobody can stand in for a member or a judge, so that they wait for a slot as long as a member may take.
+            slot_s=None if attempt.phase in REPLACEABLE else self.deps.policy.fusion.member_s,
+            queued=attempt.queued,
+        )
+        return call, between
+
+    def _passed(self, wire: Wire) -> Mapping[str, str]:
+        """The client's headers that belong to the wire's protocol, where both sides speak it; the trace, where it is told."""
+        names = dict(TRACE_HEADERS) if self.deps.trace_upstream else {}
+        if wire == "messages" and self.request.task.wire == "messages":
+            names |= {name: name for name in PROTOCOL_HEADERS}
+        if not names:
+            return {}
+        return {names[name]: value for name, value in self.request.task.headers if name in names}
+
+    async def _send(self, call: Call, attempt: Attempt) -> Reply:
+        """Send, and return a reply whose status is a success; any other one is judged."""
+        try:
+            reply = await self.deps.transport.send(call)
+        except Failure as failure:
+            raise Failed(errors.of_failure(failure)) from failure
+        attempt.status = reply.status
+        attempt.headers_s = self.deps.timer() - attempt.began_s
+        if reply.status == 200:
+            return reply
+        try:
+            body = await read_all(reply, ERROR_BODY_BYTES)
+        except Failure:
+            body = b""
+        finally:
+            reply.close()
+        raise Failed(errors.of_status(call, reply.status, reply.headers, body))
+
+
+async def _until_event(source: AsyncIterator[bytes], tap: Tap) -> bytes:
+    """Bytes up to and with the first data event; comments before it are held back with it."""
+    held = b""
+    while tap.served_model is None and tap.error is None:
+        chunk = await anext(source, None)
+        if chunk is None:
+            return held + tap.rest()
+        held += tap.feed(chunk)
+        if len(held) > MAX_EVENT_BYTES:
+            raise ValueError(f"no event among {MAX_EVENT_BYTES} bytes")
+    return held
+
+
+def _failed(call: Call, kind: str, what: str) -> Failed:
+    return Failed(errors.of_failure(Failure(kind, f"upstream `{call.target.name}`: {what}")))

@@ -1,0 +1,161 @@
+"""The inner calls of a step: what a verifier, a judge or a member is told, and what is made of its answer.
+
+Each has a key of its own, derived from the receipt's id, that no model has seen before it is asked.
+
+Answers as material for a judge: JSON between tags, in which no tag can stand, under letters that name nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import orjson
+
+from autorouter.core.review import verdicts
+from autorouter.core.review.verdicts import Judgement, Verdict
+from autorouter.engine import prompts
+from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.context import Run
+from autorouter.engine.prompts import Part, inert
+from autorouter.wire.common.ir import Answer
+from autorouter.wire.exchange import Request
+from autorouter.wire.inner_request import Shape, calls_of, composed, text_of
+
+T = TypeVar("T")
+VERDICT_MAX_TOKENS = 6_000
+"""Room for a verdict and for the thoughts before it; a verdict itself has about 200."""
+
+
+def said(run: Run, part: Part, *blocks: str, shape: Shape, instruction: str = "") -> Request:
+    """The client's request with a part's instruction and its material behind it."""
+    key = _key(run, part)
+    return composed(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
+
+
+async def verdict(run: Run, verifier: str, draft: Answer) -> Verdict | str:
+    """The verifier's verdict on a draft, or why there is none."""
+    key = _key(run, "verifier")
+    return await _asked(
+        run,
+        "verifier",
+        verifier,
+        "verdict",
+        run.deps.policy.fusion.verifier_s,
+        key,
+        [proposal(LETTERS[0], draft)],
+        lambda text: verdicts.verdict_of(text, key),
+    )
+
+
+async def judged(run: Run, judge: str, answers: Sequence[Answer]) -> tuple[Judgement | str, Sequence[int]]:
+    """The judge's comparison or why there is none; and which answer stood behind each letter."""
+    key = _key(run, "judge")
+    order, blocks = _lettered(answers, key)
+    letters = LETTERS[: len(answers)]
+    found = await _asked(
+        run,
+        "judge",
+        judge,
+        "judgement",
+        run.deps.policy.fusion.judge_s,
+        key,
+        blocks,
+        lambda text: verdicts.judgement_of(text, key, letters),
+    )
+    return found, order
+
+
+async def ranked(run: Run, judge: str, answers: Sequence[Answer], *, swapped: bool = False) -> tuple[int, ...] | str:
+    """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
+    key = _key(run, "ranker")
+    order, _ = _lettered(answers, _seed(run))
+    if swapped:
+        order = order[::-1]
+    letters = LETTERS[: len(answers)]
+    found = await _asked(
+        run,
+        "ranker",
+        judge,
+        "ranking",
+        run.deps.policy.fusion.judge_s,
+        key,
+        [proposal(letters[place], answers[index]) for place, index in enumerate(order)],
+        lambda text: verdicts.order_of(text, key, letters),
+    )
+    return found if isinstance(found, str) else tuple(order[letters.index(letter)] for letter in found)
+
+
+async def _asked(
+    run: Run,
+    part: Part,
+    candidate: str,
+    phase: str,
+    limit_s: float,
+    key: str,
+    blocks: Sequence[str],
+    read: Callable[[str], T | None],
+) -> T | str:
+    run.progress.say(phase, candidate=candidate)
+    shape = Shape(stream=False, options=False, tools="none", max_tokens=VERDICT_MAX_TOKENS)
+    request = composed(run.request, _addition(run, part, key, *blocks), shape)
+    try:
+        text = await run.text(candidate, phase=phase, request=request, limit_s=limit_s)
+    except NobodyAnswered as exc:
+        return exc.verdicts[-1].kind
+    except TimeoutError:
+        return f"late, {limit_s:g} s"
+    found = read(text)
+    return "its answer was none" if found is None else found
+
+
+def _lettered(answers: Sequence[Answer], key: str) -> tuple[Sequence[int], list[str]]:
+    order = prompts.shuffled(len(answers), key)
+    return order, [proposal(LETTERS[place], answers[index]) for place, index in enumerate(order)]
+
+
+def findings_of(found: Verdict) -> str:
+    """A verdict's reasons as material."""
+    return material("findings", list(found.findings))
+
+
+def judgement_block(found: Judgement) -> str:
+    """A judgement as material."""
+    lists = {name: list(getattr(found, name)) for name in verdicts.LISTS}
+    return material("judgement", lists | {"best": found.best})
+
+
+def _addition(run: Run, part: Part, key: str, *blocks: str, instruction: str = "") -> str:
+    run.trace.prompts[part] = run.deps.prompts.digests[part]
+    return prompts.addition(run.deps.prompts, part, key, *blocks, instruction=instruction)
+
+
+def _key(run: Run, part: Part) -> str:
+    return prompts.key_of(run.caller.request_id, part, len(run.trace.attempts))
+
+
+def _seed(run: Run) -> str:
+    """The same for all questions about one panel, so that a swapped order is the opposite of the first."""
+    return prompts.key_of(run.caller.request_id, "order", 0)
+
+
+PROPOSAL_CHARS = 60_000
+"""A longer proposal is shown to others with its middle left out: about 15,000 tokens, more than any answer should need."""
+LETTERS = "ABCDEFGH"
+
+
+def proposal(letter: str, answer: Answer) -> str:
+    """An answer as material for a judge."""
+    text = text_of(answer)
+    if len(text) > PROPOSAL_CHARS:
+        text = f"{text[: PROPOSAL_CHARS // 2]}\n[... left out ...]\n{text[-PROPOSAL_CHARS // 2 :]}"
+    shown: dict[str, Any] = {"text": text}
+    if calls := calls_of(answer):
+        shown["tool_calls"] = [{"name": call.name, "arguments": call.arguments[:PROPOSAL_CHARS]} for call in calls]
+    return material("proposal", shown, letter)
+
+
+def material(name: str, value: Any, letter: str | None = None) -> str:
+    """A JSON value between tags; none can stand in it."""
+    mark = f' id="{letter}"' if letter else ""
+    return f"<{name}{mark}>\n{inert(orjson.dumps(value).decode())}\n</{name}>"

@@ -1,0 +1,103 @@
+"""One model drafts, another looks at it first; then the draft goes out as it is, is mended, or a better model answers.
+
+draft ──► plain tool step ──► out at once
+  │ a final answer, a risky call
+  ▼
+evidence: claims success that the tools deny ──► rejected, and nobody was paid for it
+  │ nothing against it
+  ▼
+verifier ──► accept ──► out, byte for byte          ──► revise ──► the primary, told why; or the next better candidate
+  │ down, late, no verdict
+  ▼
+out, "degraded"
+"""
+
+from __future__ import annotations
+
+from autorouter.core.decision.plans import Plan
+from autorouter.core.review.draft_risk import deserves
+from autorouter.core.review.verdicts import Verdict
+from autorouter.core.signals.tool_trace import contradicted
+from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.call import Final
+from autorouter.engine.context import Run
+from autorouter.engine.strategies import inner_calls
+from autorouter.engine.strategies.drafts import Draft
+from autorouter.engine.strategies.inner_calls import LETTERS, proposal
+from autorouter.errors import UpstreamError
+from autorouter.upstream import errors
+from autorouter.wire.inner_request import Shape
+
+
+async def perform(run: Run, plan: Plan) -> Final:
+    """The verified answer. Raises NobodyAnswered where no draft came."""
+    care = run.care
+    run.progress.say("draft", candidate=plan.primary)
+    queue = [plan.primary, *run.routed.decision.fallbacks]
+    draft = await run.draft(queue, phase="draft", care=care)
+    if draft.live or not deserves(draft.weight, care):
+        run.trace.panel = {"seen": False, "weight": "plain"}
+        return run.give(draft)
+    verdict, source = await _verdict(run, plan, draft)
+    run.trace.panel = {"seen": True, "weight": draft.weight, "by": source}
+    if verdict is None:
+        return run.give(draft)
+    run.trace.panel |= {"verdict": verdict.word, "findings": len(verdict.findings)}
+    if verdict.word == "accept":
+        return run.give(draft)
+    return await _again(run, plan, draft, verdict)
+
+
+async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, str]:
+    """The verdict, and whose it is: the evidence's or the verifier's."""
+    reason = contradicted(draft.text, run.routed.features.evidence)
+    if reason is not None:
+        return Verdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
+    assert plan.verifier is not None
+    if not run.affords(plan.usd_of("verdict")):
+        run.trace.degraded.append("verifier left out: the budget holds no more")
+        return None, "nobody"
+    found = await inner_calls.verdict(run, plan.verifier, draft.answer)
+    if isinstance(found, str):
+        run.trace.degraded.append(f"verifier {plan.verifier}: {found}; the draft went out unverified")
+        return None, "nobody"
+    return found, plan.verifier
+
+
+async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
+    """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
+    phase = "escalation" if plan.escalation else "revision"
+    candidate = plan.escalation or draft.attempt.candidate
+    if not run.affords(_second_usd(run, plan, phase, candidate)):
+        return _unmended(run, draft, "the budget holds no second answer")
+    run.progress.say(phase, candidate=candidate)
+    blocks = proposal(LETTERS[0], draft.answer), inner_calls.findings_of(verdict)
+    request = inner_calls.said(run, "reviser", *blocks, shape=Shape(stream=run.stream))
+    try:
+        return await run.final([candidate], phase=phase, request=request)
+    except NobodyAnswered as exc:
+        return _unmended(run, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
+
+
+def _unmended(run: Run, draft: Draft, why: str, cause: NobodyAnswered | None = None) -> Final:
+    """Words may go out that somebody found fault with; a call that can't be taken back may not."""
+    if draft.weight != "risky":
+        run.trace.degraded.append(f"{why}; the rejected draft went out")
+        return run.give(draft)
+    error = UpstreamError(
+        f"A risky tool call of {draft.attempt.candidate} was rejected by its verifier, and there is no other answer: {why}",
+        kind="rejected",
+        http_status=502,
+        code="draft_rejected",
+        hint="ask again, or say more about what is meant",
+    )
+    verdict = errors.Verdict(kind="rejected", retry_elsewhere=False, cools=False, error=error)
+    raise NobodyAnswered([verdict]) from cause
+
+
+def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:
+    """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
+    usd = plan.usd_of(phase)
+    if candidate in (plan.primary, plan.escalation):
+        return usd
+    return max(usd, next(score.step_usd for score in run.routed.decision.scores if score.candidate == candidate))

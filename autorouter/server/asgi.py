@@ -1,0 +1,134 @@
+"""The few pieces of ASGI that every endpoint uses: headers, bodies, answers, and the client's hang-up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+import orjson
+
+from autorouter.core.types import Wire
+from autorouter.errors import AutorouterError, RequestError
+from autorouter.wire import errors
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+RawHeaders = list[tuple[bytes, bytes]]
+
+JSON_CONTENT_TYPE = (b"content-type", b"application/json")
+EVENT_STREAM_HEADERS: RawHeaders = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+SCOPE_CLIENT_STALLED = "autorouter.stalled"
+"""Set in the scope of a request whose client was cut because it took nothing any more."""
+
+
+class ClientDisconnected(Exception):
+    """The client hung up."""
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The request's headers by lower-case name; read once, kept in the scope. Of repeated ones the last counts."""
+    found: dict[str, str] | None = scope.get("autorouter.headers")
+    if found is None:
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope["autorouter.headers"] = found
+    return found
+
+
+async def read_body(receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises RequestError 413 beyond the limit, ClientGone when it doesn't come to its end."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise body_too_large(limit_bytes)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def body_too_large(limit_bytes: int) -> RequestError:
+    return RequestError(
+        f"The body is larger than {limit_bytes:,} bytes",
+        hint="raise server.max_body_bytes if that is meant",
+        http_status=413,
+        code="body_too_large",
+    )
+
+
+async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """A complete answer."""
+    head = [(b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, document: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """A JSON answer."""
+    await send_bytes(send, status, orjson.dumps(document), (JSON_CONTENT_TYPE, *headers))
+
+
+async def send_error(
+    send: Send, error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = (), *, wire: Wire = "chat"
+) -> None:
+    """An error before the first byte, in the shape of the client's wire."""
+    found = [JSON_CONTENT_TYPE, *headers]
+    wait = errors.retry_after(error)
+    if wait is not None:
+        found.append((b"retry-after", wait.encode()))
+    await send_bytes(send, error.http_status, errors.IN_SHAPE[wire](error), found)
+
+
+class DisconnectWatcher:
+    """Watches for the client's hang-up while the current task works, and cancels it then; `gone` tells why.
+
+    with HangUp(receive) as line: ...     use it only after the body was read
+    """
+
+    __slots__ = ("_receive", "_task", "_watch", "gone")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task: asyncio.Task[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.gone = False
+
+    def __enter__(self) -> DisconnectWatcher:
+        self._task = asyncio.current_task()
+        self._watch = asyncio.create_task(self._listen())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        watch, task = self._watch, self._task
+        assert watch is not None
+        assert task is not None
+        watch.cancel()
+        # The cancelled watch keeps its frame and so this object: without these lines each request would be a cycle that
+        # holds its whole body until the collector comes.
+        self._watch = self._task = None
+        del self._receive
+        if self.gone and kind is asyncio.CancelledError:
+            task.uncancel()
+            return True
+        return False
+
+    async def _listen(self) -> None:
+        receive = self._receive
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,224 @@
+"""`POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`; on the same way up to the decision, `POST /debug/route`;
+and the small answers that their clients ask for besides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from autorouter.core.codec import to_plain
+from autorouter.core.decision.explain import why
+from autorouter.core.decision.record import decision_record
+from autorouter.core.signals.features import IMAGE_TOKENS, features
+from autorouter.core.types import Task, Wire
+from autorouter.engine.deps import Deps
+from autorouter.engine.receipt import snapshot_record
+from autorouter.engine.retry import pause_s
+from autorouter.engine.router import Routed, session_key
+from autorouter.engine.step import Step
+from autorouter.errors import RequestError
+from autorouter.observe.request_context import CURRENT_REQUEST, new_request_context
+from autorouter.server import streaming
+from autorouter.server.admission import Admission, AdmittedRequest
+from autorouter.server.asgi import (
+    SCOPE_CLIENT_STALLED,
+    ClientDisconnected,
+    DisconnectWatcher,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    read_body,
+    send_error,
+    send_json,
+)
+from autorouter.server.concurrency import AdmissionRequest, ConcurrencyLimiter, Lease
+from autorouter.wire import exchange, fields
+from autorouter.wire.exchange import Request
+
+FAULT_HEADER = "x-autorouter-fault"
+"""Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
+SCOPE_KEY_NAME = "autorouter.client"
+"""Where the guard leaves the name of the key that a client came with."""
+CurrentDeps = Callable[[], Deps]
+
+
+class InferenceEndpoint:
+    """ASGI endpoint of one wire. `deps` is asked for each request: a changed configuration holds from the next one on."""
+
+    def __init__(self, wire: Wire, deps: CurrentDeps, gate: ConcurrencyLimiter, admission: Admission) -> None:
+        self._wire = wire
+        self._deps = deps
+        self._gate = gate
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deps = self._deps()
+        began_s = deps.timer()
+        headers = begin_request_context(scope, deps)
+        limit_bytes = scope["autorouter.max_body_bytes"]
+        with self._gate.arrive(headers, limit_bytes) as lease:
+            body = await read_body(lease.counted(receive), limit_bytes)
+            entry = self._admission.enter(scope, deps, body)
+            request = exchange.parse(self._wire, entry.body, headers)
+            wish = admission_request(request.task, scope, deps)
+            if not lease.enter(wish):
+                await _waited(receive, lease.wait(wish))
+            await self._perform(request, entry, began_s, lease, scope, receive, send)
+
+    async def _perform(
+        self,
+        request: Request,
+        entry: AdmittedRequest,
+        began_s: float,
+        lease: Lease,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        deps = entry.deps
+        receipt_id = deps.new_id()
+        routed = entry.route(request.task)
+        waited_s = pause_s(routed.decision.refusal, deps.retry, receipt_id)
+        if waited_s is not None:
+            await _waited(receive, asyncio.sleep(waited_s))
+            routed = entry.route(request.task)
+        mark = CURRENT_REQUEST.get()
+        step = Step(
+            request,
+            routed,
+            deps,
+            receipt_id=receipt_id,
+            began_s=began_s,
+            fault=headers_of(scope).get(FAULT_HEADER) if deps.dry_run else None,
+            trace_id=mark.trace.trace_id if mark is not None else None,
+            key=scope.get(SCOPE_KEY_NAME),
+        )
+        if waited_s is not None:
+            step.trace.degraded.append(f"waited {waited_s:.2f} s: all who could serve had asked for a pause")
+        try:
+            refused, send = entry.inspect(step), entry.marked(send)
+            if refused is not None:
+                await send_error(send, refused, streaming.response_headers(step), wire=request.task.wire)
+                return
+            with DisconnectWatcher(receive):
+                await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
+        except (TypeError, ExceptionGroup) as exc:
+            # Can't be written anew, for another wire or for a panel; which candidates need that is known only now.
+            refused = fields.too_deep(request.task.body)
+            if refused is None:
+                raise
+            step.trace.result, step.trace.status, step.trace.error = "refused", refused.http_status, refused.code
+            raise refused from exc
+        finally:
+            # The receipt says whose doing it was that the answer has no end.
+            if lease.stopped or SCOPE_CLIENT_STALLED in scope:
+                step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
+            step.finish()
+            entry.settle(step)
+
+
+async def _waited(receive: Receive, wait: Awaitable[object]) -> None:
+    """Wait, unless the client hangs up first: then ClientGone."""
+    with DisconnectWatcher(receive) as line:
+        await wait
+    if line.gone:
+        raise ClientDisconnected
+
+
+def begin_request_context(scope: Scope, deps: Deps) -> dict[str, str]:
+    """Set the request's mark. Its headers, with the trace for the upstreams where they are told: the engine takes it from
+    there and from nowhere else, and no client can set it."""
+    headers = headers_of(scope)
+    mark = new_request_context(headers, scope["headers"], sampled=deps.trace_sampled)
+    CURRENT_REQUEST.set(mark)
+    if deps.trace_upstream:
+        told = {"x-autorouter-traceparent": mark.trace.traceparent, "x-autorouter-tracestate": mark.trace.state}
+        headers = {name: value for name, value in (headers | told).items() if value or name not in told}
+    return headers
+
+
+def admission_request(task: Task, scope: Scope, deps: Deps) -> AdmissionRequest:
+    """What the limits need to know of a request. Its client is the local key's name, else the address."""
+    tokens = task.prompt_bytes / deps.policy.tuning.bytes_per_token + IMAGE_TOKENS * task.images
+    peer = scope.get("client")
+    client = scope.get(SCOPE_KEY_NAME) or (peer[0] if peer else "local")
+    return AdmissionRequest(client=client, session=session_key(task), stream=task.stream, input_tokens=tokens)
+
+
+class RoutePreviewEndpoint:
+    """The decision on a request, without carrying it out: the same code, the same session, the same headers. The wire is
+    told by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
+
+    def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
+        self._deps = deps
+        self._admission = admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, preview(*await decide_only(scope, receive, self._deps(), self._admission)))
+
+
+async def decide_only(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[Routed, Deps]:
+    """The decision on a request that isn't carried out, and the router as its key sees it. Nothing is held or recorded."""
+    headers = headers_of(scope)
+    body = await read_body(receive, scope["autorouter.max_body_bytes"])
+    entry = admission.enter(scope, deps, body)
+    request = exchange.parse(detect_wire(body, headers), entry.body, headers)
+    return entry.route(request.task, hold=False), entry.deps
+
+
+def detect_wire(body: bytes, headers: dict[str, str]) -> Wire:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return "chat"
+    if isinstance(document, dict) and "messages" not in document and "input" in document:
+        return "responses"
+    if isinstance(document, dict) and ("anthropic-version" in headers or "system" in document):
+        return "messages"
+    return "chat"
+
+
+class CountTokensEndpoint:
+    """`POST /v1/messages/count_tokens`: our estimate, which is what a decision works with; no upstream is asked."""
+
+    def __init__(self, deps: CurrentDeps) -> None:
+        self._deps = deps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await read_body(receive, scope["autorouter.max_body_bytes"])
+        task = exchange.parse("messages", body, headers_of(scope)).task
+        policy = self._deps().policy
+        await send_json(send, {"input_tokens": max(1, round(features(task, policy).input_tokens))})
+
+
+async def reject_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """`GET /v1/responses`: Codex tries a WebSocket first, and falls back to HTTP at once on exactly this status."""
+    error = RequestError("WebSockets are not served here", hint="use POST", http_status=426, code="upgrade_required")
+    await send_error(send, error, [(b"upgrade", b"HTTP/1.1"), (b"connection", b"Upgrade")])
+
+
+async def reject_compaction(scope: Scope, receive: Receive, send: Send) -> None:
+    """`POST /v1/responses/compact`: a provider's own service, which nobody else can give."""
+    raise RequestError(
+        "Remote compaction is not served here",
+        hint="the client compacts by an ordinary request",
+        http_status=404,
+        code="not_supported",
+    )
+
+
+def preview(routed: Routed, deps: Deps) -> dict[str, Any]:
+    """What `/debug/route` answers and `autorouter route --json` prints."""
+    return {
+        "object": "autorouter.route",
+        "why": why(routed.decision, routed.features),
+        "dry_run": deps.dry_run,
+        "context": deps.context,
+        "features": to_plain(routed.features),
+        "snapshot": snapshot_record(routed.snapshot),
+        "decision": decision_record(routed.decision),
+    }

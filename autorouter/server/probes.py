@@ -1,0 +1,46 @@
+"""`GET /livez`: the process answers. `GET /readyz`: it can route, and its receipts can be written."""
+
+from __future__ import annotations
+
+from autorouter import __version__
+from autorouter.core.state.health import cooling_s
+from autorouter.runtime import Runtime
+from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.concurrency import ConcurrencyLimiter
+
+
+class LivenessEndpoint:
+    """Always 200."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_json(send, {"ok": True, "name": "autorouter", "version": __version__})
+
+
+class ReadinessEndpoint:
+    """200, or 503 with what is missing."""
+
+    def __init__(self, runtime: Runtime, gate: ConcurrencyLimiter) -> None:
+        self._runtime = runtime
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        deps, writer = self._runtime.deps, self._runtime.writer
+        now_s = deps.clock()
+        cooling = sorted(name for name, seen in deps.state.health.items() if cooling_s(seen, now_s))
+        gate = self._gate
+        problems = ["the router is stopping"] if gate.stopping else []
+        if not deps.candidates:
+            problems.append("no candidate is configured")
+        if writer is not None and writer.problem:
+            problems.append(f"receipts can't be written: {writer.problem}")
+        found = {
+            "ok": not problems,
+            "problems": problems,
+            "dry_run": deps.dry_run,
+            "candidates": len(deps.candidates),
+            "cooling_down": cooling,
+            "in_flight": gate.in_flight,
+            "queued": gate.queued,
+            "receipts_dropped": writer.dropped if writer else None,
+        }
+        await send_json(send, found, 503 if problems else 200)

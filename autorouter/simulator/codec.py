@@ -1,0 +1,455 @@
+"""The wire formats of the dry run: a request body -> `DryRequest`, and an `Answer` -> the bytes of a response.
+
+Chat is read and written here. Responses and Messages go through the neutral form and the encoders of `wire/`, which
+clients get too.
+
+A chat stream:
+
+data: {..."delta":{"role":"assistant","content":""}...}                            the role
+data: {..."delta":{"content":"This "}...}                                          a word each
+data: {..."delta":{"tool_calls":[{"index":0,"id":...,"function":{"name":...}}]}}   id and name, then the arguments
+data: {..."delta":{},"finish_reason":"stop"}                                       the finish
+data: {..."choices":[],"usage":{...}}                                              only if asked for
+data: [DONE]
+
+The other two as neutral events:
+
+    Text("Hi there")    Started  TextDelta("Hi ")  TextDelta("there")            UsageEvent  Finished("stop")
+    ToolUse("ls", {})   Started  CallStarted(0, ...)  CallDelta(0, "{}")  CallEnded(0)  UsageEvent  Finished("tool_calls")
+
+A provider does three things that a translation never needs, so they are added afterwards: a Messages stream reports the
+input tokens at its start, a refusal is a content part of its own in Responses, and usage can be missing altogether.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+from autorouter.clients import human_text
+from autorouter.core.types import ASK_CHARS, Usage, Wire
+from autorouter.simulator import roles
+from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json
+from autorouter.simulator.roles import Task
+from autorouter.simulator.tools import DryTool, ToolUse
+from autorouter.wire import translate
+from autorouter.wire.common import sse
+from autorouter.wire.common.encoder import Heading, messages_usage
+from autorouter.wire.common.ir import (
+    CallDelta,
+    CallEnded,
+    CallStarted,
+    Event,
+    Failed,
+    Finished,
+    Started,
+    TextDelta,
+    UsageEvent,
+    collect,
+)
+
+if TYPE_CHECKING:
+    from autorouter.wire.common.ir import Conversation
+
+PATHS: Final[Mapping[str, Wire]] = {
+    "/chat/completions": "chat",
+    "/responses": "responses",
+    "/messages": "messages",
+}
+"""How a path ends -> the wire that is spoken there."""
+_TALK: Final[Mapping[Wire, str]] = {"chat": "messages", "responses": "input", "messages": "messages"}
+"""The member that holds the conversation."""
+_JSON_OBJECT: Final = {"required": ["dry_run"], "properties": {"dry_run": {"const": True}}}
+"""What `response_format: json_object` asks for, as a schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """`parts` is the prompt in the order that a provider's cache sees it: the tools, then each message. `include_usage`:
+    a stream tells its usage; on chat only where it was asked for."""
+
+    request: DryRequest
+    parts: tuple[bytes, ...]
+    include_usage: bool
+
+
+def wire_of(path: str) -> Wire | None:
+    """The wire that a path is of; None for one that no wire has."""
+    plain = path.partition("?")[0].rstrip("/")
+    return next((wire for end, wire in PATHS.items() if plain.endswith(end)), None)
+
+
+def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> Decoded:
+    """Read a request; raises ValueError that says what a provider would refuse."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise ValueError(f"The body is not valid JSON: {exc}") from exc
+    member = _TALK[wire]
+    talk = document.get(member) if isinstance(document, dict) else None
+    if wire == "responses" and isinstance(talk, str) and talk:
+        talk = [{"role": "user", "content": talk}]
+    if not isinstance(talk, list) or not all(isinstance(one, dict) for one in talk) or not talk:
+        raise ValueError(f"`{member}` must be a non-empty list of objects")
+    seed = hashlib.sha256(body).digest()
+    if wire == "chat":
+        request, first = _of_chat(document, talk, candidate_id, seed), []
+    else:
+        from autorouter.wire.translate import to_neutral
+
+        request = _of_conversation(to_neutral(document, wire), candidate_id, seed)
+        first = [document.get("instructions"), document.get("system")]
+    options = document.get("stream_options")
+    return Decoded(
+        request=request,
+        parts=tuple(orjson.dumps(part) for part in (document.get("tools"), *first, *talk)),
+        include_usage=wire != "chat" or (isinstance(options, dict) and options.get("include_usage") is True),
+    )
+
+
+def _of_chat(
+    document: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], candidate_id: str, seed: bytes
+) -> DryRequest:
+    task, rest = _take_role_task(messages)
+    ask, raw, results = _latest(rest)
+    system = "\n".join(
+        human_text.text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")
+    )
+    return DryRequest(
+        candidate_id=candidate_id,
+        ask=ask,
+        seed=seed,
+        system=system,
+        rules=f"{system}\n{raw}",
+        tools=_chat_tools(document),
+        results=results,
+        must_call=_chat_must_call(document.get("tool_choice")),
+        schema=_chat_schema(document.get("response_format")),
+        task=task,
+    )
+
+
+def _of_conversation(conversation: Conversation, candidate_id: str, seed: bytes) -> DryRequest:
+    messages = list(_as_chat(conversation))
+    task, rest = _take_role_task(messages)
+    ask, raw, results = _latest(rest)
+    system = "\n".join(
+        [*(part.text for part in conversation.system)]
+        + [human_text.text_of(one["content"]) for one in messages if one["role"] == "system"]
+    )
+    choice, wanted = conversation.choice, conversation.format
+    tools = (
+        DryTool(tool.name, tool.schema, tool.namespace, tool.custom)
+        for tool in (conversation.tools if choice != "none" else ())
+    )
+    must_call = "" if choice == "required" else None if choice is None or isinstance(choice, str) else choice.name
+    return DryRequest(
+        candidate_id=candidate_id,
+        ask=ask,
+        seed=seed,
+        system=system,
+        rules=f"{system}\n{raw}",
+        tools=tuple(tools),
+        results=results,
+        must_call=must_call,
+        schema=None if wanted is None else _JSON_OBJECT if wanted.kind == "json_object" else wanted.schema,
+        task=task,
+    )
+
+
+def _as_chat(conversation: Conversation) -> Iterator[dict[str, Any]]:
+    """Messages with the texts alone, one for each result."""
+    from autorouter.wire.common.ir import Result, Text
+
+    for message in conversation.messages:
+        if message.role == "tool":
+            yield from ({"role": "tool"} for part in message.parts if isinstance(part, Result))
+        else:
+            texts = [{"text": part.text} for part in message.parts if isinstance(part, Text)]
+            yield {"role": message.role, "content": texts}
+
+
+def _take_role_task(messages: Sequence[Mapping[str, Any]]) -> tuple[Task | None, Sequence[Mapping[str, Any]]]:
+    """The inner role's task in the user's last message, and the messages without it."""
+    place = next((n for n in reversed(range(len(messages))) if messages[n].get("role") == "user"), None)
+    if place is None:
+        return None, messages
+    task, rest = roles.take(messages[place])
+    return task, [*messages[:place], rest, *messages[place + 1 :]]
+
+
+def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
+    """The human's latest words, the message that holds them as it came, and how many tool results came since."""
+    results = 0
+    for message in reversed(messages):
+        if message.get("role") in ("tool", "function"):
+            results += 1
+        elif message.get("role") == "user":
+            ask, raw = human_text.human_text(message.get("content")), human_text.text_of(message.get("content"))
+            if ask and not human_text.is_example(ask):
+                # Long words are cut for the core's sake; an errand may stand at their end.
+                return (f"{ask}\n{raw[-ASK_CHARS:]}" if len(ask) >= ASK_CHARS else ask), raw, results
+    return "", "", results
+
+
+def _chat_tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
+    tools = document.get("tools")
+    if not isinstance(tools, list) or document.get("tool_choice") == "none":
+        return ()
+    found = []
+    for tool in tools:
+        inner = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(inner, dict) and isinstance(inner.get("name"), str):
+            schema = inner.get("parameters")
+            found.append(DryTool(inner["name"], schema if isinstance(schema, dict) else {}))
+    return tuple(found)
+
+
+def _chat_must_call(choice: Any) -> str | None:
+    if choice == "required":
+        return ""
+    inner = choice.get("function") if isinstance(choice, dict) else None
+    name = inner.get("name") if isinstance(inner, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _chat_schema(response_format: Any) -> Mapping[str, Any] | None:
+    if not isinstance(response_format, dict):
+        return None
+    if response_format.get("type") == "json_object":
+        return _JSON_OBJECT
+    inner = response_format.get("json_schema")
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    return schema if isinstance(schema, dict) else None
+
+
+EPOCH_S: Final = 1_750_000_000
+YEAR_S: Final = 31_536_000
+"""`created` lies within the year after `EPOCH_S`, as the seed has it: no clock, so that the bytes repeat."""
+FAILED: Final = ("server_error", "server_error", "The answer failed (dry-run fault).")
+"""Code, type and message of an error inside an answer."""
+_WORDS: Final = re.compile(r"\S+\s*|\s+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a stream cuts a tool call's arguments. `cumulative`: each piece repeats all before it."""
+
+    argument_chars: int = 16
+    cumulative: bool = False
+
+
+PLAIN: Final = Style()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Who answers. `seed` gives ids and time; `usage` None is not told."""
+
+    model: str
+    seed: bytes
+    usage: Usage | None
+    style: Style = PLAIN
+
+    @property
+    def created_s(self) -> int:
+        """Unix time within the year after `EPOCH_S`."""
+        return EPOCH_S + int.from_bytes(self.seed[12:16], "big") % YEAR_S
+
+    @property
+    def call_id(self) -> str:
+        return f"call_{self.seed[16:28].hex()}"
+
+
+def _encode_chat(answer: Answer, stamp: Stamp, *, stream: bool, include_usage: bool) -> Flow:
+    """The answer's bytes. `include_usage` is for streams: a whole answer tells its usage anyway."""
+    return _chat_stream(answer, stamp, include_usage) if stream else _chat_document(answer, stamp)
+
+
+def error_document(code: str, error_type: str, message: str) -> bytes:
+    """An error in OpenAI's shape."""
+    return orjson.dumps({"error": {"message": message, "type": error_type, "param": None, "code": code}})
+
+
+def words(text: str) -> list[str]:
+    """A text in the pieces that it is streamed in."""
+    return _WORDS.findall(text)
+
+
+def pieces(arguments: str, style: Style) -> list[str]:
+    """A call's arguments in the pieces that they are streamed in."""
+    size = style.argument_chars
+    ends = range(size, len(arguments) + size, size)
+    return [arguments[0 if style.cumulative else end - size : end] for end in ends]
+
+
+def _chat_document(answer: Answer, stamp: Stamp) -> Flow:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, Text) else None}
+    if isinstance(answer, Refused):
+        message["refusal"] = answer.text
+    if isinstance(answer, ToolUse):
+        function = {"name": answer.name, "arguments": arguments_json(answer)}
+        message["tool_calls"] = [{"id": stamp.call_id, "type": "function", "function": function}]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
+    document = _head(stamp, "chat.completion") | {"choices": [choice]}
+    if stamp.usage is not None:
+        document["usage"] = _usage(stamp.usage)
+    return Flow(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
+
+
+def _chat_stream(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
+    head = _head(stamp, "chat.completion.chunk")
+    choices = [_choice(delta) for delta in _deltas(answer, stamp)]
+    choices.append(_choice({}, _finish(answer)))
+    events = [head | {"choices": [choice]} for choice in choices]
+    if include_usage and stamp.usage is not None:
+        events.append(head | {"choices": [], "usage": _usage(stamp.usage)})
+    data = (*(_chat_event(orjson.dumps(event)) for event in events), _chat_event(b"[DONE]"))
+    return Flow(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
+
+
+def _deltas(answer: Answer, stamp: Stamp) -> list[dict[str, Any]]:
+    if isinstance(answer, Text):
+        return [{"role": "assistant", "content": ""}, *({"content": word} for word in words(answer.text))]
+    if isinstance(answer, Refused):
+        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in words(answer.text))]
+    arguments = arguments_json(answer)
+    function = {"name": answer.name, "arguments": ""}
+    first = {"index": 0, "id": stamp.call_id, "type": "function", "function": function}
+    rest = ({"index": 0, "function": {"arguments": piece}} for piece in pieces(arguments, stamp.style))
+    return [{"role": "assistant", "content": None}, *({"tool_calls": [call]} for call in (first, *rest))]
+
+
+def _choice(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+
+def _finish(answer: Answer) -> str:
+    match answer:
+        case Text():
+            return "stop"
+        case ToolUse():
+            return "tool_calls"
+        case Refused():
+            return "content_filter"
+
+
+def _head(stamp: Stamp, kind: str) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{stamp.seed[:12].hex()}",
+        "object": kind,
+        "created": stamp.created_s,
+        "model": stamp.model,
+        "system_fingerprint": "dry-run",
+    }
+
+
+def _call_id(stamp: Stamp) -> str:
+    return f"call_{stamp.seed[16:28].hex()}"
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def _chat_event(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+Spoken = Literal["responses", "messages"]
+_FAILED_EVENT: Final = Failed(FAILED[2], FAILED[0], FAILED[1])
+
+
+def _encode_translated(answer: Answer, stamp: Stamp, wire: Spoken, *, stream: bool) -> Flow:
+    """The answer's bytes: one event a piece, or one document."""
+    seed = stamp.seed[:12].hex()
+    heading = Heading(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
+    events = list(_events(answer, stamp, wire))
+    polish = _polish(answer, stamp.usage, wire)
+    if not stream:
+        document = polish(orjson.loads(translate.body_of(collect(events), wire, heading)))
+        error = translate.body_of(collect([_FAILED_EVENT]), wire, heading)
+        return Flow(pieces=(orjson.dumps(document),), stream=False, error=error)
+    encoder = translate.ENCODERS[wire](heading)
+    found = [frame for event in events for frame in _frames(encoder.feed(event))]
+    error = _frames(translate.ENCODERS[wire](heading).feed(_FAILED_EVENT))[-1]
+    return Flow(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
+
+
+def _events(answer: Answer, stamp: Stamp, wire: Spoken) -> Iterator[Event]:
+    yield Started("", stamp.model)
+    match answer:
+        case Text(text) | Refused(text):
+            yield from (TextDelta(word) for word in words(text))
+            finished = Finished("refusal" if isinstance(answer, Refused) else "stop")
+        case _:
+            # Each wire has ids of its own form; the encoder makes those of Messages.
+            yield CallStarted(
+                0, stamp.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.custom
+            )
+            yield from (
+                CallDelta(0, piece) for piece in pieces(arguments_json(answer), replace(stamp.style, cumulative=False))
+            )
+            yield CallEnded(0)
+            finished = Finished("tool_calls")
+    if stamp.usage is not None:
+        yield UsageEvent(stamp.usage)
+    yield finished
+
+
+def _frames(data: bytes) -> list[bytes]:
+    """The events of an encoder's bytes: JSON escapes its line breaks, so that each blank line ends one."""
+    return [frame + b"\n\n" for frame in data.split(b"\n\n") if frame]
+
+
+_Polish = Callable[[Any], Any]
+
+
+def _polished(frame: bytes, polish: _Polish) -> bytes:
+    return sse.named(polish(orjson.loads(frame.partition(b"\ndata: ")[2])))
+
+
+def _polish(answer: Answer, usage: Usage | None, wire: Spoken) -> _Polish:
+    """What is still to be done to each document."""
+    if wire == "messages":
+        return lambda document: _messages(document, usage)
+    return _refusing if isinstance(answer, Refused) else lambda document: document
+
+
+def _messages(document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        document.pop("usage", None)
+        if isinstance(document.get("message"), dict):
+            document["message"].pop("usage", None)
+    elif document["type"] == "message_start":
+        document["message"]["usage"] = messages_usage(usage) | {"output_tokens": 1}
+    return document
+
+
+def _refusing(found: Any) -> Any:
+    """The document with each text part as a refusal."""
+    if isinstance(found, list):
+        return [_refusing(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    if found.get("type") == "output_text":
+        return {"type": "refusal", "refusal": found["text"]}
+    made = {name: _refusing(value) for name, value in found.items()}
+    kind = made.get("type")
+    if isinstance(kind, str) and kind.startswith("response.output_text."):
+        made["type"] = kind.replace("output_text", "refusal")
+        if "text" in made:
+            made["refusal"] = made.pop("text")
+    return made

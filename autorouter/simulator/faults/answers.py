@@ -1,0 +1,65 @@
+"""How a model itself can go wrong: a request -> an answer that is whole as the wire goes, and of no use, or of a certain sort.
+
+empty          ""                                       ended as any answer is
+refusal        Refused("I can't help with that ...")     content_filter, stop_reason refusal
+broken_args    ToolUse("Write", raw="{'path': '/a',}")   what satisfies no JSON parser
+half_json      '{"key":"k1","verd'                       a role's, a schema's or a tool's JSON; other answers stay
+agree          the same text, whichever candidate is asked
+revise         the verifier has one finding
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json, plan_answer
+from autorouter.simulator.tools import ToolUse, any_call
+
+REFUSAL: Final = "I can't help with that (dry-run fault)."
+
+
+def empty(_: DryRequest) -> Answer:
+    return Text("")
+
+
+def refuse(_: DryRequest) -> Answer:
+    return Refused(REFUSAL)
+
+
+def agree(request: DryRequest) -> Answer:
+    return plan_answer(replace(request, agree=True))
+
+
+def revise(request: DryRequest) -> Answer:
+    return plan_answer(replace(request, revise=True))
+
+
+def broken_args(request: DryRequest) -> Answer:
+    """The call that is due, else one of the first tool; its arguments as a careless model writes them. Without tools,
+    and where a result has come, the good answer."""
+    answer = plan_answer(request)
+    judges = request.task is not None and request.task.judges
+    if isinstance(answer, Text) and request.tools and request.results == 0 and not judges:
+        answer = any_call(request.tools[0])
+    if not isinstance(answer, ToolUse):
+        return answer
+    return replace(answer, raw=arguments_json(answer)[:-1].replace('"', "'") + ",}")
+
+
+def half_json(request: DryRequest) -> Answer:
+    """The answer's JSON without its second half."""
+    answer = plan_answer(request)
+    if isinstance(answer, ToolUse):
+        arguments = arguments_json(answer)
+        return replace(answer, raw=arguments[: max(1, len(arguments) // 2)])
+    wants_json = request.schema is not None or (request.task is not None and request.task.judges)
+    return Text(answer.text[: max(1, len(answer.text) // 2)]) if wants_json else answer
+
+
+def finish_early(request: DryRequest) -> Answer:
+    """Half of the text; of a call, half of its arguments."""
+    answer = plan_answer(request)
+    if isinstance(answer, ToolUse):
+        return half_json(request)
+    return Text(answer.text[: max(1, len(answer.text) // 2)])

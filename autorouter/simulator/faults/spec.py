@@ -1,0 +1,182 @@
+"""Names of faults: those of the catalogue, other names for some, and names with a number in them.
+
+named("cut-stream")      a row of the catalogue
+named("429")             429-no-header, by an alias
+named("stall-after-20")  made for this number
+named("oops")            None
+
+How faults are named, and to which calls they apply. The dry run and the mock server play them; `catalogue` has them.
+
+    NAME            the first attempt          429-no-header
+    NAME*N          attempts 1 to N            500*2
+    NAME*all        every attempt              cut-stream*all
+    NAME@CANDIDATE  every call of that one     503@openai/gpt-x     (NAME*N@CANDIDATE: only in attempts 1 to N)
+    NAME@ROLE       every call in that role    half-json@judge      (of a panel: member, verifier, judge ...; see `roles`)
+    A,B             the first that applies     429-no-header,500*2  (attempt 1: 429, attempt 2: 500)
+
+Refusals and failures come instead of an answer; the others change the good one, its content or its way: one of each sort
+can apply to the same call (`empty,crlf`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from autorouter.simulator.faults import bodies
+from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, TOLERATED, limited
+from autorouter.simulator.faults.types import Fault
+
+ALIASES: Final[Mapping[str, str]] = {
+    "429": "429-no-header",
+    "404-model": "404",
+    "400-window": "window-400",
+    "400-signature": "signature-400",
+    "429-quota": "quota",
+    "quota-402": "402-quota",
+    "overloaded": "529",
+    "eof": "clean-eof",
+    "cut": "cut-stream",
+    "keep-alive": "comments",
+}
+"""Other names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Faults of the same sort with a number in their names. `shown` is the name in tables, `example` one that exists."""
+
+    shown: str
+    example: str
+    summary: str
+    like: str
+    pattern: re.Pattern[str]
+    make: Callable[[str, re.Match[str]], Fault]
+
+
+def _after(name: str, match: re.Match[str]) -> Fault:
+    kind, number, unit = match[1], int(match[2]), "bytes" if match[3] else "events"
+    ending: bodies.Ending = "timeout" if kind == "stall" else "cut"
+    what = "silence" if kind == "stall" else "the connection breaks"
+    advice = FAULTS["stall" if kind == "stall" else "cut-stream"].advice
+    reshape = partial(bodies.broken_after, count=number, unit=unit, ending=ending)
+    return Fault(name=name, summary=f"{number} {unit}, then {what}", advice=advice, reshape=reshape)
+
+
+def _slow(name: str, match: re.Match[str]) -> Fault:
+    number, base = float(match[2]), FAULTS[match[1]]
+    if base.slow_s:
+        return Fault(name=name, summary=f"{number:g} s of silence first", advice=base.advice, slow_s=number)
+    return Fault(name=name, summary=f"{number:g} s between events", advice=base.advice, pace_s=number)
+
+
+def _retry_after(name: str, match: re.Match[str]) -> Fault:
+    return limited(name, retry_after=match[1])
+
+
+_AFTER: Final = re.compile(r"(stall|cut)-after-([1-9][0-9]{0,8})(b?)")
+_SLOW: Final = re.compile(r"(slow-first-byte|slow-stream)-([0-9]{1,5}(?:\.[0-9]{1,3})?)")
+_RETRY: Final = re.compile(r"429-retry-after-([0-9]{1,6})")
+FAMILIES: Final = (
+    Family("stall-after-N", "stall-after-20", "N events, then silence", "stall", _AFTER, _after),
+    Family("stall-after-Nb", "stall-after-512b", "N bytes, then silence", "stall", _AFTER, _after),
+    Family("cut-after-N", "cut-after-3", "N events, then the connection breaks", "cut-stream", _AFTER, _after),
+    Family("cut-after-Nb", "cut-after-512b", "N bytes, then the connection breaks", "cut-stream", _AFTER, _after),
+    Family("slow-first-byte-S", "slow-first-byte-3", "S seconds of silence first", "slow-first-byte", _SLOW, _slow),
+    Family("slow-stream-S", "slow-stream-0.2", "S seconds between events", "slow-stream", _SLOW, _slow),
+    Family(
+        "429-retry-after-S",
+        "429-retry-after-30",
+        f"429, Retry-After: S in place of {RETRY_AFTER_S}",
+        "429-retry-after",
+        _RETRY,
+        _retry_after,
+    ),
+)
+
+
+def named(name: str) -> Fault | None:
+    """The fault of a name, an alias or a name with a number; None where there is none."""
+    found = FAULTS.get(ALIASES.get(name, name))
+    if found is not None:
+        return found
+    for family in FAMILIES:
+        match = family.pattern.fullmatch(name)
+        if match is not None:
+            return family.make(name, match)
+    return None
+
+
+__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "FaultRule", "parse"]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRule:
+    """One fault and when it applies. `attempts`: the first so many, None for all. `target`: a candidate's id or a role;
+    only there."""
+
+    fault: Fault
+    attempts: int | None = 1
+    target: str | None = None
+
+    def applies(self, attempt: int, candidate_id: str, role: str) -> bool:
+        in_time = self.attempts is None or attempt <= self.attempts
+        aimed = self.target is None or self.target in (candidate_id, role)
+        return in_time and aimed and (not self.fault.roles or role in self.fault.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSpec:
+    """Rules in the order given."""
+
+    rules: tuple[FaultRule, ...]
+
+    def at(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
+        """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
+        that is no inner one. The first that changes the content and the first other one are made one."""
+        found = [rule.fault for rule in self.rules if rule.applies(attempt, candidate_id, role)]
+        said = next((fault for fault in found if fault.twist is not None), None)
+        way = next((fault for fault in found if fault.twist is None), None)
+        if said is None or way is None:
+            return said or way
+        return replace(way, twist=said.twist)
+
+
+_RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<target>.*))?", re.DOTALL)
+
+
+def parse(spec: str, *, bare: int | None = 1) -> FaultSpec:
+    """Read a fault spec; raises ValueError that says what is wrong, with the nearest names. `bare`: how many attempts a
+    name alone is for."""
+    return FaultSpec(tuple(_fault_rule(part.strip(), bare) for part in spec.split(",")))
+
+
+def _fault_rule(part: str, bare: int | None) -> FaultRule:
+    match = _RULE.fullmatch(part)
+    assert match is not None
+    name, count, target = match["name"].strip(), match["count"], match["target"]
+    fault = named(name)
+    if fault is None:
+        raise ValueError(_unknown_fault(name))
+    if target is not None and not target.strip():
+        raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`, or a role of a panel")
+    if count is None:
+        attempts = bare if target is None and not fault.lasting else None
+    elif count.strip() == "all":
+        attempts = None
+    elif re.fullmatch(r"[1-9][0-9]{0,8}", count.strip()):
+        attempts = int(count)
+    else:
+        raise ValueError(f"fault `{part}`: behind `*` stands a number of attempts of at least 1, or `all`")
+    return FaultRule(fault, attempts, target.strip() if target is not None else None)
+
+
+def _unknown_fault(name: str) -> str:
+    known = [*FAULTS, *ALIASES, *(family.example for family in FAMILIES)]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or [one for one in known if name and name in one]
+    hint = f"did you mean {', '.join(f'`{one}`' for one in near)}?" if near else f"known: {', '.join(FAULTS)}"
+    return f"unknown fault `{name}`; {hint}"

@@ -1,0 +1,64 @@
+"""What a fault is: one way in which an upstream misbehaves. The catalogue of them is `catalogue`, their syntax `faults`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from autorouter.core.types import Wire
+from autorouter.simulator.codec import PLAIN, Style
+from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.model import Answer, DryRequest
+
+ALL_WIRES: Final[frozenset[Wire]] = frozenset({"chat", "responses", "messages"})
+BeforeAnswer = Literal["reset", "closed", "timeout"]
+"""RST, a clean close without a byte, or silence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An answer that isn't a success. `anthropic`: the message on the Messages wire, where it is another. `html`: a proxy's
+    page in place of an error object. `echo`: the message ends with the key that the client sent. `retry_date_s`: a
+    Retry-After as an HTTP date, so many seconds from now."""
+
+    status: int
+    code: str
+    error_type: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    anthropic: str = ""
+    html: bool = False
+    echo: bool = False
+    retry_date_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One way to fail. One of the fields behind `wires` says what happens (`half-json` has two).
+
+    `advice`: what a good client or router does about it. `wires`: elsewhere the answer is a good one. `refusal`: this
+    answer instead. `failure`: what happens instead of an answer. `slow_s`: further silence before the first byte.
+    `pace_s`: further silence before each further piece. `served_model`: the model that the answer claims to be from.
+    `usage_factor`: the told usage is so many times the true one; None is not told. `unstreamed`: a whole answer where a
+    stream was asked for. `style`: how a stream cuts a tool call's arguments. `reshape`: the answer's pieces are changed.
+    `twist`: another answer is given; with `reshape`, that is left out if it is another. `roles`: in these only, where it
+    isn't empty; "" is a call without a role. `lasting`: all attempts unless a number is given.
+    """
+
+    name: str
+    summary: str
+    advice: str = ""
+    wires: frozenset[Wire] = ALL_WIRES
+    refusal: Refusal | None = None
+    failure: BeforeAnswer | None = None
+    slow_s: float = 0.0
+    pace_s: float = 0.0
+    served_model: str | None = None
+    usage_factor: int | None = 1
+    unstreamed: bool = False
+    style: Style = PLAIN
+    reshape: Callable[[Flow], Flow] | None = None
+    twist: Callable[[DryRequest], Answer] | None = None
+    roles: frozenset[str] = frozenset()
+    lasting: bool = False

@@ -1,0 +1,180 @@
+"""The dry run's brain: what a model would answer, decided from the request alone. Wires decode into `DryRequest`.
+
+    an errand, tools, no result yet    call the tool that writes the file     (`errand`, `toolfill`)
+    an errand, tools, one result       call the tool that shows it, if any
+    an errand, tools, more results     the closing text
+    an errand, an edit format          an edit block                          (Aider)
+    a JSON schema                      an instance of it                      (`instance`)
+    housekeeping                       a title, or a commit message
+    an inner role that judges          its JSON                               (`roles`)
+    anything else                      says that it is a dry run
+
+The same request gets the same answer, always.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from autorouter.core.signals.task_kind import is_housekeeping
+from autorouter.simulator import file_task as errands
+from autorouter.simulator import roles
+from autorouter.simulator.file_task import Errand
+from autorouter.simulator.roles import Task
+from autorouter.simulator.schema_instance import instance
+from autorouter.simulator.tools import DryTool, ToolUse, any_call, show_call, write_call
+
+ECHO_CHARS: Final = 80
+"""So much of the ask is said back at most."""
+TITLE_WORDS: Final = 6
+BYTES_PER_TOKEN: Final = 4
+"""A rough count that holds for English and code; the dry run has no tokenizer."""
+TEXT_ONLY: Final = "Respond with TEXT ONLY"
+"""How a compaction begins that leaves its tools declared (Claude Code)."""
+_CHORE: Final = re.compile(
+    r"\b(?:(?P<commit>commit messages?)|(?P<title>titles?)|(?P<summary>compaction|summar\w+))\b", re.I
+)
+"""Which chore a housekeeping request asks for: the first that it names."""
+_OPENINGS: Final = (
+    "This is a dry run: no model was called.",
+    "Dry run — no model was called.",
+    "No model was called: this is a dry run.",
+)
+"""Said by turns, as the seed has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRequest:
+    """A request as its wire module read it.
+
+    `ask` is what the human last wrote. `rules` is every text that may describe an edit format: the system's, and what
+    the client put around the ask. `results` counts the tool results since the ask. `must_call`: the client insists on
+    a tool call, of the tool of this name, or of any where it is empty. `schema` is the JSON schema that the answer
+    must satisfy. `seed` is the sha256 of the request's body. `task`: the inner role that is to be played. `agree` and
+    `revise` are faults: all candidates say the same; the verifier finds something.
+    """
+
+    candidate_id: str
+    ask: str
+    seed: bytes
+    system: str = ""
+    rules: str = ""
+    tools: tuple[DryTool, ...] = ()
+    results: int = 0
+    must_call: str | None = None
+    schema: Mapping[str, Any] | None = None
+    task: Task | None = None
+    agree: bool = False
+    revise: bool = False
+
+    @property
+    def role(self) -> str:
+        """The inner role, empty where there is none."""
+        return self.task.role if self.task is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer in words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The model declines, in words."""
+
+    text: str
+
+
+Answer = Text | ToolUse | Refused
+
+
+def plan_answer(request: DryRequest) -> Answer:
+    """What to answer. Pure and total: any request gets an answer."""
+    if request.task is not None and request.task.judges:
+        return Text(to_json(roles.verdict(request.task, request.seed, revise=request.revise)))
+    text_only = TEXT_ONLY in request.ask
+    if text_only or (not request.tools and is_housekeeping(request.system, request.ask)):
+        return Text(_housekeeping(request))
+    errand = errands.find_file_task(request.ask)
+    if request.tools and (call := _next_call(request, errand)):
+        return call
+    if request.schema is not None:
+        return Text(to_json(instance(request.schema)))
+    if errand is None:
+        return Text(_default_text(request))
+    if request.tools:
+        return Text(_closing(request, errand))
+    return Text(errands.edit_block(request.rules, errand) or _default_text(request))
+
+
+def output_tokens(answer: Answer) -> int:
+    """At least one; `BYTES_PER_TOKEN` bytes each."""
+    text = answer.name + arguments_json(answer) if isinstance(answer, ToolUse) else answer.text
+    return max(1, len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def arguments_json(call: ToolUse) -> str:
+    """The arguments as wires carry them."""
+    return to_json(call.arguments) if call.raw is None else call.raw
+
+
+def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
+    tools = request.tools
+    if request.must_call:
+        tools = tuple(tool for tool in tools if tool.name == request.must_call) or tools
+    if errand is not None and request.results == 0 and (call := write_call(tools, errand)):
+        return call
+    if errand is not None and request.results == 1 and (call := show_call(tools, errand)):
+        return call
+    return any_call(tools[0]) if request.must_call is not None and request.results == 0 else None
+
+
+def _closing(request: DryRequest, errand: Errand) -> str:
+    if request.results == 0:
+        return f"{_opening(request)} None of the declared tools can write {errand.path}."
+    return errand.closing + _revised(request)
+
+
+def _default_text(request: DryRequest) -> str:
+    said = f"{_opening(request)}" if request.agree else f"{_opening(request)} Candidate: {request.candidate_id}."
+    ask = " ".join(request.ask.split())
+    if ask:
+        said += f" You asked: {ask if len(ask) <= ECHO_CHARS else ask[: ECHO_CHARS - 1] + '…'}"
+    return said + _revised(request)
+
+
+def _revised(request: DryRequest) -> str:
+    return roles.REVISED if request.task is not None and request.task.role == "reviser" else ""
+
+
+def _opening(request: DryRequest) -> str:
+    if request.agree:
+        return _OPENINGS[0]
+    return _OPENINGS[int.from_bytes(request.seed[:4], "big") % len(_OPENINGS)]
+
+
+def _housekeeping(request: DryRequest) -> str:
+    if request.schema is not None:
+        return to_json(instance(request.schema))
+    chore = _CHORE.search(f"{request.system}\n{request.ask}")
+    if chore and chore["commit"]:
+        return "chore: dry run"
+    if TEXT_ONLY in request.ask or (chore and chore["summary"]):
+        return f"Summary of a dry run by {request.candidate_id}: no model was called, nothing has to be kept."
+    words = re.findall(r"[^\W_][\w.'-]*", errands.without_marks(request.ask))
+    return " ".join(words[:TITLE_WORDS]).capitalize()[:ECHO_CHARS] or "Dry run"
+
+
+def to_json(value: Any) -> str:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a whole number beyond 64 bits, which a schema may well ask for
+        return json.dumps(value)

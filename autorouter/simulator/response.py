@@ -1,0 +1,175 @@
+"""What an upstream does with one request, decided before a byte of it is sent. The dry run's transport plays it to the
+engine, the mock server to a socket.
+
+    play = perform(call, memory, clock=time.time)
+    play.failure                            None, or what happens instead of an answer
+    play.status, play.headers, play.flow    the answer
+    play.wait_s, play.writing_s             silence before its headers, and spread over its pieces
+
+    seed = sha256(body digest, candidate id, attempt)     ids, time stamps and jitter; no random
+    wait = ttft_s × jitter                                jitter 0.8 .. 1.2
+    rate = throughput_tokens_per_s, likewise
+
+The clock is looked at for one fault only, whose `Retry-After` is a date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from typing import Final
+
+from autorouter.core.types import Usage, Wire
+from autorouter.simulator import codec, model
+from autorouter.simulator.cache import PrefixMemory
+from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
+from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.types import BeforeAnswer, Fault, Refusal
+from autorouter.upstream.transport import Call
+
+JITTER: Final = 0.2
+LEAST_RATE: Final = 0.1
+"""Tokens per second; below it a candidate's throughput is taken as a slip."""
+GOOD: Final = Fault(name="", summary="a good answer")
+_PAGE: Final = b"<html><body><h1>502 Bad Gateway</h1></body></html>\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """One answer, or none. `pace_s` is further silence before each piece but the first. `fault`: its name, or empty."""
+
+    flow: Flow
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    failure: BeforeAnswer | None = None
+    wait_s: float = 0.0
+    writing_s: float = 0.0
+    pace_s: float = 0.0
+    fault: str = ""
+
+
+def perform(
+    call: Call,
+    memory: PrefixMemory,
+    *,
+    clock: Callable[[], float],
+    key: str = PLACEHOLDER_KEY,
+    bare: int | None = 1,
+) -> Play:
+    """Decide. Total: what can't be served is a refusal. `key` is what the fault `key-echo` shows; `bare` is how many
+    attempts a fault's name alone is for."""
+    wire = codec.wire_of(call.path)
+    if wire is None:
+        return _refused(_NO_PATH, "chat", clock, key)
+    try:
+        spec = parse_faults(call.fault, bare=bare) if call.fault else None
+        decoded = codec.decode(call.body, call.candidate.id, wire)
+    except ValueError as exc:
+        return _refused(_bad_request(str(exc)), wire, clock, key)
+    fault = (spec.at(call.attempt, call.candidate.id, decoded.request.role) if spec else None) or GOOD
+    if wire not in fault.wires:
+        fault = GOOD
+    seed = hashlib.sha256(decoded.request.seed + f"{call.candidate.id}\0{call.attempt}".encode()).digest()
+    jitter = _jitter(seed)
+    ttft_s = call.candidate.ttft_s * jitter
+    if fault.failure is not None:
+        return Play(flow=_NOTHING, failure=fault.failure, fault=fault.name)
+    if fault.refusal is not None:
+        return replace(_refused(fault.refusal, wire, clock, key), wait_s=ttft_s, fault=fault.name)
+    answer, reshape = _answer(decoded.request, fault)
+    usage = _usage(call, decoded.parts, model.output_tokens(answer), memory)
+    stream = call.stream and not fault.unstreamed
+    stamp = codec.Stamp(
+        model=fault.served_model or call.candidate.model, seed=seed, usage=_told(usage, fault), style=fault.style
+    )
+    flow = _encode(answer, stamp, wire, stream=stream, include_usage=decoded.include_usage)
+    if reshape is not None:
+        flow = reshape(flow)
+    writing_s = usage.output_tokens / max(call.candidate.throughput_tokens_per_s, LEAST_RATE) * jitter
+    return Play(
+        flow=flow,
+        headers={"content-type": "text/event-stream; charset=utf-8" if flow.stream else "application/json"},
+        wait_s=ttft_s + fault.slow_s + (0 if stream else writing_s),
+        writing_s=writing_s if stream else 0.0,
+        pace_s=fault.pace_s,
+        fault=fault.name,
+    )
+
+
+def _answer(request: model.DryRequest, fault: Fault) -> tuple[model.Answer, Callable[[Flow], Flow] | None]:
+    """The answer, and what is still to be done to its bytes."""
+    if fault.twist is None:
+        return model.plan_answer(request), fault.reshape
+    answer = fault.twist(request)
+    # Cut in its content, an answer comes whole.
+    cut = fault.name == "half-json" and answer != model.plan_answer(request)
+    return answer, None if cut else fault.reshape
+
+
+def _encode(answer: model.Answer, stamp: codec.Stamp, wire: Wire, *, stream: bool, include_usage: bool) -> Flow:
+    if wire == "chat":
+        flow = codec._encode_chat(answer, stamp, stream=stream, include_usage=include_usage)
+    else:
+        from autorouter.simulator import codec
+
+        flow = codec._encode_translated(answer, stamp, wire, stream=stream)
+    return replace(flow, error_body=error_body(wire, 500, *codec.FAILED))
+
+
+def _usage(call: Call, parts: Sequence[bytes], output_tokens: int, memory: PrefixMemory) -> Usage:
+    prompt = max(1, len(call.body) // model.BYTES_PER_TOKEN)
+    cached = memory.shared_bytes(call.candidate.id, parts) // model.BYTES_PER_TOKEN
+    return Usage(input_tokens=prompt, cached_tokens=min(cached, prompt), output_tokens=output_tokens)
+
+
+def _told(usage: Usage, fault: Fault) -> Usage | None:
+    factor = fault.usage_factor
+    if factor is None or factor == 1:
+        return usage if factor else None
+    return replace(usage, input_tokens=usage.input_tokens * factor, output_tokens=usage.output_tokens * factor)
+
+
+def _refused(refusal: Refusal, wire: Wire, clock: Callable[[], float], key: str) -> Play:
+    message = refusal.anthropic if wire == "messages" and refusal.anthropic else refusal.message
+    if refusal.echo:
+        message = f"{message} {key}"
+    body = error_body(wire, refusal.status, refusal.code, refusal.error_type, message)
+    headers = {"content-type": "application/json", **refusal.headers}
+    if refusal.html:
+        body, headers = _PAGE, {"content-type": "text/html"}
+    if refusal.retry_date_s is not None:
+        headers["retry-after"] = formatdate(clock() + refusal.retry_date_s, usegmt=True)
+    return Play(flow=Flow(pieces=(body,), stream=False, error=body), status=refusal.status, headers=headers)
+
+
+def error_body(wire: Wire, status: int, code: str, error_type: str, message: str) -> bytes:
+    """An error in the wire's own shape."""
+    if wire != "messages":
+        return codec.error_document(code, error_type, message)
+    import orjson
+
+    from autorouter.wire.errors import MESSAGES_TYPES
+
+    inner = {"type": MESSAGES_TYPES.get(status, "api_error"), "message": message}
+    return orjson.dumps({"type": "error", "error": inner, "request_id": "req_dry_run"})
+
+
+def _jitter(seed: bytes) -> float:
+    """A factor within 1 ± `JITTER`."""
+    return 1 - JITTER + 2 * JITTER * int.from_bytes(seed[28:32], "big") / (2**32 - 1)
+
+
+_NOTHING: Final = Flow(pieces=(), stream=False, error=b"")
+_NO_PATH: Final = Refusal(
+    status=404,
+    code="not_found",
+    error_type="invalid_request_error",
+    message=f"The dry run serves {', '.join(codec.PATHS)} only.",
+)
+
+
+def _bad_request(message: str) -> Refusal:
+    return Refusal(status=400, code="invalid_request", error_type="invalid_request_error", message=message)

@@ -1,0 +1,183 @@
+"""Which tool does an errand, and its arguments from the tool's own JSON schema.
+
+    Write {file_path, content}       {"file_path": "/tmp/a.txt", "content": "word\\n"}
+    bash {command}                   {"command": "printf '%s\\n' word > /tmp/a.txt"}
+    shell {command: [string]}        {"command": ["bash", "-lc", "printf ..."]}
+    run_commands {commands: [...]}   {"commands": ["printf ..."]}
+
+The names are those that today's agents declare (docs/clients.md); behind an MCP prefix they count too. A tool whose
+schema has no place for a path and a text, or for a command, is passed over whatever its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from autorouter.simulator import file_task as errands
+from autorouter.simulator.file_task import Errand
+from autorouter.simulator.schema_instance import FILLER, instance, required, resolve, type_of
+
+
+@dataclass(frozen=True, slots=True)
+class DryTool:
+    """A declared tool: its name and its parameters' JSON schema as the client sent it. `custom`: it takes free-form text."""
+
+    name: str
+    schema: Mapping[str, Any]
+    namespace: str | None = None
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One call of a tool. `raw` is the arguments' text where it isn't their JSON: a fault's, or free-form input."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    raw: str | None = None
+    namespace: str | None = None
+    custom: bool = False
+
+
+WRITERS: Final = (
+    *("write", "write_file", "write_to_file", "create_file", "create_new_file", "save_file", "fs_write"),
+    *("editor", "str_replace_editor", "str_replace_based_edit_tool"),
+)
+SHELLS: Final = (
+    *("exec_command", "shell_command", "shell", "local_shell", "bash", "execute_bash", "run_terminal_command"),
+    *("run_terminal_cmd", "run_in_terminal", "execute_command", "run_command", "run_commands", "run_shell_command"),
+    *("terminal", "container.exec"),
+)
+PATCHERS: Final = ("apply_patch",)
+_PATHS: Final = frozenset(
+    {"filepath", "path", "absolutepath", "relativepath", "targetfile", "filename", "file", "targetpath"}
+)
+_TEXTS: Final = frozenset(
+    {"content", "contents", "filetext", "newtext", "filecontent", "text", "codecontent", "body", "data"}
+)
+_COMMANDS: Final = frozenset({"cmd", "command", "commands", "script", "commandline"})
+_PATCHES: Final = frozenset({"input", "patch", "patchtext", "diff"})
+_CREATING: Final = ("create", "write", "overwrite")
+"""Preferred members of an enum, for editors with sub-commands and writers with modes."""
+_SEPARATOR: Final = re.compile(r"__|[.:/]")
+
+
+def write_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
+    """The call that does the errand: a writer's, else a shell's, else a patcher's."""
+    for tool in _named(tools, WRITERS):
+        properties = _properties(tool)
+        if _has(properties, _PATHS) and _has(properties, _TEXTS):
+            return _use(tool, {_PATHS: errand.path, _TEXTS: errand.line + "\n"})
+    if call := _shell_call(tools, errands.writing_command(errand)):
+        return call
+    for tool in _named(tools, PATCHERS):
+        if tool.custom:
+            return _free(tool, errands.patch(errand))
+        if _has(_properties(tool), _PATCHES):
+            return _use(tool, {_PATCHES: errands.patch(errand)})
+    return None
+
+
+def show_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
+    """The call that shows the file, None where no tool runs commands."""
+    return _shell_call(tools, errands.showing_command(errand))
+
+
+def any_call(tool: DryTool) -> ToolUse:
+    """A call of this very tool with nothing but its required arguments, for a client that insists."""
+    if tool.custom:
+        return _free(tool, FILLER)
+    made = instance({**tool.schema, "type": "object"}, tool.schema)
+    return ToolUse(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
+
+
+def _use(tool: DryTool, known: Mapping[frozenset[str], str]) -> ToolUse:
+    return ToolUse(tool.name, _filled(tool, known), namespace=tool.namespace)
+
+
+def _free(tool: DryTool, text: str) -> ToolUse:
+    return ToolUse(tool.name, {}, text, tool.namespace, custom=True)
+
+
+def _shell_call(tools: Sequence[DryTool], command: str) -> ToolUse | None:
+    for tool in _named(tools, SHELLS):
+        if _has(_properties(tool), _COMMANDS):
+            return _use(tool, {_COMMANDS: command})
+    return None
+
+
+def _named(tools: Sequence[DryTool], names: Sequence[str]) -> list[DryTool]:
+    """The tools of these names: whole names before prefixed ones, then in the order of `names`."""
+    ranked = []
+    for tool in tools:
+        whole = tool.name.lower()
+        last = _SEPARATOR.split(whole)[-1]
+        if whole in names:
+            ranked.append((0, names.index(whole), tool))
+        elif last in names:
+            ranked.append((1, names.index(last), tool))
+    return [tool for *_, tool in sorted(ranked, key=lambda one: one[:2])]
+
+
+def _properties(tool: DryTool) -> Mapping[str, Any]:
+    found = resolve(tool.schema, tool.schema).get("properties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _has(properties: Mapping[str, Any], keys: frozenset[str]) -> bool:
+    return any(_key(name) in keys for name in properties)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _filled(tool: DryTool, known: Mapping[frozenset[str], str]) -> dict[str, Any]:
+    """Arguments: what is known where a parameter's name says so, and the required rest by its schema. Each known value
+    is given once unless a further parameter of its sort is required."""
+    plain = resolve(tool.schema, tool.schema)
+    musts = required(plain)
+    properties = _properties(tool)
+    arguments: dict[str, Any] = {}
+    given: set[frozenset[str]] = set()
+    for name in sorted(dict.fromkeys([*properties, *musts]), key=lambda one: one not in musts):
+        schema = resolve(properties.get(name, {}), tool.schema)
+        sort = next((keys for keys in known if _key(name) in keys), None)
+        takes = sort is not None and not isinstance(schema.get("enum"), list) and "const" not in schema
+        if sort is not None and takes and (sort not in given or name in musts):
+            given.add(sort)
+            arguments[name] = _shaped(name, schema, tool.schema, known[sort], command=sort is _COMMANDS)
+        elif name in musts:
+            arguments[name] = _by_schema(schema, tool.schema)
+    return arguments
+
+
+def _by_schema(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    choices = schema.get("enum")
+    if isinstance(choices, list):
+        for choice in _CREATING:
+            if choice in choices:
+                return choice
+    return instance(schema, root)
+
+
+def _shaped(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: str, *, command: bool) -> Any:
+    """The value as the parameter wants it: a string, or an array of words, of strings or of objects."""
+    if type_of(schema) != "array":
+        return value if type_of(schema) == "string" else instance(schema, root)
+    items = resolve(schema.get("items", {}), root)
+    if type_of(items) == "object":
+        made = instance(items, root)
+        inner = items.get("properties")
+        for key, below in inner.items() if isinstance(inner, Mapping) else ():
+            if command and _key(key) in _COMMANDS:
+                made[key] = _shaped(key, resolve(below, root), root, value, command=True)
+        return [made]
+    if type_of(items) != "string" or "enum" in items or "const" in items:
+        return instance(schema, root)
+    if command and not _key(name).endswith("s"):
+        return ["bash", "-lc", value]
+    return [value]

@@ -1,0 +1,112 @@
+"""The dry run: a transport that answers by itself. Client, decoder, error mapping and receipts around it stay real.
+
+    what is answered     `play`, from the call alone; the same call gets the same bytes
+    how long it takes    its waits × time_scale
+
+It never fails by chance: a random failure would make a dry run unrepeatable, and what can't be repeated can't be
+compared or tested. Whoever wants failures names them (`Call.fault`, see `faults`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final
+
+from autorouter.simulator.cache import PrefixMemory
+from autorouter.simulator.response import Play, perform
+from autorouter.upstream.transport import Call, Failure, Reply
+
+REMEMBERED: Final = 256
+"""Prompts kept per transport to tell which prefix a provider's cache would hold."""
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class DryRunTransport:
+    """Answers of `script`, at the pace of the candidate, on the wire of the call's path. `time_scale` 1 is real time, 0
+    doesn't sleep at all (but gives way to other tasks). For a fresh transport the same call gets the same bytes; an older
+    one differs from it only in `cached_tokens`, which follow what it saw before."""
+
+    def __init__(
+        self,
+        *,
+        time_scale: float = 0.1,
+        sleep: Sleep = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._time_scale = time_scale
+        self._sleep = sleep
+        self._clock = clock
+        self._memory = PrefixMemory(REMEMBERED)
+
+    async def send(self, call: Call) -> Reply:
+        """Wait as long as the candidate would, then answer. Raises Failure only where `call.fault` says so."""
+        play = perform(call, self._memory, clock=self._clock)
+        if play.failure is not None:
+            await self._nap(call.target.timeouts.first_byte_s if play.failure == "timeout" else 0)
+            raise _failure(play.failure, call)
+        await self._nap(play.wait_s)
+        return DryReply(play, call, self._nap)
+
+    async def aclose(self) -> None:
+        """Forget what was seen. There is nothing else to close."""
+        self._memory.clear()
+
+    async def _nap(self, unscaled_s: float) -> None:
+        duration_s = unscaled_s * self._time_scale
+        if duration_s > 0:
+            await self._sleep(duration_s)
+        else:
+            await asyncio.sleep(0)
+
+
+class DryReply:
+    """An answer that plays its flow. Its writing time is spread over its pieces; the first comes at once."""
+
+    __slots__ = ("_call", "_closed", "_ending", "_nap", "_pause_s", "_pieces", "headers", "status")
+
+    def __init__(self, play: Play, call: Call, nap: Sleep) -> None:
+        self.status = play.status
+        self.headers: Mapping[str, str] = play.headers
+        self._call = call
+        self._pieces = iter(play.flow.pieces)
+        self._ending = play.flow.ending
+        self._pause_s = play.writing_s / max(1, len(play.flow.pieces)) + play.pace_s
+        self._nap = nap
+        self._closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The pieces, each once; then the failure, if the fault has one."""
+        pause_s = 0.0
+        for piece in self._pieces:
+            await self._nap(pause_s)
+            if self._closed:
+                return
+            yield piece
+            pause_s = self._pause_s
+        if self._ending is not None and not self._closed:
+            await self._nap(self._call.target.timeouts.between_bytes_s if self._ending == "timeout" else pause_s)
+            if not self._closed:
+                raise _failure(self._ending, self._call)
+
+    def close(self) -> None:
+        """Nothing more comes, not even a failure."""
+        self._closed = True
+
+
+_FAILURES: Final[Mapping[str, tuple[str, str]]] = {
+    "reset": ("reset", "the connection was reset before an answer"),
+    "closed": ("reset", "the connection was closed before an answer"),
+    "cut": ("cut", "the connection broke in the answer"),
+    "rst": ("cut", "the connection was reset in the answer"),
+    "framing": ("cut", "the answer's framing broke"),
+    "timeout": ("timeout", "no bytes within the time limit"),
+}
+"""What happens -> the kind of the Failure that the network's transport would raise, and its words."""
+
+
+def _failure(what: str, call: Call) -> Failure:
+    kind, words = _FAILURES[what]
+    return Failure(kind, f"upstream `{call.target.name}`: {words} (dry-run fault)")

@@ -1,0 +1,203 @@
+"""`POST /v1/chat/completions`: the client's bytes -> Task, and what goes upstream on the same wire.
+
+A request body is parsed once. What we don't know is sent on; what is changed is `model`, and `stream_options` where the
+client didn't ask for usage that the receipt needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from autorouter.clients import human_text, identity
+from autorouter.core.types import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
+from autorouter.errors import RequestError
+from autorouter.wire import fields, splice
+from autorouter.wire.overrides import wishes_of
+
+ASK_USAGE = {"include_usage": True}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A request as it came: the task for the core, and what must be known to send it on. The parsed document isn't kept:
+    it weighs several times its bytes, and an answer may take minutes.
+
+    `place`: where the model's name stands in the body; None where the body must be written anew (our own member is in it,
+    or the name's place can't be proved). `wants_usage`: the client asked for a usage chunk at the end of its stream;
+    `has_options`: it sent `stream_options` at all, be it null.
+    """
+
+    task: Task
+    place: tuple[int, int] | None
+    wants_usage: bool
+    has_options: bool
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
+    """Read and check a request. Raises RequestError (400) that names the field."""
+    document = fields.document_of(body)
+    messages = fields.messages_of(document)
+    label, stream = fields.label_of(document), fields.stream_of(document)
+    _check_options(document)
+    system = _system(messages)
+    reading = _read(messages)
+    opening = _opening(messages)
+    client = identity.client_of(headers, system)
+    session, agent = identity.session_of(headers, document, client=client, system=system, opening=opening)
+    task = Task(
+        wire="chat",
+        label=label,
+        stream=stream,
+        body=body,
+        prompt_bytes=len(body) - reading.image_bytes,
+        ask=reading.ask,
+        fresh=reading.fresh,
+        system=system[:EXCERPT_CHARS],
+        opening=opening,
+        trail=reading.trail,
+        tools=_tools(document),
+        images=reading.images,
+        json_schema=_json_schema(document),
+        reasoning_effort=_effort(document),
+        max_output_tokens=(
+            fields.max_output_of(document, "max_completion_tokens") or fields.max_output_of(document, "max_tokens")
+        ),
+        messages=len(messages),
+        client=client,
+        session=session,
+        agent=agent,
+        headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+    )
+    options = document.get("stream_options")
+    return ChatRequest(
+        task,
+        fields.place_of(body, document),
+        isinstance(options, dict) and options.get("include_usage") is True,
+        "stream_options" in document,
+    )
+
+
+def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
+    """The body for an upstream of the same wire. `stream_usage`: ask for usage in the stream for the receipt's sake."""
+    body, place = request.task.body, request.place
+    asks = stream_usage and not request.wants_usage
+    if place is None or (asks and request.has_options):
+        return _rewritten(body, model, asks)
+    added = ("stream_options", ASK_USAGE) if asks else None
+    return splice.spliced(body, place, model, added)
+
+
+def _rewritten(body: bytes, model: str, asks: bool) -> bytes:
+    """The body parsed and written anew, without our own member; the seldom way."""
+    document = {key: value for key, value in orjson.loads(body).items() if key != fields.EXTENSION} | {"model": model}
+    if asks:
+        document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
+    return orjson.dumps(document)
+
+
+def _check_options(document: Mapping[str, Any]) -> None:
+    options = document.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise RequestError("`stream_options` must be an object", param="stream_options")
+
+
+@dataclass(slots=True)
+class _Reading:
+    ask: str = ""
+    fresh: bool = True
+    trail: tuple[Step, ...] = ()
+    images: int = 0
+    image_bytes: int = 0
+
+
+def _read(messages: Sequence[Mapping[str, Any]]) -> _Reading:
+    """Walk back to the human's last words, and collect what tools did since; then count the images."""
+    reading = _Reading()
+    steps: list[Step] = []
+    for message in reversed(messages):
+        role = message["role"]
+        if role in ("tool", "function"):
+            reading.fresh = False
+            if len(steps) < TRAIL_STEPS:
+                steps.append(ToolResult(human_text.excerpt(human_text.text_of(message.get("content")))))
+        elif role == "assistant":
+            reading.fresh = False
+            if len(steps) < TRAIL_STEPS:
+                steps.extend(_calls(message))
+        elif role == "user":
+            reading.ask = human_text.human_text(message.get("content"))
+            if reading.ask:
+                break
+    reading.trail = tuple(reversed(steps[:TRAIL_STEPS]))
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            _count_images(message["content"], reading)
+    return reading
+
+
+def _calls(message: Mapping[str, Any]) -> list[Step]:
+    """The message's tool calls, latest first."""
+    found: list[Step] = []
+    calls = message.get("tool_calls")
+    for call in reversed(calls) if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            arguments = function.get("arguments")
+            text = arguments if isinstance(arguments, str) else ""
+            found.append(ToolCall(str(function.get("name", "")), human_text.excerpt(text)))
+    return found
+
+
+def _count_images(content: Sequence[Any], reading: _Reading) -> None:
+    for part in content:
+        if isinstance(part, dict) and part.get("type") in ("image_url", "input_image", "image"):
+            reading.images += 1
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if isinstance(url, str) and url.startswith("data:"):
+                reading.image_bytes += len(url)
+
+
+def _system(messages: Sequence[Mapping[str, Any]]) -> str:
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            return human_text.text_of(message.get("content"))
+    return ""
+
+
+def _opening(messages: Sequence[Mapping[str, Any]]) -> str:
+    for message in messages:
+        if message["role"] == "user":
+            text = human_text.human_text(message.get("content"))
+            if text and not human_text.is_example(text):
+                return text
+    return ""
+
+
+def _tools(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the declared tools; empty where the client forbids their use. Old `functions` count as tools."""
+    tools = document.get("tools") or document.get("functions")
+    if not isinstance(tools, list) or document.get("tool_choice") == "none":
+        return ()
+    names = []
+    for tool in tools:
+        inner = tool.get("function", tool) if isinstance(tool, dict) else None
+        names.append(str(inner.get("name") or inner.get("type") or "")) if isinstance(inner, dict) else None
+    return tuple(names)
+
+
+def _json_schema(document: Mapping[str, Any]) -> bool:
+    response_format = document.get("response_format")
+    return isinstance(response_format, dict) and response_format.get("type") == "json_schema"
+
+
+def _effort(document: Mapping[str, Any]) -> str | None:
+    effort = document.get("reasoning_effort")
+    if effort is None and isinstance(document.get("reasoning"), dict):
+        effort = document["reasoning"].get("effort")
+    return effort if isinstance(effort, str) else None

@@ -1,0 +1,183 @@
+"""Chat's request documents <-> `Conversation`.
+
+{"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function",
+    "function": {"name": "exec_command", "arguments": "{\\"cmd\\":\\"ls\\"}"}}]}
+Message("assistant", (Call(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'),))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autorouter.wire.common import lenient_json
+from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.ir import (
+    Call,
+    Choice,
+    Conversation,
+    Format,
+    Function,
+    Image,
+    Loss,
+    Message,
+    Named,
+    Part,
+    Reasoning,
+    Result,
+    Text,
+)
+
+_READ = (
+    "model messages tools functions tool_choice parallel_tool_calls max_tokens max_completion_tokens temperature top_p "
+    "stop reasoning_effort reasoning response_format stream stream_options prompt_cache_key user metadata openfusion "
+    "store n"
+)
+READ = frozenset(_READ.split())
+"""Members that the neutral form holds, or that mean nothing elsewhere."""
+
+
+def to_neutral(document: Mapping[str, Any]) -> Conversation:
+    """Read a chat request that `chat.parse` let pass."""
+    losses = [Loss("field", name, "unknown outside chat") for name in document if name not in READ]
+    system: list[Text] = []
+    messages: list[Message] = []
+    for message in lenient_json.objects(document.get("messages")):
+        read = _message(message, losses)
+        if read.role == "system" and not messages:
+            system.extend(part for part in read.parts if isinstance(part, Text))
+        elif read.role == "tool" and messages and messages[-1].role == "tool":
+            messages[-1] = Message("tool", messages[-1].parts + read.parts)
+        elif read.parts:
+            messages.append(read)
+    tools, hosted = _tools(document)
+    return Conversation(
+        system=tuple(system),
+        messages=tuple(messages),
+        tools=tools,
+        hosted=hosted,
+        choice=_choice(document.get("tool_choice")),
+        parallel=lenient_json.flag(document.get("parallel_tool_calls")),
+        max_output_tokens=lenient_json.count(document.get("max_completion_tokens"))
+        or lenient_json.count(document.get("max_tokens"))
+        or None,
+        temperature=lenient_json.number(document.get("temperature")),
+        top_p=lenient_json.number(document.get("top_p")),
+        stop=lenient_json.texts(document.get("stop")),
+        effort=lenient_json.text(document.get("reasoning_effort"))
+        or lenient_json.text(lenient_json.an_object(document.get("reasoning")).get("effort"))
+        or None,
+        format=_format(lenient_json.an_object(document.get("response_format"))),
+        stream=document.get("stream") is True,
+        cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
+        user=lenient_json.text(document.get("user")) or None,
+        losses=tuple(losses),
+    )
+
+
+def _message(message: dict[str, Any], losses: list[Loss]) -> Message:
+    role, content = message.get("role"), message.get("content")
+    if role in ("system", "developer"):
+        return Message("system", tuple(_content(content, losses)))
+    if role in ("tool", "function"):
+        call_id = lenient_json.text(message.get("tool_call_id")) or lenient_json.text(message.get("name"))
+        return Message("tool", (Result(call_id=call_id, parts=tuple(_content(content, losses))),))
+    if role != "assistant":
+        return Message("user", tuple(_content(content, losses)))
+    parts: list[Part] = []
+    thoughts = lenient_json.text(message.get("reasoning_content")) or lenient_json.text(message.get("reasoning"))
+    if thoughts:
+        parts.append(unstamp(lenient_json.text(message.get("reasoning_signature")), (thoughts,), shape="chat"))
+    parts.extend(_content(content, losses))
+    parts.extend(_calls(message))
+    return Message("assistant", tuple(parts))
+
+
+def _content(content: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+    if isinstance(content, str):
+        if content:
+            yield Text(content)
+        return
+    for part in lenient_json.objects(content):
+        kind = part.get("type")
+        if kind == "image_url":
+            image = part.get("image_url")
+            inner = image if isinstance(image, dict) else {"url": image}
+            yield Image(lenient_json.text(inner.get("url")), lenient_json.text(inner.get("detail")) or None)
+        elif lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")):
+            yield Text(lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")))
+        elif kind not in ("text", "refusal"):
+            losses.append(Loss("file", str(kind), "no such part in the neutral form"))
+            yield Text(f"[a part of the kind {kind} was left out]")
+
+
+def _calls(message: dict[str, Any]) -> Iterator[Call]:
+    calls = lenient_json.objects(message.get("tool_calls"))
+    old = lenient_json.an_object(message.get("function_call"))
+    if old:
+        calls.append({"id": lenient_json.text(old.get("name")), "function": old})
+    for call in calls:
+        custom = call.get("type") == "custom"
+        inner = lenient_json.an_object(call.get("custom" if custom else "function"))
+        yield Call(
+            id=lenient_json.text(call.get("id")),
+            name=lenient_json.text(inner.get("name")),
+            arguments=lenient_json.as_json(inner.get("input" if custom else "arguments")),
+            custom=custom,
+        )
+
+
+def _tools(document: Mapping[str, Any]) -> tuple[tuple[Function, ...], tuple[str, ...]]:
+    tools: list[Function] = []
+    hosted: list[str] = []
+    declared = lenient_json.objects(document.get("tools"))
+    for tool in (*declared, *({"function": old} for old in lenient_json.objects(document.get("functions")))):
+        kind = lenient_json.text(tool.get("type")) or "function"
+        inner = lenient_json.an_object(tool.get(kind))
+        if kind not in ("function", "custom"):
+            hosted.append(kind)
+            continue
+        tools.append(
+            Function(
+                name=lenient_json.text(inner.get("name")),
+                description=lenient_json.text(inner.get("description")),
+                schema=lenient_json.an_object(inner.get("parameters")),
+                strict=lenient_json.flag(inner.get("strict")),
+                custom=kind == "custom",
+                grammar=_grammar(inner.get("format")) if kind == "custom" else None,
+            )
+        )
+    return tuple(tools), tuple(hosted)
+
+
+def _grammar(found: Any) -> dict[str, Any] | None:
+    """Chat nests a grammar's text, Responses doesn't: the neutral form is that of Responses."""
+    inner = lenient_json.an_object(found)
+    return {"type": "grammar", **inner["grammar"]} if isinstance(inner.get("grammar"), dict) else inner or None
+
+
+def _choice(found: Any) -> Choice | None:
+    if found == "auto" or found == "none" or found == "required":
+        return found  # type: ignore[no-any-return]
+    named = lenient_json.an_object(found)
+    inner = lenient_json.an_object(named.get("function")) or lenient_json.an_object(named.get("custom"))
+    return Named(lenient_json.text(inner.get("name"))) if inner else None
+
+
+def _format(found: dict[str, Any]) -> Format | None:
+    if found.get("type") == "json_object":
+        return Format(kind="json_object")
+    inner = lenient_json.an_object(found.get("json_schema"))
+    if found.get("type") != "json_schema":
+        return None
+    return Format(
+        kind="json_schema",
+        name=lenient_json.text(inner.get("name")) or "answer",
+        schema=lenient_json.an_object(inner.get("schema")),
+        strict=lenient_json.flag(inner.get("strict")),
+    )
+
+
+def reasoning_member(part: Reasoning) -> dict[str, str]:
+    """What a chat server that made this reasoning wants back."""
+    return {"reasoning_content": "\n\n".join(part.summary)}

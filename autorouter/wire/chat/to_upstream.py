@@ -1,0 +1,161 @@
+"""`Conversation` -> a chat request, for upstreams that speak nothing else: the most wanted crossing.
+
+developer items     system messages              namespaces        flattened, with a table to restore them
+free-form tools     functions with one `input`   hosted tools      left out, with a loss
+images of results   a user's message behind      reasoning         the target's own only
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from autorouter.wire.chat.to_ir import reasoning_member
+from autorouter.wire.common import tool_names as naming
+from autorouter.wire.common.history import paired, settle
+from autorouter.wire.common.ir import (
+    Call,
+    Choice,
+    Conversation,
+    Format,
+    Function,
+    Image,
+    Loss,
+    Message,
+    Named,
+    Reasoning,
+    Result,
+    Text,
+)
+from autorouter.wire.common.tool_names import Names
+
+EFFORTS = {"max": "xhigh"}
+"""Words for effort that other wires have and chat hasn't."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request for an upstream: its document, the table that leads tool names back, and all that was lost."""
+
+    document: dict[str, Any]
+    names: Names
+    losses: tuple[Loss, ...]
+
+
+def from_neutral(conversation: Conversation, model: str, *, origin: str | None = None) -> Outgoing:
+    """The chat request. `origin` is the target as stamped on reasoning: `upstream/model`."""
+    names = naming.flatten(conversation.tools)
+    losses = list(conversation.losses)
+    losses.extend(Loss("tool", tool, "run by its provider only") for tool in conversation.hosted)
+    messages: list[dict[str, Any]] = []
+    if conversation.system:
+        messages.append({"role": "system", "content": "\n\n".join(part.text for part in conversation.system)})
+    settled = settle(conversation.messages, origin=origin, shapes=("chat",), losses=losses)
+    for message in paired(settled, losses):
+        _add(messages, message, names, losses)
+    document: dict[str, Any] = {"model": model, "messages": messages, "stream": conversation.stream}
+    if conversation.stream:
+        document["stream_options"] = {"include_usage": True}
+    if conversation.tools:
+        document["tools"] = [_tool(tool, names) for tool in conversation.tools]
+        if conversation.choice is not None:
+            document["tool_choice"] = _choice(conversation.choice, names)
+        if conversation.parallel is not None:
+            document["parallel_tool_calls"] = conversation.parallel
+    document |= _wishes(conversation)
+    return Outgoing(document, names, tuple(losses))
+
+
+def _wishes(conversation: Conversation) -> dict[str, Any]:
+    wishes: dict[str, Any] = {
+        "max_tokens": conversation.max_output_tokens,
+        "temperature": conversation.temperature,
+        "top_p": conversation.top_p,
+        "stop": list(conversation.stop) or None,
+        "reasoning_effort": EFFORTS.get(conversation.effort or "", conversation.effort),
+        "response_format": _format(conversation.format) if conversation.format else None,
+    }
+    return {name: value for name, value in wishes.items() if value is not None}
+
+
+def _add(messages: list[dict[str, Any]], message: Message, names: Names, losses: list[Loss]) -> None:
+    if message.role == "assistant":
+        messages.append(_assistant(message, names))
+        return
+    if message.role != "tool":
+        messages.append({"role": message.role, "content": _content(message)})
+        return
+    images: list[Image] = []
+    for part in message.parts:
+        if isinstance(part, Result):
+            if part.is_error:
+                losses.append(Loss("field", "is_error", "a result isn't marked as failed there; its text stays"))
+            words = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
+            found = [inner for inner in part.parts if isinstance(inner, Image)]
+            images.extend(found)
+            messages.append({"role": "tool", "tool_call_id": part.call_id, "content": words or _stand_in(found)})
+    if images:
+        messages.append({"role": "user", "content": [_image(image) for image in images]})
+
+
+def _stand_in(images: list[Image]) -> str:
+    return "[the image follows]" if images else ""
+
+
+def _assistant(message: Message, names: Names) -> dict[str, Any]:
+    words = [part.text for part in message.parts if isinstance(part, Text)]
+    calls = [_call(part, names) for part in message.parts if isinstance(part, Call)]
+    out: dict[str, Any] = {"role": "assistant", "content": "\n\n".join(words) if words or not calls else None}
+    for part in message.parts:
+        if isinstance(part, Reasoning) and part.summary:
+            out |= reasoning_member(part)
+    if calls:
+        out["tool_calls"] = calls
+    return out
+
+
+def _call(call: Call, names: Names) -> dict[str, Any]:
+    arguments = naming.wrap_input(call.arguments) if call.custom else call.arguments or "{}"
+    function = {"name": names.on_wire(call.name, call.namespace), "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """Words alone go as one text, which every server takes."""
+    if not any(isinstance(part, Image) for part in message.parts):
+        return "\n\n".join(part.text for part in message.parts if isinstance(part, Text))
+    return [
+        _image(part) if isinstance(part, Image) else {"type": "text", "text": part.text}
+        for part in message.parts
+        if isinstance(part, Image | Text)
+    ]
+
+
+def _image(image: Image) -> dict[str, Any]:
+    inner = {"url": image.url} | ({"detail": image.detail} if image.detail else {})
+    return {"type": "image_url", "image_url": inner}
+
+
+def _tool(tool: Function, names: Names) -> dict[str, Any]:
+    schema = naming.input_schema(tool) if tool.custom else tool.schema or {"type": "object", "properties": {}}
+    function: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace), "parameters": schema}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict is not None and not tool.custom:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _choice(choice: Choice, names: Names) -> Any:
+    if isinstance(choice, Named):
+        return {"type": "function", "function": {"name": names.on_wire(choice.name, choice.namespace)}}
+    return choice
+
+
+def _format(wanted: Format) -> dict[str, Any]:
+    if wanted.kind == "json_object":
+        return {"type": "json_object"}
+    inner: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}
+    if wanted.strict is not None:
+        inner["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": inner}

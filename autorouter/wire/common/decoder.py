@@ -1,0 +1,154 @@
+"""What the three decoders share: frames in, events out, exactly one end, and never an exception.
+
+decoder.feed(chunk) -> events     any number of times
+decoder.end() -> events           once the upstream's stream has ended: `Failed("early_end")` if that was too early
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from autorouter.wire.common import lenient_json
+from autorouter.wire.common.ir import CallDelta, CallEnded, CallStarted, Event, Failed, Finished
+from autorouter.wire.common.sse import Frame, Splitter
+from autorouter.wire.common.stream_repair import Arguments
+
+
+class Calls:
+    """The calls of one answer: numbered in the order of beginning, each with its growing arguments. `key` is whatever
+    the wire tells calls apart by."""
+
+    __slots__ = ("_open", "count")
+
+    def __init__(self) -> None:
+        self._open: dict[Any, tuple[int, Arguments]] = {}
+        self.count = 0
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._open
+
+    def begin(
+        self, key: Any, ident: str, name: str, *, namespace: str | None = None, custom: bool = False
+    ) -> CallStarted:
+        """A new call."""
+        self._open[key] = (self.count, Arguments())
+        self.count += 1
+        return CallStarted(self.count - 1, ident, name, namespace, custom)
+
+    def feed(self, key: Any, piece: str) -> Iterator[Event]:
+        """More of a call's arguments."""
+        index, arguments = self._open[key]
+        if passed := arguments.feed(piece):
+            yield CallDelta(index, passed)
+
+    def whole(self, key: Any, full: str) -> Iterator[Event]:
+        """All of a call's arguments: what is still missing of them."""
+        index, arguments = self._open[key]
+        if passed := arguments.whole(full):
+            yield CallDelta(index, passed)
+
+    def end(self, key: Any) -> Iterator[Event]:
+        """A call's end."""
+        index, arguments = self._open.pop(key)
+        if passed := arguments.end():
+            yield CallDelta(index, passed)
+        yield CallEnded(index)
+
+    def end_if_whole(self, key: Any) -> Iterator[Event]:
+        """A call's end, unless its arguments break off: then only the answer's end says whether they were cut."""
+        _, arguments = self._open[key]
+        if lenient_json.loads((arguments.text + arguments.held) or "{}") is not None:
+            yield from self.end(key)
+
+    def end_all(self, *, cut: bool = False) -> Iterator[Event]:
+        """The end of all that are open, in order. `cut`: the answer was cut off, so that the last one may have no end."""
+        for key in tuple(self._open):
+            index, arguments = self._open[key]
+            if cut and index == self.count - 1 and lenient_json.loads(arguments.text + arguments.held) is None:
+                if passed := arguments.end():
+                    yield CallDelta(index, passed)
+                return
+            yield from self.end(key)
+
+
+TOO_DEEP = Failed("an event of the upstream is nested too deeply", "malformed")
+
+
+class Decoder(ABC):
+    """An upstream's stream -> events."""
+
+    def __init__(self) -> None:
+        self._splitter = Splitter()
+        self.ended = False
+        """The last event was given; all that still comes is ignored."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events of a chunk."""
+        if self.ended:
+            return []
+        try:
+            frames = self._splitter.feed(chunk)
+        except ValueError as exc:
+            return self._until_end(iter((Failed(str(exc), "too_large"),)))
+        return self._until_end(self._frames(frames))
+
+    def end(self) -> list[Event]:
+        """The stream has ended."""
+        if self.ended:
+            return []
+        events = self._until_end(self._frames(self._splitter.rest()))
+        if not self.ended:
+            events += self._until_end(self._at_end())
+        return events
+
+    def _until_end(self, events: Iterator[Event]) -> list[Event]:
+        passed: list[Event] = []
+        try:
+            for event in events:
+                passed.append(event)
+                if isinstance(event, Finished | Failed):
+                    self.ended = True
+                    break
+        except lenient_json.TooDeep:
+            self.ended = True
+            passed.append(TOO_DEEP)
+        return passed
+
+    def _frames(self, frames: list[Frame]) -> Iterator[Event]:
+        for frame in frames:
+            if frame.data.strip() == b"[DONE]":
+                yield from self._done()
+                continue
+            document = lenient_json.loads(frame.data)
+            if document is None:
+                yield Failed("an event of the upstream is no JSON object", "malformed")
+                return
+            if document.get("error") and not document.get("type"):
+                yield failure(document["error"])
+                return
+            yield from self._document(frame.name, document)
+
+    @abstractmethod
+    def _document(self, name: str, document: dict[str, Any]) -> Iterator[Event]:
+        """The events of one frame."""
+
+    def _done(self) -> Iterator[Event]:
+        """`[DONE]` came: only chat knows it."""
+        return iter(())
+
+    def _at_end(self) -> Iterator[Event]:
+        """The stream ended without its last event."""
+        yield Failed("the upstream's stream ended before the answer's end", "early_end")
+
+
+def failure(found: Any, default: str = "the upstream reported an error") -> Failed:
+    """An error object of any wire."""
+    if isinstance(found, str):
+        return Failed(found or default)
+    inner = lenient_json.an_object(found)
+    code = inner.get("code")
+    kind = lenient_json.text(inner.get("type")) or "server_error"
+    word = str(code) if isinstance(code, str | int) and not isinstance(code, bool) and code else kind
+    return Failed(lenient_json.text(inner.get("message")) or default, word, kind)

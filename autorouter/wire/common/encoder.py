@@ -1,0 +1,110 @@
+"""What the three encoders share: events in, that wire's bytes out, the terminal event exactly once.
+
+encoder.feed(event) -> bytes     `b""` where an event has no counterpart, and for all after the last
+encoder.end() -> bytes           an error event where neither `Finished` nor `Failed` came
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from autorouter.core.types import Usage
+from autorouter.wire.common.history import stamp
+from autorouter.wire.common.ir import Event, Failed, Finished, ReasoningSealed, Started, UsageEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What an encoder needs to know besides the events. `seed` is unique to the request: ids that an upstream left out
+    are made of it. `model` is what the client is told, `origin` (`upstream/model`) what reasoning is stamped with.
+    `created_s` is Unix time. `wants_usage`: a chat client asked for it."""
+
+    seed: str
+    model: str
+    origin: str
+    created_s: int = 0
+    wants_usage: bool = True
+
+    def sealed(self, event: ReasoningSealed) -> str:
+        """A reasoning's payload as the client gets it."""
+        return stamp(event.payload, origin=self.origin, shape=event.shape, ident=event.id)
+
+
+class Encoder(ABC):
+    """Events -> a client's stream."""
+
+    def __init__(self, heading: Heading) -> None:
+        self.heading = heading
+        self.usage: Usage | None = None
+        self.ended = False
+        self._began = False
+
+    def feed(self, event: Event) -> bytes:
+        """The bytes of an event."""
+        if self.ended:
+            return b""
+        match event:
+            case Started():
+                return self._once()
+            case UsageEvent(usage):
+                self.usage = usage
+                return b""
+            case Finished():
+                head = self._once()
+                self.ended = True
+                return head + self._finished(event)
+            case Failed():
+                head = self._once()
+                self.ended = True
+                return head + self._failed(event)
+            case _:
+                return self._once() + self._part(event)
+
+    def end(self) -> bytes:
+        """The upstream's events have ended."""
+        return self.feed(Failed("the answer ended before its end", "early_end"))
+
+    def _once(self) -> bytes:
+        if self._began:
+            return b""
+        self._began = True
+        return self._started()
+
+    @abstractmethod
+    def _started(self) -> bytes:
+        """The beginning; called once, before all else."""
+
+    @abstractmethod
+    def _part(self, event: Event) -> bytes:
+        """Text, reasoning and calls."""
+
+    @abstractmethod
+    def _finished(self, event: Finished) -> bytes:
+        """The end of a whole answer."""
+
+    @abstractmethod
+    def _failed(self, event: Failed) -> bytes:
+        """The end of a broken one."""
+
+
+def chat_usage(usage: Usage) -> dict[str, Any]:
+    """`Usage` as chat spells it."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def messages_usage(usage: Usage) -> dict[str, Any]:
+    """`Usage` as Messages spells it: there cached tokens are not part of the input."""
+    return {
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+    }

@@ -1,0 +1,113 @@
+"""Histories that survive a change of model.
+
+A reasoning's payload that we hand to a client on a foreign wire is stamped with who made it, for it comes back with the
+history, and only its maker takes it:
+
+    ar1:relay/gpt-6:responses:rs_12:gAAAAB...        stamp, origin, shape, id, payload
+
+A part from another origin is left out, and what can be read of it goes on as text of the assistant, cut short. Calls and
+results are brought into the order that Chat and Messages insist on: each call answered, right behind it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import get_args
+from urllib.parse import quote, unquote
+
+from autorouter.wire.common.ir import Call, Loss, Message, Part, Reasoning, Result, Shape, Text
+
+STAMP = "ar1:"
+SUMMARY_CHARS = 1_000
+"""So much of a foreign reasoning's summary is kept."""
+NO_RESULT = "[no result: the call was interrupted]"
+ORPHAN = "[result of an earlier tool call]\n"
+
+
+def stamp(payload: str, *, origin: str, shape: Shape, ident: str = "") -> str:
+    """A payload as a client of another wire gets it. `origin` is `upstream/model`."""
+    return f"{STAMP}{quote(origin)}:{shape}:{quote(ident)}:{payload}"
+
+
+def unstamp(payload: str, summary: tuple[str, ...], *, shape: Shape, ident: str = "") -> Reasoning:
+    """A reasoning as a client sent it back; `shape` and `ident` hold for a payload without a stamp."""
+    fields = payload.split(":", 4)
+    if payload.startswith(STAMP) and len(fields) == 5 and fields[2] in get_args(Shape):
+        return Reasoning(
+            summary=summary,
+            payload=fields[4],
+            shape=_shape(fields[2]),
+            origin=unquote(fields[1]),
+            id=unquote(fields[3]),
+        )
+    return Reasoning(summary=summary, payload=payload, shape=shape, id=ident)
+
+
+def _shape(word: str) -> Shape:
+    for shape in ("chat", "responses", "messages", "redacted"):
+        if word == shape:
+            return shape
+    raise ValueError(word)
+
+
+def settle(
+    messages: Sequence[Message], *, origin: str | None, shapes: tuple[Shape, ...], losses: list[Loss]
+) -> list[Message]:
+    """Messages whose reasoning is either the target's own, in a shape that it takes, or has become text."""
+    settled = []
+    for message in messages:
+        if any(isinstance(part, Reasoning) for part in message.parts):
+            parts: list[Part] = []
+            for part in message.parts:
+                own = not isinstance(part, Reasoning) or (part.origin == origin and part.shape in shapes)
+                parts.extend((part,) if own or not isinstance(part, Reasoning) else readable(part, losses))
+            message = Message(message.role, tuple(parts))
+        if message.parts:
+            settled.append(message)
+    return settled
+
+
+def readable(part: Reasoning, losses: list[Loss]) -> tuple[Part, ...]:
+    """What can be read of a reasoning, as the assistant's text; the rest is a loss."""
+    summary = "\n\n".join(part.summary).strip()[:SUMMARY_CHARS]
+    if part.payload or summary:
+        why = "its maker's only; the summary is kept as text" if summary else "its maker's only, and nothing to read"
+        losses.append(Loss("reasoning", part.origin or "unknown", why))
+    return (Text(f"<reasoning_summary>\n{summary}\n</reasoning_summary>"),) if summary else ()
+
+
+def paired(messages: Sequence[Message], losses: list[Loss]) -> list[Message]:
+    """Messages where each call is answered in the message behind it, and each result has its call. Ids that are used
+    anew later in a conversation find the nearest answer."""
+    answers: dict[str, deque[tuple[int, Result]]] = defaultdict(deque)
+    for place, message in enumerate(messages):
+        for part in message.parts:
+            if isinstance(part, Result):
+                answers[part.call_id].append((place, part))
+    taken: set[int] = set()
+    ordered: list[Message] = []
+    for place, message in enumerate(messages):
+        left = tuple(part for part in message.parts if not isinstance(part, Result) or id(part) not in taken)
+        calls = [part for part in left if isinstance(part, Call)]
+        orphans = [part for part in left if isinstance(part, Result)]
+        if orphans:
+            losses.extend(Loss("result", part.call_id, "its call is not in the history") for part in orphans)
+            left = tuple(part for orphan in orphans for part in (Text(ORPHAN), *orphan.parts))
+            ordered.append(Message("user", left))
+        elif left:
+            ordered.append(Message(message.role, left))
+        if calls:
+            found = [_answer(call, answers[call.id], place, losses) for call in calls]
+            taken.update(id(part) for part in found)
+            ordered.append(Message("tool", tuple(found)))
+    return ordered
+
+
+def _answer(call: Call, waiting: deque[tuple[int, Result]], place: int, losses: list[Loss]) -> Result:
+    while waiting:
+        where, found = waiting.popleft()
+        if where > place:
+            return found
+    losses.append(Loss("call", call.id, "has no result in the history"))
+    return Result(call_id=call.id, parts=(Text(NO_RESULT),), is_error=True, custom=call.custom)

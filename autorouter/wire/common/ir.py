@@ -1,0 +1,343 @@
+"""The one neutral form between the wires: a conversation on its way up, events on their way down.
+
+A request that leaves on another wire than it came goes  document -> `Conversation` -> document,  its answer goes
+bytes -> `Event`s -> bytes. What the neutral form or the target can't hold is a `Loss`, and stands on the receipt.
+
+    Conversation(system=(Text("You are ..."),), messages=(
+        Message("user", (Text("fix it"),)),
+        Message("assistant", (Text("Let me look."), Call(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'))),
+        Message("tool", (Result(call_id="call_1", parts=(Text("main.py"),)),)),
+    ), tools=(Function(name="exec_command", schema={...}),))
+
+An answer in the neutral form, event by event, whatever wire it came on; and folded into one `Answer`.
+
+    Started("chatcmpl-1", "m") TextDelta("Let me") TextDelta(" look.") CallStarted(0, "call_1", "exec_command")
+    CallDelta(0, '{"cmd":') CallDelta(0, '"ls"}') CallEnded(0) UsageEvent(Usage(...)) Finished("tool_calls")
+
+`Finished` or `Failed` is the last event, and there is exactly one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from autorouter.core.types import Usage
+
+Role = Literal["system", "user", "assistant", "tool"]
+Shape = Literal["chat", "responses", "messages", "redacted"]
+"""How a reasoning's opaque payload is spelled: it goes back in this shape only. `redacted`: Anthropic's own kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What couldn't cross. `what` is the kind (`tool`, `field`, `reasoning`, `image`, `file`, `call`, `result`), `name`
+    which one, `why` one clause for the receipt. Never holds a prompt's text."""
+
+    what: str
+    name: str
+    why: str
+
+
+# ---- parts of messages
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """`url` is an address or a `data:` URL; `detail` is OpenAI's low, high or auto."""
+
+    url: str
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool call. `arguments` is the text as the model wrote it: JSON, or the free-form input of a `custom` tool."""
+
+    id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a tool answered."""
+
+    call_id: str
+    parts: tuple[Text | Image, ...]
+    is_error: bool = False
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning:
+    """A model's thoughts: what can be read of them, and the `payload` (encrypted content, a signature) that only their
+    maker understands. `origin` says who that is; None is unknown."""
+
+    summary: tuple[str, ...] = ()
+    payload: str = ""
+    shape: Shape = "chat"
+    origin: str | None = None
+    id: str = ""
+
+
+Part = Text | Image | Call | Result | Reasoning
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One speaker's parts in a row. Results stand in messages of the role `tool`, calls and reasoning in `assistant`."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+# ---- tools and wishes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A tool with JSON arguments, or (`custom`) one with free-form input in `grammar`: OpenAI's `format` object."""
+
+    name: str
+    description: str = ""
+    schema: dict[str, Any] = field(default_factory=dict)
+    strict: bool | None = None
+    namespace: str | None = None
+    custom: bool = False
+    grammar: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The choice of one certain tool."""
+
+    name: str
+    namespace: str | None = None
+
+
+Choice = Literal["auto", "none", "required"] | Named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """The shape that the answer must have: any JSON object, or one of a schema."""
+
+    kind: Literal["json_object", "json_schema"]
+    name: str = "answer"
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A request without its wire. `effort` is the word as sent (`none` .. `max`); `hosted` are the provider's own tools,
+    which nobody else can run; `namespaces` their descriptions; `cache_key` and `user` say who is speaking."""
+
+    system: tuple[Text, ...] = ()
+    messages: tuple[Message, ...] = ()
+    tools: tuple[Function, ...] = ()
+    hosted: tuple[str, ...] = ()
+    namespaces: tuple[tuple[str, str], ...] = ()
+    choice: Choice | None = None
+    parallel: bool | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    effort: str | None = None
+    format: Format | None = None
+    stream: bool = False
+    cache_key: str | None = None
+    user: str | None = None
+    losses: tuple[Loss, ...] = ()
+
+
+Reason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The upstream began to answer; either may be empty where it doesn't say."""
+
+    id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what can be read of the thoughts. `part` counts the parts of a summary."""
+
+    text: str
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningSealed:
+    """A block of reasoning ended; `payload` is what its maker wants back (empty: nothing)."""
+
+    payload: str
+    shape: Shape
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A tool call began. `index` names it until its end and counts from 0 in the order of beginning. An empty `id` is
+    filled by the encoder."""
+
+    index: int
+    id: str
+    name: str
+    namespace: str | None = None
+    custom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallDelta:
+    """More of a call's arguments (or free-form input): never a repetition, never an empty text."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """No more of this call will come."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """Tokens, as the upstream counts them; a later one replaces an earlier."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole. `stop_sequence`: the one that ended it."""
+
+    reason: Reason
+    stop_sequence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer can't be finished. `code` is the upstream's own, or `malformed`, `early_end`, `too_large`. `message` is
+    the upstream's or ours and unscrubbed: the server decides what of it a client may see."""
+
+    message: str
+    code: str = "server_error"
+    type: str = "server_error"
+
+
+Event = (
+    Started
+    | TextDelta
+    | ReasoningDelta
+    | ReasoningSealed
+    | CallStarted
+    | CallDelta
+    | CallEnded
+    | UsageEvent
+    | Finished
+    | Failed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer. `failed` is set instead of `finished` where it is none."""
+
+    id: str = ""
+    model: str = ""
+    parts: tuple[Text | Call | Reasoning, ...] = ()
+    usage: Usage | None = None
+    finished: Finished | None = None
+    failed: Failed | None = None
+
+
+def collect(events: Iterable[Event]) -> Answer:
+    """Fold events into the whole answer; parts stand in the order in which they began."""
+    slots: list[list[Any]] = []
+    calls: dict[int, list[Any]] = {}
+    started, usage, finished, failed = Started("", ""), None, None, None
+    for event in events:
+        match event:
+            case Started():
+                started = event
+            case UsageEvent():
+                usage = event.usage
+            case Finished():
+                finished = event
+            case Failed():
+                failed = event
+            case _:
+                _take(event, slots, calls)
+    parts = tuple(_part(slot) for slot in slots if slot[0] is not None)
+    return Answer(id=started.id, model=started.model, parts=parts, usage=usage, finished=finished, failed=failed)
+
+
+def _take(event: Event, slots: list[list[Any]], calls: dict[int, list[Any]]) -> None:
+    """Put a piece of a part into the slot of its part, which begins with the part's class."""
+    match event:
+        case TextDelta(text):
+            _open(slots, Text).append(text)
+        case ReasoningDelta():
+            _open(slots, Reasoning).append(event)
+        case ReasoningSealed():
+            _open(slots, Reasoning).append(event)
+            slots.append([None])
+        case CallStarted(index):
+            slots.append(calls.setdefault(index, [Call, event]))
+        case CallDelta(index, text) if index in calls:
+            calls[index].append(text)
+        case _:
+            pass
+
+
+def _open(slots: list[list[Any]], kind: type) -> list[Any]:
+    if not slots or slots[-1][0] is not kind:
+        slots.append([kind])
+    return slots[-1]
+
+
+def _part(slot: list[Any]) -> Text | Call | Reasoning:
+    if slot[0] is Text:
+        return Text("".join(slot[1:]))
+    if slot[0] is Call:
+        began: CallStarted = slot[1]
+        return Call(
+            id=began.id,
+            name=began.name,
+            arguments="".join(slot[2:]),
+            namespace=began.namespace,
+            custom=began.custom,
+        )
+    summary: dict[int, str] = {}
+    sealed = ReasoningSealed("", "chat")
+    for event in slot[1:]:
+        if isinstance(event, ReasoningDelta):
+            summary[event.part] = summary.get(event.part, "") + event.text
+        else:
+            sealed = event
+    return Reasoning(summary=tuple(summary.values()), payload=sealed.payload, shape=sealed.shape, id=sealed.id)

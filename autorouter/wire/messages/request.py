@@ -1,0 +1,260 @@
+"""`POST /v1/messages`: the client's bytes -> Task, and what goes upstream on the same wire. Claude Code speaks nothing else.
+
+messages[-1]   may be `{"role": "system", ...}`: the environment, behind the human's message
+user content   <system-reminder> blocks come first, the human's words last; on later turns only tool results stand there
+
+Messages' request documents -> `Conversation`.
+
+    {"role": "system", "content": "# Environment ..."}         inside `messages`: a system message in its place
+    {"type": "thinking", "thinking": "...", "signature": "Eq"}  Reasoning(shape="messages")
+    {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {...}}        Call; `input` may be JSON text
+    {"type": "tool_result", "tool_use_id": "toolu_1", "content": "..."}          Result; `content` may be blocks
+
+Results stand in user messages there: they become a `tool` message of their own, the user's words another behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autorouter.clients import identity
+from autorouter.core.types import EXCERPT_CHARS, Task
+from autorouter.wire import fields
+from autorouter.wire.common import lenient_json, prompt_reader
+from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.ir import (
+    Call,
+    Choice,
+    Conversation,
+    Format,
+    Function,
+    Image,
+    Loss,
+    Message,
+    Named,
+    Part,
+    Result,
+    Text,
+)
+from autorouter.wire.overrides import wishes_of
+from autorouter.wire.responses.request import tool_names
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesRequest:
+    """A request as it came: the task, and where its model's name stands."""
+
+    task: Task
+    place: fields.Place
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
+    """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
+    document = fields.document_of(body)
+    label, stream = fields.label_of(document), fields.stream_of(document)
+    messages = fields.messages_of(document)
+    max_output_tokens = fields.max_output_of(document, "max_tokens")
+    conversation = to_neutral(document)
+    read = prompt_reader.read(conversation)
+    system = conversation.system[0].text if conversation.system else ""
+    client = identity.client_of(headers, system)
+    session, agent = identity.session_of(headers, document, client=client, system=system, opening=read.opening)
+    task = Task(
+        wire="messages",
+        label=label,
+        stream=stream,
+        body=body,
+        prompt_bytes=len(body) - read.image_bytes,
+        ask=read.ask,
+        fresh=read.fresh,
+        system=system[:EXCERPT_CHARS],
+        opening=read.opening,
+        trail=read.trail,
+        tools=tool_names(conversation),
+        images=read.images,
+        json_schema=conversation.format is not None,
+        reasoning_effort=conversation.effort,
+        max_output_tokens=max_output_tokens,
+        messages=len(messages),
+        client=client,
+        session=session,
+        agent=agent,
+        headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+    )
+    return MessagesRequest(task, fields.place_of(body, document))
+
+
+_READ = (
+    "model messages system tools tool_choice max_tokens temperature top_p stop_sequences stream metadata thinking "
+    "output_config output_format cache_control context_management service_tier openfusion"
+)
+READ = frozenset(_READ.split())
+"""Members that the neutral form holds, or that mean nothing elsewhere."""
+BILLING = "x-anthropic-billing-header:"
+"""How a system block begins that is for Anthropic's accounts and not for a model."""
+BUDGETS = ((4_096, "low"), (16_384, "medium"))
+"""A thinking budget up to so many tokens, as a word; a larger one is `high`."""
+
+
+def to_neutral(document: Mapping[str, Any]) -> Conversation:
+    """Read a Messages request that `messages.parse` let pass."""
+    losses = [Loss("field", name, "unknown outside Messages") for name in document if name not in READ]
+    messages: list[Message] = []
+    for message in lenient_json.objects(document.get("messages")):
+        messages.extend(_message(message, losses))
+    system = tuple(part for part in blocks(document.get("system"), losses) if isinstance(part, Text))
+    tools, hosted = _tools(document.get("tools"))
+    choice = lenient_json.an_object(document.get("tool_choice"))
+    single = lenient_json.flag(choice.get("disable_parallel_tool_use"))
+    return Conversation(
+        system=tuple(part for part in system if not part.text.startswith(BILLING)),
+        messages=tuple(messages),
+        tools=tools,
+        hosted=hosted,
+        choice=_choice(choice),
+        parallel=None if single is None else not single,
+        max_output_tokens=lenient_json.count(document.get("max_tokens")) or None,
+        temperature=lenient_json.number(document.get("temperature")),
+        top_p=lenient_json.number(document.get("top_p")),
+        stop=lenient_json.texts(document.get("stop_sequences")),
+        effort=effort_of(document),
+        format=_format(document),
+        stream=document.get("stream") is True,
+        user=lenient_json.text(lenient_json.an_object(document.get("metadata")).get("user_id")) or None,
+        losses=tuple(losses),
+    )
+
+
+def effort_of(document: Mapping[str, Any]) -> str | None:
+    """How hard to think: the word, or one for the thinking budget; `none` where thinking is switched off."""
+    effort = lenient_json.text(lenient_json.an_object(document.get("output_config")).get("effort"))
+    if effort:
+        return effort
+    thinking = lenient_json.an_object(document.get("thinking"))
+    if thinking.get("type") == "disabled":
+        return "none"
+    budget = lenient_json.count(thinking.get("budget_tokens"))
+    return next((word for limit, word in BUDGETS if budget <= limit), "high") if budget else None
+
+
+def _message(message: dict[str, Any], losses: list[Loss]) -> Iterator[Message]:
+    role, content = message.get("role"), message.get("content")
+    if role == "assistant":
+        parts = tuple(_said(content, losses))
+        if parts:
+            yield Message("assistant", parts)
+        return
+    results = tuple(_results(content, losses))
+    if results:
+        yield Message("tool", results)
+    words = tuple(blocks(content, losses))
+    if words:
+        yield Message("system" if role == "system" else "user", words)
+
+
+def blocks(content: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+    """Words and images of a content value; results, calls and thoughts are passed over."""
+    if isinstance(content, str):
+        if content:
+            yield Text(content)
+        return
+    for block in lenient_json.objects(content):
+        kind = block.get("type")
+        if kind == "text":
+            if words := lenient_json.text(block.get("text")):
+                yield Text(words)
+        elif kind == "image":
+            url = _image_url(lenient_json.an_object(block.get("source")))
+            if url:
+                yield Image(url)
+            else:
+                losses.append(Loss("image", "image", "kept at its provider"))
+                yield Text("[an image was left out]")
+        elif kind == "document" and lenient_json.text(lenient_json.an_object(block.get("source")).get("data")):
+            source = lenient_json.an_object(block["source"])
+            if source.get("type") == "text":
+                yield Text(lenient_json.text(source["data"]))
+            else:
+                losses.append(Loss("file", "document", "no such part in the neutral form"))
+                yield Text("[a document was left out]")
+        elif kind not in ("tool_result", "tool_use", "thinking", "redacted_thinking"):
+            losses.append(Loss("file", str(kind), "no such part in the neutral form"))
+            yield Text(f"[a part of the kind {kind} was left out]")
+
+
+def _image_url(source: dict[str, Any]) -> str:
+    if source.get("type") == "base64":
+        return f"data:{lenient_json.text(source.get('media_type'))};base64,{lenient_json.text(source.get('data'))}"
+    return lenient_json.text(source.get("url"))
+
+
+def _results(content: Any, losses: list[Loss]) -> Iterator[Result]:
+    for block in lenient_json.objects(content):
+        if block.get("type") == "tool_result":
+            yield Result(
+                call_id=lenient_json.text(block.get("tool_use_id")),
+                parts=tuple(blocks(block.get("content"), losses)),
+                is_error=block.get("is_error") is True,
+            )
+
+
+def _said(content: Any, losses: list[Loss]) -> Iterator[Part]:
+    if isinstance(content, str):
+        yield from blocks(content, losses)
+        return
+    for block in lenient_json.objects(content):
+        kind = block.get("type")
+        if kind == "thinking":
+            thoughts = lenient_json.text(block.get("thinking"))
+            yield unstamp(lenient_json.text(block.get("signature")), (thoughts,) if thoughts else (), shape="messages")
+        elif kind == "redacted_thinking":
+            yield unstamp(lenient_json.text(block.get("data")), (), shape="redacted")
+        elif kind == "tool_use":
+            given = block.get("input")
+            yield Call(
+                id=lenient_json.text(block.get("id")),
+                name=lenient_json.text(block.get("name")),
+                arguments=lenient_json.as_json(given),
+            )
+        else:
+            yield from blocks([block], losses)
+
+
+def _tools(found: Any) -> tuple[tuple[Function, ...], tuple[str, ...]]:
+    """Declared tools. A tool with a type other than `custom` is one that Anthropic runs or trained."""
+    tools: list[Function] = []
+    hosted: list[str] = []
+    for tool in lenient_json.objects(found):
+        name = lenient_json.text(tool.get("name"))
+        if tool.get("type") not in (None, "custom") or "input_schema" not in tool:
+            hosted.append(name or str(tool.get("type")))
+            continue
+        tools.append(
+            Function(
+                name=name,
+                description=lenient_json.text(tool.get("description")),
+                schema=lenient_json.an_object(tool.get("input_schema")),
+                strict=lenient_json.flag(tool.get("strict")),
+            )
+        )
+    return tuple(tools), tuple(hosted)
+
+
+def _choice(found: dict[str, Any]) -> Choice | None:
+    kind = found.get("type")
+    if kind == "auto" or kind == "none":
+        return kind  # type: ignore[no-any-return]
+    if kind == "any":
+        return "required"
+    return Named(lenient_json.text(found.get("name"))) if kind == "tool" else None
+
+
+def _format(document: Mapping[str, Any]) -> Format | None:
+    found = lenient_json.an_object(lenient_json.an_object(document.get("output_config")).get("format"))
+    found = found or lenient_json.an_object(document.get("output_format"))
+    if found.get("type") != "json_schema":
+        return None
+    return Format(kind="json_schema", schema=lenient_json.an_object(found.get("schema")))

@@ -1,0 +1,170 @@
+"""`Conversation` -> a Messages request, for upstreams that speak it.
+
+What Anthropic insists on: `max_tokens`; speakers in turn; all results of a step in one user message, first in it; ids of
+letters, digits, `_` and `-`; no empty text. Without marks nothing would be cached there, so the last block of the system
+text and of the conversation get one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Literal
+
+from autorouter.wire.chat.to_upstream import Outgoing
+from autorouter.wire.common import lenient_json
+from autorouter.wire.common import tool_names as naming
+from autorouter.wire.common.history import paired, settle
+from autorouter.wire.common.ir import (
+    Call,
+    Choice,
+    Conversation,
+    Function,
+    Image,
+    Loss,
+    Message,
+    Named,
+    Part,
+    Reasoning,
+    Result,
+    Text,
+)
+from autorouter.wire.common.tool_names import Names
+
+MAX_TOKENS = 16_000
+"""Asked for where the client didn't say: Messages has no default."""
+EFFORTS = {"minimal": "low", "xhigh": "max"}
+"""Words for effort that other wires have and Messages hasn't."""
+_CACHED = {"type": "ephemeral"}
+_REFUSED = re.compile(r"[^A-Za-z0-9_-]")
+_DATA_URL = re.compile(r"data:([^;,]*);base64,")
+
+
+def from_neutral(
+    conversation: Conversation, model: str, *, origin: str | None = None, max_tokens: int = MAX_TOKENS
+) -> Outgoing:
+    """The Messages request. `origin` is the target as stamped on reasoning: `upstream/model`."""
+    names = naming.flatten(conversation.tools)
+    losses = list(conversation.losses)
+    losses.extend(Loss("tool", tool, "run by its provider only") for tool in conversation.hosted)
+    settled = settle(conversation.messages, origin=origin, shapes=("messages", "redacted"), losses=losses)
+    document: dict[str, Any] = {
+        "model": model,
+        "max_tokens": conversation.max_output_tokens or max_tokens,
+        "messages": _messages(paired(settled, losses), names),
+        "stream": conversation.stream,
+    }
+    system = [{"type": "text", "text": part.text} for part in conversation.system]
+    if system:
+        document["system"] = [*system[:-1], system[-1] | {"cache_control": _CACHED}]
+    if conversation.tools:
+        document["tools"] = [_tool(tool, names) for tool in conversation.tools]
+        if conversation.choice is not None or conversation.parallel is False:
+            document["tool_choice"] = _choice(conversation, names)
+    document |= _wishes(conversation, losses)
+    return Outgoing(document, names, tuple(losses))
+
+
+def _wishes(conversation: Conversation, losses: list[Loss]) -> dict[str, Any]:
+    wishes: dict[str, Any] = {}
+    output: dict[str, Any] = {}
+    if conversation.temperature is not None:
+        wishes["temperature"] = min(conversation.temperature, 1.0)
+    if conversation.top_p is not None:
+        wishes["top_p"] = conversation.top_p
+    if conversation.stop:
+        wishes["stop_sequences"] = list(conversation.stop)
+    if conversation.effort == "none":
+        wishes["thinking"] = {"type": "disabled"}
+    elif conversation.effort:
+        output["effort"] = EFFORTS.get(conversation.effort, conversation.effort)
+    if conversation.format is not None and conversation.format.schema is not None:
+        output["format"] = {"type": "json_schema", "schema": conversation.format.schema}
+    elif conversation.format is not None:
+        losses.append(Loss("field", "response_format", "Messages takes a schema only, not any object"))
+    return wishes | ({"output_config": output} if output else {})
+
+
+def _messages(messages: list[Message], names: Names) -> list[dict[str, Any]]:
+    """Speakers in turn; a system message inside the conversation is a block of the user's, marked as a reminder."""
+    out: list[dict[str, Any]] = []
+    for message in messages:
+        role: Literal["assistant", "user"] = "assistant" if message.role == "assistant" else "user"
+        blocks = [_block(part, names, message.role == "system") for part in message.parts]
+        if out and out[-1]["role"] == role:
+            out[-1]["content"].extend(blocks)
+        elif blocks:
+            out.append({"role": role, "content": blocks})
+    if out and out[0]["role"] == "assistant":
+        out.insert(
+            0, {"role": "user", "content": [{"type": "text", "text": "[the conversation's beginning is missing]"}]}
+        )
+    if out and out[-1]["role"] == "user":
+        out[-1]["content"][-1] |= {"cache_control": _CACHED}
+    return out
+
+
+def _block(part: Part, names: Names, is_system: bool) -> dict[str, Any]:
+    match part:
+        case Text(text):
+            return {"type": "text", "text": f"<system-reminder>\n{text}\n</system-reminder>" if is_system else text}
+        case Image():
+            return _image(part)
+        case Call():
+            given = {"input": part.arguments} if part.custom else lenient_json.loads(part.arguments or "{}")
+            called = {"type": "tool_use", "id": legal_id(part.id), "name": names.on_wire(part.name, part.namespace)}
+            return called | {"input": {"arguments": part.arguments} if given is None else given}
+        case Result():
+            return _result(part, names)
+        case Reasoning():
+            if part.shape == "redacted":
+                return {"type": "redacted_thinking", "data": part.payload}
+            return {"type": "thinking", "thinking": "\n\n".join(part.summary), "signature": part.payload}
+
+
+def _result(part: Result, names: Names) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": legal_id(part.call_id)}
+    if len(part.parts) == 1 and isinstance(part.parts[0], Text):
+        block["content"] = part.parts[0].text
+    elif part.parts:
+        block["content"] = [_block(inner, names, False) for inner in part.parts]
+    return block | ({"is_error": True} if part.is_error else {})
+
+
+def legal_id(ident: str) -> str:
+    """A call's id as Messages takes it: the same one wherever it can be."""
+    if ident and not _REFUSED.search(ident):
+        return ident
+    mark = hashlib.sha256(ident.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{_REFUSED.sub('_', ident)}_{mark}"
+
+
+def _image(image: Image) -> dict[str, Any]:
+    match = _DATA_URL.match(image.url)
+    if match is None:
+        return {"type": "image", "source": {"type": "url", "url": image.url}}
+    source = {"type": "base64", "media_type": match[1], "data": image.url[match.end() :]}
+    return {"type": "image", "source": source}
+
+
+def _tool(tool: Function, names: Names) -> dict[str, Any]:
+    schema = naming.input_schema(tool) if tool.custom else tool.schema
+    out: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace)}
+    if tool.description:
+        out["description"] = tool.description
+    out["input_schema"] = {"type": "object", **schema} if schema else {"type": "object", "properties": {}}
+    return out
+
+
+_CHOICES = {"auto": "auto", "none": "none", "required": "any"}
+
+
+def _choice(conversation: Conversation, names: Names) -> dict[str, Any]:
+    choice: Choice = conversation.choice or "auto"
+    if isinstance(choice, Named):
+        out: dict[str, Any] = {"type": "tool", "name": names.on_wire(choice.name, choice.namespace)}
+    else:
+        out = {"type": _CHOICES[choice]}
+    if conversation.parallel is False and choice != "none":
+        out["disable_parallel_tool_use"] = True
+    return out

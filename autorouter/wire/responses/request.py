@@ -1,0 +1,279 @@
+"""`POST /v1/responses`: the client's bytes -> Task, and what goes upstream on the same wire. Codex speaks nothing else.
+
+x-codex-turn-metadata   {"turn_id": "...", "request_kind": "turn" | "compaction", "thread_source": "user", ...}
+thread-id               the session; a sub-agent has its own, and `x-codex-parent-thread-id` besides
+input                   developer items, <environment_context> and tool results are not the human's words
+
+Responses' request documents -> `Conversation`.
+
+    {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "You are ..."}]}     system
+    {"type": "reasoning", "id": "rs_1", "summary": [...], "encrypted_content": "gAAAA..."}                 Reasoning
+    {"type": "custom_tool_call", "call_id": "call_1", "name": "apply_patch", "input": "*** Begin Patch"}   Call(custom)
+    {"type": "namespace", "name": "multi_agent_v1", "tools": [{"type": "function", "name": "spawn_agent"}]}
+
+Consecutive items of one speaker are one message: a model's thoughts, words and calls belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autorouter.clients import identity
+from autorouter.core.types import EXCERPT_CHARS, Task
+from autorouter.errors import RequestError
+from autorouter.wire import fields
+from autorouter.wire.common import lenient_json, prompt_reader
+from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.ir import (
+    Call,
+    Choice,
+    Conversation,
+    Format,
+    Function,
+    Image,
+    Loss,
+    Message,
+    Named,
+    Part,
+    Result,
+    Role,
+    Text,
+)
+from autorouter.wire.overrides import wishes_of
+
+TURN_METADATA = "x-codex-turn-metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesRequest:
+    """A request as it came: the task, and where its model's name stands."""
+
+    task: Task
+    place: fields.Place
+
+
+def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
+    """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
+    document = fields.document_of(body)
+    label, stream = fields.label_of(document), fields.stream_of(document)
+    found = document.get("input")
+    if not isinstance(found, str | list) or not found:
+        raise RequestError("`input` must be a text or a non-empty list", param="input")
+    if document.get("previous_response_id"):
+        raise RequestError(
+            "`previous_response_id` refers to a response that is not kept here",
+            hint="send the whole conversation in `input`",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    max_output_tokens = fields.max_output_of(document, "max_output_tokens")
+    conversation = to_neutral(document)
+    read = prompt_reader.read(conversation)
+    chore = _turn(document, headers).get("request_kind") == "compaction"
+    system = conversation.system[0].text if conversation.system else ""
+    client = identity.client_of(headers, system)
+    session, agent = identity.session_of(headers, document, client=client, system=system, opening=read.opening)
+    if agent is None and headers.get("x-codex-parent-thread-id"):
+        agent = session
+    task = Task(
+        wire="responses",
+        label=label,
+        stream=stream,
+        body=body,
+        prompt_bytes=len(body) - read.image_bytes,
+        ask=read.ask,
+        fresh=read.fresh,
+        system=system[:EXCERPT_CHARS],
+        opening=read.opening,
+        # A compaction is known by its shape downstream: no tools, no trail.
+        trail=() if chore else read.trail,
+        tools=() if chore else tool_names(conversation),
+        images=read.images,
+        json_schema=conversation.format is not None and conversation.format.kind == "json_schema",
+        reasoning_effort=conversation.effort,
+        max_output_tokens=max_output_tokens,
+        messages=len(conversation.messages) + bool(conversation.system),
+        client=client,
+        session=session,
+        agent=agent,
+        headers=fields.kept_headers(headers),
+        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+    )
+    return ResponsesRequest(task, fields.place_of(body, document))
+
+
+def tool_names(conversation: Conversation) -> tuple[str, ...]:
+    """Names of the declared tools, hosted ones included; empty where the client forbids their use."""
+    if conversation.choice == "none":
+        return ()
+    return (*(tool.name for tool in conversation.tools), *conversation.hosted)
+
+
+def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Codex's own words about the turn: from its header, else from the body, where the same stands."""
+    metadata = lenient_json.an_object(document.get("client_metadata"))
+    said = headers.get(TURN_METADATA) or lenient_json.text(metadata.get(TURN_METADATA))
+    return lenient_json.loads(said) or {} if said else {}
+
+
+_READ = (
+    "model input instructions tools tool_choice parallel_tool_calls max_output_tokens temperature top_p reasoning text "
+    "stream stream_options prompt_cache_key safety_identifier user metadata client_metadata openfusion store include "
+    "background"
+)
+READ = frozenset(_READ.split())
+"""Members that the neutral form holds, or that mean nothing elsewhere."""
+
+
+def input_items(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`input` as items: a text is the user's."""
+    found = document.get("input")
+    return [{"role": "user", "content": found}] if isinstance(found, str) else lenient_json.objects(found)
+
+
+def to_neutral(document: Mapping[str, Any]) -> Conversation:
+    """Read a Responses request that `responses.parse` let pass."""
+    losses = [Loss("field", name, "unknown outside Responses") for name in document if name not in READ]
+    tools = Tools()
+    tools.add(document.get("tools"))
+    system = [Text(words)] if (words := lenient_json.text(document.get("instructions"))) else []
+    messages: list[Message] = []
+    for item in input_items(document):
+        if item.get("type") == "additional_tools":
+            tools.add(item.get("tools"))
+            continue
+        role, parts = _item(item, losses)
+        if role == "system" and not messages:
+            system.extend(part for part in parts if isinstance(part, Text))
+        elif messages and messages[-1].role == role and role in ("assistant", "tool"):
+            messages[-1] = Message(role, messages[-1].parts + parts)
+        elif parts:
+            messages.append(Message(role, parts))
+    return Conversation(
+        system=tuple(system),
+        messages=tuple(messages),
+        tools=tuple(tools.functions),
+        hosted=tuple(tools.hosted),
+        namespaces=tuple(tools.namespaces.items()),
+        choice=_choice(document.get("tool_choice"), losses),
+        parallel=lenient_json.flag(document.get("parallel_tool_calls")),
+        max_output_tokens=lenient_json.count(document.get("max_output_tokens")) or None,
+        temperature=lenient_json.number(document.get("temperature")),
+        top_p=lenient_json.number(document.get("top_p")),
+        effort=lenient_json.text(lenient_json.an_object(document.get("reasoning")).get("effort")) or None,
+        format=_format(lenient_json.an_object(lenient_json.an_object(document.get("text")).get("format"))),
+        stream=document.get("stream") is True,
+        cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
+        user=lenient_json.text(document.get("safety_identifier")) or lenient_json.text(document.get("user")) or None,
+        losses=tuple(losses),
+    )
+
+
+def _item(item: dict[str, Any], losses: list[Loss]) -> tuple[Role, tuple[Part, ...]]:
+    kind = item.get("type") or "message"
+    if kind == "message":
+        role = item.get("role")
+        parts = tuple(content(item.get("content"), losses))
+        return ("system" if role in ("system", "developer") else "assistant" if role == "assistant" else "user"), parts
+    if kind == "reasoning":
+        summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("summary")))
+        if not any(summary):
+            summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("content")))
+        payload, ident = lenient_json.text(item.get("encrypted_content")), lenient_json.text(item.get("id"))
+        return "assistant", (unstamp(payload, summary, shape="responses", ident=ident),)
+    if kind in ("function_call", "custom_tool_call"):
+        custom = kind == "custom_tool_call"
+        call = Call(
+            id=lenient_json.text(item.get("call_id")),
+            name=lenient_json.text(item.get("name")),
+            arguments=lenient_json.as_json(item.get("input" if custom else "arguments")),
+            namespace=lenient_json.text(item.get("namespace")) or None,
+            custom=custom,
+        )
+        return "assistant", (call,)
+    if kind in ("function_call_output", "custom_tool_call_output"):
+        shown = tuple(content(item.get("output"), losses))
+        custom = kind == "custom_tool_call_output"
+        return "tool", (Result(call_id=lenient_json.text(item.get("call_id")), parts=shown, custom=custom),)
+    losses.append(Loss("field", f"input:{kind}", "no such item in the neutral form"))
+    return "user", ()
+
+
+def content(found: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+    """The parts of a message's content or a call's output."""
+    if isinstance(found, str):
+        if found:
+            yield Text(found)
+        return
+    for part in lenient_json.objects(found):
+        kind, url = part.get("type"), lenient_json.text(part.get("image_url"))
+        words = lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal"))
+        if kind == "input_image" and url:
+            yield Image(url, lenient_json.text(part.get("detail")) or None)
+        elif words:
+            yield Text(words)
+        elif kind not in ("input_text", "output_text", "refusal", "text"):
+            losses.append(Loss("image" if kind == "input_image" else "file", str(kind), "kept at its provider"))
+            yield Text(f"[a part of the kind {kind} was left out]")
+
+
+class Tools:
+    """Collects declared tools: functions and free-form ones, flat or in namespaces; and those that a provider hosts."""
+
+    def __init__(self) -> None:
+        self.functions: list[Function] = []
+        self.hosted: list[str] = []
+        self.namespaces: dict[str, str] = {}
+
+    def add(self, found: Any, namespace: str | None = None) -> None:
+        """Take in a list of declarations."""
+        for tool in lenient_json.objects(found):
+            kind, name = tool.get("type"), lenient_json.text(tool.get("name"))
+            if kind == "namespace" and namespace is None:
+                self.namespaces[name] = lenient_json.text(tool.get("description"))
+                self.add(tool.get("tools"), name)
+            elif kind in ("function", "custom"):
+                self.functions.append(_function(tool, name, namespace))
+            else:
+                self.hosted.append(name or str(kind))
+
+
+def _function(tool: dict[str, Any], name: str, namespace: str | None) -> Function:
+    custom = tool.get("type") == "custom"
+    return Function(
+        name=name,
+        description=lenient_json.text(tool.get("description")),
+        schema=lenient_json.an_object(tool.get("parameters")),
+        strict=lenient_json.flag(tool.get("strict")),
+        namespace=namespace,
+        custom=custom,
+        grammar=(lenient_json.an_object(tool.get("format")) or None) if custom else None,
+    )
+
+
+def _choice(found: Any, losses: list[Loss]) -> Choice | None:
+    if found == "auto" or found == "none" or found == "required":
+        return found  # type: ignore[no-any-return]
+    named = lenient_json.an_object(found)
+    if named.get("type") in ("function", "custom"):
+        return Named(lenient_json.text(named.get("name")), lenient_json.text(named.get("namespace")) or None)
+    if named:
+        losses.append(
+            Loss("field", f"tool_choice:{named.get('type')}", "only some tools allowed: no other wire says so")
+        )
+    return "required" if named.get("mode") == "required" else "auto" if named else None
+
+
+def _format(found: dict[str, Any]) -> Format | None:
+    if found.get("type") == "json_object":
+        return Format(kind="json_object")
+    if found.get("type") != "json_schema":
+        return None
+    return Format(
+        kind="json_schema",
+        name=lenient_json.text(found.get("name")) or "answer",
+        schema=lenient_json.an_object(found.get("schema")),
+        strict=lenient_json.flag(found.get("strict")),
+    )

@@ -1,0 +1,1 @@
+"""Scripts for developers of this repository. They are not part of the wheel."""
