@@ -21,7 +21,7 @@ from autorouter.config.upstream_keys import api_key, key_source
 from autorouter.engine import prompts
 from autorouter.engine.deps import Deps, Receipts, State
 from autorouter.engine.receipt import context_record
-from autorouter.engine.retry import Hedging, Retry
+from autorouter.engine.retry import HedgeBudget, Retry
 from autorouter.engine.web import Web
 from autorouter.observe.access_log import AccessLog
 from autorouter.observe.dispatch import RequestDispatcher
@@ -39,7 +39,7 @@ RECORDS_AT_ONCE = 8
 than a millisecond of them. What comes to less is built by the writer's thread at its next flush."""
 
 
-class LoopReceipts:
+class BatchingReceiptSink:
     """The writer, with the building done in the event loop after the answers that it is about."""
 
     def __init__(self, writer: ReceiptWriter) -> None:
@@ -58,7 +58,7 @@ class LoopReceipts:
         self._writer.work(RECORDS_AT_ONCE)
 
 
-class NoReceipts:
+class NullReceiptSink:
     """Receipts that are switched off."""
 
     def put(self, build: Callable[[], dict[str, Any]]) -> None:
@@ -111,7 +111,7 @@ def build(
     context_digest = digest(context)
     if writer is not None:
         writer.context(context_digest, context)
-    receipts: Receipts = LoopReceipts(writer) if writer else NoReceipts()
+    receipts: Receipts = BatchingReceiptSink(writer) if writer else NullReceiptSink()
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
@@ -134,7 +134,7 @@ def build(
         dry_run=settings.dry_run,
         by_id={candidate.id: candidate for candidate in settings.candidates},
         retry=Retry(**dict(config.retry)),
-        hedging=Hedging(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
+        hedging=HedgeBudget(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
         trace_upstream=config.server.trace_upstream,
         trace_sampled=spans is not None,
     )

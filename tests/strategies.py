@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from autorouter.core.policy import Budget, Limits, Policy
+from autorouter.core.policy import Budget, CandidateLimits, Policy
 from autorouter.core.state.health import Health
 from autorouter.core.state.session import Session, Warm
 from autorouter.core.state.snapshot import Snapshot
@@ -100,7 +100,9 @@ policies = st.builds(
     dial=st.floats(0, 10),
     deny=st.sampled_from([(), ("c0",), ("vendor/c1*",)]),
     limits=st.builds(
-        Limits, max_output_usd_per_mtok=st.none() | st.floats(1, 60), local_only=st.sampled_from([False, False, True])
+        CandidateLimits,
+        max_output_usd_per_mtok=st.none() | st.floats(1, 60),
+        local_only=st.sampled_from([False, False, True]),
     ),
     budget=st.builds(Budget, per_request_usd=caps, per_session_usd=caps, per_day_usd=caps),
 )

@@ -44,7 +44,7 @@ def build_catalog(candidates: Sequence[Candidate]) -> dict[str, Any]:
     """The catalogue: one entry for each label, `openfusion/auto` first."""
     context, _ = safe_window(candidates)
     images = any(Capability.VISION in c.capabilities for c in candidates)
-    return {"models": [_entry(label, n + 1, context, images) for n, label in enumerate(labels.every(()))]}
+    return {"models": [_entry(label, n + 1, context, images) for n, label in enumerate(labels.all_labels(()))]}
 
 
 def catalog_json(candidates: Sequence[Candidate]) -> bytes:

@@ -43,10 +43,10 @@ def resolve_target(path: Path | None, base_url: str | None, label: str) -> tuple
     from autorouter.adapters.codex_catalog import safe_window
     from autorouter.adapters.model import RouterTarget
     from autorouter.core import labels
-    from autorouter.core.panels import names_of
+    from autorouter.core.panels import panel_names
 
     found = settings(path)
-    labels.parse(label, [candidate.id for candidate in found.candidates], names_of(found.policy.panels))
+    labels.parse(label, [candidate.id for candidate in found.candidates], panel_names(found.policy.panels))
     server = found.config.server
     context, most = safe_window(found.candidates)
     wanted = RouterTarget(

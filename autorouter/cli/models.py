@@ -51,7 +51,7 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
     """
     from autorouter.core import labels
     from autorouter.core.codec import to_plain
-    from autorouter.core.panels import names_of
+    from autorouter.core.panels import panel_names
 
     found = settings(path, dry_run=dry_run)
     if health:
@@ -59,8 +59,8 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
 
         show(found, as_json=as_json)
         return
-    panels = names_of(found.policy.panels)
-    ours = [(name, meaning(name, panels)) for name in labels.every((), panels)]
+    panels = panel_names(found.policy.panels)
+    ours = [(name, meaning(name, panels)) for name in labels.all_labels((), panels)]
     if as_json:
         listed = [{"id": name, "meaning": text} for name, text in ours]
         output.emit({"dry_run": found.dry_run, "labels": listed, "candidates": to_plain(found.candidates)})

@@ -66,15 +66,15 @@ def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
     from autorouter import runtime
     from autorouter.cli.route import NoTransport, chat_body
     from autorouter.config.load import environment
-    from autorouter.core.panels import PRESETS, named, names_of
+    from autorouter.core.panels import PRESETS, find_panel, panel_names
     from autorouter.engine.router import route
     from autorouter.wire.chat import request as chat_request
 
     deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
     unbounded = replace(deps, policy=replace(deps.policy, fusion=replace(deps.policy.fusion, max_calls=UNBOUNDED)))
     own = {panel.name for panel in found.policy.panels}
-    for name in names_of(found.policy.panels):
-        panel = named(name, found.policy.panels)
+    for name in panel_names(found.policy.panels):
+        panel = find_panel(name, found.policy.panels)
         assert panel is not None
         label = f"openfusion/panel/{name}"
         task = chat_request.parse(chat_body(prompt, model=label), {}).task

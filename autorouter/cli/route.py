@@ -15,7 +15,7 @@ from autorouter.errors import EXIT_NO_ROUTE, RequestError
 if TYPE_CHECKING:
     from autorouter.config.load import Settings
     from autorouter.engine.deps import Deps
-    from autorouter.engine.router import Routed
+    from autorouter.engine.router import RoutedRequest
 
 
 @click.command(name="route")
@@ -99,7 +99,7 @@ def read_file(path: Path) -> bytes:
         raise RequestError(f"{path} can't be read: {exc.strerror}") from exc
 
 
-def decide(found: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[Routed, Deps]:
+def decide(found: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[RoutedRequest, Deps]:
     """The server's way from the bytes to the decision: the same parser, the same router, a session of its own."""
     from autorouter import runtime
     from autorouter.config.load import environment
@@ -130,7 +130,7 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _view(routed: Routed, found: Settings) -> Any:
+def _view(routed: RoutedRequest, found: Settings) -> Any:
     from autorouter.cli.shown import DecisionView
     from autorouter.core.decision.record import decision_record
 
@@ -139,16 +139,16 @@ def _view(routed: Routed, found: Settings) -> Any:
     return DecisionView(decision=record, features=routed.features, models=models, dry_run=found.dry_run)
 
 
-def _refusal(routed: Routed, found: Settings) -> str:
+def _refusal(routed: RoutedRequest, found: Settings) -> str:
     from autorouter.cli.decision_view import refusal_text
 
     return refusal_text(_view(routed, found))
 
 
-def _print(routed: Routed, found: Settings, name: str | None, *, explain: bool, every: bool) -> None:
-    from autorouter.cli import decision_tables, decision_view
-    from autorouter.cli import why_not as counterfactual
+def _print(routed: RoutedRequest, found: Settings, name: str | None, *, explain: bool, every: bool) -> None:
+    from autorouter.cli import decision_tables, decision_view, why_not
     from autorouter.cli.decision_plans import narrow
+    from autorouter.core.decision import why_not as counterfactual
 
     view = _view(routed, found)
     answer = None
@@ -158,12 +158,12 @@ def _print(routed: Routed, found: Settings, name: str | None, *, explain: bool, 
     if explain:
         output.show(*map(narrow, decision_tables.explanation(view, every=every)))
     if answer is not None:
-        output.show(*map(narrow, counterfactual.render_why_not(answer, view)))
+        output.show(*map(narrow, why_not.render_why_not(answer, view)))
 
 
-def _print_json(routed: Routed, deps: Deps, name: str | None) -> None:
-    from autorouter.cli import why_not as counterfactual
+def _print_json(routed: RoutedRequest, deps: Deps, name: str | None) -> None:
     from autorouter.core.codec import to_plain
+    from autorouter.core.decision import why_not as counterfactual
     from autorouter.core.decision.record import rounded
     from autorouter.server.endpoints import preview
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from autorouter.core.types import ASK_CHARS, EXCERPT_CHARS
+from autorouter.core.types import EXCERPT_CHARS, PROMPT_CHARS
 
 WRAPPERS = (
     "system-reminder",
@@ -67,21 +67,21 @@ def human_text(content: Any) -> str:
         parts = [
             _bare(part["text"]) for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
         ]
-        return "\n".join(part for part in parts if part)[:ASK_CHARS]
+        return "\n".join(part for part in parts if part)[:PROMPT_CHARS]
     return _bare(content) if isinstance(content, str) else ""
 
 
 def _bare(text: str) -> str:
-    if len(text) > 4 * ASK_CHARS:
+    if len(text) > 4 * PROMPT_CHARS:
         # Pasted logs and files: the words stand before or behind them.
-        text = text[: 2 * ASK_CHARS] + "\n" + text[-2 * ASK_CHARS :]
+        text = text[: 2 * PROMPT_CHARS] + "\n" + text[-2 * PROMPT_CHARS :]
     if "<" in text:
         text = _UNWRAP.sub("", _WRAPPED.sub("", text))
     for mark in APPENDED:
         cut = text.find(mark)
         if cut > 0:
             text = text[:cut]
-    return text.strip()[:ASK_CHARS]
+    return text.strip()[:PROMPT_CHARS]
 
 
 def is_example(text: str) -> bool:

@@ -79,7 +79,7 @@ def to_policy(config: schema.Config) -> core.Policy:
         dial=policy.dial,
         allow=policy.allow,
         deny=policy.deny,
-        limits=core.Limits(**dict(policy.limits)),
+        limits=core.CandidateLimits(**dict(policy.limits)),
         budget=core.Budget(**dict(config.budget)),
         rules=tuple(_rule(rule) for rule in policy.rules),
         fusion=to_fusion(config.fusion),
@@ -90,8 +90,8 @@ def to_policy(config: schema.Config) -> core.Policy:
     )
 
 
-def _rule(rule: policy_schema.PolicyRuleConfig) -> core.Rule:
+def _rule(rule: policy_schema.PolicyRuleConfig) -> core.PolicyRule:
     """Header names are lower-case, as the request's are."""
     fields = dict(rule)
     fields["headers"] = tuple((name.lower(), glob) for name, glob in rule.headers.items())
-    return core.Rule(**fields)
+    return core.PolicyRule(**fields)

@@ -8,9 +8,9 @@ from pydantic import Field, Strict, model_validator
 
 from autorouter.config.types import ConfigTable, Count, Flag, NonEmptyText, Positive
 from autorouter.core import panels as core
-from autorouter.core.types import Care
+from autorouter.core.types import VerifyScope
 
-_F = core.Fusion()
+_F = core.FusionPolicy()
 _P = core.Panel(name="")
 Members = Annotated[int, Strict(), Field(ge=1, le=core.MAX_MEMBERS)]
 Rounds = Annotated[int, Strict(), Field(ge=1, le=4)]
@@ -27,7 +27,7 @@ class FusionConfig(ConfigTable):
     panel: NonEmptyText = _key(
         _F.panel, "The panel that is used where a request names none; quality, budget, code, self or yours."
     )
-    verify: Care = _key(
+    verify: VerifyScope = _key(
         _F.care,
         "Drafts that a verifier sees: final answers and risky tool calls, risky calls only, always all, or off.",
     )
@@ -83,11 +83,13 @@ class PanelStepConfig(ConfigTable):
 class PanelConfig(ConfigTable):
     """A panel of your own; a client asks for it as openfusion/panel/NAME."""
 
-    way: core.Way = _key(_P.way, "How answers become one.")
+    way: core.PanelMethod = _key(_P.way, "How answers become one.")
     models: Annotated[tuple[NonEmptyText, ...], Field(max_length=core.MAX_MEMBERS)] = _key(
         (), "Members by candidate id; one may stand there several times. Empty: they are picked."
     )
-    pick: core.Pick = _key(_P.pick, "Who is picked where no models are named; always of different vendors first.")
+    pick: core.MemberSelection = _key(
+        _P.pick, "Who is picked where no models are named; always of different vendors first."
+    )
     size: Annotated[Count, Field(le=core.MAX_MEMBERS)] = _key(0, "How many are picked; 0 is policy.tuning.panel_size.")
     judge: NonEmptyText | None = _key(None, "Who judges, by candidate id. Default: the ablest verifier.")
     synthesizer: NonEmptyText | None = _key(None, "Who writes the answer, by candidate id. Default: the lead.")
@@ -108,9 +110,9 @@ class PanelConfig(ConfigTable):
         return self
 
 
-def to_fusion(config: FusionConfig) -> core.Fusion:
+def to_fusion(config: FusionConfig) -> core.FusionPolicy:
     """The core's value."""
-    return core.Fusion(
+    return core.FusionPolicy(
         panel=config.panel,
         care=config.verify,
         quorum=config.quorum,

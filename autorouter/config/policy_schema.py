@@ -22,7 +22,7 @@ from autorouter.config.types import (
     Share,
 )
 from autorouter.core import policy as core
-from autorouter.core.types import Kind, Role, Strategy
+from autorouter.core.types import Role, Strategy, TaskKind
 
 _T = core.Tuning()
 
@@ -57,7 +57,7 @@ class PolicyRuleConfig(ConfigTable):
     )
     tools: tuple[NonEmptyText, ...] = _key((), "Condition: the client declares a tool of one of these names.")
     headers: HeaderGlobs = _key({}, "Condition: a request header matches; a table of header name and glob.")
-    kind: Kind | None = _key(None, "Effect: the kind of work this is.")
+    kind: TaskKind | None = _key(None, "Effect: the kind of work this is.")
     role: Role | None = _key(None, "Effect: the role that the model must have.")
     candidate: NonEmptyText | None = _key(None, "Effect: the id of the candidate that answers.")
     strategy: Strategy | None = _key(None, "Effect: how many models answer.")
@@ -119,7 +119,7 @@ class TuningConfig(ConfigTable):
     )
     panel_size: Annotated[int, Strict(), Field(ge=2, le=8)] = _key(_T.panel_size, "Members of a panel.")
     panel_gain: Share = _key(_T.panel_gain, "Share of the best member's failures that judge and synthesis mend.")
-    panel_kinds: tuple[Kind, ...] = _key(_T.panel_kinds, "Kinds of work for which a panel gains anything.")
+    panel_kinds: tuple[TaskKind, ...] = _key(_T.panel_kinds, "Kinds of work for which a panel gains anything.")
     risk_stakes: NonNegative = _key(_T.risk_stakes, "Stakes grow from 1 to 1 plus this at full risk.")
     housekeeping_stakes: NonNegative = _key(_T.housekeeping_stakes, "Stakes of a title or a commit message.")
 

@@ -30,12 +30,14 @@ class ConfigProblem:
 
 def validate(data: Mapping[str, Any], providers: Collection[str] = ()) -> Config | list[ConfigProblem]:
     """The configuration, or everything that is wrong with it. `providers` are suggested as upstreams too."""
+    problems: list[ConfigProblem] = []
+    config = None
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False)
-    found = [_problem(data, error) for error in errors if error["type"] != "references"]
-    return found + [ConfigProblem(path, text) for path, text in broken_references(data, providers)]
+        problems = [_problem(data, error) for error in exc.errors(include_url=False)]
+    problems += [ConfigProblem(path, text) for path, text in broken_references(data, providers)]
+    return config if config is not None and not problems else problems
 
 
 def _problem(data: Mapping[str, Any], error: ErrorDetails) -> ConfigProblem:

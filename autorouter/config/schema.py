@@ -8,7 +8,7 @@
     [privacy]                        what is looked for in requests before they leave
     [receipts] [dry_run]             what it records, how the dry run behaves
 
-`docs/configuration.md` is generated from the descriptions here. References between tables are checked in `crosscheck`.
+`docs/configuration.md` is generated from the descriptions here. References between tables are checked in `validation`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
-from pydantic_core import PydanticCustomError
 
-from autorouter.config.crosscheck import broken_references
 from autorouter.config.fusion_schema import FusionConfig, PanelConfig, WebConfig
 from autorouter.config.policy_schema import BudgetConfig, PolicyConfig
 from autorouter.config.types import (
@@ -294,11 +292,3 @@ class Config(ConfigTable):
         default_factory=TelemetryConfig.model_construct, description="Spans for an OpenTelemetry collector."
     )
     dry_run: DryRunConfig = Field(default_factory=DryRunConfig.model_construct, description="How the dry run answers.")
-
-    @model_validator(mode="after")
-    def _references(self) -> Config:
-        found = broken_references(self.model_dump())
-        if found:
-            text = "; ".join(f"{where}: {what}" for where, what in found)
-            raise PydanticCustomError("references", "{text}", {"text": text})
-        return self

@@ -50,7 +50,7 @@ def parse(name: str, candidates: Collection[str], panels: Collection[str] = ()) 
         label = _ours(name, name.removeprefix(PREFIX), panels)
         if label is not None:
             return label
-    raise unknown(name, every(candidates, panels), "model")
+    raise unknown_name(name, all_labels(candidates, panels), "model")
 
 
 def _ours(name: str, rest: str, panels: Collection[str]) -> Label | None:
@@ -66,7 +66,7 @@ def _ours(name: str, rest: str, panels: Collection[str]) -> Label | None:
     return None
 
 
-def every(candidates: Collection[str], panels: Collection[str] = ()) -> tuple[str, ...]:
+def all_labels(candidates: Collection[str], panels: Collection[str] = ()) -> tuple[str, ...]:
     """All labels that can be asked for now, ours first."""
     ours = [AUTO, *(f"{AUTO}:{profile}" for profile in PROFILES)]
     ours += [PREFIX + Strategy.VERIFY, PREFIX + Strategy.FUSION]
@@ -75,7 +75,7 @@ def every(candidates: Collection[str], panels: Collection[str] = ()) -> tuple[st
     return (*ours, *candidates)
 
 
-def unknown(name: str, known: Collection[str], param: str) -> UnknownModel:
+def unknown_name(name: str, known: Collection[str], param: str) -> UnknownModel:
     """The error for a name that isn't there, with the nearest that are."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = "`autorouter models` and GET /v1/models list the names"
@@ -84,7 +84,7 @@ def unknown(name: str, known: Collection[str], param: str) -> UnknownModel:
     return UnknownModel(f"The model `{name}` does not exist here", hint=hint, param=param)
 
 
-def apply(label: Label, policy: Policy) -> Policy:
+def apply_profile(label: Label, policy: Policy) -> Policy:
     """The policy that a label's profile asks for. `private` only narrows: local candidates, and the dial as it was."""
     if label.profile is None:
         return policy

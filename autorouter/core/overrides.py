@@ -11,14 +11,14 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from autorouter.core import panels as all_panels
-from autorouter.core.labels import unknown
+from autorouter.core.labels import unknown_name
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
-from autorouter.core.types import NO_WISHES, Wishes
+from autorouter.core.types import NO_OVERRIDES, RequestOverrides
 from autorouter.errors import RequestError
 
 
-def check(wishes: Wishes, policy: Policy, candidates: Collection[str]) -> None:
+def check_overrides(wishes: RequestOverrides, policy: Policy, candidates: Collection[str]) -> None:
     """Raises RequestError 403 where the configuration allows no wishes, UnknownModel 404 for names that aren't there."""
     if not policy.fusion.overrides:
         raise RequestError(
@@ -31,17 +31,17 @@ def check(wishes: Wishes, policy: Policy, candidates: Collection[str]) -> None:
     for field in ("judge", "synthesizer"):
         name = getattr(wishes, field)
         if name is not None and name not in candidates:
-            raise unknown(name, candidates, f"openfusion.{field}")
+            raise unknown_name(name, candidates, f"openfusion.{field}")
     for name in wishes.models:
         if name not in candidates:
-            raise unknown(name, candidates, "openfusion.models")
-    if wishes.panel is not None and all_panels.named(wishes.panel, policy.panels) is None:
-        raise unknown(wishes.panel, all_panels.names_of(policy.panels), "openfusion.panel")
+            raise unknown_name(name, candidates, "openfusion.models")
+    if wishes.panel is not None and all_panels.find_panel(wishes.panel, policy.panels) is None:
+        raise unknown_name(wishes.panel, all_panels.panel_names(policy.panels), "openfusion.panel")
 
 
-def applied(wishes: Wishes, policy: Policy) -> Policy:
+def apply_overrides(wishes: RequestOverrides, policy: Policy) -> Policy:
     """The policy with the wishes in it; caps only become lower."""
-    if wishes == NO_WISHES:
+    if wishes == NO_OVERRIDES:
         return policy
     budget, fusion = policy.budget, policy.fusion
     if wishes.max_usd is not None:
@@ -53,10 +53,10 @@ def applied(wishes: Wishes, policy: Policy) -> Policy:
     return replace(policy, dial=dial, budget=budget, fusion=fusion)
 
 
-def panel_for(wishes: Wishes, asked: str | None, policy: Policy) -> Panel:
+def resolve_panel(wishes: RequestOverrides, asked: str | None, policy: Policy) -> Panel:
     """The panel that a fused answer uses: by wish, by label, or the usual one."""
     name = wishes.panel or asked or policy.fusion.panel
-    panel = all_panels.named(name, policy.panels) or all_panels.PRESETS[0]
+    panel = all_panels.find_panel(name, policy.panels) or all_panels.PRESETS[0]
     changed = {
         field: value
         for field, value in (

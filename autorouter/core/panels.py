@@ -22,10 +22,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from autorouter.core.types import Care
+from autorouter.core.types import VerifyScope
 
-Way = Literal["judge", "ranked", "vote", "debate", "refine", "layers", "self", "pipeline"]
-Pick = Literal["ablest", "cheapest", "coders"]
+PanelMethod = Literal["judge", "ranked", "vote", "debate", "refine", "layers", "self", "pipeline"]
+MemberSelection = Literal["ablest", "cheapest", "coders"]
 MAX_MEMBERS = 8
 
 
@@ -45,9 +45,9 @@ class Panel:
     `instructions[i]` is said to member i besides the request, so that each looks at it in its own way."""
 
     name: str
-    way: Way = "judge"
+    way: PanelMethod = "judge"
     models: tuple[str, ...] = ()
-    pick: Pick = "ablest"
+    pick: MemberSelection = "ablest"
     size: int = 0
     judge: str | None = None
     synthesizer: str | None = None
@@ -68,7 +68,7 @@ PRESETS: tuple[Panel, ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fusion:
+class FusionPolicy:
     """How panels and verifiers work. `panel`: the one that is used where none is named. Times in seconds.
 
     quorum: so many answers are enough once `grace_s` have passed since they were there. member_s, judge_s, verifier_s:
@@ -76,7 +76,7 @@ class Fusion:
     """
 
     panel: str = "quality"
-    care: Care = "final"
+    care: VerifyScope = "final"
     quorum: int = 2
     grace_s: float = 20.0
     member_s: float = 120.0
@@ -87,12 +87,12 @@ class Fusion:
     overrides: bool = True
 
 
-def names_of(panels: tuple[Panel, ...]) -> tuple[str, ...]:
+def panel_names(panels: tuple[Panel, ...]) -> tuple[str, ...]:
     """Names of all panels, the configured ones first."""
     own = tuple(panel.name for panel in panels)
     return own + tuple(preset.name for preset in PRESETS if preset.name not in own)
 
 
-def named(name: str, panels: tuple[Panel, ...]) -> Panel | None:
+def find_panel(name: str, panels: tuple[Panel, ...]) -> Panel | None:
     """The panel of a name; a configured one before a preset."""
     return next((panel for panel in (*panels, *PRESETS) if panel.name == name), None)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from autorouter.core.panels import Fusion, Panel
-from autorouter.core.types import Kind, Role, Strategy
+from autorouter.core.panels import FusionPolicy, Panel
+from autorouter.core.types import Role, Strategy, TaskKind
 
 DIAL_MIN, DIAL_MAX = 0.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class PolicyRule:
     """A user's own rule: when any condition holds, set a kind, a role, a candidate or a strategy. `reason` is shown.
 
     keywords: substrings of the ask, case-insensitive. patterns: regular expressions searched in the ask.
@@ -28,14 +28,14 @@ class Rule:
     paths: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
-    kind: Kind | None = None
+    kind: TaskKind | None = None
     role: Role | None = None
     candidate: str | None = None
     strategy: Strategy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class CandidateLimits:
     """Hard limits; None is no limit. An unknown value fails a limit that is set."""
 
     max_input_usd_per_mtok: float | None = None
@@ -116,7 +116,7 @@ class Tuning:
     panel_gain: float = 0.25
     """Share of the best member's remaining failures that judge and synthesis mend where `panel_kinds` says that members
     bring different evidence; elsewhere 0: without it a panel is no better than its best member (N <= 40, public)."""
-    panel_kinds: tuple[Kind, ...] = (Kind.PLAN, Kind.REVIEW)
+    panel_kinds: tuple[TaskKind, ...] = (TaskKind.PLAN, TaskKind.REVIEW)
     risk_stakes: float = 3.0
     """Stakes grow from 1 to 1 + this at full risk: a destructive step is worth four times the care. Assumed."""
     housekeeping_stakes: float = 0.3
@@ -130,10 +130,10 @@ class Policy:
     dial: float = 5.0
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    limits: Limits = Limits()
+    limits: CandidateLimits = CandidateLimits()
     budget: Budget = Budget()
-    rules: tuple[Rule, ...] = ()
-    fusion: Fusion = field(default_factory=Fusion)
+    rules: tuple[PolicyRule, ...] = ()
+    fusion: FusionPolicy = field(default_factory=FusionPolicy)
     panels: tuple[Panel, ...] = ()
     max_fallbacks: int = 3
     session_ttl_s: float = 3600.0

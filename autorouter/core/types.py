@@ -12,11 +12,11 @@ from enum import StrEnum
 from typing import Literal
 
 Wire = Literal["chat", "responses", "messages"]
-Phase = Literal["first", "continuation", "housekeeping"]
+TurnPhase = Literal["first", "continuation", "housekeeping"]
 """Where in the turn a step stands: the human just spoke, a tool just answered, or nobody did (a title, a summary)."""
 
 
-class Kind(StrEnum):
+class TaskKind(StrEnum):
     """What the human wants done."""
 
     EDIT = "edit"
@@ -46,7 +46,7 @@ class Strategy(StrEnum):
     FUSION = "fusion"
 
 
-Care = Literal["off", "final", "risky", "always"]
+VerifyScope = Literal["off", "final", "risky", "always"]
 """Which drafts a verifier sees: `final` answers and risky tool calls, `risky` tool calls only, `always` all of them."""
 
 
@@ -59,14 +59,14 @@ class Capability(StrEnum):
     REASONING = "reasoning"
 
 
-SKILL_OF_KIND: dict[Kind, str] = {
-    Kind.EDIT: "coding",
-    Kind.DEBUG: "coding",
-    Kind.REVIEW: "verification",
-    Kind.PLAN: "reasoning",
-    Kind.EXPLAIN: "general",
-    Kind.WRITE: "writing",
-    Kind.HOUSEKEEPING: "general",
+SKILL_BY_KIND: dict[TaskKind, str] = {
+    TaskKind.EDIT: "coding",
+    TaskKind.DEBUG: "coding",
+    TaskKind.REVIEW: "verification",
+    TaskKind.PLAN: "reasoning",
+    TaskKind.EXPLAIN: "general",
+    TaskKind.WRITE: "writing",
+    TaskKind.HOUSEKEEPING: "general",
 }
 """Which benchmark column says most about a kind."""
 
@@ -146,18 +146,18 @@ class ToolResult:
     is_error: bool = False
 
 
-Step = ToolCall | ToolResult
+ToolEvent = ToolCall | ToolResult
 
-ASK_CHARS = 4_000
+PROMPT_CHARS = 4_000
 """Only so much of the human's words is read: scoring must cost the same for any prompt."""
 EXCERPT_CHARS = 2_000
 """Only so much of a tool's call or result is read: its head and its tail, where summaries and errors stand."""
-TRAIL_STEPS = 24
+TOOL_HISTORY_EVENTS = 24
 """Only so many of the latest tool calls and results are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class RequestOverrides:
     """What a request asks for besides its label; None is no wish. `models`: the panel's members by candidate id; `verify`:
     which drafts a verifier sees; `max_usd`: what the request may cost at most; `dial` 0 best .. 10 cheapest."""
 
@@ -166,12 +166,12 @@ class Wishes:
     models: tuple[str, ...] = ()
     judge: str | None = None
     synthesizer: str | None = None
-    verify: Care | None = None
+    verify: VerifyScope | None = None
     max_usd: float | None = None
     dial: float | None = None
 
 
-NO_WISHES = Wishes()
+NO_OVERRIDES = RequestOverrides()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +188,11 @@ class Task:
     stream: bool
     body: bytes
     prompt_bytes: int
-    ask: str
-    fresh: bool
+    prompt: str
+    is_new_turn: bool
     system: str = ""
-    opening: str = ""
-    trail: tuple[Step, ...] = ()
+    first_prompt: str = ""
+    tool_history: tuple[ToolEvent, ...] = ()
     tools: tuple[str, ...] = ()
     images: int = 0
     json_schema: bool = False
@@ -203,4 +203,4 @@ class Task:
     session: str | None = None
     agent: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    wishes: Wishes = NO_WISHES
+    overrides: RequestOverrides = NO_OVERRIDES

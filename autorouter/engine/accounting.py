@@ -9,9 +9,9 @@ from autorouter.core.state import health
 from autorouter.core.state import session as sessions
 from autorouter.core.state.health import Outcome
 from autorouter.core.types import Strategy, Usage
-from autorouter.engine.call import Opened
+from autorouter.engine.call import StreamReply
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import Routed, session_key
+from autorouter.engine.router import RoutedRequest, session_key
 from autorouter.engine.trace import Attempt, Trace, price_usage
 from autorouter.upstream.errors import Verdict
 
@@ -19,7 +19,7 @@ ESTIMATED = "estimated, the upstream reported none"
 CUT = "estimated, the answer was cut"
 
 
-def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: Routed, deps: Deps) -> None:
+def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An attempt gave no answer; `tokens` came of one that broke before the client got any of it."""
     attempt.close(verdict.kind, deps.timer())
     if tokens:
@@ -37,14 +37,14 @@ def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: Routed, deps
         _neighbours(attempt, deps, lambda seen: health.shut(seen, own, now_s))
 
 
-def broke(attempt: Attempt, kind: str, tokens: int, routed: Routed, deps: Deps) -> None:
+def broke(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An answer began and didn't end: it is paid for as far as it came, and it speaks against the candidate."""
     attempt.close(kind, deps.timer())
     _estimate(attempt, tokens, CUT, routed, deps)
     deps.state.observe(attempt.candidate, Outcome(ok=False, reason=kind), deps.clock())
 
 
-def left(trace: Trace, opened: Opened | None, routed: Routed, deps: Deps) -> None:
+def left(trace: Trace, opened: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
     """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
     and nobody's fault. What of a stream was no JSON is said."""
     if opened is not None and opened.tap.malformed:
@@ -59,7 +59,7 @@ def left(trace: Trace, opened: Opened | None, routed: Routed, deps: Deps) -> Non
 UNAWAITED = ("not_needed", "late")
 
 
-def stopped(attempt: Attempt, tokens: int, routed: Routed, deps: Deps, *, result: str = "client_gone") -> None:
+def stopped(attempt: Attempt, tokens: int, routed: RoutedRequest, deps: Deps, *, result: str = "client_gone") -> None:
     """We ended this call ourselves. Of a member that isn't waited for the prompt counts before any answer has begun: it was most
     likely read, and an answer that isn't streamed has no sign of life until it is whole."""
     attempt.close(result, deps.timer())
@@ -72,7 +72,7 @@ SILENT_S = 20.0
 """A stream of which nothing has come for so long is silent: what users and clients take for a hang."""
 
 
-def late(attempt: Attempt, streamed: bool, routed: Routed, deps: Deps) -> None:
+def late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
     """Nobody waits for it any longer. That speaks against nobody who was at work; of a stream that never began it says what
     a timeout does, for a member that hangs would keep every panel waiting."""
     stopped(attempt, attempt.events, routed, deps, result="late")
@@ -80,7 +80,7 @@ def late(attempt: Attempt, streamed: bool, routed: Routed, deps: Deps) -> None:
         deps.state.observe(attempt.candidate, Outcome(ok=False, reason="timeout"), deps.clock())
 
 
-def outrun(attempt: Attempt, routed: Routed, deps: Deps) -> None:
+def outrun(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
     """A rival began before it did, so that it was stopped. Its prompt is counted: it was most likely read. How long it took
     at least says something of its times."""
     attempt.close("outrun", deps.timer())
@@ -105,7 +105,7 @@ def _neighbours(attempt: Attempt, deps: Deps, change: Callable[[health.Health], 
     state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN)) for name in names}}
 
 
-def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: Routed, deps: Deps) -> None:
+def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """A complete answer. `tokens` is our count of its output, used where the upstream reports no usage."""
     attempt.close("answered", deps.timer())
     sent_tokens = routed.features.input_tokens + attempt.added_tokens
@@ -138,7 +138,7 @@ def _counted(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) ->
     return usage_check.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
 
 
-def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> None:
+def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps) -> None:
     """Exchange the reservation for what was spent, and fold the step into its session."""
     now_s = deps.clock()
     cost_usd = trace.cost_usd or 0.0
@@ -167,7 +167,7 @@ def settle(routed: Routed, trace: Trace, reserved_usd: float, deps: Deps) -> Non
     deps.state.keep_session(key, folded)
 
 
-def _keeper(routed: Routed, trace: Trace) -> Attempt | None:
+def _keeper(routed: RoutedRequest, trace: Trace) -> Attempt | None:
     """The attempt that the session is kept by: whose words went out, so that a rejected draft hands the session on; but of a
     panel the lead, which keeps the tool loop and its cache, whosever proposal was picked."""
     plan = routed.decision.plan
@@ -178,7 +178,7 @@ def _keeper(routed: Routed, trace: Trace) -> Attempt | None:
     return trace.answer or (trace.attempts[-1] if trace.attempts else None)
 
 
-def _estimate(attempt: Attempt, tokens: int, source: str, routed: Routed, deps: Deps) -> None:
+def _estimate(attempt: Attempt, tokens: int, source: str, routed: RoutedRequest, deps: Deps) -> None:
     attempt.usage = Usage(input_tokens=round(routed.features.input_tokens + attempt.added_tokens), output_tokens=tokens)
     attempt.usage_source = source
     price_usage(attempt, deps.by_id[attempt.candidate])

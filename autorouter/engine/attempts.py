@@ -28,9 +28,9 @@ from typing import Generic, TypeVar
 from autorouter.core.state.health import UNKNOWN, cooling_s, probed_s, probing
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting, retry
-from autorouter.engine.call import Caller, Failed, Opened
+from autorouter.engine.call import Caller, Failed, StreamReply
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import Routed
+from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.errors import UpstreamError
 from autorouter.upstream.errors import Verdict
@@ -56,7 +56,7 @@ ANSWER = "answer"
 """The phase of a single answer."""
 
 
-class NobodyAnswered(Exception):
+class AllCandidatesFailed(Exception):
     """All candidates of a phase failed; the verdicts in their order, at least one."""
 
     def __init__(self, verdicts: Sequence[Verdict]) -> None:
@@ -70,7 +70,7 @@ async def first(
     perform: Perform[T],
     *,
     phase: str,
-    routed: Routed,
+    routed: RoutedRequest,
     trace: Trace,
     began_s: float,
 ) -> T:
@@ -92,7 +92,7 @@ async def first(
         if move.again_s is not None:
             course.again(attempt, move.again_s, failed.verdict)
             await asyncio.sleep(move.again_s)
-    raise NobodyAnswered(course.verdicts)
+    raise AllCandidatesFailed(course.verdicts)
 
 
 class _Course(Generic[T]):
@@ -105,7 +105,7 @@ class _Course(Generic[T]):
         perform: Perform[T],
         *,
         phase: str,
-        routed: Routed,
+        routed: RoutedRequest,
         trace: Trace,
         began_s: float,
     ) -> None:
@@ -202,7 +202,7 @@ class _Course(Generic[T]):
         ).run(lead, slow_s)
 
 
-def _affordable(rival: str, lead: Attempt, routed: Routed) -> bool:
+def _affordable(rival: str, lead: Attempt, routed: RoutedRequest) -> bool:
     """Whether both together fit what is left of the tightest cap."""
     cap = routed.decision.allowance
     if cap is None:
@@ -300,5 +300,5 @@ def _discard(task: asyncio.Future[T]) -> None:
         task.cancel()
     elif not task.cancelled() and task.exception() is None:
         result = task.result()
-        if isinstance(result, Opened):
+        if isinstance(result, StreamReply):
             result.reply.close()

@@ -54,7 +54,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class StreamReply:
     """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
 
     first: bytes
@@ -65,7 +65,7 @@ class Opened:
     call: Call | None = None
 
 
-Final = Whole | Opened
+Final = Whole | StreamReply
 """What goes to the client: an answer that is whole, or a stream that has begun."""
 
 
@@ -104,7 +104,7 @@ class Caller:
         attempt.served_model = whole.served_model
         return whole
 
-    async def begin(self, attempt: Attempt, number: int) -> Opened:
+    async def begin(self, attempt: Attempt, number: int) -> StreamReply:
         """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
         call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
@@ -137,7 +137,7 @@ class Caller:
                 raise Failed(errors.of_error_event(call, tap.error), tap.events if held else 0)
             raise _failed(call, "protocol", "answered 200 with what is no event stream")
         attempt.served_model = tap.served_model or None
-        return Opened(first, reply, source, tap, attempt, call)
+        return StreamReply(first, reply, source, tap, attempt, call)
 
     def _holds(self, candidate: str) -> bool:
         """Whether a break is to be feared."""

@@ -14,12 +14,12 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autorouter.core.types import Care, Usage
+from autorouter.core.types import Usage, VerifyScope
 from autorouter.engine import accounting, attempts
-from autorouter.engine.call import Caller, Final, Opened
+from autorouter.engine.call import Caller, Final, StreamReply
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
-from autorouter.engine.router import Routed
+from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.wire.exchange import Request, Whole
 
@@ -36,7 +36,7 @@ class Run:
     """One step's means. `receipt_id` seeds ids; `began_s` is when the request came, by the deps' timer."""
 
     request: Request
-    routed: Routed
+    routed: RoutedRequest
     deps: Deps
     trace: Trace
     caller: Caller
@@ -46,7 +46,7 @@ class Run:
     @staticmethod
     def of(
         request: Request,
-        routed: Routed,
+        routed: RoutedRequest,
         deps: Deps,
         trace: Trace,
         *,
@@ -64,7 +64,7 @@ class Run:
         return self.request.task.stream
 
     @property
-    def care(self) -> Care:
+    def care(self) -> VerifyScope:
         """Which drafts are looked at: by the request's wish, else by the policy."""
         wished = self.routed.features.wishes.verify
         return wished or self.deps.policy.fusion.care
@@ -72,7 +72,7 @@ class Run:
     async def final(self, queue: Sequence[str], *, phase: str, request: Request | None = None) -> Final:
         """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
         if self.stream:
-            opened: Opened = await self._first(queue, phase, request, Caller.begin)
+            opened: StreamReply = await self._first(queue, phase, request, Caller.begin)
             self.trace.answer = opened.attempt
             return opened
 
@@ -90,7 +90,7 @@ class Run:
         *,
         phase: str,
         request: Request | None = None,
-        care: Care | None = None,
+        care: VerifyScope | None = None,
         limit_s: float | None = None,
     ) -> Draft:
         """An answer in the client's wire, held until it is whole and accounted for; or given free while it streams, where

@@ -13,7 +13,7 @@ from autorouter.core.state.session import NEW, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
 from autorouter.engine.prompts import Prompts, load
-from autorouter.engine.retry import USUAL, Hedging, Retry
+from autorouter.engine.retry import USUAL, HedgeBudget, Retry
 from autorouter.engine.web import OFF, Web
 from autorouter.upstream.transport import Target, Transport
 
@@ -116,7 +116,7 @@ class Deps:
     prompts: Prompts = field(default_factory=load)
     web: Web = OFF
     retry: Retry = USUAL
-    hedging: Hedging | None = None
+    hedging: HedgeBudget | None = None
     """None where slow answers get no rival."""
     trace_upstream: bool = False
     """Whether upstreams are told which trace a call belongs to."""

@@ -42,7 +42,7 @@ def context_record(policy: Policy, candidates: Sequence[Candidate]) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class ReceiptInput:
     """What a receipt is made from. It waits for the writer without the request's body."""
 
     receipt_id: str
@@ -58,7 +58,7 @@ class Made:
         return receipt_record(self)
 
 
-def receipt_record(made: Made) -> dict[str, Any]:
+def receipt_record(made: ReceiptInput) -> dict[str, Any]:
     """The whole receipt."""
     return {
         "type": "receipt",
@@ -92,10 +92,10 @@ def request_shape(task: Task) -> dict[str, Any]:
         "body_bytes": len(task.body),
         "prompt_bytes": task.prompt_bytes,
         "messages": task.messages,
-        "ask_chars": len(task.ask),
+        "ask_chars": len(task.prompt),
         "tools": len(task.tools),
         "images": task.images,
-        "trail_steps": len(task.trail),
+        "trail_steps": len(task.tool_history),
         "max_output_tokens": task.max_output_tokens,
     }
 

@@ -235,7 +235,7 @@ LEAST_S = 0.05
 """Below it a rival can't be ahead any more."""
 
 
-class Hedging:
+class HedgeBudget:
     """The configured percentile and what may still be hedged."""
 
     def __init__(self, percentile: float, max_share: float) -> None:

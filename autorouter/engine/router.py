@@ -13,7 +13,7 @@ from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, Conte
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class RoutedRequest:
     """A task with the decision on it, and all that the decision was made from."""
 
     task: Task
@@ -22,11 +22,11 @@ class Routed:
     decision: Decision
 
 
-def route(task: Task, deps: Deps) -> Routed:
+def route(task: Task, deps: Deps) -> RoutedRequest:
     """Decide. Raises UnknownModel for a label that isn't known; a refusal is part of the decision."""
     snapshot = deps.snapshot(session_key(task))
     read = features(task, deps.policy)
-    return Routed(task, read, snapshot, decide(read, snapshot, deps.policy))
+    return RoutedRequest(task, read, snapshot, decide(read, snapshot, deps.policy))
 
 
 def session_key(task: Task) -> str | None:

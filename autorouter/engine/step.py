@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator
 from autorouter.core.decision.decide import Decision
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting
-from autorouter.engine.attempts import NobodyAnswered, verdict_of
-from autorouter.engine.call import Final, Opened
+from autorouter.engine.attempts import AllCandidatesFailed, verdict_of
+from autorouter.engine.call import Final, StreamReply
 from autorouter.engine.context import Run
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
-from autorouter.engine.receipt import Made, request_shape
-from autorouter.engine.router import Routed, error_of, session_key
+from autorouter.engine.receipt import ReceiptInput, request_shape
+from autorouter.engine.router import RoutedRequest, error_of, session_key
 from autorouter.engine.trace import Trace
 from autorouter.upstream.transport import Failure
 from autorouter.wire.exchange import Request, Whole
@@ -37,7 +37,7 @@ class Step:
     def __init__(
         self,
         request: Request,
-        routed: Routed,
+        routed: RoutedRequest,
         deps: Deps,
         *,
         receipt_id: str,
@@ -54,7 +54,7 @@ class Step:
         self._run = Run.of(request, routed, deps, self.trace, receipt_id=receipt_id, began_s=began_s, fault=fault)
         self._began_s = began_s
         self._reserved_usd = 0.0
-        self._opened: Opened | None = None
+        self._opened: StreamReply | None = None
         self._finished = False
 
     @property
@@ -74,14 +74,14 @@ class Step:
         self.trace.result, self.trace.status = "answered", 200
         return final.body
 
-    async def open(self) -> Opened:
+    async def open(self) -> StreamReply:
         """The beginning of a streamed answer. Raises as `answer` does."""
         final = await self._performed()
-        assert isinstance(final, Opened)
+        assert isinstance(final, StreamReply)
         self._opened = final
         return final
 
-    async def chunks(self, opened: Opened) -> AsyncIterator[bytes]:
+    async def chunks(self, opened: StreamReply) -> AsyncIterator[bytes]:
         """The rest of the stream as it arrives. Raises StreamBroken where it ends without its end."""
         tap = opened.tap
         try:
@@ -126,7 +126,7 @@ class Step:
             trace.degraded += trace.answer.losses
         trace.seconds = deps.timer() - self._began_s
         accounting.settle(routed, trace, self._reserved_usd, deps)
-        made = Made(
+        made = ReceiptInput(
             receipt_id=self.receipt_id,
             shape=request_shape(routed.task) | self._known,
             features=routed.features,
@@ -159,10 +159,10 @@ class Step:
             if decision.plan.strategy is Strategy.VERIFY:
                 return await verify.perform(self._run, decision.plan)
             return await panel.perform(self._run, decision.plan)
-        except NobodyAnswered as exc:
+        except AllCandidatesFailed as exc:
             raise verdict_of(exc.verdicts, trace) from exc
 
-    def _broke(self, opened: Opened, kind: str) -> None:
+    def _broke(self, opened: StreamReply, kind: str) -> None:
         self.trace.result, self.trace.status, self.trace.error = "broken", 200, f"stream_{kind}"
         if opened.attempt.result == "open":
             accounting.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)

@@ -38,7 +38,7 @@ class Web:
 OFF = Web()
 
 
-def may_look_up(policy: Policy, task: Task) -> bool:
+def lookup_allowed(policy: Policy, task: Task) -> bool:
     """Whether a question may leave this machine at all, and nobody else looks things up for it."""
     return not (task.tools or policy.limits.local_only or task.label.endswith(":private"))
 
@@ -47,7 +47,7 @@ def tools_for(web: Web, policy: Policy, target: Target, phase: str, task: Task) 
     """The server tools that a call gets besides; none where its upstream has none, or the client brought its own."""
     if web.how != "upstream" or phase not in PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []
-    if not may_look_up(policy, task):
+    if not lookup_allowed(policy, task):
         return []
     looked: dict[str, Any] = {"max_results": web.results}
     fetched: dict[str, Any] = {}

@@ -19,21 +19,21 @@ def render_comparison(found: Mapping[str, Any], failed: Sequence[str], plot_name
         f"autorouter {found['version']}, {found['at']}.",
         "\n".join(f"> {line}" for line in found["notes"]) if found["notes"] else None,
         "## Totals",
-        _totals(found["totals"], graded=graded),
-        _sandbox(found["sandbox"]),
-        _quality(found) if graded else "Nothing was graded: `--grade` runs the graders that need no model.",
+        _totals_section(found["totals"], graded=graded),
+        _sandbox_section(found["sandbox"]),
+        _quality_section(found) if graded else "Nothing was graded: `--grade` runs the graders that need no model.",
         f"![Cost against quality]({plot_name})" if plot_name else None,
-        _verdicts(found["verdicts"], found["grading_usd"]) if found["verdicts"] else None,
+        _verdicts_section(found["verdicts"], found["grading_usd"]) if found["verdicts"] else None,
         "## Cases",
-        _cases(found["results"], graded=graded),
-        _degraded(found["results"]),
+        _cases_section(found["results"], graded=graded),
+        _degraded_section(found["results"]),
         "## Gate\n\n" + "\n".join(f"- failed: {line}" for line in failed) if failed else None,
         f"Every request has its receipt ({len(found['receipts'])} of them); `autorouter receipt verify` on the JSON file beside "
         "this page checks both.",
     )
 
 
-def _totals(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
+def _totals_section(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
     columns = ["asked for", "stands for", "answered", "degraded", "failed", "cost", "mean time"]
     if graded:
         columns += ["score", "successes", "95 % interval", "cost per success"]
@@ -43,12 +43,12 @@ def _totals(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
         line = [f"`{row['label']}`", ", ".join(row["stands_for"]), out["answered"], out["degraded"], out["failed"]]
         line += [usd(row["cost_usd"]), seconds(row["mean_s"])]
         if graded:
-            line += _graded(row)
+            line += _graded_cells(row)
         lines.append(line)
     return table(columns, lines, right=columns[2:])
 
 
-def _graded(row: Mapping[str, Any]) -> list[str]:
+def _graded_cells(row: Mapping[str, Any]) -> list[str]:
     if not row["graded"]:
         return ["-", "-", "-", "-"]
     spread = interval(row["success_low"], row["success_high"])
@@ -56,7 +56,7 @@ def _graded(row: Mapping[str, Any]) -> list[str]:
     return [share(row["mean_score"]), f"{row['successes']} of {row['graded']}", spread, per]
 
 
-def _quality(found: Mapping[str, Any]) -> str:
+def _quality_section(found: Mapping[str, Any]) -> str:
     rows = [
         (
             f"`{d['ours']}`",
@@ -78,7 +78,7 @@ def _quality(found: Mapping[str, Any]) -> str:
     )
 
 
-def _sandbox(found: Mapping[str, Any] | None) -> str | None:
+def _sandbox_section(found: Mapping[str, Any] | None) -> str | None:
     """How the programs of the answers were kept in."""
     if found is None:
         return None
@@ -89,7 +89,7 @@ def _sandbox(found: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]], grading_usd: float | None) -> str:
+def _verdicts_section(rows: Sequence[Mapping[str, Any]], grading_usd: float | None) -> str:
     lines = [
         (
             f"`{r['ours']}`",
@@ -111,7 +111,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], grading_usd: float | None) -> s
     )
 
 
-def _cases(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
+def _cases_section(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
     columns = [
         "case",
         "asked for",
@@ -138,7 +138,7 @@ def _cases(rows: Sequence[Mapping[str, Any]], *, graded: bool) -> str:
     return table(columns, lines, right=("cost", "time", "score"))
 
 
-def _degraded(rows: Sequence[Mapping[str, Any]]) -> str | None:
+def _degraded_section(rows: Sequence[Mapping[str, Any]]) -> str | None:
     reasons = dict.fromkeys(reason for row in rows for reason in row["degraded"])
     errors = dict.fromkeys(row["error"] for row in rows if row["error"])
     said = [f"- degraded: {cell(reason)}" for reason in reasons] + [f"- failed: {cell(error)}" for error in errors]

@@ -64,7 +64,7 @@ def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet
                 for score in decision.scores:
                     success.setdefault(score.candidate, []).append(score.success)
             if plan is not None and plan.strategy is Strategy.FUSION:
-                members |= dict.fromkeys(plan.panel)
+                members |= dict.fromkeys(plan.members)
                 judges |= dict.fromkeys([plan.judge] if plan.judge else [])
     if success:
         stands.setdefault(max(success, key=lambda name: (mean(success[name]), name)), []).append(BEST_SINGLE)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from autorouter.core.types import Kind, Strategy
+from autorouter.core.types import Strategy, TaskKind
 from autorouter.errors import RequestError
 from autorouter.evals import lines
 
@@ -32,7 +32,7 @@ class LabelledRequest:
 
     id: str
     ask: str
-    kind: Kind
+    kind: TaskKind
     difficulty: DifficultyBand
     risky: bool
     strategies: tuple[Strategy, ...]
@@ -66,7 +66,7 @@ def _case(found: Mapping[str, Any], place: str) -> LabelledRequest:
     return LabelledRequest(
         id=lines.text_member(found, "id", place),
         ask=lines.text_member(found, "ask", place),
-        kind=Kind(lines.choice_member(found, "kind", tuple(Kind), place)),
+        kind=TaskKind(lines.choice_member(found, "kind", tuple(TaskKind), place)),
         difficulty=cast(DifficultyBand, lines.choice_member(found, "difficulty", BANDS, place)),
         risky=risky,
         strategies=tuple(Strategy(name) for name in strategies),

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 from autorouter.core.decision import scoring
 from autorouter.core.decision.scoring import Score
-from autorouter.core.types import SKILL_OF_KIND, Kind, Strategy
+from autorouter.core.types import SKILL_BY_KIND, Strategy, TaskKind
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import Routed, route
+from autorouter.engine.router import RoutedRequest, route
 from autorouter.evals.labelled import DifficultyBand, LabelledRequest
 from autorouter.evals.wrapping import as_client_request
 from autorouter.wire import exchange
@@ -51,7 +51,7 @@ class RoutingResult:
     """What the router read and chose. `strategy` is what it would do; `candidate` None is a refusal."""
 
     case: LabelledRequest
-    kind: Kind
+    kind: TaskKind
     difficulty: float
     band: DifficultyBand
     risk: float
@@ -93,7 +93,7 @@ def route_all(cases: Iterable[LabelledRequest], deps: Deps) -> Iterator[RoutingR
         )
 
 
-def _regret(case: LabelledRequest, routed: Routed, deps: Deps) -> Regret | None:
+def _regret(case: LabelledRequest, routed: RoutedRequest, deps: Deps) -> Regret | None:
     plan = routed.decision.preferred
     if plan is None:
         return None
@@ -127,5 +127,5 @@ def _usd(score: Score) -> tuple[float, str]:
 def misread_skills(reads: Sequence[RoutingResult]) -> dict[str, int]:
     """Cases whose kind was misread, by whether another benchmark column was looked at for it: only these can matter."""
     wrong = [read for read in reads if read.kind is not read.case.kind]
-    other = sum(SKILL_OF_KIND[read.kind] != SKILL_OF_KIND[read.case.kind] for read in wrong)
+    other = sum(SKILL_BY_KIND[read.kind] != SKILL_BY_KIND[read.case.kind] for read in wrong)
     return {"another column": other, "the same column": len(wrong) - other}

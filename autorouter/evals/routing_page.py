@@ -30,27 +30,27 @@ def render_routing(found: Mapping[str, Any], failed: Sequence[str]) -> str:
         f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
         f"{figures['cases']} labelled requests (`{found['cases_name']}`), autorouter {found['version']}, {found['at']}. "
         f"No model was called. {LABELS if found['built_in'] else ''}".rstrip(),
-        _shares(figures["shares"]),
+        _shares_section(figures["shares"]),
         "## Kinds\n\nRows: the label. Columns: what was read.",
-        _confusion(figures["kinds"]),
-        _misread(figures["misread_kinds"]),
+        _confusion_section(figures["kinds"]),
+        _misread_section(figures["misread_kinds"]),
         "## Difficulty",
-        _confusion(figures["bands"]),
-        _order(figures["order"]),
+        _confusion_section(figures["bands"]),
+        _order_section(figures["order"]),
         "## Risk",
-        _risk(figures["risk"]),
+        _risk_section(figures["risk"]),
         "## Cost and chance of success, predicted",
-        _regret(figures),
+        _regret_section(figures),
         "## Diversity and strategies",
-        _diversity(figures),
+        _diversity_section(figures),
         "## By agent and language",
-        _groups(figures["by_wrap"], "sent as"),
-        _groups(figures["by_language"], "language"),
+        _groups_section(figures["by_wrap"], "sent as"),
+        _groups_section(figures["by_language"], "language"),
         "## Gate\n\n" + "\n".join(f"- failed: {line}" for line in failed) if failed else None,
     )
 
 
-def _shares(shares: Mapping[str, Any]) -> str:
+def _shares_section(shares: Mapping[str, Any]) -> str:
     rows = [
         (SAID[name], share(s["share"]), f"{s['right']} of {s['of']}", interval(s["low"], s["high"]))
         for name, s in shares.items()
@@ -58,24 +58,24 @@ def _shares(shares: Mapping[str, Any]) -> str:
     return table(("agrees with the label in", "share", "cases", "95 % interval"), rows, right=("share", "cases"))
 
 
-def _confusion(found: Mapping[str, Mapping[str, int]]) -> str:
+def _confusion_section(found: Mapping[str, Mapping[str, int]]) -> str:
     names = list(found)
     return table(("label", *names), [(row, *(found[row][c] or "." for c in names)) for row in names], right=names)
 
 
-def _misread(found: Mapping[str, int]) -> str:
+def _misread_section(found: Mapping[str, int]) -> str:
     return (
         f"Of the kinds that were misread, {found['another column']} led to another benchmark column; "
         f"{found['the same column']} changed nothing (edit and debug, say, are both judged by coding)."
     )
 
 
-def _order(found: Mapping[str, float]) -> str:
+def _order_section(found: Mapping[str, float]) -> str:
     said = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
     return f"Whatever the borders: of two cases of different bands the harder reads harder this often (0.50 is chance): {said}."
 
 
-def _risk(found: Mapping[str, Any]) -> str:
+def _risk_section(found: Mapping[str, Any]) -> str:
     rows = [(name, share(found[name]["share"]), f"{found[name]['right']} of {found[name]['of']}") for name in _RISK]
     missed = ", ".join(found["missed"]) or "none"
     false = ", ".join(found["false"]) or "none"
@@ -88,7 +88,7 @@ _RISK = ("precision", "recall")
 _ROWS = ("router", "cheapest adequate", "always the best", "always the cheapest")
 
 
-def _regret(figures: Mapping[str, Any]) -> str:
+def _regret_section(figures: Mapping[str, Any]) -> str:
     found = figures["regret"]
     rows = [(name, usd(found[name]["mean_usd"]), share(found[name]["mean_success"])) for name in _ROWS]
     return (
@@ -101,7 +101,7 @@ def _regret(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _diversity(figures: Mapping[str, Any]) -> str:
+def _diversity_section(figures: Mapping[str, Any]) -> str:
     found = figures["diversity"]
     bands = figures["strategies_by_band"]
     names = sorted({name for row in bands.values() for name in row})
@@ -113,7 +113,7 @@ def _diversity(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _groups(found: Mapping[str, Mapping[str, Any]], name: str) -> str:
+def _groups_section(found: Mapping[str, Mapping[str, Any]], name: str) -> str:
     parts = ("kind", "difficulty", "risk", "strategy")
     rows = [(key, row["cases"], *(share(row[part]) for part in parts)) for key, row in found.items()]
     return table((name, "cases", *parts), rows, right=("cases", *parts))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from autorouter.core.decision.record import rounded
-from autorouter.core.types import Kind
+from autorouter.core.types import TaskKind
 from autorouter.evals.labelled import BANDS
 from autorouter.evals.routing import ADEQUATE, HARD, MIDDLE, RISKY, RoutingResult, misread_skills
 from autorouter.evals.statistics import entropy, mean, ordered_share, wilson
@@ -24,7 +24,9 @@ def summarize(reads: Sequence[RoutingResult]) -> dict[str, Any]:
             "cases": len(reads),
             "refused": sum(read.strategy is None for read in reads),
             "shares": _shares(reads),
-            "kinds": _table(reads, lambda r: r.case.kind.value, lambda r: r.kind.value, tuple(k.value for k in Kind)),
+            "kinds": _table(
+                reads, lambda r: r.case.kind.value, lambda r: r.kind.value, tuple(k.value for k in TaskKind)
+            ),
             "misread_kinds": misread_skills(reads),
             "bands": _table(reads, lambda r: r.case.difficulty, lambda r: r.band, BANDS),
             "order": _order(reads),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autorouter.engine.deps import Receipts
-from autorouter.engine.receipt import Made
+from autorouter.engine.receipt import ReceiptInput
 from autorouter.observe.events import CompletedRequest, RejectedRequest, RequestObserver
 from autorouter.observe.places import place_of
 from autorouter.observe.request_context import CURRENT_REQUEST
@@ -41,7 +41,7 @@ class RequestDispatcher:
     def put(self, build: Callable[[], dict[str, Any]]) -> None:
         """Hand a finished step over; returns at once."""
         self._receipts.put(build)
-        if isinstance(build, Made):
+        if isinstance(build, ReceiptInput):
             self._add(CompletedRequest(build, CURRENT_REQUEST.get()))
 
     def reject(self, rejected: RejectedRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from autorouter.engine.receipt import Made
+from autorouter.engine.receipt import ReceiptInput
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.observe.request_context import RequestContext
 
@@ -16,7 +16,7 @@ NOT_FAILURES = ("answered", "open", "client_gone", "stopped")
 class CompletedRequest(NamedTuple):
     """What the receipt is made from, and the request's mark; None where no server set one."""
 
-    made: Made
+    made: ReceiptInput
     mark: RequestContext | None
 
 

@@ -23,7 +23,7 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from autorouter import __version__
-from autorouter.engine.receipt import Made
+from autorouter.engine.receipt import ReceiptInput
 from autorouter.engine.trace import Attempt
 from autorouter.observe.events import NOT_FAILURES, CompletedRequest, final_attempt
 from autorouter.observe.trace_context import TraceContext
@@ -107,7 +107,7 @@ def _context(trace: TraceContext, span_id: str, *, remote: bool = False) -> Span
     return SpanContext(int(trace.trace_id, 16), int(span_id, 16), remote, TraceFlags(TraceFlags.SAMPLED))
 
 
-def _step_attributes(made: Made) -> dict[str, Value]:
+def _step_attributes(made: ReceiptInput) -> dict[str, Value]:
     trace, shape, plan = made.trace, made.shape, made.decision.plan
     word = final_attempt(trace)
     return _known(
@@ -135,7 +135,7 @@ def _step_attributes(made: Made) -> dict[str, Value]:
     )
 
 
-def _attempt_attributes(made: Made, attempt: Attempt, place: Place | None) -> dict[str, Value]:
+def _attempt_attributes(made: ReceiptInput, attempt: Attempt, place: Place | None) -> dict[str, Value]:
     usage = attempt.usage
     failed = attempt.result not in NOT_FAILURES
     return _known(

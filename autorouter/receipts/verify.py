@@ -18,7 +18,6 @@ from typing import Any
 import orjson
 
 from autorouter import __version__
-from autorouter.cli.output import waiting
 from autorouter.core.decision.replay import replay_decision
 from autorouter.errors import AutorouterError, ReceiptError
 from autorouter.receipts import store
@@ -67,8 +66,7 @@ def check_directory(directory: Path, track: ProgressWrapper) -> VerifyReport:
     if not days:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     report = VerifyReport()
-    with waiting("checking the chain"):
-        faults = store.verify_directory(directory)
+    faults = store.verify_directory(directory)
     for path in days:
         _check_lines(path, report, faults, track)
     return report.add_chain_problems(faults)

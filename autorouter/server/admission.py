@@ -21,9 +21,9 @@ from autorouter.core.labels import PREFIX
 from autorouter.core.types import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.receipt import context_record
-from autorouter.engine.router import Routed, route
+from autorouter.engine.router import RoutedRequest, route
 from autorouter.engine.step import Step
-from autorouter.engine.web import may_look_up
+from autorouter.engine.web import lookup_allowed
 from autorouter.errors import AutorouterError, BudgetExceeded, RequestError
 from autorouter.privacy import secrets
 from autorouter.receipts.canonical import digest
@@ -99,18 +99,18 @@ class AdmittedRequest:
     found: dict[str, int]
     held_usd: float = 0.0
 
-    def route(self, task: Task, *, hold: bool = True) -> Routed:
+    def route(self, task: Task, *, hold: bool = True) -> RoutedRequest:
         """Decide within the key's reach. Raises NotAllowed, BudgetExceeded and what `route` raises. `hold`: of its budget
         too, which a preview doesn't."""
         if self.grant is not None:
             self.grant.check(task.label, self.known)
-            self.grant.check_wishes(task.wishes)
+            self.grant.check_wishes(task.overrides)
         routed = route(task, self.deps)
         if hold and self.grant is not None and self.keyring is not None:
             routed = self._held(routed, self.grant, self.keyring.budgets)
         return routed
 
-    def _held(self, routed: Routed, grant: Grant, budgets: KeyBudgets) -> Routed:
+    def _held(self, routed: RoutedRequest, grant: Grant, budgets: KeyBudgets) -> RoutedRequest:
         """The decision with what it may cost held of the key's budget; a cheaper one where that is too little for it, as
         every other cap goes down the ladder; but who asks for one model gets that one. Raises BudgetExceeded where nothing
         fits."""
@@ -124,7 +124,7 @@ class AdmittedRequest:
             chosen = routed.task.label.startswith(PREFIX)
             if left_usd <= 0 or not chosen or not self.deps.policy.fusion.overrides:
                 raise
-            wishes = routed.task.wishes
+            wishes = routed.task.overrides
             cap_usd = left_usd if wishes.max_usd is None else min(left_usd, wishes.max_usd)
             routed = route(replace(routed.task, wishes=replace(wishes, max_usd=cap_usd)), self.deps)
             plan = routed.decision.plan
@@ -159,7 +159,7 @@ class AdmittedRequest:
         """Whether a search may take the question out of this machine, whoever answers it."""
         plan, task = step.routed.decision.plan, step.routed.task
         fused = plan is not None and plan.strategy is Strategy.FUSION
-        return fused and self.deps.web.how != "off" and may_look_up(self.deps.policy, task)
+        return fused and self.deps.web.how != "off" and lookup_allowed(self.deps.policy, task)
 
     def marked(self, send: Send) -> Send:
         """`send` that tells of secrets in a header; the same where there are none."""

@@ -17,7 +17,7 @@ from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.receipt import snapshot_record
 from autorouter.engine.retry import pause_s
-from autorouter.engine.router import Routed, session_key
+from autorouter.engine.router import RoutedRequest, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import RequestError
 from autorouter.observe.request_context import CURRENT_REQUEST, new_request_context
@@ -161,7 +161,7 @@ class RoutePreviewEndpoint:
         await send_json(send, preview(*await decide_only(scope, receive, self._deps(), self._admission)))
 
 
-async def decide_only(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[Routed, Deps]:
+async def decide_only(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[RoutedRequest, Deps]:
     """The decision on a request that isn't carried out, and the router as its key sees it. Nothing is held or recorded."""
     headers = headers_of(scope)
     body = await read_body(receive, scope["autorouter.max_body_bytes"])
@@ -211,7 +211,7 @@ async def reject_compaction(scope: Scope, receive: Receive, send: Send) -> None:
     )
 
 
-def preview(routed: Routed, deps: Deps) -> dict[str, Any]:
+def preview(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
     """What `/debug/route` answers and `autorouter route --json` prints."""
     return {
         "object": "autorouter.route",

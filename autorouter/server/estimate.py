@@ -20,7 +20,7 @@ from autorouter.core.decision.record import USD_DIGITS, rounded
 from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import Routed
+from autorouter.engine.router import RoutedRequest
 from autorouter.server.admission import Admission
 from autorouter.server.asgi import Receive, Scope, Send, send_json
 from autorouter.server.endpoints import CurrentDeps, decide_only
@@ -39,7 +39,7 @@ class EstimateEndpoint:
         await send_json(send, estimate(*await decide_only(scope, receive, self._deps(), self._admission)))
 
 
-def estimate(routed: Routed, deps: Deps) -> dict[str, Any]:
+def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
     """The answer. Without a plan `refusal` says why, and the figures are null."""
     decision, features = routed.decision, routed.features
     plan = decision.plan
@@ -63,7 +63,7 @@ def estimate(routed: Routed, deps: Deps) -> dict[str, Any]:
     return found
 
 
-def planned_calls(plan: Plan, routed: Routed) -> tuple[PlannedCall, ...]:
+def planned_calls(plan: Plan, routed: RoutedRequest) -> tuple[PlannedCall, ...]:
     """The plan's calls at the most; of a single plan the one of its primary."""
     if plan.calls:
         return plan.calls
@@ -76,7 +76,7 @@ def certain_calls(plan: Plan, calls: Sequence[PlannedCall], features: Features) 
     """How many of the calls, from the first, are made in any case: of a verified draft not the second answer; where a draft
     may turn out to need neither verifier nor panel, the draft alone."""
     if plan.strategy is Strategy.FUSION:
-        return 1 if plan.moment == "draft" else len(calls)
+        return 1 if plan.panel_trigger == "draft" else len(calls)
     if plan.strategy is Strategy.VERIFY:
         return 1 if seen_share(features) < 1.0 else 2
     return len(calls)

@@ -36,7 +36,7 @@ class ModelsEndpoint:
             ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
             await send_json(send, {"object": "list", "data": entries, **ends})
             return
-        labels.parse(name, deps.by_id, panels.names_of(deps.policy.panels))
+        labels.parse(name, deps.by_id, panels.panel_names(deps.policy.panels))
         await send_json(send, next((e for e in model_entries(deps) if e["id"] == name), None) or _unknown(name))
 
 
@@ -52,7 +52,7 @@ def model_entries(deps: Deps) -> list[dict[str, Any]]:
     capabilities = sorted({str(cap) for c in deps.candidates for cap in c.capabilities})
     ours = [
         _entry(name, "autorouter", window, output, capabilities)
-        for name in labels.every((), panels.names_of(deps.policy.panels))
+        for name in labels.all_labels((), panels.panel_names(deps.policy.panels))
     ]
     return ours + [_candidate(candidate) for candidate in deps.candidates]
 

@@ -15,7 +15,7 @@ import orjson
 from autorouter.core import labels
 from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
-from autorouter.core.types import Care, Strategy
+from autorouter.core.types import Strategy, VerifyScope
 from autorouter.resources import folder
 from autorouter.wire.errors import MESSAGES_TYPES
 from autorouter.wire.exchange import ANSWER_MEMBER
@@ -72,7 +72,7 @@ def wish_schemas() -> dict[str, Schema]:
         "models": maybe(models) | {"description": "The panel's members, by candidate id."},
         "judge": name | {"description": "Who judges, by candidate id."},
         "synthesizer": name | {"description": "Who writes the panel's answer, by candidate id."},
-        "verify": {"enum": [*get_args(Care), None], "description": "Which drafts a verifier sees."},
+        "verify": {"enum": [*get_args(VerifyScope), None], "description": "Which drafts a verifier sees."},
         "max_usd": maybe(NUMBER | {"minimum": 0}) | {"description": "What the request may cost at most, USD."},
         "dial": maybe(NUMBER | {"minimum": DIAL_MIN, "maximum": DIAL_MAX}) | {"description": "0 best .. 10 cheapest."},
     }
@@ -83,7 +83,7 @@ def _requests() -> dict[str, Schema]:
         "minLength": 1,
         "maxLength": MAX_LABEL_CHARS,
         "description": "A label, or a candidate's id.",
-        "examples": list(labels.every(())),
+        "examples": list(labels.all_labels(())),
     }
     common: dict[str, Schema] = {"model": model, "stream": maybe(FLAG), EXTENSION: maybe(ref("Asked"))}
     limit = maybe({"type": "integer", "minimum": 1})

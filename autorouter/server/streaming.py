@@ -16,7 +16,7 @@ import orjson
 from autorouter.core.codec import to_plain
 from autorouter.core.decision.explain import why
 from autorouter.core.types import Strategy
-from autorouter.engine.call import Opened
+from autorouter.engine.call import StreamReply
 from autorouter.engine.receipt import phases_record
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.engine.trace import Attempt
@@ -104,7 +104,7 @@ class _Line:
         return _event("summary", summary(self._step)) if self.events else b""
 
 
-async def _attended(step: Step, line: _Line) -> Opened:
+async def _attended(step: Step, line: _Line) -> StreamReply:
     """Open, and keep the client's line alive meanwhile."""
     work = asyncio.create_task(step.open())
     news: asyncio.Task[None] | None = None

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import orjson
 
 from autorouter.clients import human_text
-from autorouter.core.types import ASK_CHARS, Usage, Wire
+from autorouter.core.types import PROMPT_CHARS, Usage, Wire
 from autorouter.simulator import roles
 from autorouter.simulator.faults.bodies import Flow
 from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json
@@ -194,7 +194,7 @@ def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
             ask, raw = human_text.human_text(message.get("content")), human_text.text_of(message.get("content"))
             if ask and not human_text.is_example(ask):
                 # Long words are cut for the core's sake; an errand may stand at their end.
-                return (f"{ask}\n{raw[-ASK_CHARS:]}" if len(ask) >= ASK_CHARS else ask), raw, results
+                return (f"{ask}\n{raw[-PROMPT_CHARS:]}" if len(ask) >= PROMPT_CHARS else ask), raw, results
     return "", "", results
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 
 from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
-from autorouter.core.types import NO_WISHES, Care, Strategy, Wishes
+from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy, VerifyScope
 from autorouter.errors import RequestError
 
 PREFIX = "x-openfusion-"
@@ -23,7 +23,7 @@ NAMES = ("strategy", "panel", "models", "judge", "synthesizer", "verify", "max_u
 MAX_CHARS = 300
 
 
-def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes:
+def wishes_of(found: Any, headers: Mapping[str, str]) -> RequestOverrides:
     """The wishes of a request. Raises RequestError that names the wish."""
     said: dict[str, Any] = {}
     if found is not None:
@@ -35,11 +35,11 @@ def wishes_of(found: Any, headers: Mapping[str, str]) -> Wishes:
             key = name.removeprefix(PREFIX).replace("-", "_")
             said[key] = _of_header(key, value)
     if not said:
-        return NO_WISHES
+        return NO_OVERRIDES
     for name in said:
         if name not in NAMES:
             raise _unknown(name)
-    return Wishes(
+    return RequestOverrides(
         strategy=_strategy(said.get("strategy")),
         panel=_name("panel", said.get("panel")),
         models=_models(said.get("models")),
@@ -70,13 +70,13 @@ def _strategy(value: Any) -> Strategy | None:
     return Strategy(value)
 
 
-def _care(value: Any) -> Care | None:
+def _care(value: Any) -> VerifyScope | None:
     if value is None:
         return None
-    for care in get_args(Care):
+    for care in get_args(VerifyScope):
         if value == care:
-            return cast(Care, care)
-    raise _wrong("openfusion.verify", "must be one of " + ", ".join(get_args(Care)))
+            return cast(VerifyScope, care)
+    raise _wrong("openfusion.verify", "must be one of " + ", ".join(get_args(VerifyScope)))
 
 
 def _name(key: str, value: Any) -> str | None:

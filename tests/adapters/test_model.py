@@ -82,7 +82,7 @@ def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None
     assert codex_catalog.safe_window((tiny,)) == (8_000, 8_000)
     assert codex_catalog.safe_window(())[0] > 0
     models = json.loads(codex_catalog.catalog_json((big, small)))["models"]
-    assert [entry["slug"] for entry in models] == list(labels.every(()))
+    assert [entry["slug"] for entry in models] == list(labels.all_labels(()))
     assert models[0]["slug"] == "openfusion/auto"
     assert {entry["context_window"] for entry in models} == {128_000}
     assert models[0]["input_modalities"] == ["text"]

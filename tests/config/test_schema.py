@@ -11,7 +11,7 @@ from autorouter.config.problems import ConfigProblem, validate
 from autorouter.config.schema import Config
 from autorouter.core import policy as core
 from autorouter.core import types
-from autorouter.core.types import Capability, Kind, Price, Role
+from autorouter.core.types import Capability, Price, Role, TaskKind
 
 RELAY = {"base_url": "http://127.0.0.1:18080/v1", "api_key_env": "RELAY_KEY"}
 CHEAP = {"id": "cheap", "upstream": "relay", "model": "vendor/cheap"}
@@ -118,14 +118,14 @@ def test_the_policy_arrives_in_the_core_as_written() -> None:
             )
         )
     )
-    expected_rule = core.Rule(
+    expected_rule = core.PolicyRule(
         reason="r",
         keywords=("a",),
         patterns=("b+",),
         paths=("c/*",),
         tools=("d",),
         headers=(("x-agent", "e*"),),
-        kind=Kind.EDIT,
+        kind=TaskKind.EDIT,
         role=Role.CODER,
         candidate="cheap",
         strategy=types.Strategy.VERIFY,
@@ -135,11 +135,11 @@ def test_the_policy_arrives_in_the_core_as_written() -> None:
         allow=("a*",),
         deny=("b*",),
         max_fallbacks=1,
-        limits=core.Limits(max_input_usd_per_mtok=1, local_only=True),
+        limits=core.CandidateLimits(max_input_usd_per_mtok=1, local_only=True),
         rules=(expected_rule,),
         budget=core.Budget(per_day_usd=9),
         session_ttl_s=60,
-        tuning=core.Tuning(point_usd=0.5, panel_kinds=(Kind.EDIT,)),
+        tuning=core.Tuning(point_usd=0.5, panel_kinds=(TaskKind.EDIT,)),
     )
 
 
@@ -151,9 +151,9 @@ def test_without_a_word_the_policy_is_the_cores_default() -> None:
     ("table", "value"),
     [
         (policy_schema.TuningConfig, core.Tuning),
-        (policy_schema.PolicyLimitsConfig, core.Limits),
+        (policy_schema.PolicyLimitsConfig, core.CandidateLimits),
         (policy_schema.BudgetConfig, core.Budget),
-        (policy_schema.PolicyRuleConfig, core.Rule),
+        (policy_schema.PolicyRuleConfig, core.PolicyRule),
         (schema.BenchmarksConfig, types.Benchmarks),
         (schema.PriceConfig, types.Price),
     ],

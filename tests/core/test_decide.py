@@ -2,7 +2,7 @@ import pytest
 
 from autorouter.config.load import load
 from autorouter.core.decision.decide import decide
-from autorouter.core.policy import Budget, Limits, Policy, Rule
+from autorouter.core.policy import Budget, CandidateLimits, Policy, PolicyRule
 from autorouter.core.signals.features import features
 from autorouter.core.state.session import Session, Warm
 from autorouter.core.types import Role, Strategy, ToolCall, ToolResult
@@ -91,7 +91,7 @@ def test_a_named_model_that_is_down_falls_back_and_says_so():
 
 
 def test_a_rule_can_name_the_candidate_or_the_strategy():
-    rules = (Rule(reason="secret project", keywords=("apollo",), candidate="strong"),)
+    rules = (PolicyRule(reason="secret project", keywords=("apollo",), candidate="strong"),)
     found = decided("rename apollo", policy=Policy(rules=rules))
     assert found.candidate == "strong"
     assert "rule: secret project (matched keyword apollo)" in found.notes
@@ -152,7 +152,7 @@ def test_an_unknown_price_is_never_free_and_never_under_a_cap():
     unknown = model("unknown", 1.0, 60, price=None)
     free = decided("fix the bug", world(unknown, MIDDLE))
     assert next(s for s in free.scores if s.candidate == "unknown").turn_usd > 0.01
-    capped = decided("fix the bug", world(unknown, MIDDLE), Policy(limits=Limits(max_input_usd_per_mtok=50)))
+    capped = decided("fix the bug", world(unknown, MIDDLE), Policy(limits=CandidateLimits(max_input_usd_per_mtok=50)))
     assert capped.rejections[0].reasons[0].code == "price"
 
 

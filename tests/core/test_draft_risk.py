@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from autorouter.core.panels import Care
+from autorouter.core.panels import VerifyScope
 from autorouter.core.review.draft_risk import deserves, harmless, risky, weight_of
 from autorouter.core.types import ToolCall
 
@@ -55,7 +55,7 @@ def test_a_shell_is_never_harmless_by_its_name() -> None:
     assert harmless("read_file")
 
 
-SEEN: dict[Care, tuple[bool, bool, bool]] = {
+SEEN: dict[VerifyScope, tuple[bool, bool, bool]] = {
     "final": (True, True, False),
     "risky": (False, True, False),
     "always": (True, True, True),
@@ -64,5 +64,5 @@ SEEN: dict[Care, tuple[bool, bool, bool]] = {
 
 
 @pytest.mark.parametrize("care", SEEN)
-def test_care_says_what_is_looked_at(care: Care) -> None:
+def test_care_says_what_is_looked_at(care: VerifyScope) -> None:
     assert (deserves("final", care), deserves("risky", care), deserves("plain", care)) == SEEN[care]

@@ -1,10 +1,10 @@
 import pytest
 
-from autorouter.core.policy import Policy, Rule
+from autorouter.core.policy import Policy, PolicyRule
 from autorouter.core.signals.difficulty import MAX_TEXT_POINTS
 from autorouter.core.signals.features import features
 from autorouter.core.signals.task_kind import is_housekeeping
-from autorouter.core.types import Capability, Kind, ToolCall, ToolResult
+from autorouter.core.types import Capability, TaskKind, ToolCall, ToolResult
 from tests.core.worlds import task
 
 POLICY = Policy()
@@ -20,21 +20,21 @@ def read(ask, **more):
 @pytest.mark.parametrize(
     ("ask", "kind"),
     [
-        ("hi", Kind.EXPLAIN),
-        ("fix the off-by-one in parse_range()", Kind.DEBUG),
-        ("My tests are failing after upgrading numpy", Kind.DEBUG),
-        ("why does this test fail with KeyError?", Kind.DEBUG),
-        ("Implement a lock-free MPSC queue in C++ with memory ordering", Kind.EDIT),
-        ("Write a function to reverse a linked list in Rust", Kind.EDIT),
-        ("write the README", Kind.WRITE),
-        ("Update docs for the payment api", Kind.WRITE),
-        ("review this patch for security risks and missing tests", Kind.REVIEW),
-        ("design a cache for this service, compare two approaches", Kind.PLAN),
-        ("explain the difference between a process and a thread", Kind.EXPLAIN),
-        ("修复这个错误", Kind.DEBUG),
-        ("请实现一个队列", Kind.EDIT),
-        (SEGFAULT, Kind.DEBUG),
-        ("```py\nx = [1, 2\n```", Kind.EDIT),
+        ("hi", TaskKind.EXPLAIN),
+        ("fix the off-by-one in parse_range()", TaskKind.DEBUG),
+        ("My tests are failing after upgrading numpy", TaskKind.DEBUG),
+        ("why does this test fail with KeyError?", TaskKind.DEBUG),
+        ("Implement a lock-free MPSC queue in C++ with memory ordering", TaskKind.EDIT),
+        ("Write a function to reverse a linked list in Rust", TaskKind.EDIT),
+        ("write the README", TaskKind.WRITE),
+        ("Update docs for the payment api", TaskKind.WRITE),
+        ("review this patch for security risks and missing tests", TaskKind.REVIEW),
+        ("design a cache for this service, compare two approaches", TaskKind.PLAN),
+        ("explain the difference between a process and a thread", TaskKind.EXPLAIN),
+        ("修复这个错误", TaskKind.DEBUG),
+        ("请实现一个队列", TaskKind.EDIT),
+        (SEGFAULT, TaskKind.DEBUG),
+        ("```py\nx = [1, 2\n```", TaskKind.EDIT),
     ],
 )
 def test_the_kind_is_what_the_human_wants_done(ask, kind):
@@ -120,7 +120,7 @@ def test_where_in_the_turn_a_step_stands():
     assert read("fix it").phase == "first"
     assert read("fix it", fresh=False, trail=(RED,)).phase == "continuation"
     title = read("hello", system="You are a title generator. You output ONLY a thread title.")
-    assert (title.phase, title.kind) == ("housekeeping", Kind.HOUSEKEEPING)
+    assert (title.phase, title.kind) == ("housekeeping", TaskKind.HOUSEKEEPING)
 
 
 def test_housekeeping_is_known_by_what_clients_send():
@@ -137,7 +137,7 @@ def test_needs_follow_from_the_request():
 
 
 def test_a_rule_of_the_user_sets_the_kind_and_is_shown():
-    policy = Policy(rules=(Rule(reason="billing is delicate", paths=("billing/*",), kind=Kind.REVIEW),))
+    policy = Policy(rules=(PolicyRule(reason="billing is delicate", paths=("billing/*",), kind=TaskKind.REVIEW),))
     found = features(task("tidy up billing/invoice.py"), policy)
-    assert found.kind is Kind.REVIEW
+    assert found.kind is TaskKind.REVIEW
     assert found.fired[0].matched == "path billing/*"

@@ -157,7 +157,9 @@ def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy):
 def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answers(ask, snapshot, policy):
     from autorouter.core.types import Task
 
-    task = Task(wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, ask=ask, fresh=True)
+    task = Task(
+        wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, prompt=ask, is_new_turn=True
+    )
     only_single = replace(snapshot, performable=(Strategy.SINGLE,))
     decision = decide(features(task, policy), only_single, policy)
     if decision.plan is not None and decision.preferred is not None and decision.preferred.strategy == "verify":

@@ -10,9 +10,19 @@ import pytest
 
 from autorouter.core.decision.decide import Decision
 from autorouter.core.decision.plans import Plan
-from autorouter.core.panels import MAX_MEMBERS, PRESETS, Fusion, Panel, PanelStep, Pick, Way, named, names_of
+from autorouter.core.panels import (
+    MAX_MEMBERS,
+    PRESETS,
+    FusionPolicy,
+    MemberSelection,
+    Panel,
+    PanelMethod,
+    PanelStep,
+    find_panel,
+    panel_names,
+)
 from autorouter.core.policy import Budget, Policy
-from autorouter.core.types import Candidate, Strategy, ToolCall, ToolResult, Wishes
+from autorouter.core.types import Candidate, RequestOverrides, Strategy, ToolCall, ToolResult
 from tests.core.worlds import CHEAP, MIDDLE, POOL, STRONG, decided, model, task, world
 
 PLAN_ASK = "plan the migration of the cache"
@@ -26,7 +36,7 @@ def plan_of(panel: Panel, *, policy: Policy | None = None, **more: object) -> Pl
     return plan
 
 
-CALLS: dict[Way, list[str]] = {
+CALLS: dict[PanelMethod, list[str]] = {
     "judge": ["member"] * 3 + ["judgement", "synthesis"],
     "self": ["member"] * 3 + ["judgement", "synthesis"],
     "ranked": ["member"] * 3 + ["ranking"] * 2,
@@ -38,8 +48,8 @@ CALLS: dict[Way, list[str]] = {
 }
 
 
-@pytest.mark.parametrize("way", get_args(Way))
-def test_the_calls_of_a_way_are_counted_before_the_first(way: Way) -> None:
+@pytest.mark.parametrize("way", get_args(PanelMethod))
+def test_the_calls_of_a_way_are_counted_before_the_first(way: PanelMethod) -> None:
     steps = (PanelStep(name="a", instruction="x"), PanelStep(name="b", instruction="y", candidate="cheap"))
     plan = plan_of(Panel(name="p", way=way, rounds=2, steps=steps if way == "pipeline" else ()))
     assert [call.phase for call in plan.calls] == CALLS[way]
@@ -48,14 +58,14 @@ def test_the_calls_of_a_way_are_counted_before_the_first(way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", ["judge", "ranked", "vote", "self", "debate", "layers"])
-def test_with_tools_a_panel_is_members_and_one_ranking(way: Way) -> None:
+def test_with_tools_a_panel_is_members_and_one_ranking(way: PanelMethod) -> None:
     plan = plan_of(Panel(name="p", way=way), tools=("bash",))
     assert [call.phase for call in plan.calls] == ["member"] * 3 + ["ranking"]
 
 
 def test_members_may_be_the_same_and_the_judge_one_of_them() -> None:
     plan = plan_of(Panel(name="p", models=("cheap",) * 3, judge="cheap", synthesizer="cheap"))
-    assert (plan.panel, plan.judge, plan.synthesizer) == (("cheap",) * 3, "cheap", "cheap")
+    assert (plan.members, plan.judge, plan.synthesizer) == (("cheap",) * 3, "cheap", "cheap")
 
 
 def test_one_candidate_alone_fills_every_place() -> None:
@@ -63,12 +73,12 @@ def test_one_candidate_alone_fills_every_place() -> None:
         plan = decided(task(PLAN_ASK, label=label), world(STRONG)).plan
         assert plan is not None
         assert plan.strategy is Strategy.FUSION
-        assert {*plan.panel, plan.judge, plan.synthesizer} == {"strong"}
+        assert {*plan.members, plan.judge, plan.synthesizer} == {"strong"}
 
 
 def test_more_calls_than_allowed_are_no_plan() -> None:
     panel = Panel(name="p", way="debate", rounds=5)
-    policy = Policy(panels=(panel,), fusion=Fusion(max_calls=16))
+    policy = Policy(panels=(panel,), fusion=FusionPolicy(max_calls=16))
     decision = decided(task(PLAN_ASK, label="openfusion/panel/p"), policy=policy)
     assert [plan.strategy for plan in decision.plans if plan.strategy is Strategy.FUSION] == []
     assert any("fusion was asked for" in note for note in decision.notes)
@@ -78,22 +88,22 @@ def test_members_are_of_different_vendors_first() -> None:
     twin = model("twin", 4.0, 94, vendor="strong")
     decision = decided(task(PLAN_ASK, label="openfusion/fusion"), world(CHEAP, MIDDLE, STRONG, twin))
     assert decision.plan is not None
-    assert decision.plan.panel == ("strong", "middle", "cheap")
+    assert decision.plan.members == ("strong", "middle", "cheap")
 
 
 def test_a_panel_has_at_most_so_many_members() -> None:
     plan = plan_of(
         Panel(name="p", way="self", samples=99), policy=Policy(panels=(Panel(name="p", way="self", samples=99),))
     )
-    assert len(plan.panel) == MAX_MEMBERS
+    assert len(plan.members) == MAX_MEMBERS
 
 
 def test_a_configured_panel_takes_a_presets_place() -> None:
     own = Panel(name="self", way="vote")
-    assert named("self", (own,)) is own
-    assert named("self", ()) is PRESETS[3]
-    assert named("nobody", (own,)) is None
-    assert names_of((own,)) == ("self", "quality", "budget", "code")
+    assert find_panel("self", (own,)) is own
+    assert find_panel("self", ()) is PRESETS[3]
+    assert find_panel("nobody", (own,)) is None
+    assert panel_names((own,)) == ("self", "quality", "budget", "code")
 
 
 RED = (ToolCall("bash", '{"cmd":"pytest"}'), ToolResult("===== 2 failed, 40 passed in 1.31s ====="))
@@ -111,7 +121,7 @@ LOOKED = (ToolCall("bash", '{"cmd":"ls"}'), ToolResult("README.md"))
     ids=["words", "first-step", "amid-the-loop", "after-a-red-run"],
 )
 def test_a_panel_works_where_decisions_are_made(more: dict[str, object], moment: str) -> None:
-    assert plan_of(Panel(name="p"), **more).moment == moment
+    assert plan_of(Panel(name="p"), **more).panel_trigger == moment
 
 
 def test_the_plans_stand_side_by_side_and_the_highest_is_done() -> None:
@@ -127,14 +137,14 @@ def test_the_plans_stand_side_by_side_and_the_highest_is_done() -> None:
 
 def test_who_was_asked_to_judge_does_though_others_are_abler() -> None:
     names = [model(f"m{n}", 1.0, 99.0 - n) for n in range(5)]
-    asked = task("explain it", wishes=Wishes(strategy=Strategy.VERIFY, judge="m4"))
+    asked = task("explain it", wishes=RequestOverrides(strategy=Strategy.VERIFY, judge="m4"))
     assert [plan.verifier for plan in decided(asked, world(*names)).plans if plan.strategy is Strategy.VERIFY] == ["m4"]
 
 
 @pytest.mark.parametrize("way", ["self", "refine"])
-def test_a_model_named_for_a_way_of_one_is_that_one(way: Way) -> None:
+def test_a_model_named_for_a_way_of_one_is_that_one(way: PanelMethod) -> None:
     plan = plan_of(Panel(name="p", way=way, models=(CHEAP.id,)))
-    assert set(plan.panel) == {plan.primary} == {CHEAP.id}
+    assert set(plan.members) == {plan.primary} == {CHEAP.id}
 
 
 def asked_for(panel: Panel, *pool: Candidate, policy: Policy | None = None, **more: object) -> Decision:
@@ -143,7 +153,7 @@ def asked_for(panel: Panel, *pool: Candidate, policy: Policy | None = None, **mo
 
 
 def test_who_leads_does_not_judge_itself_where_another_can() -> None:
-    for pick in get_args(Pick):
+    for pick in get_args(MemberSelection):
         plan = asked_for(Panel(name="p", pick=pick), *POOL, model("second", 2.0, 94)).plan
         assert plan is not None
         assert plan.judge != plan.primary
@@ -156,7 +166,7 @@ def test_without_coders_the_ablest_sit_in_their_places() -> None:
     nobody = [replace(candidate, roles=()) for candidate in POOL]
     plan = asked_for(Panel(name="code", way="ranked", pick="coders"), *nobody).plan
     assert plan is not None
-    assert len(set(plan.panel)) == 3
+    assert len(set(plan.members)) == 3
 
 
 def test_a_judge_and_a_writer_hold_what_they_are_shown() -> None:
@@ -181,13 +191,14 @@ def test_who_was_named_and_cannot_serve_is_said_with_the_reason() -> None:
     mute = model("mute", 1.0, 80, capabilities=frozenset())
     decision = asked_for(panel, *POOL, mute, tools=("bash",))
     assert decision.plan is not None
-    assert decision.plan.panel == ("strong",)
+    assert decision.plan.members == ("strong",)
     assert decision.notes == (
         "mute is left out of panel p: has no tools",
         f"{decision.plan.judge} judges in place of mute: has no tools",
     )
     verified = decided(
-        task("fix it", tools=("bash",), wishes=Wishes(strategy=Strategy.VERIFY, judge="mute")), world(*POOL, mute)
+        task("fix it", tools=("bash",), wishes=RequestOverrides(strategy=Strategy.VERIFY, judge="mute")),
+        world(*POOL, mute),
     )
     assert verified.plan is not None
     assert verified.notes == (f"{verified.plan.verifier} verifies in place of mute: has no tools",)
@@ -195,7 +206,7 @@ def test_who_was_named_and_cannot_serve_is_said_with_the_reason() -> None:
 
 def test_why_a_strategy_cannot_be_is_said() -> None:
     panel = Panel(name="p", way="debate", rounds=5)
-    policy = Policy(panels=(panel,), fusion=Fusion(max_calls=16))
+    policy = Policy(panels=(panel,), fusion=FusionPolicy(max_calls=16))
     assert asked_for(panel, *POOL, policy=policy).notes == (
         "fusion was asked for, and panel p may need 20 calls: fusion.max_calls is 16",
     )
@@ -203,7 +214,7 @@ def test_why_a_strategy_cannot_be_is_said() -> None:
     assert re.search(
         r"fusion was asked for and would reserve \$0\.\d{4}, per_day_usd has \$0\.0200 left$", poor.notes[-1]
     )
-    off = Policy(fusion=Fusion(care="off"))
+    off = Policy(fusion=FusionPolicy(care="off"))
     assert decided(task("fix it", label="openfusion/verify"), policy=off).notes == (
         'verify was asked for, and fusion.verify is "off"',
     )

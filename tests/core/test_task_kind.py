@@ -7,7 +7,7 @@ from autorouter.core.signals.difficulty import MIN_TEXT_POINTS
 from autorouter.core.signals.features import features
 from autorouter.core.signals.lexicon import FILLERS, PAIRS, SIGNS, SORT_OF_WORD
 from autorouter.core.signals.task_kind import WORD
-from autorouter.core.types import Kind
+from autorouter.core.types import TaskKind
 from tests.core.worlds import task
 
 POLICY = Policy()
@@ -21,23 +21,23 @@ def read(ask, **more):
 @pytest.mark.parametrize(
     ("ask", "kind"),
     [
-        ("Please could you hide the sidebar on phones?", Kind.EDIT),
-        ("the export button should be green", Kind.EDIT),
-        ("add error handling to the upload", Kind.EDIT),
-        ("implement a parser for comments", Kind.EDIT),
-        ("uploads above 2 GB stop halfway since we moved to the new proxy", Kind.DEBUG),
-        ("it still doesn't work", Kind.DEBUG),
-        ("ModuleNotFoundError: No module named 'yaml'", Kind.DEBUG),
-        ("is this migration safe to run twice?", Kind.REVIEW),
-        ("have a look over my branch before I merge it", Kind.REVIEW),
-        ("Kafka or RabbitMQ for the audit trail?", Kind.PLAN),
-        ("should we shard by tenant?", Kind.PLAN),
-        ("write a proposal for the new permissions", Kind.PLAN),
-        ("fix the typo in the heading", Kind.WRITE),
-        ("draft an e-mail to the beta users", Kind.WRITE),
-        ("how do I rename a branch?", Kind.EXPLAIN),
-        ("what does 404 mean?", Kind.EXPLAIN),
-        ("thanks, that works", Kind.EXPLAIN),
+        ("Please could you hide the sidebar on phones?", TaskKind.EDIT),
+        ("the export button should be green", TaskKind.EDIT),
+        ("add error handling to the upload", TaskKind.EDIT),
+        ("implement a parser for comments", TaskKind.EDIT),
+        ("uploads above 2 GB stop halfway since we moved to the new proxy", TaskKind.DEBUG),
+        ("it still doesn't work", TaskKind.DEBUG),
+        ("ModuleNotFoundError: No module named 'yaml'", TaskKind.DEBUG),
+        ("is this migration safe to run twice?", TaskKind.REVIEW),
+        ("have a look over my branch before I merge it", TaskKind.REVIEW),
+        ("Kafka or RabbitMQ for the audit trail?", TaskKind.PLAN),
+        ("should we shard by tenant?", TaskKind.PLAN),
+        ("write a proposal for the new permissions", TaskKind.PLAN),
+        ("fix the typo in the heading", TaskKind.WRITE),
+        ("draft an e-mail to the beta users", TaskKind.WRITE),
+        ("how do I rename a branch?", TaskKind.EXPLAIN),
+        ("what does 404 mean?", TaskKind.EXPLAIN),
+        ("thanks, that works", TaskKind.EXPLAIN),
     ],
 )
 def test_requests_are_read_by_what_leads_them_by_their_form_and_their_object(ask, kind):
@@ -47,22 +47,22 @@ def test_requests_are_read_by_what_leads_them_by_their_form_and_their_object(ask
 @pytest.mark.parametrize(
     ("ask", "kind"),
     [
-        ("Füge der Klasse Order eine Methode total() hinzu", Kind.EDIT),
-        ("Der Build schlägt seit gestern fehl", Kind.DEBUG),
-        ("Erkläre mir den Unterschied zwischen Mutex und Semaphor", Kind.EXPLAIN),
-        ("Ajoute un test pour la fonction parse", Kind.EDIT),
-        ("Pourquoi utilise-t-on un index ici ?", Kind.EXPLAIN),
-        ("Añade una prueba para el carrito", Kind.EDIT),
-        ("Revisa este cambio, por favor", Kind.REVIEW),
-        ("Corrija o erro na função de login", Kind.DEBUG),
-        ("Добавь кнопку выхода", Kind.EDIT),
-        ("Исправь ошибку в парсере", Kind.DEBUG),
-        ("Почему это медленно?", Kind.EXPLAIN),
-        ("给登录页添加一个按钮", Kind.EDIT),
-        ("实现崩溃恢复", Kind.EDIT),
-        ("翻译这段文字", Kind.WRITE),
-        ("ログイン画面にボタンを追加してください", Kind.EDIT),
-        ("このエラーを直してください", Kind.DEBUG),
+        ("Füge der Klasse Order eine Methode total() hinzu", TaskKind.EDIT),
+        ("Der Build schlägt seit gestern fehl", TaskKind.DEBUG),
+        ("Erkläre mir den Unterschied zwischen Mutex und Semaphor", TaskKind.EXPLAIN),
+        ("Ajoute un test pour la fonction parse", TaskKind.EDIT),
+        ("Pourquoi utilise-t-on un index ici ?", TaskKind.EXPLAIN),
+        ("Añade una prueba para el carrito", TaskKind.EDIT),
+        ("Revisa este cambio, por favor", TaskKind.REVIEW),
+        ("Corrija o erro na função de login", TaskKind.DEBUG),
+        ("Добавь кнопку выхода", TaskKind.EDIT),
+        ("Исправь ошибку в парсере", TaskKind.DEBUG),
+        ("Почему это медленно?", TaskKind.EXPLAIN),
+        ("给登录页添加一个按钮", TaskKind.EDIT),
+        ("实现崩溃恢复", TaskKind.EDIT),
+        ("翻译这段文字", TaskKind.WRITE),
+        ("ログイン画面にボタンを追加してください", TaskKind.EDIT),
+        ("このエラーを直してください", TaskKind.DEBUG),
     ],
 )
 def test_other_languages_are_read_too(ask, kind):
@@ -70,8 +70,8 @@ def test_other_languages_are_read_too(ask, kind):
 
 
 def test_no_word_at_all_is_work_for_an_agent_and_talk_elsewhere():
-    assert read("the other three too", tools=TOOLS).kind is Kind.EDIT
-    assert read("hash tables").kind is Kind.EXPLAIN
+    assert read("the other three too", tools=TOOLS).kind is TaskKind.EDIT
+    assert read("hash tables").kind is TaskKind.EXPLAIN
 
 
 def test_every_language_s_greeting_is_small_talk_and_its_questions_are_none():
@@ -120,5 +120,5 @@ def test_risk_is_what_can_not_be_taken_back_or_hurts_others(ask, risky):
 
 def test_a_title_is_never_risky():
     title = read("wipe the production database", system="You are a title generator. You output ONLY a thread title.")
-    assert title.kind is Kind.HOUSEKEEPING
+    assert title.kind is TaskKind.HOUSEKEEPING
     assert title.risk.value == 0.0

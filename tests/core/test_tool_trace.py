@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.signals.tool_trace import EMPTY, FINDINGS_SHOWN, claims_success, contradicted, read_trail
-from autorouter.core.types import Step, ToolCall, ToolResult
+from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
 GREEN, RED = "12 passed in 0.31s", "2 failed, 10 passed in 0.31s"
 NOT_FOUND = "<tool_use_error>String to replace not found in file.</tool_use_error>"
@@ -34,7 +34,7 @@ def read(path: str, text: str = "x = 1") -> Pair:
     return ToolCall("Read", json.dumps({"file_path": path})), ToolResult(text)
 
 
-def trail(*pairs: Pair) -> tuple[Step, ...]:
+def trail(*pairs: Pair) -> tuple[ToolEvent, ...]:
     return tuple(step for pair in pairs for step in pair)
 
 
@@ -265,7 +265,7 @@ pieces = st.lists(
 
 
 @given(pieces, st.none() | st.integers(0, 500))
-def test_any_trail_is_read_without_fail_and_always_alike(steps: list[Step], total: int | None) -> None:
+def test_any_trail_is_read_without_fail_and_always_alike(steps: list[ToolEvent], total: int | None) -> None:
     evidence = read_trail(steps, steps=total)
     assert evidence == read_trail(tuple(steps), steps=total)
     assert 0 <= evidence.wrong <= 1

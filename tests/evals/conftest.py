@@ -80,11 +80,11 @@ def settings(tmp_path: Path) -> Settings:
     return load(path, env={"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")})
 
 
-Routed = Callable[[Says], tuple[runtime.Runtime, Scripted]]
+RoutedRequest = Callable[[Says], tuple[runtime.Runtime, Scripted]]
 
 
 @pytest.fixture
-def scripted(settings: Settings) -> Routed:
+def scripted(settings: Settings) -> RoutedRequest:
     """A router without receipts, and its scripted models."""
 
     def make(says: Says) -> tuple[runtime.Runtime, Scripted]:

@@ -16,7 +16,7 @@ from autorouter.evals.contestants import BEST_SINGLE, ROUTER_LABELS
 from autorouter.evals.graders import ExactGrader
 from autorouter.evals.plot import PlotPoint
 from autorouter.upstream.transport import Call
-from tests.evals.conftest import Routed, run
+from tests.evals.conftest import RoutedRequest, run
 
 CASES = [Case(id=str(n), prompt=f"Case {n}: fix the bug in a.py", grader=ExactGrader("right")) for n in range(4)]
 
@@ -26,7 +26,7 @@ def by_strength(call: Call, prompt: str) -> str | None:
     return "right" if call.candidate.id == "strong" else "wrong"
 
 
-def test_the_field_has_a_role_the_best_and_the_panel(scripted: Routed) -> None:
+def test_the_field_has_a_role_the_best_and_the_panel(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
     field = contestants.select_entrants(CASES, router.deps, Role.FAST)
     labels = [c.label for c in field.contestants]
@@ -40,7 +40,7 @@ def test_the_field_has_a_role_the_best_and_the_panel(scripted: Routed) -> None:
     assert transport.prompts == []
 
 
-def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(scripted: Routed) -> None:
+def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
     field = contestants.select_entrants(CASES, router.deps, Role.FAST)
     singles = [c for c in field.contestants if not c.ours]
@@ -59,7 +59,7 @@ def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(sc
     assert {(p.asked.text, p.asked.outcome, p.asked.candidate) for p in strong} == {("right", "answered", "strong")}
 
 
-def test_questions_share_money_and_nothing_else(scripted: Routed) -> None:
+def test_questions_share_money_and_nothing_else(scripted: RoutedRequest) -> None:
     router, _ = scripted(lambda call, prompt: None if "break" in prompt else "right")
     deps = router.deps
     broken = run(ask(deps, "strong", "break", session="a"))
@@ -75,7 +75,7 @@ def test_questions_share_money_and_nothing_else(scripted: Routed) -> None:
         run(ask(deps, "nobody", "x", session="a"))
 
 
-def summed(scripted: Routed) -> tuple[list[comparing.CaseResult], list[dict[str, Any]], contestants.EntrantSet]:
+def summed(scripted: RoutedRequest) -> tuple[list[comparing.CaseResult], list[dict[str, Any]], contestants.EntrantSet]:
     router, _ = scripted(by_strength)
     field = contestants.select_entrants(CASES, router.deps, Role.FAST)
     ours = contestants.Entrant(label="strong", stands_for=("ours",), ours=True)
@@ -91,7 +91,7 @@ def summed(scripted: Routed) -> tuple[list[comparing.CaseResult], list[dict[str,
     return played, comparison_summary.totals(played, [ours, theirs]), field
 
 
-def test_totals_and_differences_follow_from_the_grades(scripted: Routed) -> None:
+def test_totals_and_differences_follow_from_the_grades(scripted: RoutedRequest) -> None:
     played, totals, _ = summed(scripted)
     ours, theirs = totals
     assert (ours["mean_score"], ours["successes"], theirs["mean_score"]) == (1.0, 4, 0.0)
@@ -103,7 +103,7 @@ def test_totals_and_differences_follow_from_the_grades(scripted: Routed) -> None
     assert difference["mcnemar_p"] == pytest.approx(2 / 16)
 
 
-def test_prompts_and_answers_stay_out_of_the_file_unless_asked_for(scripted: Routed) -> None:
+def test_prompts_and_answers_stay_out_of_the_file_unless_asked_for(scripted: RoutedRequest) -> None:
     played, _, _ = summed(scripted)
     without = orjson.dumps(comparison_summary.result_rows(played, keep_answers=False)).decode()
     assert "fix the bug" not in without
@@ -111,7 +111,7 @@ def test_prompts_and_answers_stay_out_of_the_file_unless_asked_for(scripted: Rou
     assert '"answer_text":"right"' in orjson.dumps(comparison_summary.result_rows(played, keep_answers=True)).decode()
 
 
-def test_an_unknown_price_is_no_zero(scripted: Routed) -> None:
+def test_an_unknown_price_is_no_zero(scripted: RoutedRequest) -> None:
     played, _, _ = summed(scripted)
     from dataclasses import replace
 

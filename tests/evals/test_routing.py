@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autorouter import runtime
 from autorouter.config.load import Settings, load
-from autorouter.core.types import Kind
+from autorouter.core.types import TaskKind
 from autorouter.errors import RequestError
 from autorouter.evals import gate, labelled, lines, routing, routing_summary
 from autorouter.evals.labelled import LabelledRequest
@@ -37,7 +37,7 @@ def reads(settings: Settings) -> list[RoutingResult]:
 def test_the_set_is_large_and_varied() -> None:
     assert len(CASES) >= 200
     kinds = Counter(case.kind for case in CASES)
-    assert set(kinds) == set(Kind)
+    assert set(kinds) == set(TaskKind)
     assert min(kinds.values()) >= 10
     assert {case.difficulty for case in CASES} == {"easy", "middle", "hard"}
     assert 20 <= sum(case.risky for case in CASES) <= len(CASES) // 2
@@ -53,8 +53,8 @@ def test_the_set_is_large_and_varied() -> None:
 def test_an_agent_s_wrapping_leaves_the_ask_as_it_was(case: LabelledRequest) -> None:
     sent = as_client_request(case)
     task = exchange.parse(sent.wire, sent.body, sent.headers).task
-    assert task.ask.strip() == case.ask.strip()
-    assert bool(task.trail) == (case.trail != "none")
+    assert task.prompt.strip() == case.ask.strip()
+    assert bool(task.tool_history) == (case.trail != "none")
     assert task.client != "unknown"
 
 

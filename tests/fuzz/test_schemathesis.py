@@ -39,7 +39,7 @@ CHECKS = [status_code_conformance, content_type_conformance, response_headers_co
 HANG_S = 20.0
 """No answer takes so long: the dry run's time stands still."""
 ROUTES = [f"{method} {path}" for method, path in OPERATIONS]
-LABELS = st.sampled_from(labels.every(("gpt-6-luna", "claude-opus-5-5"), ("code", "quality")))
+LABELS = st.sampled_from(labels.all_labels(("gpt-6-luna", "claude-opus-5-5"), ("code", "quality")))
 FAULTED = st.sampled_from(sorted(FAULTS)).flatmap(lambda name: st.sampled_from([name, f"{name}*all"]))
 
 

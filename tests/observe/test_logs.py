@@ -84,7 +84,7 @@ class Held:
 
 
 def test_a_reader_that_stopped_holds_nobody_and_costs_the_newest_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging_setup, "MOST_LINES", 10)
+    monkeypatch.setattr(logging_setup, "MAX_QUEUED_LINES", 10)
     held = Held()
     handler = DroppingQueueHandler(cast(TextIO, held))
     handler.emit(record_of("first"))

@@ -29,7 +29,7 @@ from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import Health
 from autorouter.core.types import Usage, Wire
-from autorouter.engine.call import Opened
+from autorouter.engine.call import StreamReply
 from autorouter.engine.deps import Deps, State
 from autorouter.engine.receipt import context_record
 from autorouter.engine.retry import Retry
@@ -376,7 +376,7 @@ async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], w
     try:
         async with asyncio.timeout(2 * DEADLINE_S):
             if request.task.stream:
-                opened: Opened = await step.open()
+                opened: StreamReply = await step.open()
                 done.chunks.append(opened.first)
                 async for chunk in step.chunks(opened):
                     done.chunks.append(chunk)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autorouter.core.panels import Panel, Way
+from autorouter.core.panels import Panel, PanelMethod
 from tests.server.cast import (
     Asked,
     Cast,
@@ -49,7 +49,7 @@ def cast(
     return Cast(play)
 
 
-def panel(way: Way = "judge", **more: Any) -> Panel:
+def panel(way: PanelMethod = "judge", **more: Any) -> Panel:
     return Panel(name="p", way=way, **{"models": ("m0", "m1", "m2"), "judge": "m3", "synthesizer": "m4"} | more)
 
 

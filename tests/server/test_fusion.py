@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autorouter.core.panels import Way
+from autorouter.core.panels import PanelMethod
 from autorouter.core.types import Wire
 from tests.fakes import (
     Play,
@@ -36,7 +36,7 @@ from tests.server.stage import ASK, FUSION, SCHEMA, TOOLS, cast, fused, panel, s
 
 
 @pytest.mark.parametrize("way", ["judge", "ranked", "vote", "debate", "layers", "refine", "self"])
-def test_one_model_may_have_every_place(way: Way, tmp_path: Path) -> None:
+def test_one_model_may_have_every_place(way: PanelMethod, tmp_path: Path) -> None:
     count = iter(range(99))
     scripted = cast(lambda _: Text(f"Answer: draft {next(count)}"))
     one = panel(way, models=("m0",) * 3, judge="m0", synthesizer="m0")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from autorouter.core.panels import Fusion
+from autorouter.core.panels import FusionPolicy
 from tests.server.cast import (
     Asked,
     Cast,
@@ -93,7 +93,7 @@ def test_findings_are_material_as_well(guess: str, tmp_path: Path) -> None:
         return says(verdict="revise", findings=[GUESSES[guess]])(asked) if asked.role == "verifier" else Text("So.")
 
     scripted = Cast(play)
-    perform(scripted, asking(ASK, model="openfusion/verify"), tmp_path, fusion=Fusion(escalate=False))
+    perform(scripted, asking(ASK, model="openfusion/verify"), tmp_path, fusion=FusionPolicy(escalate=False))
     (asked,) = scripted.of("reviser")
     assert whole_block(asked) == (1, 1)
     (told,) = re.findall(r"^<findings>\n(.*)\n</findings>$", asked.block, re.MULTILINE)

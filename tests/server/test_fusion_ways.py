@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autorouter.core.panels import Fusion, PanelStep
+from autorouter.core.panels import FusionPolicy, PanelStep
 from tests.server.cast import (
     HANG,
     Asked,
@@ -84,7 +84,7 @@ def test_a_vote_counts_what_can_be_counted_and_else_asks_once(case: str, tmp_pat
     answers, winner = VOTES[case]
     scripted = cast(lambda asked: Text(answers[int(asked.who[1])]))
     # No quorum of agreement: all three are waited for.
-    done = fused(scripted, tmp_path, panel("vote"), fusion=Fusion(quorum=3))
+    done = fused(scripted, tmp_path, panel("vote"), fusion=FusionPolicy(quorum=3))
     asked = scripted.of("ranker")
     if winner is None:
         assert len(asked) == 1

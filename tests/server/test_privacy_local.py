@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.decision.decide import decide
-from autorouter.core.policy import Limits, Rule
+from autorouter.core.policy import CandidateLimits, PolicyRule
 from autorouter.core.signals.features import features
 from autorouter.core.types import Role, Strategy
 from tests.fakes import CUT, RESET, Play, Relay, event, http, refuse, stream
@@ -245,9 +245,9 @@ def test_no_decision_on_a_private_request_holds_anybody_elsewhere(
     if label != PRIVATE:
         policy = replace(policy, limits=replace(policy.limits, local_only=True))
     else:
-        policy = replace(policy, limits=Limits())
+        policy = replace(policy, limits=CandidateLimits())
     if effect:
-        policy = replace(policy, rules=(Rule(reason="r", tools=("edit",), **effect),))
+        policy = replace(policy, rules=(PolicyRule(reason="r", tools=("edit",), **effect),))
     if label == "c0" and "c0" not in {c.id for c in pool}:
         label = PRIVATE
     asked = replace(task, label=label)

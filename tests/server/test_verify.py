@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.core.panels import Fusion
+from autorouter.core.panels import FusionPolicy
 from autorouter.core.policy import Budget, Tuning
-from autorouter.core.types import Care, Wire
+from autorouter.core.types import VerifyScope, Wire
 from tests.fakes import DONE, FIRST, USAGE_EVENT, Part, Relay, chunk, completion, delta, http, stream, whole
 from tests.server.cast import (
     HANG,
@@ -128,7 +128,7 @@ def test_a_rejected_draft_is_mended_by_its_author_who_is_told_why_once(
 ) -> None:
     scripted = cast(Text("Wrong."), REVISE)
     asked = asking(ASK, wire, model=VERIFY, stream=streamed)
-    done = perform(scripted, asked, tmp_path, wire=wire, fusion=Fusion(escalate=False))
+    done = perform(scripted, asked, tmp_path, wire=wire, fusion=FusionPolicy(escalate=False))
     assert done.phases == ["draft", "verdict", "revision"]
     assert (done.text, done.degraded) == ("Mended.", [])
     (told,) = scripted.of("reviser")
@@ -220,7 +220,7 @@ def test_without_a_verdict_the_draft_goes_out_and_it_is_said(how: str, streamed:
     assert done.degraded == [f"verifier {verifier}: {reason}; the draft went out unverified"]
 
 
-SEEN: dict[Care, dict[str, bool]] = {
+SEEN: dict[VerifyScope, dict[str, bool]] = {
     "final": {"final": True, "risky": True, "plain": False},
     "risky": {"final": False, "risky": True, "plain": False},
     "always": {"final": True, "risky": True, "plain": True},
@@ -232,7 +232,7 @@ DRAFTS: dict[str, Line] = {"final": Text("So."), "risky": DESTROY, "plain": LOOK
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("weight", DRAFTS)
 @pytest.mark.parametrize("care", SEEN)
-def test_what_is_looked_at_is_a_matter_of_care(care: Care, weight: str, streamed: bool, tmp_path: Path) -> None:
+def test_what_is_looked_at_is_a_matter_of_care(care: VerifyScope, weight: str, streamed: bool, tmp_path: Path) -> None:
     scripted = cast(DRAFTS[weight])
     asked = asking(ASK, model=VERIFY, tools=TOOLS["chat"], stream=streamed, openfusion={"verify": care})
     done = perform(scripted, asked, tmp_path)

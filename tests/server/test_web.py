@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from autorouter.core.panels import Panel
-from autorouter.core.policy import Budget, Limits
+from autorouter.core.policy import Budget, CandidateLimits
 from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.web import Web
@@ -182,7 +182,7 @@ def private(how: str) -> tuple[dict[str, Any], dict[str, Any]]:
     wished = asking(ASK, model="openfusion/auto:private", openfusion={"strategy": "fusion"})
     return {
         "the label": (wished, {}),
-        "the policy": (asking(ASK, model=FUSION), {"limits": Limits(local_only=True)}),
+        "the policy": (asking(ASK, model=FUSION), {"limits": CandidateLimits(local_only=True)}),
         "the client's tools": (asking(ASK, model=FUSION, tools=TOOLS), {}),
     }[how]
 

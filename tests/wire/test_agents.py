@@ -32,22 +32,22 @@ def claude(document=CLAUDE):
 def test_codex_is_read():
     task = codex().task
     assert (task.wire, task.label, task.stream, task.client) == ("responses", "openfusion/auto", True, "codex")
-    assert (task.ask, task.fresh, task.opening) == ("Add hello.txt", False, "Add hello.txt")
+    assert (task.prompt, task.is_new_turn, task.first_prompt) == ("Add hello.txt", False, "Add hello.txt")
     assert task.system == "You are a coding agent."
-    assert [step.name for step in task.trail if isinstance(step, ToolCall)] == ["apply_patch", "spawn_agent"]
-    assert task.trail[2] == ToolResult("Success.")
+    assert [step.name for step in task.tool_history if isinstance(step, ToolCall)] == ["apply_patch", "spawn_agent"]
+    assert task.tool_history[2] == ToolResult("Success.")
     assert task.tools == ("exec_command", "apply_patch", "spawn_agent", "web_search")
     assert "secret" not in repr(task.headers)
 
 
 def test_codexs_first_step_is_fresh_though_an_environment_stands_before_it():
     task = codex(CODEX | {"input": CODEX["input"][:3]}).task
-    assert (task.ask, task.fresh, task.trail) == ("Add hello.txt", True, ())
+    assert (task.prompt, task.is_new_turn, task.tool_history) == ("Add hello.txt", True, ())
 
 
 def test_a_text_as_input_is_the_humans():
     request = codex({"model": "m", "input": "hi", "openfusion": {"dial": 1}})
-    assert (request.task.ask, request.task.fresh, request.task.stream) == ("hi", True, False)
+    assert (request.task.prompt, request.task.is_new_turn, request.task.stream) == ("hi", True, False)
     assert json.loads(fields.with_model(request.task.body, request.place, "up")) == {"model": "up", "input": "hi"}
 
 
@@ -68,7 +68,7 @@ def test_codexs_compaction_is_known_by_its_metadata():
 def test_after_a_compaction_the_summary_is_not_the_ask():
     summary = {"role": "user", "content": "Another language model started to solve this problem. It did x."}
     task = codex(CODEX | {"input": [*CODEX["input"][:3], summary]}).task
-    assert task.ask == "Add hello.txt"
+    assert task.prompt == "Add hello.txt"
 
 
 def test_a_sub_agent_of_codex_has_its_own_session():
@@ -82,21 +82,21 @@ def test_claude_code_is_read():
     task = claude().task
     assert (task.wire, task.client, task.max_output_tokens) == ("messages", "claude-code", 32_000)
     assert task.system == "You are an agent."
-    assert (task.ask, task.fresh, task.opening) == ("and hurry", True, "Show shot.png")
+    assert (task.prompt, task.is_new_turn, task.first_prompt) == ("and hurry", True, "Show shot.png")
     assert (task.images, task.reasoning_effort, task.tools) == (1, "max", ("Read", "web_search"))
 
 
 def test_claude_codes_words_stand_before_a_system_message_and_after_reminders():
     task = claude(CLAUDE | {"messages": CLAUDE["messages"][:2]}).task
-    assert (task.ask, task.fresh) == ("Show shot.png", True)
+    assert (task.prompt, task.is_new_turn) == ("Show shot.png", True)
 
 
 def test_results_alone_leave_the_earlier_ask_and_keep_the_mark_of_failure():
     *earlier, last = CLAUDE["messages"]
     task = claude(CLAUDE | {"messages": [*earlier, {"role": "user", "content": last["content"][:2]}]}).task
-    assert (task.ask, task.fresh) == ("Show shot.png", False)
-    assert task.trail[-1] == ToolResult("no such file", is_error=True)
-    assert [type(step) for step in task.trail] == [ToolCall, ToolCall, ToolResult, ToolResult]
+    assert (task.prompt, task.is_new_turn) == ("Show shot.png", False)
+    assert task.tool_history[-1] == ToolResult("no such file", is_error=True)
+    assert [type(step) for step in task.tool_history] == [ToolCall, ToolCall, ToolResult, ToolResult]
 
 
 def test_on_the_same_wire_only_the_models_name_changes():

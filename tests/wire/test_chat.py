@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.types import ASK_CHARS, EXCERPT_CHARS, TRAIL_STEPS, ToolCall, ToolResult
+from autorouter.core.types import EXCERPT_CHARS, PROMPT_CHARS, TOOL_HISTORY_EVENTS, ToolCall, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import splice
 from autorouter.wire.chat import request as chat_request
@@ -57,16 +57,16 @@ AIDER = [
 def test_aider_is_known_and_its_rules_and_examples_are_not_the_ask():
     found = task(AIDER, {"user-agent": "OpenAI/Python 2.20.0"})
     assert found.client == "aider"
-    assert found.ask == "fix the greeting"
-    assert found.opening == "fix the greeting"
-    assert found.fresh
-    assert found.trail == ()
+    assert found.prompt == "fix the greeting"
+    assert found.first_prompt == "fix the greeting"
+    assert found.is_new_turn
+    assert found.tool_history == ()
     assert found.system.startswith("Act as an expert")
 
 
 def test_aiders_diff_format_is_no_ask_either():
     found = task([{"role": "user", "content": "fix it\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block must"}])
-    assert found.ask == "fix it"
+    assert found.prompt == "fix it"
 
 
 def test_reminders_around_the_words_are_not_the_ask():
@@ -81,18 +81,18 @@ def test_reminders_around_the_words_are_not_the_ask():
             {"role": "system", "content": "# Environment\nskills and agents"},
         ]
     )
-    assert found.ask == "add a test"
-    assert found.opening == "add a test"
-    assert found.fresh
+    assert found.prompt == "add a test"
+    assert found.first_prompt == "add a test"
+    assert found.is_new_turn
     assert found.system == "You are an agent."
 
 
 def test_a_message_of_reminders_alone_is_nobodys():
     loop = [user("add a test"), calls("read"), result("text"), user("<system-reminder>todo is empty</system-reminder>")]
     found = task(loop)
-    assert found.ask == "add a test"
-    assert not found.fresh
-    assert found.trail == (ToolCall("read", "{}"), ToolResult("text"))
+    assert found.prompt == "add a test"
+    assert not found.is_new_turn
+    assert found.tool_history == (ToolCall("read", "{}"), ToolResult("text"))
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_message_of_reminders_alone_is_nobodys():
     ],
 )
 def test_the_ask_of_one_message(content, ask):
-    assert task([{"role": "user", "content": content}]).ask == ask
+    assert task([{"role": "user", "content": content}]).prompt == ask
 
 
 def test_a_huge_message_is_read_at_its_ends_only():
     found = task([{"role": "user", "content": "fix this: " + "log line\n" * 100_000 + "now"}])
-    assert found.ask.startswith("fix this: ")
-    assert len(found.ask) <= ASK_CHARS
+    assert found.prompt.startswith("fix this: ")
+    assert len(found.prompt) <= PROMPT_CHARS
     assert found.prompt_bytes > 900_000
 
 
@@ -138,10 +138,10 @@ def test_a_tool_loop_keeps_what_happened_since_the_human_spoke():
             {"role": "tool", "content": [{"type": "text", "text": "exit"}, {"type": "text", "text": "code 1"}]},
         ]
     )
-    assert found.ask == "second question"
-    assert found.opening == "first question"
-    assert not found.fresh
-    assert found.trail == (
+    assert found.prompt == "second question"
+    assert found.first_prompt == "first question"
+    assert not found.is_new_turn
+    assert found.tool_history == (
         ToolCall("read", '{"path":"a"}'),
         ToolCall("grep", '{"path":"a"}'),
         ToolResult("text of a"),
@@ -154,7 +154,7 @@ def test_a_tool_loop_keeps_what_happened_since_the_human_spoke():
 
 def test_a_new_human_message_is_fresh_again():
     found = task([user("one"), calls("a"), result("x"), {"role": "assistant", "content": "done"}, user("two")])
-    assert (found.ask, found.fresh, found.trail) == ("two", True, ())
+    assert (found.prompt, found.is_new_turn, found.tool_history) == ("two", True, ())
 
 
 @pytest.mark.parametrize("shape", ["many steps", "one step with many calls"])
@@ -162,12 +162,12 @@ def test_the_trail_is_bounded_and_keeps_the_latest(shape):
     names = [f"t{n}" for n in range(1_000)]
     many = [calls(name) for name in names] if shape == "many steps" else [calls(*names)]
     found = task([user("go"), *many])
-    assert [step.name for step in found.trail] == names[-TRAIL_STEPS:]
+    assert [step.name for step in found.tool_history] == names[-TOOL_HISTORY_EVENTS:]
 
 
 def test_long_tool_texts_keep_head_and_tail():
     found = task([user("go"), calls("a", arguments="x" * 9_999), result("head" + "." * 9_999 + "2 failed")])
-    call, answer = found.trail
+    call, answer = found.tool_history
     assert len(call.arguments) <= EXCERPT_CHARS
     assert answer.text.startswith("head")
     assert answer.text.endswith("2 failed")
@@ -180,7 +180,7 @@ def test_odd_tool_calls_are_passed_over():
         "tool_calls": [None, "x", {}, {"function": "x"}, {"function": {"name": 5, "arguments": {}}}],
     }
     found = task([user("go"), odd, {"role": "assistant", "tool_calls": "x"}, {"role": "function", "content": None}])
-    assert found.trail == (ToolCall("5", ""), ToolResult(""))
+    assert found.tool_history == (ToolCall("5", ""), ToolResult(""))
 
 
 # ---- what else is read

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.panels import MAX_MEMBERS
-from autorouter.core.types import NO_WISHES, Strategy, Wishes
+from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 from autorouter.wire import exchange
 from autorouter.wire.overrides import NAMES, wishes_of
@@ -25,7 +25,7 @@ ALL = {
     "max_usd": 0.05,
     "dial": 2,
 }
-READ = Wishes(
+READ = RequestOverrides(
     strategy=Strategy.FUSION,
     panel="quality",
     models=("a", "b"),
@@ -50,12 +50,12 @@ def test_body_and_headers_say_the_same() -> None:
 
 def test_a_header_goes_before_the_body() -> None:
     found = wishes_of({"dial": 2, "verify": "off"}, {"x-openfusion-dial": "9", "user-agent": "x"})
-    assert found == Wishes(dial=9.0, verify="off")
+    assert found == RequestOverrides(dial=9.0, verify="off")
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"strategy": None}, {"strategy": "auto", "models": None}])
 def test_nothing_said_is_no_wish(nothing: Any) -> None:
-    assert wishes_of(nothing, {"x-openfusion-progress": "events"}) == NO_WISHES
+    assert wishes_of(nothing, {"x-openfusion-progress": "events"}) == NO_OVERRIDES
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -65,7 +65,7 @@ def test_wishes_are_read_on_every_wire_and_never_sent_on(wire: Any) -> None:
     )
     body = json.dumps({"model": "openfusion/auto", **talk, "openfusion": {"dial": 2}}).encode()
     request = exchange.parse(wire, body, {"x-openfusion-judge": "a"})
-    assert request.task.wishes == Wishes(dial=2.0, judge="a")
+    assert request.task.overrides == RequestOverrides(dial=2.0, judge="a")
     sent = exchange.between(request, wire, "m", origin="o/m", seed="s", created_s=0, stream_usage=True).body
     assert "openfusion" not in json.loads(sent)
 

@@ -24,7 +24,7 @@ from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features
 from autorouter.core.state.session import incumbent
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import NO_WISHES, Candidate, Role, Strategy
+from autorouter.core.types import NO_OVERRIDES, Candidate, Role, Strategy
 
 UNBOUNDED = 1_000_000
 """More calls than any panel makes."""
@@ -67,11 +67,11 @@ class Decision:
 def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
     """Choose. Raises UnknownModel for a label that isn't known; everything else is part of the decision."""
     by_id = {candidate.id: candidate for candidate in snapshot.candidates}
-    label = labels.parse(features.label, by_id, panels.names_of(policy.panels))
-    policy = labels.apply(label, policy)
-    if features.wishes != NO_WISHES:
-        overrides.check(features.wishes, policy, by_id)
-        policy = overrides.applied(features.wishes, policy)
+    label = labels.parse(features.label, by_id, panels.panel_names(policy.panels))
+    policy = labels.apply_profile(label, policy)
+    if features.wishes != NO_OVERRIDES:
+        overrides.check_overrides(features.wishes, policy, by_id)
+        policy = overrides.apply_overrides(features.wishes, policy)
     notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]
     wanted = _wanted(label, features, policy, by_id, notes)
     kept, rejections = sift(features, snapshot, policy, wanted.role)
@@ -105,7 +105,7 @@ def _wanted(
     label: Label, features: Features, policy: Policy, by_id: Mapping[str, Candidate], notes: list[str]
 ) -> _Wanted:
     wished = features.wishes
-    panel = overrides.panel_for(wished, label.panel, policy)
+    panel = overrides.resolve_panel(wished, label.panel, policy)
     candidate, role, forced = label.candidate, label.role, wished.strategy or label.strategy
     if features.phase == "housekeeping" and wished.strategy is None and label.strategy is not None:
         notes.append(

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from autorouter.core.policy import Budget, Limits, Policy
+from autorouter.core.policy import Budget, CandidateLimits, Policy
 from autorouter.core.signals.features import Features
 from autorouter.core.state.health import Health, availability, cooling_s, probed_s
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import SKILL_OF_KIND, Candidate, Capability, Role
+from autorouter.core.types import SKILL_BY_KIND, Candidate, Capability, Role
 
 Code = Literal[
     "cooldown",
@@ -135,12 +135,12 @@ def _limits(candidate: Candidate, features: Features, health: Health, policy: Po
         if up < limits.min_availability:
             reasons.append(Reason("availability", f"{up:.3f} is below the floor of {limits.min_availability:g}"))
     if limits.min_benchmark is not None:
-        percentile = getattr(candidate.benchmarks, SKILL_OF_KIND[features.kind])
+        percentile = getattr(candidate.benchmarks, SKILL_BY_KIND[features.kind])
         if percentile is None or percentile < limits.min_benchmark:
             shown = "unknown" if percentile is None else f"{percentile:g}"
             reasons.append(Reason("benchmark", f"percentile {shown} is below the floor of {limits.min_benchmark:g}"))
     return reasons
 
 
-NO_LIMITS = Limits()
+NO_LIMITS = CandidateLimits()
 NO_BUDGET = Budget()

@@ -50,10 +50,14 @@ def _together(plan: Plan) -> str:
     if plan.strategy is Strategy.VERIFY:
         then = f"{plan.escalation} answers" if plan.escalation else "it is told why"
         return f"{plan.primary} drafts, {plan.verifier} checks; where it rejects, {then}"
-    recipe = plan.recipe
+    recipe = plan.panel
     named = f"panel {recipe.name} ({recipe.way})" if recipe else "a panel"
-    when = "" if plan.moment == "now" else f"; {plan.primary} drafts, and it joins at a final answer or a risky call"
-    return f"{named} of {', '.join(plan.panel)}, judged by {plan.judge}{when}"
+    when = (
+        ""
+        if plan.panel_trigger == "now"
+        else f"; {plan.primary} drafts, and it joins at a final answer or a risky call"
+    )
+    return f"{named} of {', '.join(plan.members)}, judged by {plan.judge}{when}"
 
 
 def _against(plan: Plan, decision: Decision) -> str:

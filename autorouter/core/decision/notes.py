@@ -41,8 +41,8 @@ def missing_strategy_note(
         left = f"{cap.cap} has ${max(0.0, cap.left_usd):.4f} left"
         return f"{asked} was asked for and would reserve ${dear.reserve_usd:.4f}, {left}"
     most = policy.fusion.max_calls
-    if asked is Strategy.FUSION and unbounded is not None and unbounded.recipe and len(unbounded.calls) > most:
-        name, calls = unbounded.recipe.name, len(unbounded.calls)
+    if asked is Strategy.FUSION and unbounded is not None and unbounded.panel and len(unbounded.calls) > most:
+        name, calls = unbounded.panel.name, len(unbounded.calls)
         return f"fusion was asked for, and panel {name} may need {calls} calls: fusion.max_calls is {most}"
     return f"{asked} was asked for and doesn't fit the pool"
 
@@ -52,11 +52,11 @@ def role_substitutions(plan: Plan, wished_judge: str | None, rejections: Sequenc
     why = {found.candidate: found.reasons[0].text for found in rejections}
     if plan.strategy is Strategy.VERIFY:
         return _other(wished_judge, plan.verifier, "verifies", why)
-    panel = plan.recipe
+    panel = plan.panel
     if plan.strategy is not Strategy.FUSION or panel is None:
         return []
     phases = {call.phase for call in plan.calls}
-    missing = [name for name in dict.fromkeys(_named(panel)) if name not in plan.panel]
+    missing = [name for name in dict.fromkeys(_named(panel)) if name not in plan.members]
     notes = [f"{name} is left out of panel {panel.name}{_because(name, why)}" for name in missing if name in why]
     if JUDGING & phases:
         notes += _other(panel.judge, plan.judge, "judges", why)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from autorouter.core.decision import cost
 from autorouter.core.decision.eligibility import MIN_OUTPUT_TOKENS
-from autorouter.core.decision.plans import Expert, May, Moment, Plan, PlannedCall, draft, planned, seen_share
+from autorouter.core.decision.plans import Expert, May, PanelTrigger, Plan, PlannedCall, draft, planned, seen_share
 from autorouter.core.decision.scoring import Score
 from autorouter.core.panels import MAX_MEMBERS, Panel
 from autorouter.core.policy import Policy, Tuning
@@ -145,7 +145,7 @@ def best_fused(
     )
 
 
-def moment_of(features: Features) -> Moment:
+def moment_of(features: Features) -> PanelTrigger:
     """A panel works where decisions are made: at the first step of a turn, and after failed runs. At every other step of a
     tool loop one model drafts, and the panel joins if that turns out to be a final answer or a risky call."""
     if not features.tools or features.phase == "first":

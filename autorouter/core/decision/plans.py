@@ -46,7 +46,7 @@ class PlannedCall(NamedTuple):
     seconds: float
 
 
-Moment = Literal["now", "draft"]
+PanelTrigger = Literal["now", "draft"]
 """When a panel works: at once, or after the lead's draft has turned out to be a final answer or a risky call."""
 
 
@@ -60,7 +60,7 @@ class Plan:
     strategy: Strategy
     primary: str
     verifier: str | None
-    panel: tuple[str, ...]
+    members: tuple[str, ...]
     judge: str | None
     success: float
     step_usd: float
@@ -72,8 +72,8 @@ class Plan:
     total: float
     escalation: str | None = None
     synthesizer: str | None = None
-    recipe: Panel | None = None
-    moment: Moment = "now"
+    panel: Panel | None = None
+    panel_trigger: PanelTrigger = "now"
     calls: tuple[PlannedCall, ...] = ()
 
     @property
@@ -190,7 +190,7 @@ def planned(
     judge: str | None = None,
     synthesizer: str | None = None,
     recipe: Panel | None = None,
-    moment: Moment = "now",
+    moment: PanelTrigger = "now",
 ) -> Plan:
     """The plan of a draft that was found best."""
     usd_weight = policy.usd_weight()

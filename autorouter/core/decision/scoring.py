@@ -25,7 +25,7 @@ from autorouter.core.signals.features import Features
 from autorouter.core.state import health
 from autorouter.core.state.session import warm_tokens
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import SKILL_OF_KIND, Candidate, Price
+from autorouter.core.types import SKILL_BY_KIND, Candidate, Price
 
 
 class Points(NamedTuple):
@@ -91,7 +91,7 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
     """Score one candidate; `usd_weight` is the policy's, worked out once for all of them."""
     tuning = policy.tuning
     seen = snapshot.health_of(candidate.id)
-    skill = SKILL_OF_KIND[features.kind]
+    skill = SKILL_BY_KIND[features.kind]
     percentile: float | None = getattr(candidate.benchmarks, skill)
     general = candidate.benchmarks.general
     if percentile is None:

@@ -18,10 +18,10 @@ from autorouter.core import labels
 from autorouter.core.codec import to_plain
 from autorouter.core.decision import cost
 from autorouter.core.decision.decide import Decision, decide
-from autorouter.core.policy import Budget, Limits, Policy
+from autorouter.core.policy import Budget, CandidateLimits, Policy
 from autorouter.core.signals.features import Features
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import SKILL_OF_KIND, Candidate, Price
+from autorouter.core.types import SKILL_BY_KIND, Candidate, Price
 from autorouter.errors import UnknownModel
 
 DIALS = tuple(float(notch) for notch in range(11))
@@ -80,7 +80,7 @@ def search(name: str, features: Features, snapshot: Snapshot, policy: Policy) ->
     ids = [score.candidate for score in decision.scores]
     row = next((s for s in decision.scores if s.candidate == name), None)
     best = next((s for s in decision.scores if s.candidate == decision.candidate), None)
-    skill = SKILL_OF_KIND[features.kind]
+    skill = SKILL_BY_KIND[features.kind]
     wins = decision.candidate == name
     lost = row is not None and not wins
     return Counterfactual(
@@ -153,7 +153,7 @@ def _rank_if_eligible(world: _Scenario) -> int | None:
         candidate, context_tokens=10**9, roles=roles, local=True, capabilities=frozenset(world.features.needs)
     )
     health = {name: seen for name, seen in snapshot.health.items() if name != candidate.id}
-    free = replace(world.policy, allow=(), deny=(), limits=Limits(), budget=Budget())
+    free = replace(world.policy, allow=(), deny=(), limits=CandidateLimits(), budget=Budget())
     before = {score.candidate for score in world.decide().scores}
     lifted = replace(world, snapshot=replace(snapshot, health=health), policy=free).decide(able)
     ids = [s.candidate for s in lifted.scores if s.candidate in before or s.candidate == candidate.id]

@@ -13,7 +13,7 @@ from typing import Literal
 
 from autorouter.core.signals.risk import BOTH, read_risk
 from autorouter.core.signals.tool_trace import uses_of
-from autorouter.core.types import Care, ToolCall
+from autorouter.core.types import ToolCall, VerifyScope
 
 Weight = Literal["final", "risky", "plain"]
 _WORD = re.compile(r"[a-z_]+")
@@ -45,7 +45,7 @@ def weight_of(calls: Sequence[ToolCall]) -> Weight:
     return "risky" if any(risky(call) for call in calls) else "plain"
 
 
-def deserves(weight: Weight, care: Care) -> bool:
+def deserves(weight: Weight, care: VerifyScope) -> bool:
     """Whether a draft of this weight is looked at under this care."""
     match care:
         case "always":

@@ -13,21 +13,21 @@ from math import log1p
 from autorouter.core.signals.lexicon import DEEP_MARKS, SMALL_TALK, SORT_OF_WORD
 from autorouter.core.signals.task_kind import WORDS_CHARS
 from autorouter.core.signals.tool_trace import Evidence
-from autorouter.core.types import Kind, Task
+from autorouter.core.types import Task, TaskKind
 
 PATH = re.compile(
     r"(?:[\w.-]+/)+[\w.-]+|\b[\w-]+\.(?:py|rs|go|ts|tsx|js|jsx|c|h|cc|cpp|hpp|java|kt|rb|sql|toml|ya?ml|md|sh)\b"
 )
 UNSPACED, UNSPACED_CHARS = re.compile(r"[\u3040-\u9fff]{1,2}"), 200
 """Two characters of a script without spaces are about a word."""
-BASE: dict[Kind, float] = {
-    Kind.EDIT: 0.22,
-    Kind.DEBUG: 0.29,
-    Kind.REVIEW: 0.30,
-    Kind.PLAN: 0.32,
-    Kind.EXPLAIN: 0.12,
-    Kind.WRITE: 0.12,
-    Kind.HOUSEKEEPING: -0.45,
+BASE: dict[TaskKind, float] = {
+    TaskKind.EDIT: 0.22,
+    TaskKind.DEBUG: 0.29,
+    TaskKind.REVIEW: 0.30,
+    TaskKind.PLAN: 0.32,
+    TaskKind.EXPLAIN: 0.12,
+    TaskKind.WRITE: 0.12,
+    TaskKind.HOUSEKEEPING: -0.45,
 }
 """Difficulty of a plain request of each kind, about the border of its first third. Assumed; on public per-prompt results most
 of what text can tell is the kind."""
@@ -57,10 +57,12 @@ class Part:
     points: float
 
 
-def difficulty_parts(task: Task, kind: Kind, words: Sequence[str], traces: int, evidence: Evidence) -> tuple[Part, ...]:
-    if kind is Kind.HOUSEKEEPING:
+def difficulty_parts(
+    task: Task, kind: TaskKind, words: Sequence[str], traces: int, evidence: Evidence
+) -> tuple[Part, ...]:
+    if kind is TaskKind.HOUSEKEEPING:
         return (Part("housekeeping", 1, BASE[kind]),)
-    if kind is Kind.EXPLAIN and len(words) <= SMALL_TALK_WORDS and all(word in SMALL_TALK for word in words):
+    if kind is TaskKind.EXPLAIN and len(words) <= SMALL_TALK_WORDS and all(word in SMALL_TALK for word in words):
         return (Part("small talk", len(words), SMALL_TALK_BASE), *_evidence_parts(evidence))
     text = _bounded(_counts(task, words, traces), evidence.steps)
     return (Part(f"kind {kind}", 1, BASE[kind]), *text, *_evidence_parts(evidence))
@@ -68,7 +70,7 @@ def difficulty_parts(task: Task, kind: Kind, words: Sequence[str], traces: int, 
 
 def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, int, float]]:
     """Name, count and points of what was counted in the text."""
-    ask = task.ask
+    ask = task.prompt
     distinct = set(words)
     sorts = [SORT_OF_WORD[word] for word in distinct if word in SORT_OF_WORD]
     lines, fences, paths = ask.count("\n") + 1, ask.count("```") // 2, _paths(ask)

@@ -18,7 +18,7 @@ from autorouter.core.signals.difficulty import Part, difficulty_parts
 from autorouter.core.signals.risk import Risk, read_risk
 from autorouter.core.signals.rules import Fired
 from autorouter.core.signals.tool_trace import Evidence, read_trail
-from autorouter.core.types import NO_WISHES, Capability, Kind, Phase, Task, Wishes
+from autorouter.core.types import NO_OVERRIDES, Capability, RequestOverrides, Task, TaskKind, TurnPhase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,8 @@ class Features:
     """All that a decision knows about a request. Tokens are estimates with a relative error band `input_error`."""
 
     label: str
-    phase: Phase
-    kind: Kind
+    phase: TurnPhase
+    kind: TaskKind
     kind_words: tuple[str, ...]
     needs: tuple[Capability, ...]
     input_tokens: float
@@ -44,19 +44,19 @@ class Features:
     tools: int
     client: str
     session: str | None
-    wishes: Wishes = NO_WISHES
+    wishes: RequestOverrides = NO_OVERRIDES
 
 
 def features(task: Task, policy: Policy) -> Features:
     """Read a task. Pure and bounded, whatever the size of the body: 15 us, and up to 200 us more where a
     long trail of tool results is read for evidence."""
     tuning = policy.tuning
-    evidence = read_trail(task.trail)
+    evidence = read_trail(task.tool_history)
     phase = task_kind.phase_of(task)
     fired = user_rules.fire(policy.rules, task)
-    text = task.ask[: task_kind.WORDS_CHARS].lower()
+    text = task.prompt[: task_kind.WORDS_CHARS].lower()
     words = task_kind.WORD.findall(text)
-    traces = task_kind.trace_lines(task.ask)
+    traces = task_kind.trace_lines(task.prompt)
     kind, kind_words = task_kind.read_kind(task, phase, words, traces, fired)
     parts = difficulty_parts(task, kind, words, traces, evidence)
     difficulty = sum(part.points for part in parts)
@@ -81,7 +81,7 @@ def features(task: Task, policy: Policy) -> Features:
         tools=len(task.tools),
         client=task.client,
         session=task.session,
-        wishes=task.wishes,
+        wishes=task.overrides,
     )
 
 
@@ -106,24 +106,24 @@ def _input_tokens(task: Task, tuning: Tuning) -> float:
     return task.prompt_bytes / tuning.bytes_per_token + IMAGE_TOKENS * task.images
 
 
-OUTPUT_SHARE: dict[Kind, float] = {
-    Kind.EDIT: 1.0,
-    Kind.DEBUG: 1.0,
-    Kind.REVIEW: 1.2,
-    Kind.PLAN: 1.5,
-    Kind.EXPLAIN: 0.6,
-    Kind.WRITE: 1.2,
-    Kind.HOUSEKEEPING: 0.1,
+OUTPUT_SHARE: dict[TaskKind, float] = {
+    TaskKind.EDIT: 1.0,
+    TaskKind.DEBUG: 1.0,
+    TaskKind.REVIEW: 1.2,
+    TaskKind.PLAN: 1.5,
+    TaskKind.EXPLAIN: 0.6,
+    TaskKind.WRITE: 1.2,
+    TaskKind.HOUSEKEEPING: 0.1,
 }
 """Expected output of each kind, relative to `Tuning.output_tokens`. Assumed."""
 
 
-def _output_tokens(task: Task, kind: Kind, tuning: Tuning) -> float:
+def _output_tokens(task: Task, kind: TaskKind, tuning: Tuning) -> float:
     expected = tuning.output_tokens * OUTPUT_SHARE[kind]
     return expected if task.max_output_tokens is None else min(expected, float(task.max_output_tokens))
 
 
-def _expected_steps(task: Task, phase: Phase, difficulty: float, tuning: Tuning) -> float:
+def _expected_steps(task: Task, phase: TurnPhase, difficulty: float, tuning: Tuning) -> float:
     """Steps still to come in this turn, this one included. Memoryless: a turn that has run long may run on."""
     if not task.tools or phase == "housekeeping":
         return 1.0
@@ -131,7 +131,7 @@ def _expected_steps(task: Task, phase: Phase, difficulty: float, tuning: Tuning)
     return max(2.0, expected) if phase == "continuation" else expected
 
 
-def _stakes(kind: Kind, difficulty: float, risk: Risk, tuning: Tuning) -> float:
-    if kind is Kind.HOUSEKEEPING or difficulty < 0.0:
+def _stakes(kind: TaskKind, difficulty: float, risk: Risk, tuning: Tuning) -> float:
+    if kind is TaskKind.HOUSEKEEPING or difficulty < 0.0:
         return tuning.housekeeping_stakes
     return 1.0 + tuning.risk_stakes * risk.value

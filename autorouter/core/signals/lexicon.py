@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from autorouter.core.types import Kind
+from autorouter.core.types import TaskKind
 
 
 class Sign(NamedTuple):
     """A word speaks for a kind, so strongly."""
 
-    kind: Kind
+    kind: TaskKind
     weight: float
 
 
@@ -28,7 +28,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _COMMANDS = {
-    Kind.EDIT: "add implement write create refactor rename change update replace remove delete port migrate convert "
+    TaskKind.EDIT: "add implement write create refactor rename change update replace remove delete port migrate convert "
     "optimize optimise extend introduce generate extract integrate upgrade bump configure simplify vectorize parallelize "
     "rewrite append insert swap truncate reset revert undo wrap split hide enable disable scaffold deprecate expose "
     "restructure deduplicate memoize paginate parameterize apply deploy rotate drop cleanup "
@@ -40,54 +40,54 @@ _COMMANDS = {
     "remover substitua atualize renomeie refatore aggiungi scrivi rinomina sostituisci "
     "добавь добавить реализуй реализовать напиши написать создай создать сделай удали удалить замени переименуй измени "
     "обнови перепиши перенеси",
-    Kind.DEBUG: "fix fixes fixing debug debugging diagnose troubleshoot bisect reproduce repair investigate "
+    TaskKind.DEBUG: "fix fixes fixing debug debugging diagnose troubleshoot bisect reproduce repair investigate "
     "behebe beheben repariere reparieren korrigiere corrige corriger corregir arregla arreglar répare réparer corrija "
     "conserte correggi исправь исправить почини отладь",
-    Kind.REVIEW: "review reviews reviewing critique inspect lgtm "
+    TaskKind.REVIEW: "review reviews reviewing critique inspect lgtm "
     "überprüfe überprüfen prüfe prüfen begutachte revisa revisar revise vérifie vérifier relis verifica проверь проверить "
     "отревьюй",
-    Kind.PLAN: "plan design compare decide propose outline evaluate recommend prove disprove brainstorm weigh suggest "
+    TaskKind.PLAN: "plan design compare decide propose outline evaluate recommend prove disprove brainstorm weigh suggest "
     "plane entwirf entwerfen vergleiche vergleichen konzipiere propose proposer conçois concevoir compara comparar "
     "diseña diseñar projete планируй спроектируй сравни предложи",
-    Kind.WRITE: "translate summarize summarise reword proofread draft rephrase paraphrase polish "
+    TaskKind.WRITE: "translate summarize summarise reword proofread draft rephrase paraphrase polish "
     "übersetze übersetzen formuliere fasse dokumentiere traduis traduire résume rédige rédiger traduce traducir resume "
     "redacta traduza traduzir redija documenta переведи перевести",
-    Kind.EXPLAIN: "explain explains "
+    TaskKind.EXPLAIN: "explain explains "
     "erkläre erklär erklären explica explicar explique expliquer spiega объясни объяснить расскажи",
 }
 _THINGS = {
-    Kind.EDIT: "should want need brauche brauchen soll debería necesito нужно должен",
-    Kind.DEBUG: "bug bugs broken breaks broke error errors err fail fails failing failed failure failures crash crashes "
+    TaskKind.EDIT: "should want need brauche brauchen soll debería necesito нужно должен",
+    TaskKind.DEBUG: "bug bugs broken breaks broke error errors err fail fails failing failed failure failures crash crashes "
     "crashed crashing segfault segfaults traceback exception exceptions stacktrace hang hangs hung leak leaks regression "
     "wrong flaky panic panics undefined off-by-one incorrect incorrectly deadlock deadlocks corrupt corrupts corrupted "
     "doesn't don't didn't isn't aren't won't wasn't miscompiles misbehaves freezes stuck doesnt "
     "fehler kaputt absturz stürzt abgestürzt funktioniert schlägt fehlgeschlagen hängt erreur erreurs plante planté "
     "cassé cassée cassés cassées marche error errores falla fallan fallo roto rota erro erros falha falham quebrado "
     "quebrou errore ошибка ошибку ошибки ошибкой баг падает падают упал упали ломается сломалось сломался зависает",
-    Kind.REVIEW: "vulnerability vulnerabilities feedback thoughts diff pr reviewer отзыв ревью",
-    Kind.PLAN: "plans designs architecture architect tradeoff tradeoffs trade-off trade-offs approach approaches proof "
+    TaskKind.REVIEW: "vulnerability vulnerabilities feedback thoughts diff pr reviewer отзыв ревью",
+    TaskKind.PLAN: "plans designs architecture architect tradeoff tradeoffs trade-off trade-offs approach approaches proof "
     "strategy proposal rfc roadmap alternatives pros cons steps versus vs "
     "architektur entwurf vorschlag konzept strategie nachteile nachteilen vorteile sollten sollen arquitectura "
     "arquitetura estrategia estratégia deberíamos devemos conception devrions архитектура архитектуру план стратегия "
     "стоит",
-    Kind.WRITE: "docs documentation readme changelog blog email e-mail translation summary docstring docstrings tutorial "
+    TaskKind.WRITE: "docs documentation readme changelog blog email e-mail translation summary docstring docstrings tutorial "
     "announcement prose grammar wording paragraph typo typos spelling newsletter "
     "dokumentation doku zusammenfassung ankündigung anleitung commit-nachricht annonce résumé documentación documentação "
     "resumen resumo anuncio документация документацию письмо",
-    Kind.EXPLAIN: "difference meaning overview unterschied bedeutet différence diferencia diferença différences разница",
+    TaskKind.EXPLAIN: "difference meaning overview unterschied bedeutet différence diferencia diferença différences разница",
 }
 _HINTS = {
-    Kind.EDIT: "put use set show make handle format move clean build support install wire patch run switch turn merge "
+    TaskKind.EDIT: "put use set show make handle format move clean build support install wire patch run switch turn merge "
     "import return validate ensure mache mach nutze verwende fais haz faça inline include allow push commit",
-    Kind.DEBUG: "slow slower still stopped again anymore unexpected unexpectedly missing lost loses lose empty blank "
+    TaskKind.DEBUG: "slow slower still stopped again anymore unexpected unexpectedly missing lost loses lose empty blank "
     "garbage duplicate duplicated twice race timeout timeouts oom nan down can't cannot won't never nothing instead "
     "yesterday suddenly only randomly intermittently sometimes occasionally 404 500 502 503 504 403 401 "
     "langsam nicht manchmal seit plötzlich pas depuis seulement parfois lento desde veces не после зависло медленно "
     "иногда",
-    Kind.REVIEW: "check assess approve look audit audits",
-    Kind.PLAN: "order safest option options choose better best folder layout",
-    Kind.WRITE: "comment comments document specification guide shorten message",
-    Kind.EXPLAIN: "why how what where which who when describe understand mean means tell what's how's "
+    TaskKind.REVIEW: "check assess approve look audit audits",
+    TaskKind.PLAN: "order safest option options choose better best folder layout",
+    TaskKind.WRITE: "comment comments document specification guide shorten message",
+    TaskKind.EXPLAIN: "why how what where which who when describe understand mean means tell what's how's "
     "warum wieso weshalb wofür wie welche welcher welches wo was pourquoi quoi quel quelle quand qué cómo cuál dónde como "
     "qual onde perché почему зачем как что где когда чем",
 }
@@ -106,31 +106,35 @@ def _signs() -> dict[str, Sign]:
 SIGNS = _signs()
 
 PAIRS: dict[str, dict[str, Sign]] = {
-    "over": {"look": Sign(Kind.REVIEW, COMMAND)},
-    "ok": {"look": Sign(Kind.REVIEW, COMMAND), "looks": Sign(Kind.REVIEW, HINT)},
-    "right": {"look": Sign(Kind.REVIEW, COMMAND)},
-    "good": {"look": Sign(Kind.REVIEW, COMMAND)},
-    "wrong": {"go": Sign(Kind.REVIEW, COMMAND)},
-    "request": {"pull": Sign(Kind.REVIEW, THING), "merge": Sign(Kind.REVIEW, THING)},
-    "should": dict.fromkeys(("we", "i", "which", "what", "how"), Sign(Kind.PLAN, THING)),
-    "we": {"should": Sign(Kind.PLAN, COMMAND)},
-    "i": {"should": Sign(Kind.PLAN, COMMAND)},
-    "up": {"come": Sign(Kind.PLAN, HINT)},
-    "options": {"our": Sign(Kind.PLAN, THING), "the": Sign(Kind.PLAN, THING)},
-    "it": {"find": Sign(Kind.DEBUG, THING)},
-    "out": {"find": Sign(Kind.DEBUG, THING), "figure": Sign(Kind.DEBUG, HINT)},
-    "off": {"cut": Sign(Kind.DEBUG, THING), "day": Sign(Kind.DEBUG, THING), "hour": Sign(Kind.DEBUG, THING)},
-    "given": {"are": Sign(Kind.EDIT, THING)},
-    "longer": {"no": Sign(Kind.DEBUG, THING)},
-    "cause": {"root": Sign(Kind.DEBUG, COMMAND)},
-    "nicht": {"geht": Sign(Kind.DEBUG, THING), "funktioniert": Sign(Kind.DEBUG, THING)},
-    "pas": {"marche": Sign(Kind.DEBUG, THING), "fonctionne": Sign(Kind.DEBUG, THING)},
-    "funciona": {"no": Sign(Kind.DEBUG, THING), "não": Sign(Kind.DEBUG, THING)},
-    "работает": {"не": Sign(Kind.DEBUG, THING)},
-    "que": {"por": Sign(Kind.EXPLAIN, HINT)},
-    "notes": {"release": Sign(Kind.WRITE, THING)},
-    "message": {"commit": Sign(Kind.WRITE, THING)},
-    "post": {"blog": Sign(Kind.WRITE, THING)},
+    "over": {"look": Sign(TaskKind.REVIEW, COMMAND)},
+    "ok": {"look": Sign(TaskKind.REVIEW, COMMAND), "looks": Sign(TaskKind.REVIEW, HINT)},
+    "right": {"look": Sign(TaskKind.REVIEW, COMMAND)},
+    "good": {"look": Sign(TaskKind.REVIEW, COMMAND)},
+    "wrong": {"go": Sign(TaskKind.REVIEW, COMMAND)},
+    "request": {"pull": Sign(TaskKind.REVIEW, THING), "merge": Sign(TaskKind.REVIEW, THING)},
+    "should": dict.fromkeys(("we", "i", "which", "what", "how"), Sign(TaskKind.PLAN, THING)),
+    "we": {"should": Sign(TaskKind.PLAN, COMMAND)},
+    "i": {"should": Sign(TaskKind.PLAN, COMMAND)},
+    "up": {"come": Sign(TaskKind.PLAN, HINT)},
+    "options": {"our": Sign(TaskKind.PLAN, THING), "the": Sign(TaskKind.PLAN, THING)},
+    "it": {"find": Sign(TaskKind.DEBUG, THING)},
+    "out": {"find": Sign(TaskKind.DEBUG, THING), "figure": Sign(TaskKind.DEBUG, HINT)},
+    "off": {
+        "cut": Sign(TaskKind.DEBUG, THING),
+        "day": Sign(TaskKind.DEBUG, THING),
+        "hour": Sign(TaskKind.DEBUG, THING),
+    },
+    "given": {"are": Sign(TaskKind.EDIT, THING)},
+    "longer": {"no": Sign(TaskKind.DEBUG, THING)},
+    "cause": {"root": Sign(TaskKind.DEBUG, COMMAND)},
+    "nicht": {"geht": Sign(TaskKind.DEBUG, THING), "funktioniert": Sign(TaskKind.DEBUG, THING)},
+    "pas": {"marche": Sign(TaskKind.DEBUG, THING), "fonctionne": Sign(TaskKind.DEBUG, THING)},
+    "funciona": {"no": Sign(TaskKind.DEBUG, THING), "não": Sign(TaskKind.DEBUG, THING)},
+    "работает": {"не": Sign(TaskKind.DEBUG, THING)},
+    "que": {"por": Sign(TaskKind.EXPLAIN, HINT)},
+    "notes": {"release": Sign(TaskKind.WRITE, THING)},
+    "message": {"commit": Sign(TaskKind.WRITE, THING)},
+    "post": {"blog": Sign(TaskKind.WRITE, THING)},
 }
 """Two words that say together what neither says alone: by the second, then the first."""
 KNOWN = SIGNS.keys() | PAIRS.keys()
@@ -138,17 +142,17 @@ KNOWN = SIGNS.keys() | PAIRS.keys()
 MARKS: tuple[tuple[str, Sign], ...] = tuple(
     (mark, Sign(kind, weight))
     for kind, weight, text in (
-        (Kind.DEBUG, COMMAND, "修复 调试 修正 デバッグ 直して 排查"),
-        (Kind.DEBUG, THING, "报错 错误 崩溃 失败 异常 不工作 偶尔 エラー バグ 動かない 落ちる 失敗"),
-        (Kind.REVIEW, COMMAND, "审查 审计 评审 检查 レビュー"),
-        (Kind.PLAN, COMMAND, "设计 設計 规划 比较 提案 比較"),
-        (Kind.PLAN, THING, "方案 架构 取舍 应该 アーキテクチャ すべき"),
-        (Kind.WRITE, COMMAND, "翻译 总结 翻訳 要約"),
-        (Kind.WRITE, THING, "文档 邮件 公告 说明书 ドキュメント を書い"),
-        (Kind.EDIT, COMMAND, "实现 添加 重构 编写 写一 修改 删除 改成 重命名 替换 生成"),
-        (Kind.EDIT, COMMAND, "実装 追加 変更 削除 リファクタ 置き換え 書いて 作って"),
-        (Kind.EXPLAIN, COMMAND, "解释 説明 教えて"),
-        (Kind.EXPLAIN, HINT, "为什么 什么 如何 怎么 なぜ とは 違い どう 区别"),
+        (TaskKind.DEBUG, COMMAND, "修复 调试 修正 デバッグ 直して 排查"),
+        (TaskKind.DEBUG, THING, "报错 错误 崩溃 失败 异常 不工作 偶尔 エラー バグ 動かない 落ちる 失敗"),
+        (TaskKind.REVIEW, COMMAND, "审查 审计 评审 检查 レビュー"),
+        (TaskKind.PLAN, COMMAND, "设计 設計 规划 比较 提案 比較"),
+        (TaskKind.PLAN, THING, "方案 架构 取舍 应该 アーキテクチャ すべき"),
+        (TaskKind.WRITE, COMMAND, "翻译 总结 翻訳 要約"),
+        (TaskKind.WRITE, THING, "文档 邮件 公告 说明书 ドキュメント を書い"),
+        (TaskKind.EDIT, COMMAND, "实现 添加 重构 编写 写一 修改 删除 改成 重命名 替换 生成"),
+        (TaskKind.EDIT, COMMAND, "実装 追加 変更 削除 リファクタ 置き換え 書いて 作って"),
+        (TaskKind.EXPLAIN, COMMAND, "解释 説明 教えて"),
+        (TaskKind.EXPLAIN, HINT, "为什么 什么 如何 怎么 なぜ とは 違い どう 区别"),
     )
     for mark in text.split()
 )

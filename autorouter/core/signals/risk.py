@@ -25,12 +25,12 @@ from autorouter.core.signals.lexicon import (
     RISK_VERBS,
     RISK_WORDS,
 )
-from autorouter.core.types import Kind
+from autorouter.core.types import TaskKind
 
 VERB_ONLY, TARGET_ONLY, GRAVE, BOTH, FURTHER = 0.25, 0.10, 0.50, 0.60, 0.10
 ONLY_WORDS = 0.75
 """An explanation or a text does no harm by itself, but somebody may act on it."""
-_TALK = (Kind.EXPLAIN, Kind.WRITE)
+_TALK = (TaskKind.EXPLAIN, TaskKind.WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Risk:
 NO_RISK = Risk(0.0, ())
 
 
-def read_risk(words: Sequence[str], text: str, kind: Kind = Kind.EDIT) -> Risk:
+def read_risk(words: Sequence[str], text: str, kind: TaskKind = TaskKind.EDIT) -> Risk:
     """Risk of the ask, given as its lower-case words and text, and of the kind of work that it was read as."""
-    if kind is Kind.HOUSEKEEPING:
+    if kind is TaskKind.HOUSEKEEPING:
         return NO_RISK
     known = RISK_WORDS.intersection(words)
     verbs: AbstractSet[str] = known & RISK_VERBS

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from autorouter.core.policy import Rule
-from autorouter.core.types import Kind, Role, Strategy, Task, ToolCall
+from autorouter.core.policy import PolicyRule
+from autorouter.core.types import Role, Strategy, Task, TaskKind, ToolCall
 
 PATH_WORD = re.compile(r"[\w.@~+-]*[/.][\w./@~+-]*\w")
 
@@ -22,13 +22,13 @@ class Fired:
 
     reason: str
     matched: str
-    kind: Kind | None = None
+    kind: TaskKind | None = None
     role: Role | None = None
     candidate: str | None = None
     strategy: Strategy | None = None
 
 
-def fire(rules: Sequence[Rule], task: Task) -> tuple[Fired, ...]:
+def fire(rules: Sequence[PolicyRule], task: Task) -> tuple[Fired, ...]:
     """All rules that fire, in the order of the configuration: of two that set the same thing the first one wins."""
     if not rules:
         return ()
@@ -49,13 +49,13 @@ def fire(rules: Sequence[Rule], task: Task) -> tuple[Fired, ...]:
     return tuple(fired)
 
 
-def _matched(rule: Rule, task: Task) -> str | None:
-    ask = task.ask.lower()
+def _matched(rule: PolicyRule, task: Task) -> str | None:
+    ask = task.prompt.lower()
     for keyword in rule.keywords:
         if keyword.lower() in ask:
             return f"keyword {keyword}"
     for pattern in rule.patterns:
-        if re.search(pattern, task.ask, re.IGNORECASE):
+        if re.search(pattern, task.prompt, re.IGNORECASE):
             return f"pattern {pattern}"
     if rule.paths:
         words = _paths(task)
@@ -76,5 +76,5 @@ def _header(wanted: Iterable[tuple[str, str]], headers: Sequence[tuple[str, str]
 
 
 def _paths(task: Task) -> list[str]:
-    texts = [task.ask] + [step.arguments for step in task.trail if isinstance(step, ToolCall)]
+    texts = [task.prompt] + [step.arguments for step in task.tool_history if isinstance(step, ToolCall)]
     return [word for text in texts for word in PATH_WORD.findall(text)]

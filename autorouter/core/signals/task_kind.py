@@ -31,7 +31,7 @@ from autorouter.core.signals.lexicon import (
     Sign,
 )
 from autorouter.core.signals.rules import Fired
-from autorouter.core.types import Kind, Phase, Task
+from autorouter.core.types import Task, TaskKind, TurnPhase
 
 WORDS_CHARS = 1_500
 """Words are looked up in so many characters of the ask: instructions stand at its beginning."""
@@ -75,12 +75,14 @@ OBJECT_WORDS = 5
 """The object of a verb stands within so many words of it."""
 
 
-def phase_of(task: Task) -> Phase:
+def phase_of(task: Task) -> TurnPhase:
     """Housekeeping is known by its shape: nothing to continue, and a known system text without tools, or a known request
     (a compaction may keep the tools)."""
-    if not task.trail and (asks_housekeeping(task.ask) or (not task.tools and is_housekeeping(task.system, task.ask))):
+    if not task.tool_history and (
+        asks_housekeeping(task.prompt) or (not task.tools and is_housekeeping(task.system, task.prompt))
+    ):
         return "housekeeping"
-    return "first" if task.fresh else "continuation"
+    return "first" if task.is_new_turn else "continuation"
 
 
 HOUSEKEEPING_SYSTEM = (
@@ -121,23 +123,23 @@ def _holds(text: str, marks: Sequence[str]) -> bool:
 
 
 def read_kind(
-    task: Task, phase: Phase, words: Sequence[str], traces: int, fired: Sequence[Fired]
-) -> tuple[Kind, tuple[str, ...]]:
+    task: Task, phase: TurnPhase, words: Sequence[str], traces: int, fired: Sequence[Fired]
+) -> tuple[TaskKind, tuple[str, ...]]:
     """The kind with the most weight of words, an early word counting more; the words that spoke for it."""
     if phase == "housekeeping":
-        return Kind.HOUSEKEEPING, ()
+        return TaskKind.HOUSEKEEPING, ()
     for rule in fired:
         if rule.kind is not None:
             return rule.kind, (f"rule: {rule.reason}",)
     lead = next((place for place, word in enumerate(words) if word not in FILLERS), 0)
-    asked = _asks(task.ask)
-    found = _signs(words, lead, task.ask, asked=asked)
-    if not task.ask.isascii():
-        found += _marks(task.ask[:WORDS_CHARS])
+    asked = _asks(task.prompt)
+    found = _signs(words, lead, task.prompt, asked=asked)
+    if not task.prompt.isascii():
+        found += _marks(task.prompt[:WORDS_CHARS])
     scores = _scores(found, lead, words, asked=asked, agent=bool(task.tools))
     if traces >= TRACE_LINES:
-        scores[Kind.DEBUG] = scores.get(Kind.DEBUG, 0.0) + 1.5
-        found.append((0, "stack trace", Sign(Kind.DEBUG, 1.5)))
+        scores[TaskKind.DEBUG] = scores.get(TaskKind.DEBUG, 0.0) + 1.5
+        found.append((0, "stack trace", Sign(TaskKind.DEBUG, 1.5)))
     if not scores:
         return _unsaid(task, words)
     best = _object(max(scores, key=lambda kind: scores[kind]), found)
@@ -160,11 +162,13 @@ def _signs(words: Sequence[str], lead: int, ask: str, *, asked: bool) -> _Found:
             if sign is not None:
                 found.append((place, word, sign))
     if "rror" in ask or "xception" in ask:
-        found += [(place, word, Sign(Kind.DEBUG, THING)) for place, word in enumerate(words) if _is_error(word)]
+        found += [(place, word, Sign(TaskKind.DEBUG, THING)) for place, word in enumerate(words) if _is_error(word)]
     if asked and words and words[lead] in YES_NO:
-        found += [(place, word, Sign(Kind.REVIEW, COMMAND)) for place, word in enumerate(words[:40]) if word in SOUND]
+        found += [
+            (place, word, Sign(TaskKind.REVIEW, COMMAND)) for place, word in enumerate(words[:40]) if word in SOUND
+        ]
     elif asked and words and words[lead] not in QUESTIONS and "or" in words[1:CHOICE_WORDS]:
-        found.append((0, "or", Sign(Kind.PLAN, THING)))
+        found.append((0, "or", Sign(TaskKind.PLAN, THING)))
     return found
 
 
@@ -183,45 +187,45 @@ def _asks(ask: str) -> bool:
     return ("?" in ask and ("? " in ask or "?\n" in ask or ask.rstrip().endswith("?"))) or "？" in ask
 
 
-def _scores(found: _Found, lead: int, words: Sequence[str], *, asked: bool, agent: bool) -> dict[Kind, float]:
-    scores: dict[Kind, float] = {}
+def _scores(found: _Found, lead: int, words: Sequence[str], *, asked: bool, agent: bool) -> dict[TaskKind, float]:
+    scores: dict[TaskKind, float] = {}
     first = words[lead] if words else ""
     question = first in QUESTIONS
     for place, _, (kind, weight) in found:
         if place == lead:
             weight += QUESTION_LEADS if question else LEADS if weight != THING else 0.0
-        elif question and weight == COMMAND and kind is Kind.EDIT:
+        elif question and weight == COMMAND and kind is TaskKind.EDIT:
             weight *= NO_COMMAND
         scores[kind] = scores.get(kind, 0.0) + weight / (1.0 + place / EARLY_WORDS)
     sign = SIGNS.get(first)
     states = lead == 0 and not question and (sign is None or sign.weight < COMMAND) and len(words) in STATEMENT_WORDS
     if asked and (not question or first in YES_NO):
-        scores[Kind.EXPLAIN] = scores.get(Kind.EXPLAIN, 0.0) + ASKED
-    elif not asked and states and (agent or Kind.DEBUG in scores):
-        scores[Kind.DEBUG] = scores.get(Kind.DEBUG, 0.0) + STATEMENT
+        scores[TaskKind.EXPLAIN] = scores.get(TaskKind.EXPLAIN, 0.0) + ASKED
+    elif not asked and states and (agent or TaskKind.DEBUG in scores):
+        scores[TaskKind.DEBUG] = scores.get(TaskKind.DEBUG, 0.0) + STATEMENT
     return scores
 
 
-def _object(best: Kind, found: _Found) -> Kind:
+def _object(best: TaskKind, found: _Found) -> TaskKind:
     """The thing says more than the verb: "write the README" and "fix the typo" are prose, "write an RFC" is a plan."""
-    if best not in (Kind.EDIT, Kind.DEBUG):
+    if best not in (TaskKind.EDIT, TaskKind.DEBUG):
         return best
     verb = next((place for place, word, _ in found if word in MAKERS), None)
-    if verb is None or any(sign == (Kind.DEBUG, THING) for _, _, sign in found):
+    if verb is None or any(sign == (TaskKind.DEBUG, THING) for _, _, sign in found):
         return best
     for place, _, sign in found:
-        if verb < place <= verb + OBJECT_WORDS and sign.kind in (Kind.WRITE, Kind.PLAN) and sign.weight != HINT:
+        if verb < place <= verb + OBJECT_WORDS and sign.kind in (TaskKind.WRITE, TaskKind.PLAN) and sign.weight != HINT:
             return sign.kind
     return best
 
 
-def _unsaid(task: Task, words: Sequence[str]) -> tuple[Kind, tuple[str, ...]]:
+def _unsaid(task: Task, words: Sequence[str]) -> tuple[TaskKind, tuple[str, ...]]:
     """No word speaks for a kind."""
-    if "```" in task.ask:
-        return Kind.EDIT, ("code in the message",)
+    if "```" in task.prompt:
+        return TaskKind.EDIT, ("code in the message",)
     if not words or all(word in SMALL_TALK for word in words):
-        return Kind.EXPLAIN, ()
-    return (Kind.EDIT, ("said to an agent",)) if task.tools else (Kind.EXPLAIN, ())
+        return TaskKind.EXPLAIN, ()
+    return (TaskKind.EDIT, ("said to an agent",)) if task.tools else (TaskKind.EXPLAIN, ())
 
 
 def trace_lines(ask: str) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from autorouter.core.signals.tool_output import Finding, read_result
-from autorouter.core.types import Step, ToolCall, ToolResult
+from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
 # A sign shows from these counts on. OpenHands' stuck detector stops an agent at 3 equal failing and 4 equal actions.
 RED_STREAK, SAME_CALL, SAME_ERROR, EDIT_FAILURES = 3, 3, 2, 2
@@ -105,7 +105,7 @@ _SHELLS_OWN = ("exit", "tool", "traceback", "panic", "segfault", "exception", "s
 _NO_TESTS = ("lint", "mypy", "eslint", "tsc", "cargo", "go build")
 
 
-def _answers(trail: Sequence[Step]) -> Iterator[tuple[ToolCall, ToolResult]]:
+def _answers(trail: Sequence[ToolEvent]) -> Iterator[tuple[ToolCall, ToolResult]]:
     """Calls with their results. A batch is answered in order; where the window cut its first calls off, the last fit."""
     calls, results = list[ToolCall](), list[ToolResult]()
     for step in (*trail, _UNKNOWN):
@@ -130,7 +130,7 @@ class _Act:
     found: Finding
 
 
-def _acts(trail: Sequence[Step], steps: int | None) -> Iterator[_Act]:
+def _acts(trail: Sequence[ToolEvent], steps: int | None) -> Iterator[_Act]:
     answers, edits = list(_answers(trail)), 0
     for step, (call, result) in enumerate(answers, max(0, (steps or 0) - len(answers)) + 1):
         uses = uses_of(call)
@@ -203,7 +203,7 @@ def _shown(found: Finding) -> str:
     return f"{found.tool} {found.verdict}{counts}"
 
 
-def read_trail(trail: Sequence[Step], *, steps: int | None = None) -> Evidence:
+def read_trail(trail: Sequence[ToolEvent], *, steps: int | None = None) -> Evidence:
     """Evidence from the calls and results since the last human message, oldest first. `steps`: how many results there
     were in all, when the trail holds only the latest of them."""
     acts = tuple(_acts(trail, steps))

@@ -18,13 +18,13 @@ from dataclasses import replace
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
 from autorouter.core.review.verdicts import LISTS, Judgement
-from autorouter.engine.attempts import NobodyAnswered
-from autorouter.engine.call import Final, Opened
+from autorouter.engine.attempts import AllCandidatesFailed
+from autorouter.engine.call import Final, StreamReply
 from autorouter.engine.context import Run
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import Draft
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal
-from autorouter.engine.strategies.members import Gathered
+from autorouter.engine.strategies.members import PanelResult
 from autorouter.engine.trace import total
 from autorouter.upstream import errors
 from autorouter.upstream.transport import Failure
@@ -33,24 +33,24 @@ from autorouter.wire.inner_request import Shape
 from autorouter.wire.usage_sum import SummedTap, summed
 
 
-async def concluded(run: Run, plan: Plan, gathered: Gathered, *, as_it_is: bool) -> Final:
+async def concluded(run: Run, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> Final:
     """One answer of what a panel gave. `as_it_is`: a member's answer may go out."""
     usable = gathered.usable
     assert run.trace.panel is not None
     run.trace.panel |= {"usable": len(usable), "agreed": gathered.agreed is not None}
     if not usable:
         return await _nobody(run, plan, gathered)
-    quorum = min(run.deps.policy.fusion.quorum, len(plan.panel))
+    quorum = min(run.deps.policy.fusion.quorum, len(plan.members))
     if len(usable) < quorum:
         run.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
     if gathered.agreed is not None and as_it_is:
         return picked(run, gathered.agreed)
     if len(usable) == 1 and as_it_is:
         return picked(run, usable[0])
-    assert plan.recipe is not None
+    assert plan.panel is not None
     if run.request.task.tools:
         return picked(run, usable[await once(run, plan, usable)])
-    match plan.recipe.way:
+    match plan.panel.way:
         case "ranked":
             return picked(run, usable[await twice(run, plan, usable)])
         case "vote":
@@ -80,7 +80,7 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
     return await synthesized(run, plan, usable, found if isinstance(found, Judgement) else None, best, order)
 
 
-async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
+async def _nobody(run: Run, plan: Plan, gathered: PanelResult) -> Final:
     """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal, but
     no call that doesn't fit its tool."""
     verdicts = list(gathered.verdicts)
@@ -89,7 +89,7 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
         run.trace.degraded.append("no member's answer can be used: a fallback answers alone")
         try:
             return await run.final(queue, phase="answer")
-        except NobodyAnswered as exc:
+        except AllCandidatesFailed as exc:
             verdicts += exc.verdicts
     words = [draft for draft in gathered.poor if not draft.calls]
     if words:
@@ -98,10 +98,10 @@ async def _nobody(run: Run, plan: Plan, gathered: Gathered) -> Final:
         return picked(run, draft)
     if not verdicts:
         verdicts = [errors.of_failure(_why_nobody(run, gathered))]
-    raise NobodyAnswered(verdicts)
+    raise AllCandidatesFailed(verdicts)
 
 
-def _why_nobody(run: Run, gathered: Gathered) -> Failure:
+def _why_nobody(run: Run, gathered: PanelResult) -> Failure:
     if gathered.poor:
         return Failure("protocol", "every member of the panel made a tool call that doesn't fit its tool")
     limit_s = run.deps.policy.fusion.member_s
@@ -111,7 +111,7 @@ def _why_nobody(run: Run, gathered: Gathered) -> Failure:
 def _outside(run: Run, plan: Plan) -> list[str]:
     """Who isn't in the panel, best first, and fits the budget after what the panel has spent. Of the scores, for the
     decision's few fallbacks may all sit in the panel."""
-    others = [score for score in run.routed.decision.scores if score.candidate not in plan.panel]
+    others = [score for score in run.routed.decision.scores if score.candidate not in plan.members]
     most = run.deps.policy.max_fallbacks
     return [score.candidate for score in others if run.affords(score.step_usd)][:most]
 
@@ -201,7 +201,7 @@ async def synthesized(
     request = inner_calls.said(run, "synthesizer", *blocks, shape=shape)
     try:
         return with_sum(run, await run.final([writer], phase="synthesis", request=request))
-    except NobodyAnswered as exc:
+    except AllCandidatesFailed as exc:
         return _instead(run, usable[best], f"synthesizer {writer}: {exc.verdicts[-1].kind}")
 
 
@@ -218,4 +218,4 @@ def with_sum(run: Run, final: Final) -> Final:
     if isinstance(final, Whole):
         return replace(final, body=summed(final.body, wire, before))
     tap = SummedTap(final.tap, wire, before)
-    return Opened(tap.convert(final.first), final.reply, final.source, tap, final.attempt)
+    return StreamReply(tap.convert(final.first), final.reply, final.source, tap, final.attempt)

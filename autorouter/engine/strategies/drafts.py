@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from autorouter.core.review import draft_risk
 from autorouter.core.review.draft_risk import Weight
-from autorouter.core.types import Care, ToolCall, Wire
-from autorouter.engine.call import Caller, Failed, Final, Opened
+from autorouter.core.types import ToolCall, VerifyScope, Wire
+from autorouter.engine.call import Caller, Failed, Final, StreamReply
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
 from autorouter.upstream.transport import Failure
@@ -52,7 +52,7 @@ async def whole(caller: Caller, attempt: Attempt, number: int) -> Draft:
     return Draft(attempt, found, answer)
 
 
-async def held(caller: Caller, attempt: Attempt, number: int, care: Care | None = None) -> Draft:
+async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope | None = None) -> Draft:
     """A streamed draft. `care`: give it free as soon as it turns out to need no second look. Raises Failed."""
     opened = await caller.begin(attempt, number)
     wire: Wire = caller.request.task.wire
@@ -72,7 +72,7 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: Care | None 
             if len(bytes_held) > caller.deps.max_answer_bytes:
                 raise Failure("too_large", f"an answer of more than {caller.deps.max_answer_bytes} bytes")
             if watch is not None and watch.plain(passed):
-                freed = Opened(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
+                freed = StreamReply(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
                 return Draft(attempt, freed, Answer(), live=True)
         bytes_held += opened.tap.rest()
         if not opened.tap.complete:
@@ -88,7 +88,7 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: Care | None 
         raise
     opened.reply.close()
     data = bytes(bytes_held)
-    replay = Opened(data, opened.reply, _nothing(), opened.tap, attempt)
+    replay = StreamReply(data, opened.reply, _nothing(), opened.tap, attempt)
     return Draft(attempt, replay, answer_of(data, wire, stream=True))
 
 

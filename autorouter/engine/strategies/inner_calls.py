@@ -15,7 +15,7 @@ import orjson
 from autorouter.core.review import verdicts
 from autorouter.core.review.verdicts import Judgement, Verdict
 from autorouter.engine import prompts
-from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import Run
 from autorouter.engine.prompts import Part, inert
 from autorouter.wire.common.ir import Answer
@@ -101,7 +101,7 @@ async def _asked(
     request = composed(run.request, _addition(run, part, key, *blocks), shape)
     try:
         text = await run.text(candidate, phase=phase, request=request, limit_s=limit_s)
-    except NobodyAnswered as exc:
+    except AllCandidatesFailed as exc:
         return exc.verdicts[-1].kind
     except TimeoutError:
         return f"late, {limit_s:g} s"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
-from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import Run
 from autorouter.engine.strategies import inner_calls, web_search
 from autorouter.engine.strategies.drafts import Draft
@@ -38,7 +38,7 @@ class Seat:
 
 def seats_of(plan: Plan) -> list[Seat]:
     """The panel's places, with what each member is told and how boldly it samples."""
-    recipe = plan.recipe
+    recipe = plan.panel
     assert recipe is not None
     return [
         Seat(
@@ -46,12 +46,12 @@ def seats_of(plan: Plan) -> list[Seat]:
             recipe.instructions[index] if index < len(recipe.instructions) else "",
             recipe.temperatures[index % len(recipe.temperatures)] if recipe.temperatures else None,
         )
-        for index, candidate in enumerate(plan.panel)
+        for index, candidate in enumerate(plan.members)
     ]
 
 
 @dataclass(slots=True)
-class Gathered:
+class PanelResult:
     """What came of a panel. `by_seat`: the usable answers; `poor` said something that can't be used; `verdicts` of those
     that failed. `agreed`: more than half gave the same, so that nobody has to judge."""
 
@@ -75,7 +75,7 @@ async def gather(
     request: Request | None = None,
     known: Sequence[Draft] = (),
     options: bool = True,
-) -> Gathered:
+) -> PanelResult:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
     found = await web_search.found_for(run) if request is None else []
@@ -106,7 +106,7 @@ class _Work:
     """One panel at work."""
 
     def __init__(self, run: Run, phase: str, seats: Sequence[Seat], tools: Tools) -> None:
-        self.found = Gathered()
+        self.found = PanelResult()
         self._run, self._phase, self._seats, self._tools = run, phase, seats, tools
         self._done = 0
         self._fusion = run.deps.policy.fusion
@@ -125,7 +125,7 @@ class _Work:
             return await self._run.draft(
                 [seat.candidate], phase=self._phase, request=request, limit_s=self._fusion.member_s
             )
-        except NobodyAnswered as exc:
+        except AllCandidatesFailed as exc:
             return exc.verdicts[-1]
         except TimeoutError:
             return f"late, {self._fusion.member_s:g} s"

@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from autorouter.core.decision.plans import Plan
-from autorouter.core.panels import Way
-from autorouter.engine.attempts import NobodyAnswered
+from autorouter.core.panels import PanelMethod
+from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import Final
 from autorouter.engine.context import Run
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.aggregate import concluded, picked, synthesized, with_sum
 from autorouter.engine.strategies.drafts import Draft
 from autorouter.engine.strategies.inner_calls import LETTERS, material, proposal
-from autorouter.engine.strategies.members import Gathered, gather, seats_of
+from autorouter.engine.strategies.members import PanelResult, gather, seats_of
 from autorouter.wire.inner_request import Shape, restrained
 
 
@@ -42,15 +42,15 @@ async def layers(run: Run, plan: Plan) -> Final:
     return await synthesized(run, plan, usable, None, 0)
 
 
-async def _rounds(run: Run, plan: Plan, phase: str) -> Gathered:
-    assert plan.recipe is not None
+async def _rounds(run: Run, plan: Plan, phase: str) -> PanelResult:
+    assert plan.panel is not None
     seats = seats_of(plan)
     gathered = await gather(run, seats, options=False)
-    for _ in range(plan.recipe.rounds):
+    for _ in range(plan.panel.rounds):
         usable = gathered.usable
         if len(usable) < 2 or gathered.agreed is not None:
             break
-        if not run.affords(plan.usd_of(phase) / plan.recipe.rounds):
+        if not run.affords(plan.usd_of(phase) / plan.panel.rounds):
             run.trace.degraded.append(f"{phase} left out: the budget holds no more")
             break
         blocks = [proposal(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
@@ -64,10 +64,10 @@ async def _rounds(run: Run, plan: Plan, phase: str) -> Gathered:
 
 async def refine(run: Run, plan: Plan) -> Final:
     """The lead criticises its own draft and writes it anew; the last round streams."""
-    assert plan.recipe is not None
+    assert plan.panel is not None
     queue = [plan.primary, *run.routed.decision.fallbacks]
     draft = await run.draft(queue, phase="draft")
-    rounds = plan.recipe.rounds
+    rounds = plan.panel.rounds
     for turn in range(1, rounds + 1):
         author = draft.attempt.candidate
         if not run.affords(plan.usd_of("refinement") / rounds):
@@ -81,7 +81,7 @@ async def refine(run: Run, plan: Plan) -> Final:
             if last:
                 return with_sum(run, await run.final([author], phase="refinement", request=request))
             draft = await run.draft([author], phase="refinement", request=request)
-        except NobodyAnswered as exc:
+        except AllCandidatesFailed as exc:
             run.trace.degraded.append(f"refinement by {author}: {exc.verdicts[-1].kind}; the draft went out")
             break
     return picked(run, draft)
@@ -89,11 +89,11 @@ async def refine(run: Run, plan: Plan) -> Final:
 
 async def pipeline(run: Run, plan: Plan) -> Final:
     """Step after step; what each said is told to all that come after it."""
-    assert plan.recipe is not None
-    steps = plan.recipe.steps
+    assert plan.panel is not None
+    steps = plan.panel.steps
     told: list[str] = []
     last: Draft | None = None
-    for number, (step, candidate) in enumerate(zip(steps, plan.panel, strict=True)):
+    for number, (step, candidate) in enumerate(zip(steps, plan.members, strict=True)):
         run.progress.say("step", candidate=candidate, name=step.name)
         final = number == len(steps) - 1
         shape = Shape(stream=run.stream, options=final)
@@ -103,7 +103,7 @@ async def pipeline(run: Run, plan: Plan) -> Final:
                 return with_sum(run, await run.final(_queue(run, candidate), phase="step", request=request))
             last = await run.draft([candidate], phase="step", request=request)
             told.append(material("step", {"name": step.name, "text": last.text}))
-        except NobodyAnswered as exc:
+        except AllCandidatesFailed as exc:
             if final and last is None:
                 raise
             run.trace.degraded.append(f"step {step.name} by {candidate}: {exc.verdicts[-1].kind}")
@@ -115,7 +115,7 @@ def _queue(run: Run, candidate: str) -> Sequence[str]:
     return [candidate, *(name for name in run.routed.decision.fallbacks if name != candidate)]
 
 
-WAYS: Mapping[Way, Callable[[Run, Plan], Awaitable[Final]]] = {
+WAYS: Mapping[PanelMethod, Callable[[Run, Plan], Awaitable[Final]]] = {
     "debate": debate,
     "layers": layers,
     "refine": refine,

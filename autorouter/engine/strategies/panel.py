@@ -33,11 +33,11 @@ AS_THEY_ARE = ("ranked", "vote")
 
 async def perform(run: Run, plan: Plan) -> Final:
     """The panel's answer. Raises NobodyAnswered."""
-    recipe = plan.recipe
+    recipe = plan.panel
     assert recipe is not None
-    run.trace.panel = {"way": recipe.way, "name": recipe.name, "moment": plan.moment}
+    run.trace.panel = {"way": recipe.way, "name": recipe.name, "moment": plan.panel_trigger}
     seats, known = seats_of(plan), list[Draft]()
-    if plan.moment == "draft":
+    if plan.panel_trigger == "draft":
         draft = await run.draft([plan.primary, *run.routed.decision.fallbacks], phase="draft", care=run.care)
         if draft.live or not deserves(draft.weight, run.care):
             run.trace.panel["seen"] = False

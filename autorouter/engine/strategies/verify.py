@@ -18,7 +18,7 @@ from autorouter.core.decision.plans import Plan
 from autorouter.core.review.draft_risk import deserves
 from autorouter.core.review.verdicts import Verdict
 from autorouter.core.signals.tool_trace import contradicted
-from autorouter.engine.attempts import NobodyAnswered
+from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import Final
 from autorouter.engine.context import Run
 from autorouter.engine.strategies import inner_calls
@@ -75,11 +75,11 @@ async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
     request = inner_calls.said(run, "reviser", *blocks, shape=Shape(stream=run.stream))
     try:
         return await run.final([candidate], phase=phase, request=request)
-    except NobodyAnswered as exc:
+    except AllCandidatesFailed as exc:
         return _unmended(run, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
 
 
-def _unmended(run: Run, draft: Draft, why: str, cause: NobodyAnswered | None = None) -> Final:
+def _unmended(run: Run, draft: Draft, why: str, cause: AllCandidatesFailed | None = None) -> Final:
     """Words may go out that somebody found fault with; a call that can't be taken back may not."""
     if draft.weight != "risky":
         run.trace.degraded.append(f"{why}; the rejected draft went out")
@@ -92,7 +92,7 @@ def _unmended(run: Run, draft: Draft, why: str, cause: NobodyAnswered | None = N
         hint="ask again, or say more about what is meant",
     )
     verdict = errors.Verdict(kind="rejected", retry_elsewhere=False, cools=False, error=error)
-    raise NobodyAnswered([verdict]) from cause
+    raise AllCandidatesFailed([verdict]) from cause
 
 
 def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:

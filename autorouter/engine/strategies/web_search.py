@@ -25,7 +25,7 @@ import orjson
 
 from autorouter.core.decision import cost
 from autorouter.engine.context import Run
-from autorouter.engine.web import may_look_up
+from autorouter.engine.web import lookup_allowed
 
 QUESTION_CHARS = 1_000
 OUTPUT_BYTES = 200_000
@@ -166,13 +166,13 @@ async def found_for(run: Run) -> list[dict[str, str]]:
         web.how != "local"
         or not web.command
         or run.deps.dry_run
-        or not task.ask
-        or not may_look_up(run.deps.policy, task)
+        or not task.prompt
+        or not lookup_allowed(run.deps.policy, task)
     ):
         return []
     run.progress.say("search")
     try:
-        found = await search(web.command, task.ask, limit=web.results, limit_s=web.limit_s)
+        found = await search(web.command, task.prompt, limit=web.results, limit_s=web.limit_s)
     except SearchFailed as exc:
         run.trace.degraded.append(f"search: {exc}")
         return []
@@ -187,5 +187,5 @@ def _affords(run: Run, found: list[dict[str, str]]) -> bool:
     plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
     assert plan is not None
     tokens = len(orjson.dumps(found)) / tuning.bytes_per_token
-    prices = [cost.price_of(run.deps.by_id[name], tuning).input for name in plan.panel]
+    prices = [cost.price_of(run.deps.by_id[name], tuning).input for name in plan.members]
     return run.affords(plan.reserve_usd + tokens * sum(prices) * cost.PER_MTOK)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from autorouter.core.labels import PANEL, PREFIX
-from autorouter.core.types import Candidate, Strategy, Wishes
+from autorouter.core.types import Candidate, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 
 SCOPE_GRANT = "autorouter.grant"
@@ -64,7 +64,7 @@ class Grant:
                 f"The key `{self.name}` may not use `{label}`", hint=f"it may use {self.reach()}", param="model"
             )
 
-    def check_wishes(self, wishes: Wishes) -> None:
+    def check_wishes(self, wishes: RequestOverrides) -> None:
         """Raises NotAllowed for a strategy or a panel whose label is out of reach: a wish opens no door that a label doesn't."""
         asked = [PREFIX + wishes.strategy] if wishes.strategy not in (None, Strategy.SINGLE) else []
         if wishes.panel is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from autorouter.clients import human_text, identity
-from autorouter.core.types import EXCERPT_CHARS, TRAIL_STEPS, Step, Task, ToolCall, ToolResult
+from autorouter.core.types import EXCERPT_CHARS, TOOL_HISTORY_EVENTS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import fields, splice
 from autorouter.wire.overrides import wishes_of
@@ -54,11 +54,11 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         stream=stream,
         body=body,
         prompt_bytes=len(body) - reading.image_bytes,
-        ask=reading.ask,
-        fresh=reading.fresh,
+        prompt=reading.ask,
+        is_new_turn=reading.fresh,
         system=system[:EXCERPT_CHARS],
-        opening=opening,
-        trail=reading.trail,
+        first_prompt=opening,
+        tool_history=reading.trail,
         tools=_tools(document),
         images=reading.images,
         json_schema=_json_schema(document),
@@ -71,7 +71,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
-        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+        overrides=wishes_of(document.get(fields.EXTENSION), headers),
     )
     options = document.get("stream_options")
     return ChatRequest(
@@ -110,7 +110,7 @@ def _check_options(document: Mapping[str, Any]) -> None:
 class _Reading:
     ask: str = ""
     fresh: bool = True
-    trail: tuple[Step, ...] = ()
+    trail: tuple[ToolEvent, ...] = ()
     images: int = 0
     image_bytes: int = 0
 
@@ -118,31 +118,31 @@ class _Reading:
 def _read(messages: Sequence[Mapping[str, Any]]) -> _Reading:
     """Walk back to the human's last words, and collect what tools did since; then count the images."""
     reading = _Reading()
-    steps: list[Step] = []
+    steps: list[ToolEvent] = []
     for message in reversed(messages):
         role = message["role"]
         if role in ("tool", "function"):
             reading.fresh = False
-            if len(steps) < TRAIL_STEPS:
+            if len(steps) < TOOL_HISTORY_EVENTS:
                 steps.append(ToolResult(human_text.excerpt(human_text.text_of(message.get("content")))))
         elif role == "assistant":
             reading.fresh = False
-            if len(steps) < TRAIL_STEPS:
+            if len(steps) < TOOL_HISTORY_EVENTS:
                 steps.extend(_calls(message))
         elif role == "user":
             reading.ask = human_text.human_text(message.get("content"))
             if reading.ask:
                 break
-    reading.trail = tuple(reversed(steps[:TRAIL_STEPS]))
+    reading.trail = tuple(reversed(steps[:TOOL_HISTORY_EVENTS]))
     for message in messages:
         if isinstance(message.get("content"), list):
             _count_images(message["content"], reading)
     return reading
 
 
-def _calls(message: Mapping[str, Any]) -> list[Step]:
+def _calls(message: Mapping[str, Any]) -> list[ToolEvent]:
     """The message's tool calls, latest first."""
-    found: list[Step] = []
+    found: list[ToolEvent] = []
     calls = message.get("tool_calls")
     for call in reversed(calls) if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None

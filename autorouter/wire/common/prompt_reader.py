@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from autorouter.clients import human_text
-from autorouter.core.types import TRAIL_STEPS, Step, ToolCall, ToolResult
+from autorouter.core.types import TOOL_HISTORY_EVENTS, ToolCall, ToolEvent, ToolResult
 from autorouter.wire.common.ir import Call, Conversation, Image, Message, Result, Text
 
 _TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")
@@ -20,7 +20,7 @@ class Reading:
 
     ask: str
     fresh: bool
-    trail: tuple[Step, ...]
+    trail: tuple[ToolEvent, ...]
     opening: str
     images: int
     image_bytes: int
@@ -28,7 +28,7 @@ class Reading:
 
 def read(conversation: Conversation) -> Reading:
     """Walk back to the human's last words and collect what tools did since; then look for the first words and images."""
-    ask, fresh, steps = "", True, list[Step]()
+    ask, fresh, steps = "", True, list[ToolEvent]()
     for message in reversed(conversation.messages):
         if message.role == "user":
             words = words_of(message)
@@ -38,13 +38,13 @@ def read(conversation: Conversation) -> Reading:
             ask = ask or words
         elif message.role != "system":
             fresh = False
-            if len(steps) < TRAIL_STEPS:
+            if len(steps) < TOOL_HISTORY_EVENTS:
                 steps.extend(_steps(message))
     found = [image for message in conversation.messages for image in _images(message)]
     return Reading(
         ask=ask,
         fresh=fresh,
-        trail=tuple(reversed(steps[:TRAIL_STEPS])),
+        trail=tuple(reversed(steps[:TOOL_HISTORY_EVENTS])),
         opening=_opening(conversation.messages),
         images=len(found),
         image_bytes=sum(len(image.url) for image in found if image.url.startswith("data:")),
@@ -63,7 +63,7 @@ def _is_wrapper(text: str) -> bool:
     return match is not None and f"</{match[1].split(' ')[0]}" not in text
 
 
-def _steps(message: Message) -> Iterable[Step]:
+def _steps(message: Message) -> Iterable[ToolEvent]:
     """The message's calls and results, latest first."""
     for part in reversed(message.parts):
         if isinstance(part, Call):

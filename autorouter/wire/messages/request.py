@@ -67,11 +67,11 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         stream=stream,
         body=body,
         prompt_bytes=len(body) - read.image_bytes,
-        ask=read.ask,
-        fresh=read.fresh,
+        prompt=read.ask,
+        is_new_turn=read.fresh,
         system=system[:EXCERPT_CHARS],
-        opening=read.opening,
-        trail=read.trail,
+        first_prompt=read.opening,
+        tool_history=read.trail,
         tools=tool_names(conversation),
         images=read.images,
         json_schema=conversation.format is not None,
@@ -82,7 +82,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
-        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+        overrides=wishes_of(document.get(fields.EXTENSION), headers),
     )
     return MessagesRequest(task, fields.place_of(body, document))
 

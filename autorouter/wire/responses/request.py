@@ -83,12 +83,12 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         stream=stream,
         body=body,
         prompt_bytes=len(body) - read.image_bytes,
-        ask=read.ask,
-        fresh=read.fresh,
+        prompt=read.ask,
+        is_new_turn=read.fresh,
         system=system[:EXCERPT_CHARS],
-        opening=read.opening,
+        first_prompt=read.opening,
         # A compaction is known by its shape downstream: no tools, no trail.
-        trail=() if chore else read.trail,
+        tool_history=() if chore else read.trail,
         tools=() if chore else tool_names(conversation),
         images=read.images,
         json_schema=conversation.format is not None and conversation.format.kind == "json_schema",
@@ -99,7 +99,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         session=session,
         agent=agent,
         headers=fields.kept_headers(headers),
-        wishes=wishes_of(document.get(fields.EXTENSION), headers),
+        overrides=wishes_of(document.get(fields.EXTENSION), headers),
     )
     return ResponsesRequest(task, fields.place_of(body, document))
 
