@@ -30,9 +30,9 @@ from autorouter.observe.otel_export import OtelExporter, otlp_endpoint
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.health_file import StateFile
 from autorouter.receipts.writer import ReceiptWriter
-from autorouter.upstream.concurrency import SlotLimit, SlottedTransport
+from autorouter.upstream.concurrency import ConcurrencyLimit, ConcurrencyLimitedTransport
 from autorouter.upstream.profiles import profile_of
-from autorouter.upstream.transport import Target, Timeouts, Transport
+from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
 
 RECORDS_AT_ONCE = 8
 """Receipts are built in the event loop, so many at a time: each costs about 0.15 ms, and no request should wait for more
@@ -165,22 +165,22 @@ def make_transport(settings: Settings) -> Transport:
         from autorouter.simulator.transport import DryRunTransport
 
         return DryRunTransport(time_scale=settings.config.dry_run.time_scale)
-    from autorouter.upstream.http import NetworkTransport
+    from autorouter.upstream.http import HttpTransport
 
-    return NetworkTransport()
+    return HttpTransport()
 
 
 def with_slots(transport: Transport, upstreams: Mapping[str, UpstreamConfig]) -> Transport:
     """The transport with the limits of those upstreams that have one."""
     limits = {
-        name: SlotLimit(upstream.max_in_flight, upstream.slot_s)
+        name: ConcurrencyLimit(upstream.max_in_flight, upstream.slot_s)
         for name, upstream in upstreams.items()
         if upstream.max_in_flight is not None
     }
-    return SlottedTransport(transport, limits) if limits else transport
+    return ConcurrencyLimitedTransport(transport, limits) if limits else transport
 
 
-def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dry_run: bool = False) -> Target:
+def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dry_run: bool = False) -> UpstreamTarget:
     """An upstream with its key read and its headers made. The dry run speaks chat, whoever it stands in for."""
     asks = upstream.api_key_file is not None or upstream.api_key_keyring is not None
     key = None if dry_run and asks else api_key(upstream, env)
@@ -191,7 +191,7 @@ def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dr
     headers |= upstream.headers
     if key is not None:
         headers |= {"x-api-key": key} if upstream.wire == "messages" else {"authorization": f"Bearer {key}"}
-    return Target(
+    return UpstreamTarget(
         name=name,
         base_url=upstream.base_url.rstrip("/"),
         wire="chat" if dry_run else upstream.wire,

@@ -15,7 +15,7 @@ from autorouter.cli.options import config_option, dry_run_option, json_option, s
 from autorouter.errors import RequestError, UpstreamError
 
 if TYPE_CHECKING:
-    from autorouter.cli.chat_client import RouterClient
+    from autorouter.cli.router_client import RouterClient
     from autorouter.config.load import Settings
 
 
@@ -81,7 +81,7 @@ def _json(line: RouterClient, model: str, question: str) -> None:
 @contextmanager
 def _line(found: Settings, url: str | None) -> Iterator[RouterClient]:
     """To the router at `url`, to the configured one if it runs, else to one of our own."""
-    from autorouter.cli.chat_client import RouterClient
+    from autorouter.cli.router_client import RouterClient
 
     server = found.config.server
     running = (url or _configured(server.host, server.port)).rstrip("/").removesuffix("/v1")
@@ -94,7 +94,7 @@ def _line(found: Settings, url: str | None) -> Iterator[RouterClient]:
             hint = "start one with `autorouter serve`"
             message = f"no autorouter answers at {running}"
             raise UpstreamError(message, kind="connect", http_status=502, code="upstream_error", hint=hint)
-    from autorouter.cli.inhouse import InHouse
+    from autorouter.cli.embedded_router import InHouse
 
     for remark in found.notes:
         output.note(remark)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import click
 
 from autorouter.cli import output
-from autorouter.cli.chat_client import ChatAnswer, Message, RouterClient
 from autorouter.cli.chat_progress import Shown, about
+from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
 from autorouter.errors import AutorouterError
 
 CHAT_HELP = """\
@@ -73,8 +73,8 @@ class ChatSession:
 
     def why(self) -> None:
         """The decision on the last answer, from its receipt."""
-        from autorouter.cli.decision_view import headline
-        from autorouter.cli.receipt_view import view_of
+        from autorouter.cli.decision_render import headline
+        from autorouter.cli.receipt_render import view_of
 
         record = self.client.receipt(self.answers[-1].receipt) if self.answers else None
         if record is None:

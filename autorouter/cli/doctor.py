@@ -84,9 +84,9 @@ def command(
     if check_report is not None:
         _check_report(check_report, as_json=form == "json")
     elif probe_url is not None:
-        from autorouter.cli import probe_view
+        from autorouter.cli import probe_runner
 
-        relay = probe_view.relay(
+        relay = probe_runner.relay(
             probe_url,
             probe_url,
             model=probe_model,
@@ -94,8 +94,8 @@ def command(
             timeout_s=probe_timeout_ms / 1000,
             window=probe_window,
         )
-        (report,) = probe_view.run([relay])
-        probe_view.finish([report], "doctor-probe", probe_view.place(out, path), form)
+        (report,) = probe_runner.run([relay])
+        probe_runner.finish([report], "doctor-probe", probe_runner.place(out, path), form)
     else:
         if real and dry_run:
             raise RequestError("--real asks real models, --dry-run none", hint="leave one of them out")
@@ -149,7 +149,7 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
     """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
     from dataclasses import replace
 
-    from autorouter.cli.inhouse import InHouse
+    from autorouter.cli.embedded_router import InHouse
     from autorouter.probe.local_checks import strategies
 
     quiet = found.config.model_copy(
@@ -171,7 +171,7 @@ def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
 
 
 def _real(found: Settings) -> tuple[DoctorCheck, ...]:
-    from autorouter.cli import probe_view
+    from autorouter.cli import probe_runner
     from autorouter.config.load import environment
     from autorouter.probe.live_check import ANSWER_TOKENS, asked, most_usd, real
     from autorouter.probe.local_checks import DoctorCheck
@@ -185,7 +185,7 @@ def _real(found: Settings) -> tuple[DoctorCheck, ...]:
         f"--real sends {output.count(len(candidates), 'request')} of at most {ANSWER_TOKENS} tokens to {upstreams}; "
         f"at list prices that is at most {output.usd(most_usd(candidates))}"
     )
-    with probe_view.progress(["candidates"], len(candidates)) as tell:
+    with probe_runner.progress(["candidates"], len(candidates)) as tell:
         return asyncio.run(real(found, environment(), tell(0)))
 
 

@@ -81,7 +81,7 @@ def list_(
       autorouter receipt list --failed --since 2h
     """
     from autorouter.cli.receipt_find import moment, newest, place
-    from autorouter.cli.receipt_view import listing
+    from autorouter.cli.receipt_render import listing
     from autorouter.server.receipts import summary
 
     where = place(directory, path)
@@ -114,11 +114,10 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
     Example:
       autorouter receipt show last
     """
-    from autorouter.cli import receipt_view
-    from autorouter.cli.decision_plans import narrow
-    from autorouter.cli.decision_view import headline
+    from autorouter.cli import receipt_render
+    from autorouter.cli.decision_render import headline, narrow
     from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
-    from autorouter.cli.receipt_panel import together
+    from autorouter.cli.receipt_render import together
 
     where = place(directory, path)
     record = find(where, receipt_id)
@@ -126,8 +125,8 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
         output.emit(record)
         return
     with damage_told():
-        view = receipt_view.view_of(record, context_if_there(where, record))
-        shown = (receipt_view.outcome(record), *together(record), receipt_view.attempts(record))
+        view = receipt_render.view_of(record, context_if_there(where, record))
+        shown = (receipt_render.outcome(record), *together(record), receipt_render.attempts(record))
         output.show(*map(narrow, (*shown, output.section("Decision", headline(view)))))
 
 
@@ -144,10 +143,10 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     Example:
       autorouter receipt explain last
     """
-    from autorouter.cli import decision_tables, decision_view, receipt_view
-    from autorouter.cli.decision_plans import narrow
+    from autorouter.cli import decision_render, receipt_render
+    from autorouter.cli.decision_render import narrow
     from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
-    from autorouter.cli.receipt_panel import together
+    from autorouter.cli.receipt_render import together
 
     where = place(directory, path)
     record = find(where, receipt_id)
@@ -155,9 +154,9 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
     with damage_told():
-        view = receipt_view.view_of(record, context_if_there(where, record))
-        head = (f"receipt {record['id']} of {record['at']}", "", decision_view.headline(view))
-        output.show(*map(narrow, (*head, *together(record), *decision_tables.explanation(view, every=every))))
+        view = receipt_render.view_of(record, context_if_there(where, record))
+        head = (f"receipt {record['id']} of {record['at']}", "", decision_render.headline(view))
+        output.show(*map(narrow, (*head, *together(record), *decision_render.explanation(view, every=every))))
 
 
 @command.command()

@@ -69,9 +69,9 @@ def command(
         body = chat_body(output.prompt_text(prompt), model=model, system=system, max_tokens=max_tokens)
     routed, deps = decide(found, body, _headers(headers))
     if as_json:
-        _print_json(routed, deps, why_not)
+        _print_json(routed, deps, decision_render)
     else:
-        _print(routed, found, why_not, explain=explain, every=every)
+        _print(routed, found, decision_render, explain=explain, every=every)
     if routed.decision.refusal is not None:
         message = output.plain(_refusal(routed, found))
         click.echo(f"error: {message} (--explain lists every rejection)", err=True)
@@ -131,7 +131,7 @@ def _headers(given: tuple[str, ...]) -> dict[str, str]:
 
 
 def _view(routed: RoutedRequest, found: Settings) -> Any:
-    from autorouter.cli.shown import DecisionView
+    from autorouter.cli.decision_render import DecisionView
     from autorouter.core.decision.record import decision_record
 
     models = {c.id: (c.upstream, c.model) for c in found.candidates}
@@ -140,25 +140,25 @@ def _view(routed: RoutedRequest, found: Settings) -> Any:
 
 
 def _refusal(routed: RoutedRequest, found: Settings) -> str:
-    from autorouter.cli.decision_view import refusal_text
+    from autorouter.cli.decision_render import refusal_text
 
     return refusal_text(_view(routed, found))
 
 
 def _print(routed: RoutedRequest, found: Settings, name: str | None, *, explain: bool, every: bool) -> None:
-    from autorouter.cli import decision_tables, decision_view, why_not
-    from autorouter.cli.decision_plans import narrow
+    from autorouter.cli import decision_render
+    from autorouter.cli.decision_render import narrow
     from autorouter.core.decision import why_not as counterfactual
 
     view = _view(routed, found)
     answer = None
     if name is not None:
         answer = counterfactual.search(name, routed.features, routed.snapshot, found.policy)
-    output.show(narrow(decision_view.headline(view)))
+    output.show(narrow(decision_render.headline(view)))
     if explain:
-        output.show(*map(narrow, decision_tables.explanation(view, every=every)))
+        output.show(*map(narrow, decision_render.explanation(view, every=every)))
     if answer is not None:
-        output.show(*map(narrow, why_not.render_why_not(answer, view)))
+        output.show(*map(narrow, decision_render.render_why_not(answer, view)))
 
 
 def _print_json(routed: RoutedRequest, deps: Deps, name: str | None) -> None:

@@ -78,7 +78,7 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
 def _reach(path: Path | None, wanted: RouterTarget) -> str:
     """The key for the router. UpstreamError when none runs there: a client would only find out after a minute."""
     from autorouter.adapters.model import STAND_IN_KEY
-    from autorouter.cli.chat_client import RouterClient
+    from autorouter.cli.router_client import RouterClient
     from autorouter.config.load import environment, local_key
 
     key = local_key(settings(path).config, environment())

@@ -12,20 +12,20 @@ from autorouter.core.types import Strategy, Usage
 from autorouter.engine.call import StreamReply
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest, session_key
-from autorouter.engine.trace import Attempt, Trace, price_usage
-from autorouter.upstream.errors import Verdict
+from autorouter.engine.trace import Attempt, Trace, set_cost
+from autorouter.upstream.errors import FailureVerdict
 
 ESTIMATED = "estimated, the upstream reported none"
 CUT = "estimated, the answer was cut"
 
 
-def failed(attempt: Attempt, verdict: Verdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
+def failed(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An attempt gave no answer; `tokens` came of one that broke before the client got any of it."""
     attempt.close(verdict.kind, deps.timer())
     if tokens:
         _estimate(attempt, tokens, CUT, routed, deps)
     attempt.retry_after_s = verdict.error.retry_after_s
-    if not verdict.cools:
+    if not verdict.counts_against_health:
         _released(attempt, deps)
         return
     now_s = deps.clock()
@@ -114,7 +114,7 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedR
     else:
         attempt.usage, attempt.usage_source = usage, "reported by the upstream"
         attempt.usage_doubt = usage_check.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
-        price_usage(attempt, deps.by_id[attempt.candidate], _counted(attempt, usage, sent_tokens, tokens))
+        set_cost(attempt, deps.by_id[attempt.candidate], _counted(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
     believed = attempt.usage_doubt is None
     outcome = Outcome(
@@ -181,4 +181,4 @@ def _keeper(routed: RoutedRequest, trace: Trace) -> Attempt | None:
 def _estimate(attempt: Attempt, tokens: int, source: str, routed: RoutedRequest, deps: Deps) -> None:
     attempt.usage = Usage(input_tokens=round(routed.features.input_tokens + attempt.added_tokens), output_tokens=tokens)
     attempt.usage_source = source
-    price_usage(attempt, deps.by_id[attempt.candidate])
+    set_cost(attempt, deps.by_id[attempt.candidate])

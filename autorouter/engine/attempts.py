@@ -28,17 +28,17 @@ from typing import Generic, TypeVar
 from autorouter.core.state.health import UNKNOWN, cooling_s, probed_s, probing
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting, retry
-from autorouter.engine.call import Caller, Failed, StreamReply
+from autorouter.engine.call import Caller, CallFailed, StreamReply
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.errors import UpstreamError
-from autorouter.upstream.errors import Verdict
+from autorouter.upstream.errors import FailureVerdict
 
 T = TypeVar("T")
-Perform = Callable[[Caller, Attempt, int], Awaitable[T]]
+AttemptCall = Callable[[Caller, Attempt, int], Awaitable[T]]
 """One attempt: the caller, the attempt to fill in, and its number within the step, from 1."""
-VERDICT_ORDER = (
+ERROR_PRIORITY = (
     "context",
     "rate_limited",
     "overloaded",
@@ -52,14 +52,14 @@ VERDICT_ORDER = (
     "quota",
 )
 """When all attempts failed, the client gets the verdict that helps it most: first those that a wait may cure."""
-ANSWER = "answer"
+ANSWER_PHASE = "answer"
 """The phase of a single answer."""
 
 
 class AllCandidatesFailed(Exception):
     """All candidates of a phase failed; the verdicts in their order, at least one."""
 
-    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, verdicts: Sequence[FailureVerdict]) -> None:
         super().__init__(", ".join(verdict.kind for verdict in verdicts))
         self.verdicts = tuple(verdicts)
 
@@ -67,7 +67,7 @@ class AllCandidatesFailed(Exception):
 async def first(
     queue: Sequence[str],
     caller: Caller,
-    perform: Perform[T],
+    perform: AttemptCall[T],
     *,
     phase: str,
     routed: RoutedRequest,
@@ -75,7 +75,7 @@ async def first(
     began_s: float,
 ) -> T:
     """What the first candidate that can gives. Raises NobodyAnswered."""
-    course = _Course(list(queue), caller, perform, phase=phase, routed=routed, trace=trace, began_s=began_s)
+    course = _AttemptLoop(list(queue), caller, perform, phase=phase, routed=routed, trace=trace, began_s=began_s)
     while course.waiting:
         attempt = course.begin()
         slow_s = course.slow_s(attempt)
@@ -83,10 +83,10 @@ async def first(
             if slow_s is None:
                 return await perform(course.caller, attempt, len(trace.attempts))
             found, attempt = await course.race(attempt, slow_s)
-            if not isinstance(found, Failed):
+            if not isinstance(found, CallFailed):
                 return found
             failed = found
-        except Failed as exc:
+        except CallFailed as exc:
             failed = exc
         move = course.failed(attempt, failed)
         if move.again_s is not None:
@@ -95,14 +95,14 @@ async def first(
     raise AllCandidatesFailed(course.verdicts)
 
 
-class _Course(Generic[T]):
+class _AttemptLoop(Generic[T]):
     """One phase's attempts: who is still to come, and what went wrong so far."""
 
     def __init__(
         self,
         waiting: list[str],
         caller: Caller,
-        perform: Perform[T],
+        perform: AttemptCall[T],
         *,
         phase: str,
         routed: RoutedRequest,
@@ -111,10 +111,10 @@ class _Course(Generic[T]):
     ) -> None:
         self.waiting = waiting
         self.caller = caller
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[FailureVerdict] = []
         self._perform = perform
         self._phase, self._routed, self._trace, self._began_s = phase, routed, trace, began_s
-        self._tried: retry.Tried | None = None
+        self._tried: retry.RetryState | None = None
         self._wait_s: float | None = None
 
     def begin(self, *, hedge: bool = False) -> Attempt:
@@ -127,42 +127,42 @@ class _Course(Generic[T]):
             state.health = {**state.health, attempt.candidate: probing(seen, self.caller.deps.clock())}
         return attempt
 
-    def failed(self, attempt: Attempt, failed: Failed) -> retry.Move:
+    def failed(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
         """Account for it, and see who is next."""
         verdict, deps = failed.verdict, self.caller.deps
         self.verdicts.append(verdict)
         accounting.failed(attempt, verdict, failed.events, self._routed, deps)
         if self._tried is None:
-            self._tried = retry.Tried()
+            self._tried = retry.RetryState()
         move = retry.after(attempt.candidate, verdict, self.waiting, self._tried, self._place())
         attempt.then, self.waiting = move.words, list(move.waiting)
         return move
 
-    def again(self, attempt: Attempt, wait_s: float, verdict: Verdict) -> None:
+    def again(self, attempt: Attempt, wait_s: float, verdict: FailureVerdict) -> None:
         """The same candidate is next, after a wait."""
         self.waiting.insert(0, attempt.candidate)
         self._wait_s = wait_s
         if verdict.kind == "reasoning":
             self.caller = replace(self.caller, strip=True)
 
-    def _place(self) -> retry.Place:
+    def _place(self) -> retry.FailureContext:
         deps, routed = self.caller.deps, self._routed
-        return retry.Place(
+        return retry.FailureContext(
             by_id=deps.by_id,
             scores={score.candidate: score.total for score in routed.decision.scores},
             health=deps.state.health,
             now_s=deps.clock(),
             input_tokens=routed.features.input_tokens + self.caller.added_tokens,
             left_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
-            patience_s=deps.retry.patience_s if self._phase == ANSWER else retry.SHORT_S,
-            part=retry.part_of(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
+            patience_s=deps.retry.patience_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
+            part=retry.jitter_fraction(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
             retry=deps.retry,
         )
 
     def slow_s(self, attempt: Attempt) -> float | None:
         """After how long a rival may begin; None where none may."""
         deps, routed = self.caller.deps, self._routed
-        if deps.hedging is None or self._phase != ANSWER or not routed.task.stream:
+        if deps.hedging is None or self._phase != ANSWER_PHASE or not routed.task.stream:
             return None
         plan = routed.decision.plan
         if plan is None or plan.strategy is not Strategy.SINGLE or not self.waiting:
@@ -176,7 +176,7 @@ class _Course(Generic[T]):
         seen = ((name, health.get(name, UNKNOWN)) for name in self.waiting)
         return next((name for name, one in seen if not cooling_s(one, now_s) and not probed_s(one, now_s)), None)
 
-    async def race(self, lead: Attempt, slow_s: float) -> tuple[T | Failed, Attempt]:
+    async def race(self, lead: Attempt, slow_s: float) -> tuple[T | CallFailed, Attempt]:
         """The attempt with a rival beside it, if it is slow."""
         deps, number = self.caller.deps, len(self._trace.attempts)
 
@@ -189,7 +189,7 @@ class _Course(Generic[T]):
             lead.then = f"slow after {slow_s:.2f} s: {name} beside it"
             return self.begin(hedge=True)
 
-        def lost(attempt: Attempt, failed: Failed) -> None:
+        def lost(attempt: Attempt, failed: CallFailed) -> None:
             self.verdicts.append(failed.verdict)
             accounting.failed(attempt, failed.verdict, failed.events, self._routed, deps)
             attempt.then = "the other one goes on"
@@ -228,9 +228,9 @@ def _begun(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s:
     return attempt
 
 
-def verdict_of(verdicts: Sequence[Verdict], trace: Trace) -> UpstreamError:
+def verdict_of(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamError:
     """The one error that the client gets."""
-    rank = {kind: place for place, kind in enumerate(VERDICT_ORDER)}
+    rank = {kind: place for place, kind in enumerate(ERROR_PRIORITY)}
     final = verdicts[-1]
     best = min(verdicts, key=lambda v: rank.get(v.kind, len(rank))) if final.retry_elsewhere else final
     error = best.error
@@ -252,7 +252,7 @@ class HedgeRace(Generic[T]):
         perform: Callable[[Attempt], Awaitable[T]],
         *,
         rival: Callable[[], Attempt | None],
-        lost: Callable[[Attempt, Failed], None],
+        lost: Callable[[Attempt, CallFailed], None],
         stopped: Callable[[Attempt], None],
     ) -> None:
         self._perform = perform
@@ -261,7 +261,7 @@ class HedgeRace(Generic[T]):
         self._stopped = stopped
         self._running: dict[asyncio.Future[T], Attempt] = {}
 
-    async def run(self, lead: Attempt, after_s: float) -> tuple[T | Failed, Attempt]:
+    async def run(self, lead: Attempt, after_s: float) -> tuple[T | CallFailed, Attempt]:
         """The first to begin; where both fail, the failure of the last."""
         try:
             self._begin(lead)
@@ -280,7 +280,7 @@ class HedgeRace(Generic[T]):
     def _begin(self, attempt: Attempt) -> None:
         self._running[asyncio.ensure_future(self._perform(attempt))] = attempt
 
-    async def _first(self) -> tuple[T | Failed, Attempt]:
+    async def _first(self) -> tuple[T | CallFailed, Attempt]:
         while True:
             done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             # Of two that are there at once the lead wins: it is the better one.
@@ -288,7 +288,7 @@ class HedgeRace(Generic[T]):
             attempt = self._running.pop(task)
             try:
                 return task.result(), attempt
-            except Failed as failed:
+            except CallFailed as failed:
                 if not self._running:
                     return failed, attempt
                 self._lost(attempt, failed)

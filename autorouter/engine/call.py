@@ -20,9 +20,9 @@ from autorouter.engine import web
 from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
-from autorouter.upstream.errors import Verdict
+from autorouter.upstream.errors import FailureVerdict
 from autorouter.upstream.profiles import profile_of
-from autorouter.upstream.transport import Call, Failure, Reply, read_all
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply, read_all
 from autorouter.wire import exchange
 from autorouter.wire.adjust import adjusted
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
@@ -30,24 +30,24 @@ from autorouter.wire.exchange import PATHS, Exchange, NotAnAnswer, Request, Tap,
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
-HOLD_S = 20.0
+MAX_BUFFER_S = 20.0
 """So long a stream is held at most: silence beyond it is what users and clients take for a hang."""
-HOLD_BYTES = 1024 * 1024
-BREAKS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
+MAX_BUFFER_BYTES = 1024 * 1024
+STREAM_BREAK_KINDS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
 """Reasons of a cooldown that say: an answer had begun and did not end."""
-GIVES_UP_AT_A_BREAK = frozenset({"cline"})
+CLIENTS_WITHOUT_STREAM_RETRY = frozenset({"cline"})
 """Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
-REPLACEABLE = frozenset({"answer", "draft"})
+PHASES_WITH_FALLBACKS = frozenset({"answer", "draft"})
 """Phases in which another candidate is the better choice than a wait."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
 TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
 """As the server sets them on a task -> as they go upstream, where `trace_upstream` is on."""
 
 
-class Failed(Exception):
+class CallFailed(Exception):
     """An attempt that gave no answer. `events`: so many came of one that broke while it was held; they are paid for."""
 
-    def __init__(self, verdict: Verdict, events: int = 0) -> None:
+    def __init__(self, verdict: FailureVerdict, events: int = 0) -> None:
         super().__init__(verdict.kind)
         self.verdict = verdict
         self.events = events
@@ -58,14 +58,14 @@ class StreamReply:
     """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
 
     first: bytes
-    reply: Reply
+    reply: UpstreamReply
     source: AsyncIterator[bytes]
     tap: Tap
     attempt: Attempt
-    call: Call | None = None
+    call: UpstreamCall | None = None
 
 
-Final = Whole | StreamReply
+ClientReply = Whole | StreamReply
 """What goes to the client: an answer that is whole, or a stream that has begun."""
 
 
@@ -91,13 +91,13 @@ class Caller:
             async with asyncio.timeout(call.target.timeouts.total_s):
                 body = await read_all(reply, self.deps.max_answer_bytes)
             whole = between.whole(body)
-        except Failure as failure:
-            raise Failed(errors.of_failure(failure)) from failure
+        except TransportError as failure:
+            raise CallFailed(errors.classify_transport_error(failure)) from failure
         except TimeoutError as exc:
             raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
         except NotAnAnswer as exc:
             if exc.error is not None:
-                raise Failed(errors.of_error_event(call, exc.error)) from exc
+                raise CallFailed(errors.classify_error_event(call, exc.error)) from exc
             raise _failed(call, "protocol", f"answered 200 with {exc}") from exc
         finally:
             reply.close()
@@ -119,9 +119,9 @@ class Caller:
                 if self._holds(attempt.candidate):
                     held = True
                     first += await self._held(call, source, tap)
-        except Failure as failure:
+        except TransportError as failure:
             reply.close()
-            raise Failed(errors.of_failure(failure), tap.events if held else 0) from failure
+            raise CallFailed(errors.classify_transport_error(failure), tap.events if held else 0) from failure
         except TimeoutError as exc:
             reply.close()
             raise _failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
@@ -134,7 +134,7 @@ class Caller:
         if tap.error is not None or tap.served_model is None:
             reply.close()
             if tap.error is not None:
-                raise Failed(errors.of_error_event(call, tap.error), tap.events if held else 0)
+                raise CallFailed(errors.classify_error_event(call, tap.error), tap.events if held else 0)
             raise _failed(call, "protocol", "answered 200 with what is no event stream")
         attempt.served_model = tap.served_model or None
         return StreamReply(first, reply, source, tap, attempt, call)
@@ -142,23 +142,23 @@ class Caller:
     def _holds(self, candidate: str) -> bool:
         """Whether a break is to be feared."""
         health = self.deps.state.health.get(candidate, UNKNOWN)
-        suspect = health.failures_in_row > 0 and health.cooldown_reason in BREAKS
-        return suspect or self.request.task.client in GIVES_UP_AT_A_BREAK
+        suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
+        return suspect or self.request.task.client in CLIENTS_WITHOUT_STREAM_RETRY
 
-    async def _held(self, call: Call, source: AsyncIterator[bytes], tap: Tap) -> bytes:
+    async def _held(self, call: UpstreamCall, source: AsyncIterator[bytes], tap: Tap) -> bytes:
         """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
-        until_s = self.deps.timer() + HOLD_S
+        until_s = self.deps.timer() + MAX_BUFFER_S
         held = bytearray()
-        while not tap.done and tap.error is None and len(held) < HOLD_BYTES and self.deps.timer() < until_s:
+        while not tap.done and tap.error is None and len(held) < MAX_BUFFER_BYTES and self.deps.timer() < until_s:
             chunk = await anext(source, None)
             if chunk is None:
                 if not tap.complete:
-                    raise Failure("cut", f"upstream `{call.target.name}`: the answer ended before its end")
+                    raise TransportError("cut", f"upstream `{call.target.name}`: the answer ended before its end")
                 break
             held += tap.feed(chunk)
         return bytes(held)
 
-    def _call(self, attempt: Attempt, number: int) -> tuple[Call, Exchange]:
+    def _call(self, attempt: Attempt, number: int) -> tuple[UpstreamCall, Exchange]:
         """The call, and what lies between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
@@ -177,7 +177,7 @@ class Caller:
         attempt.losses = (*between.losses, *changes)
         looking = web.tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
         body = web.with_tools(body, looking)
-        call = Call(
+        call = UpstreamCall(
             target=target,
             candidate=candidate,
             path=PATHS[target.wire],
@@ -188,8 +188,8 @@ class Caller:
             fault=self.fault,
             headers=self._passed(target.wire),
             # Nobody can stand in for a member or a judge, so that they wait for a slot as long as a member may take.
-            slot_s=None if attempt.phase in REPLACEABLE else self.deps.policy.fusion.member_s,
-            queued=attempt.queued,
+            slot_timeout_s=None if attempt.phase in PHASES_WITH_FALLBACKS else self.deps.policy.fusion.member_s,
+            on_slot_acquired=attempt.queued,
         )
         return call, between
 
@@ -202,23 +202,23 @@ class Caller:
             return {}
         return {names[name]: value for name, value in self.request.task.headers if name in names}
 
-    async def _send(self, call: Call, attempt: Attempt) -> Reply:
+    async def _send(self, call: UpstreamCall, attempt: Attempt) -> UpstreamReply:
         """Send, and return a reply whose status is a success; any other one is judged."""
         try:
             reply = await self.deps.transport.send(call)
-        except Failure as failure:
-            raise Failed(errors.of_failure(failure)) from failure
+        except TransportError as failure:
+            raise CallFailed(errors.classify_transport_error(failure)) from failure
         attempt.status = reply.status
         attempt.headers_s = self.deps.timer() - attempt.began_s
         if reply.status == 200:
             return reply
         try:
             body = await read_all(reply, ERROR_BODY_BYTES)
-        except Failure:
+        except TransportError:
             body = b""
         finally:
             reply.close()
-        raise Failed(errors.of_status(call, reply.status, reply.headers, body))
+        raise CallFailed(errors.classify_status(call, reply.status, reply.headers, body))
 
 
 async def _until_event(source: AsyncIterator[bytes], tap: Tap) -> bytes:
@@ -234,5 +234,5 @@ async def _until_event(source: AsyncIterator[bytes], tap: Tap) -> bytes:
     return held
 
 
-def _failed(call: Call, kind: str, what: str) -> Failed:
-    return Failed(errors.of_failure(Failure(kind, f"upstream `{call.target.name}`: {what}")))
+def _failed(call: UpstreamCall, kind: str, what: str) -> CallFailed:
+    return CallFailed(errors.classify_transport_error(TransportError(kind, f"upstream `{call.target.name}`: {what}")))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from autorouter.core.types import Usage, VerifyScope
 from autorouter.engine import accounting, attempts
-from autorouter.engine.call import Caller, Final, StreamReply
+from autorouter.engine.call import Caller, ClientReply, StreamReply
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
 from autorouter.engine.router import RoutedRequest
@@ -24,7 +24,7 @@ from autorouter.engine.trace import Attempt, Trace
 from autorouter.wire.exchange import Request, Whole
 
 if TYPE_CHECKING:
-    from autorouter.engine.strategies.drafts import Draft
+    from autorouter.engine.strategies.drafts import DraftReply
 
 T = TypeVar("T")
 TEXTS = ("verdict", "judgement", "ranking")
@@ -32,7 +32,7 @@ TEXTS = ("verdict", "judgement", "ranking")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StepContext:
     """One step's means. `receipt_id` seeds ids; `began_s` is when the request came, by the deps' timer."""
 
     request: Request
@@ -53,10 +53,10 @@ class Run:
         receipt_id: str,
         began_s: float,
         fault: str | None,
-    ) -> Run:
+    ) -> StepContext:
         """The means of a step that begins."""
         caller = Caller(deps, request, receipt_id, fault, int(routed.snapshot.now_s))
-        return Run(request, routed, deps, trace, caller, began_s)
+        return StepContext(request, routed, deps, trace, caller, began_s)
 
     @property
     def stream(self) -> bool:
@@ -69,7 +69,7 @@ class Run:
         wished = self.routed.features.wishes.verify
         return wished or self.deps.policy.fusion.care
 
-    async def final(self, queue: Sequence[str], *, phase: str, request: Request | None = None) -> Final:
+    async def final(self, queue: Sequence[str], *, phase: str, request: Request | None = None) -> ClientReply:
         """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
         if self.stream:
             opened: StreamReply = await self._first(queue, phase, request, Caller.begin)
@@ -92,7 +92,7 @@ class Run:
         request: Request | None = None,
         care: VerifyScope | None = None,
         limit_s: float | None = None,
-    ) -> Draft:
+    ) -> DraftReply:
         """An answer in the client's wire, held until it is whole and accounted for; or given free while it streams, where
         `care` needs no second look at it. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
 
@@ -101,7 +101,7 @@ class Run:
 
         mine: list[Attempt] = []
 
-        async def perform(caller: Caller, attempt: Attempt, number: int) -> Draft:
+        async def perform(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
             mine.append(attempt)
             if self.stream:
                 return await drafts.held(caller, attempt, number, care)
@@ -135,7 +135,7 @@ class Run:
         """An inner or whole answer has come: health, and what it used."""
         accounting.answered(attempt, usage, tokens, self.routed, self.deps)
 
-    def give(self, draft: Draft) -> Final:
+    def give(self, draft: DraftReply) -> ClientReply:
         """Let a draft go out as it is."""
         self.trace.answer = draft.attempt
         return draft.final

@@ -12,23 +12,23 @@ from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe
 from autorouter.core.state.session import NEW, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
-from autorouter.engine.prompts import Prompts, load
-from autorouter.engine.retry import USUAL, HedgeBudget, Retry
-from autorouter.engine.web import OFF, Web
-from autorouter.upstream.transport import Target, Transport
+from autorouter.engine.prompts import PromptTemplates, load
+from autorouter.engine.retry import DEFAULT_RETRY_POLICY, HedgeBudget, RetryPolicy
+from autorouter.engine.web import WEB_OFF, WebSettings
+from autorouter.upstream.transport import Transport, UpstreamTarget
 
 DAY_S = 86_400.0
 NOTHING_USD = 1e-9
 """What sums of floats leave behind."""
 
 
-class Receipts(Protocol):
+class ReceiptSink(Protocol):
     """Where receipts go. `put` returns at once; the builder runs later, in the writer's own thread."""
 
     def put(self, build: Callable[[], dict[str, Any]]) -> None: ...
 
 
-class State:
+class RouterState:
     """What the router remembers between requests: health by candidate, sessions, today's spending. Bounded."""
 
     def __init__(self, *, max_sessions: int = 10_000) -> None:
@@ -100,11 +100,11 @@ class Deps:
     `context` is the digest under which receipts find the policy and the candidates in force."""
 
     candidates: tuple[Candidate, ...]
-    targets: Mapping[str, Target]
+    targets: Mapping[str, UpstreamTarget]
     policy: Policy
     transport: Transport
-    receipts: Receipts
-    state: State
+    receipts: ReceiptSink
+    state: RouterState
     clock: Callable[[], float]
     timer: Callable[[], float]
     new_id: Callable[[], str]
@@ -113,9 +113,9 @@ class Deps:
     performable: tuple[Strategy, ...] = tuple(Strategy)
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
-    prompts: Prompts = field(default_factory=load)
-    web: Web = OFF
-    retry: Retry = USUAL
+    prompts: PromptTemplates = field(default_factory=load)
+    web: WebSettings = WEB_OFF
+    retry: RetryPolicy = DEFAULT_RETRY_POLICY
     hedging: HedgeBudget | None = None
     """None where slow answers get no rival."""
     trace_upstream: bool = False

@@ -20,8 +20,8 @@ from typing import Literal
 
 from autorouter.errors import ConfigError
 
-Part = Literal["member", "verifier", "reviser", "judge", "ranker", "synthesizer", "debater", "refiner"]
-PARTS: tuple[Part, ...] = (
+PromptRole = Literal["member", "verifier", "reviser", "judge", "ranker", "synthesizer", "debater", "refiner"]
+PROMPT_ROLES: tuple[PromptRole, ...] = (
     *("member", "verifier", "reviser", "judge"),
     *("ranker", "synthesizer", "debater", "refiner"),
 )
@@ -30,17 +30,17 @@ MAX_PROMPT_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Prompts:
+class PromptTemplates:
     """Instructions by part, and the sha256 of each."""
 
-    texts: dict[Part, str]
-    digests: dict[Part, str]
+    texts: dict[PromptRole, str]
+    digests: dict[PromptRole, str]
 
 
-def load(folder: Path | None = None) -> Prompts:
+def load(folder: Path | None = None) -> PromptTemplates:
     """The shipped instructions, each replaced by the file of its name in `folder`. Raises ConfigError."""
-    texts: dict[Part, str] = {}
-    for part in PARTS:
+    texts: dict[PromptRole, str] = {}
+    for part in PROMPT_ROLES:
         own = folder / f"{part}.md" if folder is not None else None
         path = own if own is not None and own.is_file() else SHIPPED / f"{part}.md"
         try:
@@ -51,28 +51,28 @@ def load(folder: Path | None = None) -> Prompts:
         except (OSError, UnicodeDecodeError) as exc:
             raise ConfigError(f"{path} can't be read as a prompt: {exc}", hint="write it as UTF-8 Markdown") from exc
     digests = {part: "sha256:" + hashlib.sha256(text.encode()).hexdigest() for part, text in texts.items()}
-    return Prompts(texts, digests)
+    return PromptTemplates(texts, digests)
 
 
-def addition(prompts: Prompts, part: Part, key: str, *blocks: str, instruction: str = "") -> str:
+def addition(prompts: PromptTemplates, part: PromptRole, key: str, *blocks: str, instruction: str = "") -> str:
     """The block that is said behind a client's conversation."""
     said = [prompts.texts[part]]
     if instruction:
-        said.append(inert(instruction))
+        said.append(escape_tags(instruction))
     inner = "\n\n".join((*said, *blocks))
     return f'<autorouter-task role="{part}" key="{key}">\n{inner}\n</autorouter-task>'
 
 
-def inert(text: str) -> str:
+def escape_tags(text: str) -> str:
     """A text in which no tag can stand; within JSON it stays the same value."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def key_of(receipt_id: str, part: str, number: int) -> str:
+def answer_key(receipt_id: str, part: str, number: int) -> str:
     """The word that a judge's answer must carry: known to this call only, and the same when a receipt is looked at again."""
     return "k" + hashlib.sha256(f"{receipt_id}\0{part}\0{number}".encode()).hexdigest()[:15]
 
 
-def shuffled(count: int, key: str) -> Sequence[int]:
+def shuffled_order(count: int, key: str) -> Sequence[int]:
     """An order of so many proposals that follows from the key alone: no candidate stands first every time."""
     return sorted(range(count), key=lambda index: hashlib.sha256(f"{key}\0{index}".encode()).digest())

@@ -64,7 +64,7 @@ def receipt_record(made: ReceiptInput) -> dict[str, Any]:
         "type": "receipt",
         "schema": RECEIPT_SCHEMA,
         "id": made.receipt_id,
-        "at": at(made.snapshot.now_s),
+        "at": rfc3339_utc(made.snapshot.now_s),
         "version": __version__,
         "dry_run": made.dry_run,
         "context": made.context,
@@ -172,7 +172,7 @@ def phases_record(trace: Trace) -> list[dict[str, Any]]:
     ]
 
 
-def at(now_s: float) -> str:
+def rfc3339_utc(now_s: float) -> str:
     """A time as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -194,7 +194,7 @@ class ScoreRecord(TypedDict):
     step with its warm-up, `wait_s` this step's seconds. `health_source`: of `wait_s` and `availability`."""
 
     candidate: str
-    total: float
+    sum_usage: float
     points: PointsRecord
     success: float
     skill: str
@@ -268,7 +268,7 @@ class PlanRecord(TypedDict):
     reserve_usd: float
     wait_s: float
     worth: WorthRecord
-    total: float
+    sum_usage: float
 
 
 class AllowanceRecord(TypedDict):
@@ -404,7 +404,7 @@ class Receipt(_Chained):
     type: Literal["receipt"]
     schema: Literal["autorouter.receipt.v1"]
     id: str
-    at: str
+    rfc3339_utc: str
     version: str
     dry_run: bool
     context: str
@@ -419,7 +419,7 @@ class Receipt(_Chained):
     prompts: dict[str, str]
 
 
-class ExportedReceipt(Receipt, total=False):
+class ExportedReceipt(Receipt, sum_usage=False):
     """With its context: all that is needed to make the decision again."""
 
     context_record: ContextRecord

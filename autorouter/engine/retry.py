@@ -30,24 +30,24 @@ from zlib import crc32
 from autorouter.core.decision.decide import Refusal
 from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s, ttft_at
 from autorouter.core.types import Candidate
-from autorouter.upstream.errors import Verdict
+from autorouter.upstream.errors import FailureVerdict
 
-SHORT_S = 2.0
+SHORT_WAIT_S = 2.0
 """A wait that is shorter than what a call elsewhere mostly takes to begin."""
 LEAD_POINTS = 5.0
 """Points by which a candidate must lead for such a wait. Assumed: some ten seconds at the default weight of time are less."""
-TWIN_POINTS = 10.0
+SAME_MODEL_POINTS = 10.0
 """The same model on another upstream goes first where its score is at most this far behind the next one's. Assumed: it
 keeps the words of one model in a session, which is worth more than a small difference of price."""
-BELIEVED_WINDOW = 0.5
+TRUSTED_WINDOW_SHARE = 0.5
 """An overflow at less than this share of the configured window says that the configured one is wrong."""
-JITTER_TOLD = 0.25
+RETRY_AFTER_JITTER = 0.25
 _VARIANT = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
 Elsewhere = Literal["twin", "next", "upstream", "larger", "nobody"]
 
 
-class Rule(NamedTuple):
+class RetryRule(NamedTuple):
     """`at_once`, `waits`: the same candidate once more. `elsewhere`: who is tried otherwise."""
 
     at_once: bool = False
@@ -55,27 +55,27 @@ class Rule(NamedTuple):
     elsewhere: Elsewhere = "next"
 
 
-RULES: Mapping[str, Rule] = {
-    "reset": Rule(at_once=True, waits=True, elsewhere="twin"),
-    "reasoning": Rule(at_once=True, elsewhere="nobody"),
-    "rate_limited": Rule(waits=True, elsewhere="twin"),
-    "overloaded": Rule(waits=True, elsewhere="twin"),
-    "server": Rule(waits=True, elsewhere="twin"),
-    "connect": Rule(waits=True, elsewhere="twin"),
-    "cut": Rule(waits=True, elsewhere="twin"),
-    "protocol": Rule(waits=True, elsewhere="twin"),
-    "timeout": Rule(elsewhere="twin"),
-    "not_found": Rule(elsewhere="twin"),
-    "auth": Rule(elsewhere="upstream"),
-    "quota": Rule(elsewhere="upstream"),
-    "context": Rule(elsewhere="larger"),
-    "refused": Rule(elsewhere="nobody"),
+RULES: Mapping[str, RetryRule] = {
+    "reset": RetryRule(at_once=True, waits=True, elsewhere="twin"),
+    "reasoning": RetryRule(at_once=True, elsewhere="nobody"),
+    "rate_limited": RetryRule(waits=True, elsewhere="twin"),
+    "overloaded": RetryRule(waits=True, elsewhere="twin"),
+    "server": RetryRule(waits=True, elsewhere="twin"),
+    "connect": RetryRule(waits=True, elsewhere="twin"),
+    "cut": RetryRule(waits=True, elsewhere="twin"),
+    "protocol": RetryRule(waits=True, elsewhere="twin"),
+    "timeout": RetryRule(elsewhere="twin"),
+    "not_found": RetryRule(elsewhere="twin"),
+    "auth": RetryRule(elsewhere="upstream"),
+    "quota": RetryRule(elsewhere="upstream"),
+    "context": RetryRule(elsewhere="larger"),
+    "refused": RetryRule(elsewhere="nobody"),
 }
 """By the verdict's kind; any other one: the next candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class RetryPolicy:
     """The limits. `deadline_s`: no retry and no fallback begins later than so long after the request came; the upstream's own
     limits of time stay, as do those of a panel's phases. `patience_s`: the longest wait for one candidate."""
 
@@ -85,11 +85,11 @@ class Retry:
     cap_s: float = 8.0
 
 
-USUAL = Retry()
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class FailureContext:
     """Where a phase stands when an attempt has failed. `scores`: points by candidate. `input_tokens`: our estimate of the
     request. `left_s`: of its time. `patience_s`: see `Retry`. `part`: the jitter's, 0..1."""
 
@@ -101,11 +101,11 @@ class Place:
     left_s: float
     patience_s: float
     part: float
-    retry: Retry
+    retry: RetryPolicy
 
 
 @dataclass(slots=True)
-class Tried:
+class RetryState:
     """What a phase has tried already: who was asked again at once, and whether it has waited."""
 
     at_once: set[str] = field(default_factory=set)
@@ -113,7 +113,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class RetryDecision:
     """`waiting` are tried next, in order; with `again_s` the same candidate goes before them, after so long a wait. `words`
     are for the receipt."""
 
@@ -122,44 +122,46 @@ class Move:
     again_s: float | None = None
 
 
-def after(candidate: str, verdict: Verdict, waiting: Sequence[str], tried: Tried, place: Place) -> Move:
+def after(
+    candidate: str, verdict: FailureVerdict, waiting: Sequence[str], tried: RetryState, place: FailureContext
+) -> RetryDecision:
     """What to do now that `candidate` has failed; `waiting` were to come behind it. Fills in `tried`."""
-    rule = RULES.get(verdict.kind, Rule())
+    rule = RULES.get(verdict.kind, RetryRule())
     if place.left_s <= 0.0:
-        return Move((), f"gave up: its {place.retry.deadline_s:g} s are over")
+        return RetryDecision((), f"gave up: its {place.retry.deadline_s:g} s are over")
     if rule.at_once and candidate not in tried.at_once:
         tried.at_once.add(candidate)
-        return Move(tuple(waiting), "again, at once", 0.0)
+        return RetryDecision(tuple(waiting), "again, at once", 0.0)
     if not verdict.retry_elsewhere or rule.elsewhere == "nobody":
-        return Move((), "gave up: the request is refused")
+        return RetryDecision((), "gave up: the request is refused")
     others, skipped = _elsewhere(candidate, rule.elsewhere, verdict, _there(waiting, place), place)
     wait_s = _wait_s(candidate, verdict, place)
     if rule.waits and not tried.waited and wait_s <= min(place.patience_s, place.left_s):
         told_s = verdict.error.retry_after_s
-        short = told_s is not None and told_s <= SHORT_S
+        short = told_s is not None and told_s <= SHORT_WAIT_S
         if not others or (short and _leads(candidate, others, place.scores)):
             tried.waited = True
-            return Move(others, f"again, after {wait_s:.2f} s", wait_s)
+            return RetryDecision(others, f"again, after {wait_s:.2f} s", wait_s)
     if not others:
-        return Move((), f"gave up: nobody else is left{skipped}")
-    return Move(others, f"next: {others[0]}{_why(candidate, others[0], place)}{skipped}")
+        return RetryDecision((), f"gave up: nobody else is left{skipped}")
+    return RetryDecision(others, f"next: {others[0]}{_why(candidate, others[0], place)}{skipped}")
 
 
-def part_of(seed: str) -> float:
+def jitter_fraction(seed: str) -> float:
     """A jitter's part, 0..1, drawn from the receipt's id, so that what happened can happen again."""
     return crc32(seed.encode()) / 2**32
 
 
-def pause_s(refusal: Refusal | None, retry: Retry, seed: str) -> float | None:
+def reroute_delay_s(refusal: Refusal | None, retry: RetryPolicy, seed: str) -> float | None:
     """How long to wait before a decision is made anew: where all who could serve have asked for a pause that is short enough.
     Who was waiting for one of them already is served then; a 429 would end some agents' runs. None: don't."""
     if refusal is None or refusal.retry_after_s is None:
         return None
-    wait_s = refusal.retry_after_s + part_of(seed) * JITTER_TOLD * retry.base_s
+    wait_s = refusal.retry_after_s + jitter_fraction(seed) * RETRY_AFTER_JITTER * retry.base_s
     return wait_s if wait_s <= retry.patience_s else None
 
 
-def _there(waiting: Sequence[str], place: Place) -> tuple[str, ...]:
+def _there(waiting: Sequence[str], place: FailureContext) -> tuple[str, ...]:
     """Without those who have since asked for a pause; those who cool down for our own reasons, or are probed, come last."""
     health = {name: place.health.get(name, UNKNOWN) for name in waiting}
     out = {name: cooling_s(one, place.now_s) for name, one in health.items()}
@@ -168,7 +170,7 @@ def _there(waiting: Sequence[str], place: Place) -> tuple[str, ...]:
 
 
 def _elsewhere(
-    candidate: str, elsewhere: Elsewhere, verdict: Verdict, waiting: tuple[str, ...], place: Place
+    candidate: str, elsewhere: Elsewhere, verdict: FailureVerdict, waiting: tuple[str, ...], place: FailureContext
 ) -> tuple[tuple[str, ...], str]:
     """Who is tried next, in order, and a clause on those who are not."""
     own = place.by_id[candidate]
@@ -182,22 +184,22 @@ def _elsewhere(
     if elsewhere == "twin" and waiting:
         best = place.scores.get(waiting[0], 0.0)
         for name in waiting:
-            if is_twin(own, place.by_id[name]) and best - place.scores.get(name, best) <= TWIN_POINTS:
+            if is_same_model(own, place.by_id[name]) and best - place.scores.get(name, best) <= SAME_MODEL_POINTS:
                 return (name, *(one for one in waiting if one != name)), ""
     return waiting, ""
 
 
-def _larger(own: Candidate, waiting: tuple[str, ...], place: Place) -> tuple[str, ...]:
+def _larger(own: Candidate, waiting: tuple[str, ...], place: FailureContext) -> tuple[str, ...]:
     """Larger windows first in their order. Where the request is far from the configured window, that one is wrong, and one
     that is as large on paper may do: it comes behind."""
     window = {name: place.by_id[name].context_tokens for name in waiting}
     larger = tuple(name for name in waiting if window[name] > own.context_tokens)
-    if place.input_tokens >= BELIEVED_WINDOW * own.context_tokens:
+    if place.input_tokens >= TRUSTED_WINDOW_SHARE * own.context_tokens:
         return larger
     return larger + tuple(name for name in waiting if window[name] == own.context_tokens)
 
 
-def is_twin(one: Candidate, other: Candidate) -> bool:
+def is_same_model(one: Candidate, other: Candidate) -> bool:
     """The same model on another upstream: names are equal but for vendor prefix, date and variant."""
     return one.upstream != other.upstream and _bare(one.model) == _bare(other.model)
 
@@ -206,10 +208,10 @@ def _bare(name: str) -> str:
     return _VARIANT.sub("", name.lower().rsplit("/", 1)[-1])
 
 
-def _wait_s(candidate: str, verdict: Verdict, place: Place) -> float:
+def _wait_s(candidate: str, verdict: FailureVerdict, place: FailureContext) -> float:
     retry, told_s = place.retry, verdict.error.retry_after_s
     if told_s is not None:
-        return told_s + place.part * JITTER_TOLD * retry.base_s
+        return told_s + place.part * RETRY_AFTER_JITTER * retry.base_s
     row = place.health.get(candidate, UNKNOWN).failures_in_row
     return float(place.part * min(retry.cap_s, retry.base_s * 2.0 ** min(16, max(0, row - 1))))
 
@@ -219,8 +221,8 @@ def _leads(candidate: str, others: Sequence[str], scores: Mapping[str, float]) -
     return own is not None and own - max(scores.get(name, own) for name in others) >= LEAD_POINTS
 
 
-def _why(candidate: str, other: str, place: Place) -> str:
-    return ", the same model elsewhere" if is_twin(place.by_id[candidate], place.by_id[other]) else ""
+def _why(candidate: str, other: str, place: FailureContext) -> str:
+    return ", the same model elsewhere" if is_same_model(place.by_id[candidate], place.by_id[other]) else ""
 
 
 def _skipped(waiting: Sequence[str], fits: Sequence[str], why: str) -> str:

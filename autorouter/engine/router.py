@@ -36,7 +36,7 @@ def session_key(task: Task) -> str | None:
     return f"{task.session}/{task.agent}" if task.agent else task.session
 
 
-def error_of(refusal: Refusal) -> AutorouterError:
+def refusal_error(refusal: Refusal) -> AutorouterError:
     """The error that the client gets for a refusal."""
     if refusal.code == "context_length_exceeded":
         return ContextTooLong(refusal.message, hint="compact the conversation, or add a candidate with a larger window")

@@ -16,14 +16,14 @@ from autorouter.core.decision.decide import Decision
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting
 from autorouter.engine.attempts import AllCandidatesFailed, verdict_of
-from autorouter.engine.call import Final, StreamReply
-from autorouter.engine.context import Run
+from autorouter.engine.call import ClientReply, StreamReply
+from autorouter.engine.context import StepContext
 from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
 from autorouter.engine.receipt import ReceiptInput, request_shape
-from autorouter.engine.router import RoutedRequest, error_of, session_key
+from autorouter.engine.router import RoutedRequest, refusal_error, session_key
 from autorouter.engine.trace import Trace
-from autorouter.upstream.transport import Failure
+from autorouter.upstream.transport import TransportError
 from autorouter.wire.exchange import Request, Whole
 
 
@@ -51,7 +51,9 @@ class Step:
         self.receipt_id = receipt_id
         self.trace = Trace()
         self._deps = deps
-        self._run = Run.of(request, routed, deps, self.trace, receipt_id=receipt_id, began_s=began_s, fault=fault)
+        self._run = StepContext.of(
+            request, routed, deps, self.trace, receipt_id=receipt_id, began_s=began_s, fault=fault
+        )
         self._began_s = began_s
         self._reserved_usd = 0.0
         self._opened: StreamReply | None = None
@@ -94,7 +96,7 @@ class Step:
             rest = tap.rest()
             if rest and tap.complete:
                 yield rest
-        except Failure as failure:
+        except TransportError as failure:
             # Behind the terminal event nothing can be missing.
             if not tap.done:
                 self._broke(opened, failure.kind)
@@ -138,12 +140,12 @@ class Step:
         )
         deps.receipts.put(made)
 
-    async def _performed(self) -> Final:
+    async def _performed(self) -> ClientReply:
         """Carry out the plan. Raises the refusal's error where the decision is one."""
         decision, trace = self.routed.decision, self.trace
         if decision.plan is None:
             assert decision.refusal is not None
-            error = error_of(decision.refusal)
+            error = refusal_error(decision.refusal)
             trace.result, trace.status, trace.error = "refused", error.http_status, error.code
             raise error
         self._reserved_usd = decision.plan.reserve_usd
@@ -168,7 +170,7 @@ class Step:
             accounting.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
 
 
-async def perform(run: Run, decision: Decision) -> Final:
+async def perform(run: StepContext, decision: Decision) -> ClientReply:
     """The answer of the first candidate that gives one. Raises NobodyAnswered."""
     assert decision.plan is not None
     return await run.final([decision.plan.primary, *decision.fallbacks], phase="answer")

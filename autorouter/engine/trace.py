@@ -92,7 +92,7 @@ class Trace:
     @property
     def usage(self) -> Usage:
         """Sum over all attempts, of what they used."""
-        return total([a.usage for a in self.attempts if a.usage is not None])
+        return sum_usage([a.usage for a in self.attempts if a.usage is not None])
 
     def phases(self) -> dict[str, tuple[int, Usage, float | None]]:
         """By phase, in the order of their beginning: calls, what they used, and USD (None: a price is unknown)."""
@@ -100,7 +100,7 @@ class Trace:
         for attempt in self.attempts:
             found.setdefault(attempt.phase, []).append(attempt)
         return {
-            phase: (len(own), total([a.usage for a in own if a.usage is not None]), _cost(own))
+            phase: (len(own), sum_usage([a.usage for a in own if a.usage is not None]), _cost(own))
             for phase, own in found.items()
         }
 
@@ -112,7 +112,7 @@ def _cost(attempts: Sequence[Attempt]) -> float | None:
     return sum(a.cost_usd or 0.0 for a in used)
 
 
-def total(usages: Sequence[Usage]) -> Usage:
+def sum_usage(usages: Sequence[Usage]) -> Usage:
     """The sum."""
     return Usage(
         input_tokens=sum(u.input_tokens for u in usages),
@@ -133,7 +133,7 @@ def _bare(name: str) -> str:
     return _DATED.sub("", name.lower().rsplit("/", 1)[-1])
 
 
-def price_usage(attempt: Attempt, candidate: Candidate, counted: Usage | None = None) -> None:
+def set_cost(attempt: Attempt, candidate: Candidate, counted: Usage | None = None) -> None:
     """Set the attempt's cost from what is counted, its own usage by default, where the price is known."""
     usage = counted or attempt.usage
     if usage is None or candidate.price is None:

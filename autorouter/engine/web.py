@@ -17,7 +17,7 @@ import orjson
 
 from autorouter.core.policy import Policy
 from autorouter.core.types import Task
-from autorouter.upstream.transport import Target
+from autorouter.upstream.transport import UpstreamTarget
 from autorouter.wire import splice
 
 PHASES = ("member", "debate", "layer")
@@ -25,7 +25,7 @@ PHASES = ("member", "debate", "layer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
+class WebSettings:
     """How panels look things up. `excluded_domains` are told to the upstream; `command` is run for `local`."""
 
     how: Literal["off", "upstream", "local"] = "off"
@@ -35,7 +35,7 @@ class Web:
     limit_s: float = 15.0
 
 
-OFF = Web()
+WEB_OFF = WebSettings()
 
 
 def lookup_allowed(policy: Policy, task: Task) -> bool:
@@ -43,7 +43,7 @@ def lookup_allowed(policy: Policy, task: Task) -> bool:
     return not (task.tools or policy.limits.local_only or task.label.endswith(":private"))
 
 
-def tools_for(web: Web, policy: Policy, target: Target, phase: str, task: Task) -> list[dict[str, Any]]:
+def tools_for(web: WebSettings, policy: Policy, target: UpstreamTarget, phase: str, task: Task) -> list[dict[str, Any]]:
     """The server tools that a call gets besides; none where its upstream has none, or the client brought its own."""
     if web.how != "upstream" or phase not in PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []

@@ -20,7 +20,7 @@ from autorouter.config.schema import TelemetryConfig
 from autorouter.errors import ConfigError
 from autorouter.observe.events import CompletedRequest, RejectedRequest
 from autorouter.observe.places import place_of
-from autorouter.upstream.transport import Target
+from autorouter.upstream.transport import UpstreamTarget
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -62,7 +62,7 @@ def _installed() -> bool:
 class OtelExporter:
     """An observer that exports. `exported` and `dropped` count spans; of what found no room, steps."""
 
-    def __init__(self, endpoint: str, targets: Mapping[str, Target]) -> None:
+    def __init__(self, endpoint: str, targets: Mapping[str, UpstreamTarget]) -> None:
         self.exported = 0
         self.dropped = 0
         self._endpoint, self._targets = endpoint, targets

@@ -27,7 +27,7 @@ from autorouter.engine.receipt import ReceiptInput
 from autorouter.engine.trace import Attempt
 from autorouter.observe.events import NOT_FAILURES, CompletedRequest, final_attempt
 from autorouter.observe.trace_context import TraceContext
-from autorouter.upstream.transport import Target
+from autorouter.upstream.transport import UpstreamTarget
 
 PROVIDERS = {
     "openai": "openai",
@@ -52,7 +52,7 @@ class Place(NamedTuple):
     port: int | None
 
 
-def places(targets: Mapping[str, Target]) -> dict[str, Place]:
+def places(targets: Mapping[str, UpstreamTarget]) -> dict[str, Place]:
     """By the upstreams' names."""
     found = {}
     for name, target in targets.items():

@@ -7,7 +7,7 @@ from typing import Final
 from autorouter.probe.relay_client import Seen
 from autorouter.probe.relay_session import Bench, Probe, error_message
 from autorouter.probe.report import Finding
-from autorouter.upstream.errors import of_status
+from autorouter.upstream.errors import classify_status
 from autorouter.wire.common import lenient_json
 
 BAD_KEY: Final = "probe-bad-key-0f3c9a6e1d7b4852"
@@ -109,12 +109,14 @@ def _shaped(bench: Bench, seen: Seen, good: str, wrong: str = "") -> Finding:
 def _recognised(seen: Seen) -> bool:
     """As the router judges it."""
     from autorouter.core.types import Candidate
-    from autorouter.upstream.transport import Call, Target
+    from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
 
-    target = Target(name="probe", base_url="", wire="chat", profile="generic", headers={}, key=None, key_env=None)
+    target = UpstreamTarget(
+        name="probe", base_url="", wire="chat", profile="generic", headers={}, key=None, key_env=None
+    )
     candidate = Candidate(id="probe", upstream="probe", model="probe")
-    call = Call(target=target, candidate=candidate, path="", body=b"", stream=False, request_id="")
-    return of_status(call, seen.status, {}, seen.body).kind == "context"
+    call = UpstreamCall(target=target, candidate=candidate, path="", body=b"", stream=False, request_id="")
+    return classify_status(call, seen.status, {}, seen.body).kind == "context"
 
 
 PROBES = (

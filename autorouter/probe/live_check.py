@@ -20,7 +20,7 @@ from autorouter.probe.relay_session import error_message, listed_models
 from autorouter.probe.report import quoted
 from autorouter.runtime import target_of
 from autorouter.upstream.errors import scrub
-from autorouter.upstream.transport import Target
+from autorouter.upstream.transport import UpstreamTarget
 from autorouter.wire.chat import passthrough
 from autorouter.wire.common import lenient_json
 from autorouter.wire.messages import decode as decode_messages
@@ -74,7 +74,7 @@ async def _upstream(
         return (_listed(name, target, listed, mine), *await asyncio.gather(*(one(candidate) for candidate in mine)))
 
 
-def _listed(name: str, target: Target, seen: Seen, mine: list[Candidate]) -> DoctorCheck:
+def _listed(name: str, target: UpstreamTarget, seen: Seen, mine: list[Candidate]) -> DoctorCheck:
     label = f"models {name}"
     if seen.failure == "connect":
         return DoctorCheck(name=label, state="failed", evidence=seen.words, fix=f"check upstreams.{name}.base_url")
@@ -92,7 +92,7 @@ def _listed(name: str, target: Target, seen: Seen, mine: list[Candidate]) -> Doc
     return DoctorCheck(name=label, state="ok", evidence=f"{len(mine)} of {len(known)} listed models are used")
 
 
-async def _ask(line: Line, candidate: Candidate, target: Target) -> Seen:
+async def _ask(line: Line, candidate: Candidate, target: UpstreamTarget) -> Seen:
     said = [{"role": "user", "content": PROMPT}]
     match target.wire:
         case "responses":
@@ -106,7 +106,7 @@ async def _ask(line: Line, candidate: Candidate, target: Target) -> Seen:
     return await line.ask("POST", PATHS[target.wire], document, headers=target.headers)
 
 
-def _judged(candidate: Candidate, target: Target, seen: Seen) -> DoctorCheck:
+def _judged(candidate: Candidate, target: UpstreamTarget, seen: Seen) -> DoctorCheck:
     label = f"real {candidate.id}"
     document = seen.document
     if not seen.ok or document.get("error"):

@@ -28,7 +28,7 @@ from autorouter.simulator.faults.bodies import Flow
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.faults.spec import parse as parse_faults
 from autorouter.simulator.faults.types import BeforeAnswer, Fault, Refusal
-from autorouter.upstream.transport import Call
+from autorouter.upstream.transport import UpstreamCall
 
 JITTER: Final = 0.2
 LEAST_RATE: Final = 0.1
@@ -52,7 +52,7 @@ class Play:
 
 
 def perform(
-    call: Call,
+    call: UpstreamCall,
     memory: PrefixMemory,
     *,
     clock: Callable[[], float],
@@ -119,7 +119,7 @@ def _encode(answer: model.Answer, stamp: codec.Stamp, wire: Wire, *, stream: boo
     return replace(flow, error_body=error_body(wire, 500, *codec.FAILED))
 
 
-def _usage(call: Call, parts: Sequence[bytes], output_tokens: int, memory: PrefixMemory) -> Usage:
+def _usage(call: UpstreamCall, parts: Sequence[bytes], output_tokens: int, memory: PrefixMemory) -> Usage:
     prompt = max(1, len(call.body) // model.BYTES_PER_TOKEN)
     cached = memory.shared_bytes(call.candidate.id, parts) // model.BYTES_PER_TOKEN
     return Usage(input_tokens=prompt, cached_tokens=min(cached, prompt), output_tokens=output_tokens)

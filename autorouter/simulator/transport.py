@@ -16,7 +16,7 @@ from typing import Final
 
 from autorouter.simulator.cache import PrefixMemory
 from autorouter.simulator.response import Play, perform
-from autorouter.upstream.transport import Call, Failure, Reply
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 
 REMEMBERED: Final = 256
 """Prompts kept per transport to tell which prefix a provider's cache would hold."""
@@ -41,7 +41,7 @@ class DryRunTransport:
         self._clock = clock
         self._memory = PrefixMemory(REMEMBERED)
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
         """Wait as long as the candidate would, then answer. Raises Failure only where `call.fault` says so."""
         play = perform(call, self._memory, clock=self._clock)
         if play.failure is not None:
@@ -67,7 +67,7 @@ class DryReply:
 
     __slots__ = ("_call", "_closed", "_ending", "_nap", "_pause_s", "_pieces", "headers", "status")
 
-    def __init__(self, play: Play, call: Call, nap: Sleep) -> None:
+    def __init__(self, play: Play, call: UpstreamCall, nap: Sleep) -> None:
         self.status = play.status
         self.headers: Mapping[str, str] = play.headers
         self._call = call
@@ -107,6 +107,6 @@ _FAILURES: Final[Mapping[str, tuple[str, str]]] = {
 """What happens -> the kind of the Failure that the network's transport would raise, and its words."""
 
 
-def _failure(what: str, call: Call) -> Failure:
+def _failure(what: str, call: UpstreamCall) -> TransportError:
     kind, words = _FAILURES[what]
-    return Failure(kind, f"upstream `{call.target.name}`: {words} (dry-run fault)")
+    return TransportError(kind, f"upstream `{call.target.name}`: {words} (dry-run fault)")

@@ -12,52 +12,54 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from autorouter.upstream.transport import Call, Failure, Reply, Transport
+from autorouter.upstream.transport import Transport, TransportError, UpstreamCall, UpstreamReply
 
 
 @dataclass(frozen=True, slots=True)
-class SlotLimit:
+class ConcurrencyLimit:
     """`count` calls at once; a further one waits `wait_s` seconds at most."""
 
-    count: int
-    wait_s: float
+    max_in_flight: int
+    max_wait_s: float
 
 
-class Slots:
+class ConcurrencySlots:
     """The slots of one upstream. `used` and `waiting` may be looked at."""
 
-    def __init__(self, limit: SlotLimit) -> None:
+    def __init__(self, limit: ConcurrencyLimit) -> None:
         self.limit = limit
-        self._semaphore = asyncio.Semaphore(limit.count)
+        self._semaphore = asyncio.Semaphore(limit.max_in_flight)
         self.used = 0
         self.waiting = 0
 
-    async def take(self, name: str, wait_s: float) -> None:
+    async def acquire(self, name: str, wait_s: float) -> None:
         """Raises Failure("busy")."""
         self.waiting += 1
         try:
             async with asyncio.timeout(wait_s):
                 await self._semaphore.acquire()
         except TimeoutError as exc:
-            words = f"upstream `{name}`: all {self.limit.count} slots are taken (upstreams.{name}.max_in_flight)"
-            raise Failure("busy", words) from exc
+            words = (
+                f"upstream `{name}`: all {self.limit.max_in_flight} slots are taken (upstreams.{name}.max_in_flight)"
+            )
+            raise TransportError("busy", words) from exc
         finally:
             self.waiting -= 1
         self.used += 1
 
-    def free(self) -> None:
+    def release(self) -> None:
         self.used -= 1
         self._semaphore.release()
 
 
-class SlottedReply:
+class ConcurrencyLimitedReply:
     """A reply that holds a slot until it is closed."""
 
     __slots__ = ("_reply", "_slots", "headers", "status")
 
-    def __init__(self, reply: Reply, slots: Slots) -> None:
+    def __init__(self, reply: UpstreamReply, slots: ConcurrencySlots) -> None:
         self._reply = reply
-        self._slots: Slots | None = slots
+        self._slots: ConcurrencySlots | None = slots
         self.status = reply.status
         self.headers: Mapping[str, str] = reply.headers
 
@@ -70,28 +72,30 @@ class SlottedReply:
         self._reply.close()
         slots, self._slots = self._slots, None
         if slots is not None:
-            slots.free()
+            slots.release()
 
 
-class SlottedTransport:
+class ConcurrencyLimitedTransport:
     """A transport whose upstreams have slots, as far as `limits` names them."""
 
-    def __init__(self, inner: Transport, limits: Mapping[str, SlotLimit]) -> None:
+    def __init__(self, inner: Transport, limits: Mapping[str, ConcurrencyLimit]) -> None:
         self._inner = inner
-        self.slots = {name: Slots(limit) for name, limit in limits.items()}
+        self.slots = {name: ConcurrencySlots(limit) for name, limit in limits.items()}
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
         slots = self.slots.get(call.target.name)
         if slots is None:
             return await self._inner.send(call)
         loop = asyncio.get_running_loop()
         since_s = loop.time()
-        await slots.take(call.target.name, slots.limit.wait_s if call.slot_s is None else call.slot_s)
-        call.queued(loop.time() - since_s)
+        await slots.acquire(
+            call.target.name, slots.limit.max_wait_s if call.slot_timeout_s is None else call.slot_timeout_s
+        )
+        call.on_slot_acquired(loop.time() - since_s)
         try:
-            return SlottedReply(await self._inner.send(call), slots)
+            return ConcurrencyLimitedReply(await self._inner.send(call), slots)
         except BaseException:
-            slots.free()
+            slots.release()
             raise
 
     async def aclose(self) -> None:

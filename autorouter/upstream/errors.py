@@ -31,7 +31,7 @@ import orjson
 
 from autorouter.errors import UpstreamError
 from autorouter.privacy import secrets
-from autorouter.upstream.transport import Call, Failure
+from autorouter.upstream.transport import TransportError, UpstreamCall
 
 MESSAGE_CHARS = 300
 _KEY_LIKE = re.compile(
@@ -61,17 +61,17 @@ _BAD_REASONING = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FailureVerdict:
     """`kind` is the word on the receipt. `retry_elsewhere`: another candidate may do. `cools`: it speaks against the
     candidate's health. `error` is what the client gets if nobody else answers."""
 
     kind: str
     retry_elsewhere: bool
-    cools: bool
+    counts_against_health: bool
     error: UpstreamError
 
 
-_STATUS: Mapping[int, tuple[str, int, str, str]] = {
+STATUS_RULES: Mapping[int, tuple[str, int, str, str]] = {
     401: ("auth", 401, "upstream_auth", "authentication_error"),
     403: ("auth", 403, "upstream_forbidden", "permission_error"),
     402: ("quota", 402, "insufficient_quota", "insufficient_quota"),
@@ -102,22 +102,22 @@ _STATUS_OF_WORD: Mapping[str, int] = {
 
 def client_statuses() -> frozenset[int]:
     """Every status that a client may get for an upstream's failure."""
-    told = {status for _, status, _, _ in _STATUS.values()} | {status for status, _ in _FAILURE.values()}
+    told = {status for _, status, _, _ in STATUS_RULES.values()} | {status for status, _ in TRANSPORT_RULES.values()}
     return frozenset({*told, *_FINAL})
 
 
-def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
+def classify_status(call: UpstreamCall, status: int, headers: Mapping[str, str], body: bytes) -> FailureVerdict:
     """Judge an answer that isn't a success. `body` may be cut."""
     inner = _error_object(body)
     where = f"upstream `{call.target.name}`, model `{call.candidate.model}`"
-    retry_after_s = told_wait_s(headers)
+    retry_after_s = requested_wait_s(headers)
     if status in _FINAL and not _NO_CREDIT.search(str(inner.get("message") or "")):
         return _refused(call, status, inner, where)
-    kind, http_status, code, error_type = _STATUS.get(status, ("server", 502, "upstream_error", "server_error"))
+    kind, http_status, code, error_type = STATUS_RULES.get(status, ("server", 502, "upstream_error", "server_error"))
     if kind == "rate_limited" and not _QUOTA_WORDS.isdisjoint((str(inner.get("code")), str(inner.get("type")))):
         kind, code, error_type = "quota", "insufficient_quota", "insufficient_quota"
     elif status in _FINAL:
-        kind, http_status, code, error_type = _STATUS[402]
+        kind, http_status, code, error_type = STATUS_RULES[402]
     words, hint = _words(kind, status, call)
     error = UpstreamError(
         f"{where}: {words}",
@@ -129,10 +129,10 @@ def of_status(call: Call, status: int, headers: Mapping[str, str], body: bytes) 
         retry_after_s=retry_after_s,
         hint=hint,
     )
-    return Verdict(kind=kind, retry_elsewhere=True, cools=True, error=error)
+    return FailureVerdict(kind=kind, retry_elsewhere=True, counts_against_health=True, error=error)
 
 
-def _words(kind: str, status: int, call: Call) -> tuple[str, str | None]:
+def _words(kind: str, status: int, call: UpstreamCall) -> tuple[str, str | None]:
     if kind == "auth":
         key = call.target.key_env
         return (
@@ -152,7 +152,7 @@ def _words(kind: str, status: int, call: Call) -> tuple[str, str | None]:
     return f"answered {status}", None
 
 
-def _refused(call: Call, status: int, inner: Mapping[str, Any], where: str) -> Verdict:
+def _refused(call: UpstreamCall, status: int, inner: Mapping[str, Any], where: str) -> FailureVerdict:
     said = scrub(str(inner.get("message") or ""), call.target.key)[:MESSAGE_CHARS] or "the request was refused"
     words = f"{inner.get('code')} {inner.get('type')} {inner.get('message')}"
     too_long = bool(_TOO_LONG.search(words))
@@ -166,17 +166,17 @@ def _refused(call: Call, status: int, inner: Mapping[str, Any], where: str) -> V
         status=status,
     )
     error.param = _word(inner.get("param"), call)
-    return Verdict(kind=error.kind, retry_elsewhere=too_long, cools=False, error=error)
+    return FailureVerdict(kind=error.kind, retry_elsewhere=too_long, counts_against_health=False, error=error)
 
 
-def _word(value: Any, call: Call) -> str | None:
+def _word(value: Any, call: UpstreamCall) -> str | None:
     """A single word without a key in it, else None."""
     if not isinstance(value, str) or not _WORD.fullmatch(value) or scrub(value, call.target.key) != value:
         return None
     return value
 
 
-_FAILURE: Mapping[str, tuple[int, str]] = {
+TRANSPORT_RULES: Mapping[str, tuple[int, str]] = {
     "timeout": (504, "upstream_timeout"),
     "connect": (502, "upstream_unreachable"),
     "reset": (502, "upstream_reset"),
@@ -187,9 +187,9 @@ _FAILURE: Mapping[str, tuple[int, str]] = {
 }
 
 
-def of_failure(failure: Failure) -> Verdict:
+def classify_transport_error(failure: TransportError) -> FailureVerdict:
     """Judge a call that got no usable answer at all."""
-    http_status, code = _FAILURE[failure.kind]
+    http_status, code = TRANSPORT_RULES[failure.kind]
     ours = failure.kind == "busy"
     error = UpstreamError(
         failure.message,
@@ -198,10 +198,10 @@ def of_failure(failure: Failure) -> Verdict:
         code=code,
         error_type="rate_limit_error" if ours else "server_error",
     )
-    return Verdict(kind=failure.kind, retry_elsewhere=True, cools=not ours, error=error)
+    return FailureVerdict(kind=failure.kind, retry_elsewhere=True, counts_against_health=not ours, error=error)
 
 
-def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:
+def classify_error_event(call: UpstreamCall, inner: Mapping[str, Any]) -> FailureVerdict:
     """Judge a stream that begins with an error: as the status that it would have had."""
     status = 502
     for told in (inner.get("code"), inner.get("type")):
@@ -211,10 +211,10 @@ def of_error_event(call: Call, inner: Mapping[str, Any]) -> Verdict:
             status = _STATUS_OF_WORD[told]
         if status != 502:
             break
-    return of_status(call, status, {}, orjson.dumps({"error": dict(inner)}))
+    return classify_status(call, status, {}, orjson.dumps({"error": dict(inner)}))
 
 
-def told_wait_s(headers: Mapping[str, str]) -> float | None:
+def requested_wait_s(headers: Mapping[str, str]) -> float | None:
     """So long the upstream asks us to wait: `retry-after-ms`, as some write it beside the other, or `Retry-After`."""
     found = headers.get("retry-after-ms")
     if found:

@@ -12,14 +12,14 @@ from typing import Final
 
 import aiohttp
 
-from autorouter.upstream.transport import Call, Failure, Reply
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 
 KEEPALIVE_S: Final = 30.0
-LOOK_S: Final = 1.0
+CHECK_INTERVAL_S: Final = 1.0
 """How often a wait for bytes is looked at. Answers that take less cost no look at all."""
 
 
-class Silence:
+class IdleTimer:
     """Ends a wait for bytes that lasts too long, or that nothing can end any more.
 
     aiohttp's own `sock_read` has one limit for the first byte and all others, is set anew for every packet, and stops at a
@@ -32,48 +32,48 @@ class Silence:
         self._response = response
         self._loop = asyncio.get_running_loop()
         self._limit_s = limit_s
-        self._since: float | None = None
-        self._handle = self._loop.call_later(min(LOOK_S, limit_s), self._look)
+        self._waiting_since: float | None = None
+        self._handle = self._loop.call_later(min(CHECK_INTERVAL_S, limit_s), self._check)
 
-    def begins(self) -> None:
+    def start_waiting(self) -> None:
         """The wait for bytes begins. While the client is slow to take what it got, nobody waits."""
-        self._since = self._loop.time()
+        self._waiting_since = self._loop.time()
 
-    def ends(self, limit_s: float) -> None:
+    def stop_waiting(self, limit_s: float) -> None:
         """Bytes came; the next ones may take `limit_s`."""
-        self._since = None
+        self._waiting_since = None
         if limit_s != self._limit_s:
             self._limit_s = limit_s
             self._handle.cancel()
-            self._handle = self._loop.call_later(min(LOOK_S, limit_s), self._look)
+            self._handle = self._loop.call_later(min(CHECK_INTERVAL_S, limit_s), self._check)
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         self._handle.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         left_s = self._limit_s
-        if self._since is not None:
-            left_s -= self._loop.time() - self._since
+        if self._waiting_since is not None:
+            left_s -= self._loop.time() - self._waiting_since
             if left_s <= 0:
                 self._response.content.set_exception(TimeoutError())
                 return
-            if self._lost():
+            if self._connection_lost():
                 self._response.content.set_exception(aiohttp.ClientPayloadError("the connection is gone"))
                 return
-        self._handle = self._loop.call_later(min(LOOK_S, left_s), self._look)
+        self._handle = self._loop.call_later(min(CHECK_INTERVAL_S, left_s), self._check)
 
-    def _lost(self) -> bool:
+    def _connection_lost(self) -> bool:
         connection, content = self._response.connection, self._response.content
         protocol = connection.protocol if connection is not None else None
         return protocol is not None and not protocol.is_connected() and not content.is_eof()
 
 
-class NetworkReply:
+class HttpReply:
     """An aiohttp response as a Reply."""
 
     __slots__ = ("_call", "_response", "headers", "status")
 
-    def __init__(self, call: Call, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, call: UpstreamCall, response: aiohttp.ClientResponse) -> None:
         self._call = call
         self._response = response
         self.status = response.status
@@ -82,17 +82,17 @@ class NetworkReply:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Whatever has arrived, as soon as it has."""
         content, limits = self._response.content, self._call.target.timeouts
-        silence = Silence(self._response, limits.first_byte_s)
+        silence = IdleTimer(self._response, limits.first_byte_s)
         try:
-            silence.begins()
+            silence.start_waiting()
             while chunk := await content.readany():
-                silence.ends(limits.between_bytes_s)
+                silence.stop_waiting(limits.between_bytes_s)
                 yield chunk
-                silence.begins()
+                silence.start_waiting()
         except (TimeoutError, aiohttp.ClientError, ConnectionError) as exc:
-            raise _failure(exc, self._call, "cut") from exc
+            raise _transport_error(exc, self._call, "cut") from exc
         finally:
-            silence.stop()
+            silence.cancel()
 
     def close(self) -> None:
         """Give a finished connection back to the pool; cut one that is still busy."""
@@ -102,7 +102,7 @@ class NetworkReply:
             self._response.close()
 
 
-class NetworkTransport:
+class HttpTransport:
     """Connections are opened at the first call, inside the running loop. There are as many as there are calls: the gate and
     the upstreams' slots bound those, and a call that waited in a pool would be taken for a slow candidate's."""
 
@@ -110,12 +110,12 @@ class NetworkTransport:
         self._session: aiohttp.ClientSession | None = None
         self._timeouts: dict[str, aiohttp.ClientTimeout] = {}
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
         """Send and wait for the headers, at most `first_byte_s`."""
         target = call.target
         try:
             async with asyncio.timeout(target.timeouts.connect_s + target.timeouts.first_byte_s):
-                response = await self._open().post(
+                response = await self._get_session().post(
                     target.base_url + call.path,
                     data=call.body,
                     headers={**target.headers, **call.headers, "x-request-id": call.request_id},
@@ -123,19 +123,19 @@ class NetworkTransport:
                     allow_redirects=False,
                 )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as exc:
-            raise _failure(exc, call, "reset") from exc
+            raise _transport_error(exc, call, "reset") from exc
         protocol = response.connection.protocol if response.connection is not None else None
         if protocol is not None:
             # From here on `Silence` watches.
             protocol.read_timeout = None
             protocol.start_timeout()
-        return NetworkReply(call, response)
+        return HttpReply(call, response)
 
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60)
             self._session = aiohttp.ClientSession(
@@ -148,7 +148,7 @@ class NetworkTransport:
             )
         return self._session
 
-    def _timeout(self, call: Call) -> aiohttp.ClientTimeout:
+    def _timeout(self, call: UpstreamCall) -> aiohttp.ClientTimeout:
         made = self._timeouts.get(call.target.name)
         if made is None:
             t = call.target.timeouts
@@ -157,16 +157,18 @@ class NetworkTransport:
         return made
 
 
-def _failure(exc: BaseException, call: Call, otherwise: str) -> Failure:
+def _transport_error(exc: BaseException, call: UpstreamCall, otherwise: str) -> TransportError:
     """Name what happened in the words of `Failure.kind`; the message holds no header and no body."""
     name = call.target.name
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
-        return Failure("timeout", f"upstream `{name}`: no connection within {call.target.timeouts.connect_s:g} s")
+        return TransportError(
+            "timeout", f"upstream `{name}`: no connection within {call.target.timeouts.connect_s:g} s"
+        )
     if isinstance(exc, asyncio.TimeoutError):
-        return Failure("timeout", f"upstream `{name}`: no bytes within the time limit")
+        return TransportError("timeout", f"upstream `{name}`: no bytes within the time limit")
     if isinstance(exc, aiohttp.ClientConnectorError | aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return Failure("connect", f"upstream `{name}`: can't connect ({type(exc).__name__})")
+        return TransportError("connect", f"upstream `{name}`: can't connect ({type(exc).__name__})")
     if isinstance(exc, aiohttp.ClientResponseError | aiohttp.ClientPayloadError) and otherwise != "cut":
-        return Failure("protocol", f"upstream `{name}`: not a valid HTTP answer")
+        return TransportError("protocol", f"upstream `{name}`: not a valid HTTP answer")
     words = "the connection broke in the answer" if otherwise == "cut" else "the connection was closed before an answer"
-    return Failure(otherwise, f"upstream `{name}`: {words}")
+    return TransportError(otherwise, f"upstream `{name}`: {words}")

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from autorouter.wire.adjust import Rules
 
-READ = "2026-11-20"
+SOURCES_READ_ON = "2026-11-20"
 """When the sources were read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile(Rules):
+class ProviderProfile(Rules):
     """`stream_usage`: knows `stream_options.include_usage`. `headers` are sent with every call. `source`: each dropped or
     renamed field, `messages.NAME` and `developer` -> where it is documented; `*` stands for all that aren't named."""
 
@@ -32,7 +32,7 @@ class Profile(Rules):
 _OPENROUTER = {"x-title": "autorouter"}
 _OLD_LIMIT = {"max_completion_tokens": "max_tokens"}
 
-_OPENAI = Profile(
+_OPENAI = ProviderProfile(
     name="openai",
     drops=frozenset(
         {  # Other providers' extensions that clients send.
@@ -66,7 +66,7 @@ _OPENAI = Profile(
         "metadata": "400 unless `store` is true: tmc/langchaingo#1484, QwenLM/qwen-code#243",
     },
 )
-_MISTRAL = Profile(
+_MISTRAL = ProviderProfile(
     name="mistral",
     stream_usage=False,  # It sends usage unasked.
     drops=frozenset(
@@ -94,7 +94,7 @@ _MISTRAL = Profile(
         "messages.reasoning_content": "422: charmbracelet/crush#1590, OpenMinis/OpenMinis#87",
     },
 )
-_GROQ = Profile(
+_GROQ = ProviderProfile(
     name="groq",
     drops=frozenset(
         {"logit_bias", "logprobs", "metadata", "prompt_cache_key", "reasoning", "top_logprobs", "verbosity"}
@@ -111,7 +111,7 @@ _GROQ = Profile(
         "messages.reasoning_content": "400: tashfeenahmed/freellmapi#1070, NousResearch/hermes-agent#11089",
     },
 )
-_GEMINI = Profile(
+_GEMINI = ProviderProfile(
     name="gemini",
     drops=frozenset({"metadata", "prompt_cache_key", "reasoning", "store"}),
     source={
@@ -121,7 +121,7 @@ _GEMINI = Profile(
         "store": "400: liliMozi/openhanako#394",
     },
 )
-_DEEPSEEK = Profile(
+_DEEPSEEK = ProviderProfile(
     name="deepseek",
     renames=_OLD_LIMIT,
     developer_as_system=True,
@@ -130,12 +130,12 @@ _DEEPSEEK = Profile(
         "developer": "400: earendil-works/pi#1048, OpenCoworkAI/open-codesign#316",
     },
 )
-_XAI = Profile(
+_XAI = ProviderProfile(
     name="xai",
     drops=frozenset({"presence_penalty"}),
     source={"presence_penalty": "400 from Grok 3 to 4.6: miaoxworld/NativeTavern#83, n8n-io/n8n#14581"},
 )
-_OLLAMA = Profile(
+_OLLAMA = ProviderProfile(
     name="ollama",
     renames=_OLD_LIMIT,
     developer_as_system=True,
@@ -144,29 +144,29 @@ _OLLAMA = Profile(
         "developer": "templates that don't know it leave it out: fgrehm/pi-ollama-cloud#10, ollama/ollama-python#453",
     },
 )
-_LLAMACPP = Profile(
+_LLAMACPP = ProviderProfile(
     name="llamacpp",
     renames=_OLD_LIMIT,
     source={"max_completion_tokens": "ignored by builds before 2026-02: ggml-org/llama.cpp#13700, #19831"},
 )
 
-PROFILES: dict[str, Profile] = {
+PROFILES: dict[str, ProviderProfile] = {
     profile.name: profile
     for profile in (
-        Profile(name="generic"),
+        ProviderProfile(name="generic"),
         _OPENAI,
-        Profile(name="openrouter", headers=_OPENROUTER),
-        Profile(name="anthropic"),
+        ProviderProfile(name="openrouter", headers=_OPENROUTER),
+        ProviderProfile(name="anthropic"),
         _DEEPSEEK,
         _GEMINI,
         _GROQ,
-        Profile(name="together"),
+        ProviderProfile(name="together"),
         _MISTRAL,
         _XAI,
-        Profile(name="moonshot"),
+        ProviderProfile(name="moonshot"),
         _OLLAMA,
-        Profile(name="vllm"),
-        Profile(name="lmstudio"),
+        ProviderProfile(name="vllm"),
+        ProviderProfile(name="lmstudio"),
         _LLAMACPP,
     )
 }
@@ -174,6 +174,6 @@ PROFILES: dict[str, Profile] = {
 the others that refuse nothing here."""
 
 
-def profile_of(name: str) -> Profile:
+def profile_of(name: str) -> ProviderProfile:
     """The profile of that name; an unknown one is generic (the configuration has already refused typing errors)."""
     return PROFILES.get(name, PROFILES["generic"])

@@ -25,7 +25,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class UpstreamTarget:
     """An upstream as the engine needs it. `headers` go with every call; the key is among them and nowhere else."""
 
     name: str
@@ -39,11 +39,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class UpstreamCall:
     """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only. `slot_s`:
     how long to wait for a slot, where not as long as the upstream says; `queued` is told how long it was, in seconds."""
 
-    target: Target
+    target: UpstreamTarget
     candidate: Candidate
     path: str
     body: bytes
@@ -52,11 +52,11 @@ class Call:
     attempt: int = 1
     fault: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    slot_s: float | None = None
-    queued: Callable[[float], None] = lambda seconds: None
+    slot_timeout_s: float | None = None
+    on_slot_acquired: Callable[[float], None] = lambda seconds: None
 
 
-class Failure(Exception):
+class TransportError(Exception):
     """A call that got no usable answer. `kind` is one of connect, reset, timeout, cut, protocol, too_large,
     busy (a limit of ours)."""
 
@@ -66,7 +66,7 @@ class Failure(Exception):
         self.message = message
 
 
-class Reply(Protocol):
+class UpstreamReply(Protocol):
     """An answer whose headers have come. `headers` are looked up by lower-case names."""
 
     status: int
@@ -80,18 +80,18 @@ class Reply(Protocol):
 class Transport(Protocol):
     """Carries calls. Safe to use from many tasks of one event loop."""
 
-    async def send(self, call: Call) -> Reply: ...
+    async def send(self, call: UpstreamCall) -> UpstreamReply: ...
 
     async def aclose(self) -> None: ...
 
 
-async def read_all(reply: Reply, limit_bytes: int) -> bytes:
+async def read_all(reply: UpstreamReply, limit_bytes: int) -> bytes:
     """The whole body; raises Failure("too_large") beyond the limit."""
     parts: list[bytes] = []
     size = 0
     async for chunk in reply.chunks():
         size += len(chunk)
         if size > limit_bytes:
-            raise Failure("too_large", f"an answer of more than {limit_bytes} bytes")
+            raise TransportError("too_large", f"an answer of more than {limit_bytes} bytes")
         parts.append(chunk)
     return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -221,8 +221,8 @@ def all_codes() -> set[tuple[str, int | None]]:
         ours.update(codes_of_calls(text_of(path)))
     guard = re.findall(r'_forbidden\(.*?"(\w+_refused)"\s*\)', text_of(ROOT / "autorouter/server/guard.py"), re.S)
     ours |= {(code, 403) for code in guard}
-    ours |= {(code, status) for _, status, code, _ in upstream_errors._STATUS.values()}
-    return ours | {(code, status) for status, code in upstream_errors._FAILURE.values()}
+    ours |= {(code, status) for _, status, code, _ in upstream_errors.STATUS_RULES.values()}
+    return ours | {(code, status) for status, code in upstream_errors.TRANSPORT_RULES.values()}
 
 
 COMMAND_LINE_ONLY = {"invalid_configuration", "receipt_error", "adapter_error"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autorouter.upstream.profiles import PROFILES, READ, Profile
+from autorouter.upstream.profiles import PROFILES, SOURCES_READ_ON, ProviderProfile
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
 TABLE = re.compile(
@@ -16,14 +16,14 @@ TABLE = re.compile(
 )
 
 
-def left_out(profile: Profile) -> str:
+def left_out(profile: ProviderProfile) -> str:
     names = [*sorted(profile.drops), *sorted(f"messages.{name}" for name in profile.message_drops)]
     return ", ".join(
         f"`{name}`" + (f" without `{profile.unless[name]}`" if name in profile.unless else "") for name in names
     )
 
 
-def renamed(profile: Profile) -> str:
+def renamed(profile: ProviderProfile) -> str:
     found = [
         f"`{old}` to `{new}`" + (f" without `{profile.unless[old]}`" if old in profile.unless else "")
         for old, new in sorted(profile.renames.items())
@@ -44,7 +44,7 @@ def test_every_profile_is_on_its_page() -> None:
 
 
 def test_the_page_says_when_its_sources_were_read() -> None:
-    assert READ in PAGE.read_text("utf-8")
+    assert SOURCES_READ_ON in PAGE.read_text("utf-8")
 
 
 if __name__ == "__main__":

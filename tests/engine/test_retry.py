@@ -10,7 +10,7 @@ from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe, prob
 from autorouter.core.types import Candidate
 from autorouter.engine.retry import LEAD_POINTS, RULES, Move, Place, Retry, Tried, after, is_twin
 from autorouter.errors import UpstreamError
-from autorouter.upstream.errors import Verdict
+from autorouter.upstream.errors import FailureVerdict
 
 NOW_S = 1_000.0
 FINAL = {"refused", "reasoning"}
@@ -42,9 +42,9 @@ def place(**more: object) -> Place:
     return replace(usual, **more)  # type: ignore[arg-type]
 
 
-def verdict(kind: str, told_s: float | None = None, status: int | None = None) -> Verdict:
+def verdict(kind: str, told_s: float | None = None, status: int | None = None) -> FailureVerdict:
     error = UpstreamError("m", kind=kind, http_status=502, code=kind, retry_after_s=told_s, status=status)
-    return Verdict(kind=kind, retry_elsewhere=kind not in FINAL, cools=True, error=error)
+    return FailureVerdict(kind=kind, retry_elsewhere=kind not in FINAL, counts_against_health=True, error=error)
 
 
 def moved(kind: str, *waiting: str, tried: Tried | None = None, told_s: float | None = None, **more: object) -> Move:

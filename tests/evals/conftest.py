@@ -13,12 +13,12 @@ import pytest
 
 from autorouter import runtime
 from autorouter.config.load import Settings, load
-from autorouter.upstream.transport import Call, Failure, Reply
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 from tests.cli.conftest import POOL, Home, home_in
 
 T = TypeVar("T")
 SAMPLES = Path(__file__).parent / "samples"
-Says = Callable[[Call, str], str | None]
+Says = Callable[[UpstreamCall, str], str | None]
 """What a model answers to the words of its last message; None breaks the connection."""
 
 
@@ -46,7 +46,7 @@ class Scripted:
     under_way: int = 0
     most: int = 0
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
         prompt = orjson.loads(call.body)["messages"][-1]["content"]
         self.prompts.append(prompt)
         self.under_way += 1
@@ -56,7 +56,7 @@ class Scripted:
         self.under_way -= 1
         text = self.says(call, prompt)
         if text is None:
-            raise Failure("reset", "the connection was closed")
+            raise TransportError("reset", "the connection was closed")
         message = {"role": "assistant", "content": text}
         document = {
             "id": "c1",

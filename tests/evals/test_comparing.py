@@ -15,13 +15,13 @@ from autorouter.evals.cases import Case
 from autorouter.evals.contestants import BEST_SINGLE, ROUTER_LABELS
 from autorouter.evals.graders import ExactGrader
 from autorouter.evals.plot import PlotPoint
-from autorouter.upstream.transport import Call
+from autorouter.upstream.transport import UpstreamCall
 from tests.evals.conftest import RoutedRequest, run
 
 CASES = [Case(id=str(n), prompt=f"Case {n}: fix the bug in a.py", grader=ExactGrader("right")) for n in range(4)]
 
 
-def by_strength(call: Call, prompt: str) -> str | None:
+def by_strength(call: UpstreamCall, prompt: str) -> str | None:
     """The strong one is right, the cheap one wrong; inner calls get what they can't use, but words."""
     return "right" if call.candidate.id == "strong" else "wrong"
 

@@ -18,7 +18,7 @@ from autorouter.evals.contestants import Entrant
 from autorouter.evals.graders import Criterion, RubricGrader
 from autorouter.evals.verdicts import both, majority, pair_prompt, parse_met_criteria, parse_winner, redact_names
 from autorouter.simulator import roles
-from autorouter.upstream.transport import Call
+from autorouter.upstream.transport import UpstreamCall
 from tests.evals.conftest import RoutedRequest, run
 
 KEY = "0123456789abcdef"
@@ -49,8 +49,8 @@ def shown(prompt: str) -> tuple[str, str, str]:
     return key[1], json.loads(a), json.loads(b)
 
 
-def grading(prefers: Prefers) -> Callable[[Call, str], str]:
-    def says(call: Call, prompt: str) -> str:
+def grading(prefers: Prefers) -> Callable[[UpstreamCall, str], str]:
+    def says(call: UpstreamCall, prompt: str) -> str:
         key, a, b = shown(prompt)
         return json.dumps({"key": key, "winner": prefers(a, b), "why": "so"})
 
@@ -195,7 +195,7 @@ def test_criteria_without_patterns_are_asked_of_a_grader(scripted: RoutedRequest
     rubric = RubricGrader((Criterion("says alpha", 1, "alpha"), Criterion("is clear", 3), Criterion("is rude", -2)))
     entry = played("openfusion/auto", "alpha", case=Case(id="c", prompt="p", grader=rubric))
 
-    def says(call: Call, prompt: str) -> str:
+    def says(call: UpstreamCall, prompt: str) -> str:
         key = re.search(r'key="(\w+)"', prompt)
         assert key is not None
         return json.dumps({"key": key[1], "met": [1], "why": "so"})

@@ -13,8 +13,8 @@ import pytest
 from autorouter.core.types import Candidate
 from autorouter.simulator.faults.catalog import FAULTS, PLACEHOLDER_KEY
 from autorouter.simulator.transport import DryRunTransport
-from autorouter.upstream.http import NetworkTransport
-from autorouter.upstream.transport import Call, Failure, Target, Timeouts, Transport
+from autorouter.upstream.http import HttpTransport
+from autorouter.upstream.transport import Timeouts, Transport, TransportError, UpstreamCall, UpstreamTarget
 from tests.mock.conftest import PATHS, Start, body
 
 SILENT = {"timeout", "stall"}
@@ -27,9 +27,9 @@ CASES = [
 ]
 
 
-def call(url: str, wire: str, name: str, stream: bool) -> Call:
+def call(url: str, wire: str, name: str, stream: bool) -> UpstreamCall:
     headers = {"content-type": "application/json", "authorization": f"Bearer {PLACEHOLDER_KEY}"}
-    target = Target(
+    target = UpstreamTarget(
         name="mock",
         base_url=url,
         wire=wire,
@@ -39,7 +39,7 @@ def call(url: str, wire: str, name: str, stream: bool) -> Call:
         key_env=None,
         timeouts=LIMITS[name in SILENT],
     )
-    return Call(
+    return UpstreamCall(
         target=target,
         candidate=Candidate(id="m", upstream="mock", model="m", ttft_s=0, throughput_tokens_per_s=1e9),
         path=PATHS[wire],
@@ -51,7 +51,7 @@ def call(url: str, wire: str, name: str, stream: bool) -> Call:
     )
 
 
-async def fetch(transport: Transport, one: Call) -> tuple[int, str, bytes, str]:
+async def fetch(transport: Transport, one: UpstreamCall) -> tuple[int, str, bytes, str]:
     """Status, kind of content, body, and the kind of the failure that ended it."""
     status, kind, data = 0, "", b""
     try:
@@ -62,7 +62,7 @@ async def fetch(transport: Transport, one: Call) -> tuple[int, str, bytes, str]:
                 data += chunk
         finally:
             reply.close()
-    except Failure as failure:
+    except TransportError as failure:
         return status, kind, data, failure.kind
     finally:
         await transport.aclose()
@@ -75,7 +75,7 @@ def test_a_fault_is_the_same_in_the_process_and_behind_a_socket(
 ) -> None:
     one = call(start().url, wire, name, stream)
     dry = asyncio.run(fetch(DryRunTransport(time_scale=0), one))
-    real = asyncio.run(fetch(NetworkTransport(), replace(one, fault=None)))
+    real = asyncio.run(fetch(HttpTransport(), replace(one, fault=None)))
     if name in ("rst-stream", "bad-framing"):
         # What was sent before may be lost on the way, and with it the status.
         assert real[3] in ("cut", "reset", "protocol")

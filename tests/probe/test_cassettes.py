@@ -163,7 +163,7 @@ def test_a_full_window_told_in_words_alone_is_degraded() -> None:
 
 def record() -> None:
     """Against our own dry run, which asks for `KEY`."""
-    from autorouter.cli.inhouse import InHouse
+    from autorouter.cli.embedded_router import InHouse
     from autorouter.config.load import load
 
     with tempfile.TemporaryDirectory() as folder:

@@ -42,7 +42,7 @@ from autorouter.simulator.codec import Stamp
 from autorouter.simulator.faults.bodies import Flow
 from autorouter.simulator.model import Refused, Text
 from autorouter.simulator.tools import ToolUse
-from autorouter.upstream.transport import Call, Failure, Reply
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 from autorouter.wire import exchange
 from autorouter.wire.common.ir import Answer
 from autorouter.wire.inner_request import answer_of, calls_of, text_of
@@ -102,7 +102,7 @@ _PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.M
 class Asked:
     """A call as its upstream sees it. `role` is empty for the client's own request; `block` is all that was added to it."""
 
-    call: Call
+    call: UpstreamCall
     document: dict[str, Any]
     role: str
     key: str
@@ -146,7 +146,7 @@ class Cast:
         self.said: list[Usage] = []
         self.open = 0
 
-    async def send(self, call: Call) -> Reply:
+    async def send(self, call: UpstreamCall) -> UpstreamReply:
         document = orjson.loads(call.body)
         found = _BLOCK.search(last_text(document))
         role, key, block = found.groups() if found else ("", "", "")
@@ -162,7 +162,7 @@ class Cast:
                 await asyncio.Event().wait()
                 raise AssertionError
             case Broken(kind):
-                raise Failure(kind, "scripted")
+                raise TransportError(kind, "scripted")
             case Status(status):
                 return Answered(self, status, (orjson.dumps({"error": {"message": "no", "type": "scripted"}}),))
             case Cut(cut):
@@ -210,7 +210,7 @@ class Answered:
             await asyncio.sleep(0)
             yield piece
         if self._cut:
-            raise Failure("cut", "scripted")
+            raise TransportError("cut", "scripted")
 
     def close(self) -> None:
         if not self._closed:

@@ -15,7 +15,7 @@ import pytest
 from autorouter.config.schema import ConcurrencyConfig
 from autorouter.server.concurrency import FairQueue
 from autorouter.server.rate_limit import MAX_BUCKETS, RateLimiter
-from autorouter.upstream.concurrency import SlottedTransport
+from autorouter.upstream.concurrency import ConcurrencyLimitedTransport
 from tests.fakes import (
     CUT,
     DONE,
@@ -265,7 +265,7 @@ SLOT = "max_in_flight = 1\nslot_s = 0.05"
 
 def slots_used(router: Router) -> int:
     transport = router.runtime.deps.transport
-    assert isinstance(transport, SlottedTransport)
+    assert isinstance(transport, ConcurrencyLimitedTransport)
     return transport.slots["one"].used
 
 
@@ -292,7 +292,7 @@ def test_a_slot_that_comes_free_in_time_is_taken(route: RouteMaker, relay: Relay
     until(lambda: len(relay.seen) == 1)
     second: Future[httpx.Response] = pool.submit(router.post, body())
     transport = router.runtime.deps.transport
-    assert isinstance(transport, SlottedTransport)
+    assert isinstance(transport, ConcurrencyLimitedTransport)
     until(lambda: transport.slots["one"].waiting == 1)
     gate.set()
     first.result(WAIT_S)
@@ -377,7 +377,7 @@ def test_a_panels_member_waits_for_its_slot_as_nobody_can_stand_in(
     wish = {"strategy": "fusion", "models": ["first", "third"], "judge": "second", "synthesizer": "second"}
     asked = pool.submit(router.post, body(openfusion=wish))
     transport = router.runtime.deps.transport
-    assert isinstance(transport, SlottedTransport)
+    assert isinstance(transport, ConcurrencyLimitedTransport)
     until(lambda: transport.slots["one"].waiting == 1)
     with pytest.raises(TimeoutError):
         asked.result(0.3)  # six times `slot_s`

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
-from autorouter.upstream.transport import Call
+from autorouter.upstream.transport import UpstreamCall
 from tests.fakes import CUT, FIRST, RESET, WAIT_S, Play, Relay, delta, event, http, refuse, stream, whole
 from tests.server.conftest import CHAT, POOL, Router, body
 
@@ -140,7 +140,7 @@ def test_of_a_refusal_only_its_message_reaches_the_client_and_no_receipt(router:
 class Broken:
     """A transport with a bug that quotes the prompt."""
 
-    async def send(self, call: Call) -> NoReturn:
+    async def send(self, call: UpstreamCall) -> NoReturn:
         raise RuntimeError(call.body.decode())
 
     async def aclose(self) -> None:

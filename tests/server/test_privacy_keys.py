@@ -18,7 +18,7 @@ import aiohttp
 import httpx
 import pytest
 
-from autorouter.upstream.transport import Call
+from autorouter.upstream.transport import UpstreamCall
 from tests.fakes import CUT, Play, Relay, delta, event, http, refuse, stream, whole
 from tests.server.conftest import CHAT, POOL, Router, body
 
@@ -133,7 +133,7 @@ class Broken:
     def __init__(self, exc: Exception) -> None:
         self._exc = exc
 
-    async def send(self, call: Call) -> NoReturn:
+    async def send(self, call: UpstreamCall) -> NoReturn:
         raise self._exc
 
     async def aclose(self) -> None:

@@ -11,11 +11,13 @@ from autorouter.simulator.cache import PrefixMemory
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.faults.spec import FAULTS, TOLERATED
 from autorouter.simulator.transport import REMEMBERED, DryRunTransport
-from autorouter.upstream.transport import Call, Failure, Target, read_all
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget, read_all
 from autorouter.wire.chat.passthrough import ChatTap
 
 MODEL = Candidate(id="up/m", upstream="up", model="vendor/m", ttft_s=2.0, throughput_tokens_per_s=10.0)
-TARGET = Target(name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None)
+TARGET = UpstreamTarget(
+    name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None
+)
 WRITE = {
     "type": "function",
     "function": {
@@ -33,7 +35,7 @@ HI = [{"role": "user", "content": "Explain λ and é, please"}]
 
 def call(messages=HI, *, stream=False, candidate=MODEL, path="/chat/completions", attempt=1, fault=None, **members):
     body = orjson.dumps({"model": "m", "messages": messages, "stream": stream, **members})
-    return Call(
+    return UpstreamCall(
         target=TARGET,
         candidate=candidate,
         path=path,
@@ -353,7 +355,7 @@ def test_the_dry_run_never_echoes_a_true_key():
 
 @pytest.mark.parametrize("name", ["reset", "timeout"])
 def test_a_failure_comes_before_an_answer(name):
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         run(call(fault=name))
     assert caught.value.kind == name
 
@@ -368,7 +370,7 @@ def test_a_broken_answer_begins_and_then_fails(name, kind, stream):
         async for chunk in reply.chunks():
             seen.append(chunk)  # noqa: PERF401  the chunks before the failure are wanted
 
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         asyncio.run(scene())
     assert caught.value.kind == kind
     assert seen
@@ -417,7 +419,7 @@ def test_a_wrong_model_and_a_slow_first_byte_are_what_they_say():
     assert document(call(fault="wrong-model"))["model"] != "vendor/m"
     run(call(fault="slow-first-byte"), DryRunTransport(time_scale=1, sleep=sleep))
     assert naps[0] > 20
-    with pytest.raises(Failure):
+    with pytest.raises(TransportError):
         run(call(fault="stall", stream=True), DryRunTransport(time_scale=1, sleep=sleep))
     assert naps[-1] == TARGET.timeouts.between_bytes_s
 

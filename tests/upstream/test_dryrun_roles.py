@@ -8,9 +8,11 @@ from autorouter.core.types import Candidate
 from autorouter.simulator import roles
 from autorouter.simulator.codec import decode
 from autorouter.simulator.transport import DryRunTransport
-from autorouter.upstream.transport import Call, Target
+from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
 
-TARGET = Target(name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None)
+TARGET = UpstreamTarget(
+    name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None
+)
 SCHEMA = {"type": "object", "properties": {"path": {}, "content": {}}, "required": ["path", "content"]}
 WRITE = {"type": "function", "function": {"name": "write_file", "parameters": SCHEMA}}
 ASK = "Explain λ, please"
@@ -31,7 +33,7 @@ def ask(role=None, words=ASK, *, texts=TEXTS, fault=None, candidate="up/m", atte
     if role:
         parts.append({"type": "text", "text": block(role, texts)})
     body = orjson.dumps({"model": candidate, "messages": [{"role": "user", "content": parts}], **members})
-    call = Call(
+    call = UpstreamCall(
         target=TARGET,
         candidate=Candidate(id=candidate, upstream="up", model=candidate),
         path="/chat/completions",

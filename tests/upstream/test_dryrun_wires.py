@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autorouter.core.types import Candidate
 from autorouter.simulator.faults.spec import FAULTS
 from autorouter.simulator.transport import DryRunTransport
-from autorouter.upstream.transport import Call, Failure, Target
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget
 from autorouter.wire.common.decoder import Decoder
 from autorouter.wire.common.ir import collect
 from autorouter.wire.translate import DECODERS, WHOLE_IN
@@ -49,8 +49,10 @@ def body(wire, talk, *, stream=False, tools=False, **members):
 
 
 def call(wire, document, fault=None, attempt=1):
-    target = Target(name="up", base_url="http://x", wire=wire, profile="openai", headers={}, key=None, key_env=None)
-    return Call(
+    target = UpstreamTarget(
+        name="up", base_url="http://x", wire=wire, profile="openai", headers={}, key=None, key_env=None
+    )
+    return UpstreamCall(
         target=target,
         candidate=Candidate(id="up/m", upstream="up", model="vendor/m"),
         path=PATHS[wire],
@@ -221,7 +223,7 @@ def test_no_broken_answer_can_be_taken_for_a_whole_one(wire, stream, name):
 
     try:
         asyncio.run(scene())
-    except Failure as failure:
+    except TransportError as failure:
         kinds.append(failure.kind)
     broken = {"stall": "timeout", "cut-stream": "cut", "rst-stream": "cut", "bad-framing": "cut"}
     assert kinds == ([broken[name]] if name in broken else [])
@@ -266,7 +268,7 @@ def test_the_same_body_gets_the_same_bytes(wire, talk, stream, tools):
 def test_what_a_provider_would_refuse_is_refused(wire, document):
     one = call(wire, {"model": "m"})
     reply, _ = fetch(
-        Call(
+        UpstreamCall(
             target=one.target,
             candidate=one.candidate,
             path=one.path,

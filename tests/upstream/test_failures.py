@@ -7,14 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.errors import MESSAGE_CHARS, of_error_event, of_failure, of_status, parse_retry_after, scrub
-from autorouter.upstream.transport import Call, Failure, Target
+from autorouter.upstream.errors import (
+    MESSAGE_CHARS,
+    classify_error_event,
+    classify_status,
+    classify_transport_error,
+    parse_retry_after,
+    scrub,
+)
+from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget
 
 KEY = "plain-looking-upstream-key"
-TARGET = Target(
+TARGET = UpstreamTarget(
     name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=KEY, key_env="UP_KEY"
 )
-CALL = Call(
+CALL = UpstreamCall(
     target=TARGET,
     candidate=Candidate(id="c", upstream="up", model="vendor/m"),
     path="/chat/completions",
@@ -25,7 +32,7 @@ CALL = Call(
 
 
 def judged(status, error=None, headers=None):
-    return of_status(CALL, status, headers or {}, orjson.dumps({"error": error or {}}))
+    return classify_status(CALL, status, headers or {}, orjson.dumps({"error": error or {}}))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,7 @@ def judged(status, error=None, headers=None):
 )
 def test_what_each_status_means(status, kind, told, code, elsewhere, cools):
     verdict = judged(status)
-    assert (verdict.kind, verdict.retry_elsewhere, verdict.cools) == (kind, elsewhere, cools)
+    assert (verdict.kind, verdict.retry_elsewhere, verdict.counts_against_health) == (kind, elsewhere, cools)
     assert (verdict.error.http_status, verdict.error.code, verdict.error.status) == (told, code, status)
     assert "`up`" in str(verdict.error)
     assert "vendor/m" in str(verdict.error)
@@ -67,8 +74,8 @@ def test_a_429_without_credit_is_no_rate_limit():
 
 @pytest.mark.parametrize("kind", ["timeout", "connect", "reset", "cut", "too_large", "protocol"])
 def test_every_failure_has_a_verdict_that_tries_elsewhere(kind):
-    verdict = of_failure(Failure(kind, "upstream `up`: words"))
-    assert (verdict.kind, verdict.retry_elsewhere, verdict.cools) == (kind, True, True)
+    verdict = classify_transport_error(TransportError(kind, "upstream `up`: words"))
+    assert (verdict.kind, verdict.retry_elsewhere, verdict.counts_against_health) == (kind, True, True)
     assert verdict.error.http_status == (504 if kind == "timeout" else 502)
     assert verdict.error.status is None
 
@@ -89,7 +96,7 @@ def test_every_failure_has_a_verdict_that_tries_elsewhere(kind):
     ],
 )
 def test_an_error_inside_a_200_counts_as_the_status_it_would_have_had(error, kind, told):
-    verdict = of_error_event(CALL, error)
+    verdict = classify_error_event(CALL, error)
     assert (verdict.kind, verdict.error.http_status) == (kind, told)
 
 
@@ -175,7 +182,7 @@ def test_a_code_that_is_no_word_is_not_passed_on(odd):
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 408, 429, 500, 503, 529])
 def test_the_words_of_any_other_failure_are_not_passed_on(status):
-    verdict = of_status(CALL, status, {}, orjson.dumps({"error": {"message": "secret words", "code": "secret"}}))
+    verdict = classify_status(CALL, status, {}, orjson.dumps({"error": {"message": "secret words", "code": "secret"}}))
     assert "secret" not in f"{verdict.error} {verdict.error.code} {verdict.error.param}"
 
 
@@ -192,7 +199,7 @@ def test_the_words_of_any_other_failure_are_not_passed_on(status):
 )
 def test_a_context_that_is_too_long_is_known_and_tried_elsewhere(error):
     verdict = judged(400, error)
-    assert (verdict.kind, verdict.retry_elsewhere, verdict.cools) == ("context", True, False)
+    assert (verdict.kind, verdict.retry_elsewhere, verdict.counts_against_health) == ("context", True, False)
     assert (verdict.error.http_status, verdict.error.code) == (400, "context_length_exceeded")
     assert judged(413, error).error.http_status == 400
 
@@ -209,7 +216,7 @@ documents = values | st.dictionaries(st.just("error"), values | objects) | objec
 
 @given(st.integers(201, 599), st.binary(max_size=60) | documents.map(orjson.dumps))
 def test_any_body_of_any_status_is_judged(status, body):
-    error = of_status(CALL, status, {}, body).error
+    error = classify_status(CALL, status, {}, body).error
     assert 400 <= error.http_status < 600
     assert error.code
     assert isinstance(str(error), str)

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from autorouter.core.types import Candidate
-from autorouter.upstream.http import NetworkTransport
-from autorouter.upstream.transport import Call, Failure, Target, Timeouts, read_all
+from autorouter.upstream.http import HttpTransport
+from autorouter.upstream.transport import Timeouts, TransportError, UpstreamCall, UpstreamTarget, read_all
 from tests.fakes import CUT, RESET, STALL, WAIT_S, Relay, chunk, http, refuse, whole
 
 QUICK = {"first_byte_s": 0.2, "between_bytes_s": 0.2}
@@ -24,7 +24,7 @@ def relay():
 
 
 def call_to(url, *, body=b'{"model":"m"}', **limits):
-    target = Target(
+    target = UpstreamTarget(
         name="up",
         base_url=url,
         wire="chat",
@@ -34,7 +34,7 @@ def call_to(url, *, body=b'{"model":"m"}', **limits):
         key_env=None,
         timeouts=Timeouts(**limits),
     )
-    return Call(
+    return UpstreamCall(
         target=target,
         candidate=Candidate(id="c", upstream="up", model="m"),
         path="/chat/completions",
@@ -56,7 +56,7 @@ def fetch(*calls, read=None):
                 parts.append(part)
                 if read is not None:
                     read(b"".join(parts))
-        except Failure as failure:
+        except TransportError as failure:
             told = failure.kind if "`up`" in failure.message and "secret" not in failure.message else failure.message
             return (reply.status if reply else None), b"".join(parts), told
         finally:
@@ -65,7 +65,7 @@ def fetch(*calls, read=None):
         return reply.status, b"".join(parts), None
 
     async def all_of_them():
-        transport = NetworkTransport()
+        transport = HttpTransport()
         try:
             async with asyncio.timeout(WAIT_S):
                 return [await one(transport, call) for call in calls]
@@ -245,7 +245,7 @@ def test_the_next_bytes_may_take_longer_than_the_first(relay):
 
 def test_a_client_that_reads_slowly_is_no_silence(relay):
     async def slowly():
-        transport = NetworkTransport()
+        transport = HttpTransport()
         relay.play((CHUNKED, *(chunk(b"x") for _ in range(3)), b"0\r\n\r\n"))
         reply = await transport.send(call_to(relay.url, **QUICK))
         seen = b""
@@ -261,7 +261,7 @@ def test_a_client_that_reads_slowly_is_no_silence(relay):
 
 def test_closing_a_reply_stops_the_upstream(relay):
     async def hang_up():
-        transport = NetworkTransport()
+        transport = HttpTransport()
         relay.play((CHUNKED, chunk(b"one"), STALL))
         reply = await transport.send(call_to(relay.url))
         source = reply.chunks()
@@ -277,7 +277,7 @@ def test_closing_a_reply_stops_the_upstream(relay):
 
 def test_an_answer_beyond_the_limit_is_refused(relay):
     async def read(limit):
-        transport = NetworkTransport()
+        transport = HttpTransport()
         relay.play((http(200, {}, b"x" * 1_000),))
         reply = await transport.send(call_to(relay.url))
         try:
@@ -287,7 +287,7 @@ def test_an_answer_beyond_the_limit_is_refused(relay):
             await transport.aclose()
 
     assert asyncio.run(read(1_000)) == 1_000
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(TransportError) as caught:
         asyncio.run(read(999))
     assert caught.value.kind == "too_large"
 
@@ -303,7 +303,7 @@ def test_after_a_fault_the_same_transport_answers(relay):
 
 def test_answers_of_one_upstream_can_be_read_at_once(relay):
     async def both():
-        transport = NetworkTransport()
+        transport = HttpTransport()
         gate = threading.Event()
         relay.play((CHUNKED, chunk(b"slow "), gate, chunk(b"end"), b"0\r\n\r\n"), whole({"quick": True}))
         slow = await transport.send(call_to(relay.url))

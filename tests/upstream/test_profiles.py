@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from autorouter.config.types import ProfileName as Name
-from autorouter.upstream.profiles import PROFILES, Profile, profile_of
+from autorouter.upstream.profiles import PROFILES, ProviderProfile, profile_of
 
 SAMPLED = {
     "model",
@@ -37,7 +37,7 @@ ACCEPTED = {
 each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 
 
-def changed(profile: Profile) -> set[str]:
+def changed(profile: ProviderProfile) -> set[str]:
     """All that the profile changes, as its sources name it."""
     names = {*profile.drops, *profile.renames, *(f"messages.{name}" for name in profile.message_drops)}
     return names | ({"developer"} if profile.developer_as_system else set())
@@ -53,13 +53,13 @@ def test_generic_sends_everything() -> None:
 
 
 @each_profile
-def test_every_change_has_a_source_and_every_source_a_change(profile: Profile) -> None:
+def test_every_change_has_a_source_and_every_source_a_change(profile: ProviderProfile) -> None:
     assert [name for name in changed(profile) if not profile.source_of(name)] == []
     assert set(profile.source) - {"*"} <= changed(profile)
 
 
 @each_profile
-def test_a_profile_is_of_one_mind(profile: Profile) -> None:
+def test_a_profile_is_of_one_mind(profile: ProviderProfile) -> None:
     assert not profile.drops & {*profile.renames, *profile.renames.values()}
     assert not set(profile.renames) & set(profile.renames.values())
     assert set(profile.unless) <= {*profile.drops, *profile.renames}

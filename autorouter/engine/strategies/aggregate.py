@@ -19,21 +19,21 @@ from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
 from autorouter.core.review.verdicts import LISTS, Judgement
 from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.call import Final, StreamReply
-from autorouter.engine.context import Run
+from autorouter.engine.call import ClientReply, StreamReply
+from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
-from autorouter.engine.strategies.drafts import Draft
+from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal
 from autorouter.engine.strategies.members import PanelResult
-from autorouter.engine.trace import total
+from autorouter.engine.trace import sum_usage
 from autorouter.upstream import errors
-from autorouter.upstream.transport import Failure
+from autorouter.upstream.transport import TransportError
 from autorouter.wire.exchange import Whole
 from autorouter.wire.inner_request import Shape
 from autorouter.wire.usage_sum import SummedTap, summed
 
 
-async def concluded(run: Run, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> Final:
+async def concluded(run: StepContext, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> ClientReply:
     """One answer of what a panel gave. `as_it_is`: a member's answer may go out."""
     usable = gathered.usable
     assert run.trace.panel is not None
@@ -61,7 +61,7 @@ async def concluded(run: Run, plan: Plan, gathered: PanelResult, *, as_it_is: bo
             return await _judged(run, plan, usable)
 
 
-async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
+async def _judged(run: StepContext, plan: Plan, usable: Sequence[DraftReply]) -> ClientReply:
     """The judge compares, the synthesizer writes."""
     assert run.trace.panel is not None
     judge = judge_of(run, plan, usable)
@@ -80,7 +80,7 @@ async def _judged(run: Run, plan: Plan, usable: Sequence[Draft]) -> Final:
     return await synthesized(run, plan, usable, found if isinstance(found, Judgement) else None, best, order)
 
 
-async def _nobody(run: Run, plan: Plan, gathered: PanelResult) -> Final:
+async def _nobody(run: StepContext, plan: Plan, gathered: PanelResult) -> ClientReply:
     """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal, but
     no call that doesn't fit its tool."""
     verdicts = list(gathered.verdicts)
@@ -97,18 +97,18 @@ async def _nobody(run: Run, plan: Plan, gathered: PanelResult) -> Final:
         run.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
         return picked(run, draft)
     if not verdicts:
-        verdicts = [errors.of_failure(_why_nobody(run, gathered))]
+        verdicts = [errors.classify_transport_error(_why_nobody(run, gathered))]
     raise AllCandidatesFailed(verdicts)
 
 
-def _why_nobody(run: Run, gathered: PanelResult) -> Failure:
+def _why_nobody(run: StepContext, gathered: PanelResult) -> TransportError:
     if gathered.poor:
-        return Failure("protocol", "every member of the panel made a tool call that doesn't fit its tool")
+        return TransportError("protocol", "every member of the panel made a tool call that doesn't fit its tool")
     limit_s = run.deps.policy.fusion.member_s
-    return Failure("timeout", f"no member of the panel answered within {limit_s:g} s")
+    return TransportError("timeout", f"no member of the panel answered within {limit_s:g} s")
 
 
-def _outside(run: Run, plan: Plan) -> list[str]:
+def _outside(run: StepContext, plan: Plan) -> list[str]:
     """Who isn't in the panel, best first, and fits the budget after what the panel has spent. Of the scores, for the
     decision's few fallbacks may all sit in the panel."""
     others = [score for score in run.routed.decision.scores if score.candidate not in plan.members]
@@ -116,14 +116,14 @@ def _outside(run: Run, plan: Plan) -> list[str]:
     return [score.candidate for score in others if run.affords(score.step_usd)][:most]
 
 
-def picked(run: Run, draft: Draft) -> Final:
+def picked(run: StepContext, draft: DraftReply) -> ClientReply:
     """A member's answer goes out."""
     assert run.trace.panel is not None
     run.trace.panel["picked"] = draft.attempt.candidate
     return run.give(draft)
 
 
-async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
+async def once(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
     """The index of the proposal that the judge puts first; 0, the lead's or the first there is, where it gives no order."""
     assert run.trace.panel is not None
     (order,) = await _orders(run, plan, drafts, 1)
@@ -131,7 +131,7 @@ async def once(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
     return order[0] if order else 0
 
 
-async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
+async def twice(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
     """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first
     in the panel wins."""
     assert run.trace.panel is not None
@@ -145,7 +145,7 @@ async def twice(run: Run, plan: Plan, drafts: Sequence[Draft]) -> int:
     return places.index(min(places))
 
 
-def judge_of(run: Run, plan: Plan, drafts: Sequence[Draft]) -> str:
+def judge_of(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> str:
     """Who judges: as planned, or the first who answered where the planned one has failed in this step already."""
     assert plan.judge is not None
     judge = run.able(plan.judge, drafts[0].attempt.candidate)
@@ -154,7 +154,7 @@ def judge_of(run: Run, plan: Plan, drafts: Sequence[Draft]) -> str:
     return judge
 
 
-async def _orders(run: Run, plan: Plan, drafts: Sequence[Draft], times: int) -> list[tuple[int, ...]]:
+async def _orders(run: StepContext, plan: Plan, drafts: Sequence[DraftReply], times: int) -> list[tuple[int, ...]]:
     """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
     judge = judge_of(run, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
@@ -172,18 +172,18 @@ async def _orders(run: Run, plan: Plan, drafts: Sequence[Draft], times: int) -> 
     return [() if isinstance(order, str) else order for order in found]
 
 
-def _names(order: Sequence[int], drafts: Sequence[Draft]) -> list[str]:
+def _names(order: Sequence[int], drafts: Sequence[DraftReply]) -> list[str]:
     return [drafts[index].attempt.candidate for index in order]
 
 
 async def synthesized(
-    run: Run,
+    run: StepContext,
     plan: Plan,
-    usable: Sequence[Draft],
+    usable: Sequence[DraftReply],
     judgement: Judgement | None = None,
     best: int = 0,
     order: Sequence[int] | None = None,
-) -> Final:
+) -> ClientReply:
     """The written answer; the best member's, by its index, where the synthesizer fails. `order`: which answer stood behind
     each of the judge's letters, so that the synthesizer knows them by the same."""
     planned = plan.synthesizer or plan.primary
@@ -205,16 +205,16 @@ async def synthesized(
         return _instead(run, usable[best], f"synthesizer {writer}: {exc.verdicts[-1].kind}")
 
 
-def _instead(run: Run, draft: Draft, why: str) -> Final:
+def _instead(run: StepContext, draft: DraftReply, why: str) -> ClientReply:
     run.trace.degraded.append(f"{why}; the answer of {draft.attempt.candidate} went out")
     return picked(run, draft)
 
 
-def with_sum(run: Run, final: Final) -> Final:
+def with_sum(run: StepContext, final: ClientReply) -> ClientReply:
     """The same answer, telling what all phases used together."""
     wire = run.request.task.wire
     last = run.trace.answer
-    before = total([a.usage for a in run.trace.attempts if a is not last and a.usage is not None])
+    before = sum_usage([a.usage for a in run.trace.attempts if a is not last and a.usage is not None])
     if isinstance(final, Whole):
         return replace(final, body=summed(final.body, wire, before))
     tap = SummedTap(final.tap, wire, before)

@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from autorouter.core.review import draft_risk
 from autorouter.core.review.draft_risk import Weight
 from autorouter.core.types import ToolCall, VerifyScope, Wire
-from autorouter.engine.call import Caller, Failed, Final, StreamReply
+from autorouter.engine.call import Caller, CallFailed, ClientReply, StreamReply
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
-from autorouter.upstream.transport import Failure
+from autorouter.upstream.transport import TransportError
 from autorouter.wire import translate
 from autorouter.wire.common.ir import Answer, CallDelta, CallEnded, CallStarted
 from autorouter.wire.inner_request import answer_of, calls_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class DraftReply:
     """`final` is what goes out if it does. `live`: it is being streamed already, and `answer` is not all of it."""
 
     attempt: Attempt
-    final: Final
+    final: ClientReply
     answer: Answer
     live: bool = False
 
@@ -45,51 +45,53 @@ class Draft:
         return draft_risk.weight_of(self.calls)
 
 
-async def whole(caller: Caller, attempt: Attempt, number: int) -> Draft:
+async def whole(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
     """A draft that isn't streamed. Raises Failed."""
     found = await caller.whole(attempt, number)
     answer = answer_of(found.body, caller.request.task.wire, stream=False)
-    return Draft(attempt, found, answer)
+    return DraftReply(attempt, found, answer)
 
 
-async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope | None = None) -> Draft:
+async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope | None = None) -> DraftReply:
     """A streamed draft. `care`: give it free as soon as it turns out to need no second look. Raises Failed."""
     opened = await caller.begin(attempt, number)
     wire: Wire = caller.request.task.wire
-    watch = Watch(wire) if care in ("final", "risky") else None
+    watch = PlainCallDetector(wire) if care in ("final", "risky") else None
     bytes_held = bytearray(opened.first)
     try:
         if care == "off" or (care == "risky" and not caller.request.task.tools):
-            return Draft(attempt, opened, Answer(), live=True)
+            return DraftReply(attempt, opened, Answer(), live=True)
         if watch is not None and watch.plain(opened.first):
-            return Draft(attempt, opened, Answer(), live=True)
+            return DraftReply(attempt, opened, Answer(), live=True)
         async for chunk in opened.source:
             passed = opened.tap.feed(chunk)
             attempt.events = opened.tap.events
             bytes_held += passed
             if opened.tap.error is not None and opened.call is not None:
-                raise Failed(errors.of_error_event(opened.call, opened.tap.error), opened.tap.events)
+                raise CallFailed(errors.classify_error_event(opened.call, opened.tap.error), opened.tap.events)
             if len(bytes_held) > caller.deps.max_answer_bytes:
-                raise Failure("too_large", f"an answer of more than {caller.deps.max_answer_bytes} bytes")
+                raise TransportError("too_large", f"an answer of more than {caller.deps.max_answer_bytes} bytes")
             if watch is not None and watch.plain(passed):
                 freed = StreamReply(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
-                return Draft(attempt, freed, Answer(), live=True)
+                return DraftReply(attempt, freed, Answer(), live=True)
         bytes_held += opened.tap.rest()
         if not opened.tap.complete:
-            raise Failure("cut", f"`{attempt.candidate}`: the answer ended before its end")
-    except Failure as failure:
+            raise TransportError("cut", f"`{attempt.candidate}`: the answer ended before its end")
+    except TransportError as failure:
         opened.reply.close()
-        raise Failed(errors.of_failure(failure), opened.tap.events) from failure
+        raise CallFailed(errors.classify_transport_error(failure), opened.tap.events) from failure
     except ValueError as exc:
         opened.reply.close()
-        raise Failed(errors.of_failure(Failure("protocol", str(exc))), opened.tap.events) from exc
+        raise CallFailed(
+            errors.classify_transport_error(TransportError("protocol", str(exc))), opened.tap.events
+        ) from exc
     except BaseException:
         opened.reply.close()
         raise
     opened.reply.close()
     data = bytes(bytes_held)
     replay = StreamReply(data, opened.reply, _nothing(), opened.tap, attempt)
-    return Draft(attempt, replay, answer_of(data, wire, stream=True))
+    return DraftReply(attempt, replay, answer_of(data, wire, stream=True))
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -98,7 +100,7 @@ async def _nothing() -> AsyncIterator[bytes]:
         yield chunk
 
 
-class Watch:
+class PlainCallDetector:
     """Looks for the first call of a stream in the client's wire."""
 
     __slots__ = ("_arguments", "_decoder", "_doubtful", "_names")

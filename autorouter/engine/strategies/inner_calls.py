@@ -16,8 +16,8 @@ from autorouter.core.review import verdicts
 from autorouter.core.review.verdicts import Judgement, Verdict
 from autorouter.engine import prompts
 from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.context import Run
-from autorouter.engine.prompts import Part, inert
+from autorouter.engine.context import StepContext
+from autorouter.engine.prompts import PromptRole
 from autorouter.wire.common.ir import Answer
 from autorouter.wire.exchange import Request
 from autorouter.wire.inner_request import Shape, calls_of, composed, text_of
@@ -27,13 +27,13 @@ VERDICT_MAX_TOKENS = 6_000
 """Room for a verdict and for the thoughts before it; a verdict itself has about 200."""
 
 
-def said(run: Run, part: Part, *blocks: str, shape: Shape, instruction: str = "") -> Request:
+def said(run: StepContext, part: PromptRole, *blocks: str, shape: Shape, instruction: str = "") -> Request:
     """The client's request with a part's instruction and its material behind it."""
     key = _key(run, part)
     return composed(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
 
 
-async def verdict(run: Run, verifier: str, draft: Answer) -> Verdict | str:
+async def verdict(run: StepContext, verifier: str, draft: Answer) -> Verdict | str:
     """The verifier's verdict on a draft, or why there is none."""
     key = _key(run, "verifier")
     return await _asked(
@@ -48,7 +48,7 @@ async def verdict(run: Run, verifier: str, draft: Answer) -> Verdict | str:
     )
 
 
-async def judged(run: Run, judge: str, answers: Sequence[Answer]) -> tuple[Judgement | str, Sequence[int]]:
+async def judged(run: StepContext, judge: str, answers: Sequence[Answer]) -> tuple[Judgement | str, Sequence[int]]:
     """The judge's comparison or why there is none; and which answer stood behind each letter."""
     key = _key(run, "judge")
     order, blocks = _lettered(answers, key)
@@ -66,7 +66,9 @@ async def judged(run: Run, judge: str, answers: Sequence[Answer]) -> tuple[Judge
     return found, order
 
 
-async def ranked(run: Run, judge: str, answers: Sequence[Answer], *, swapped: bool = False) -> tuple[int, ...] | str:
+async def ranked(
+    run: StepContext, judge: str, answers: Sequence[Answer], *, swapped: bool = False
+) -> tuple[int, ...] | str:
     """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
     key = _key(run, "ranker")
     order, _ = _lettered(answers, _seed(run))
@@ -87,8 +89,8 @@ async def ranked(run: Run, judge: str, answers: Sequence[Answer], *, swapped: bo
 
 
 async def _asked(
-    run: Run,
-    part: Part,
+    run: StepContext,
+    part: PromptRole,
     candidate: str,
     phase: str,
     limit_s: float,
@@ -110,7 +112,7 @@ async def _asked(
 
 
 def _lettered(answers: Sequence[Answer], key: str) -> tuple[Sequence[int], list[str]]:
-    order = prompts.shuffled(len(answers), key)
+    order = prompts.shuffled_order(len(answers), key)
     return order, [proposal(LETTERS[place], answers[index]) for place, index in enumerate(order)]
 
 
@@ -125,18 +127,18 @@ def judgement_block(found: Judgement) -> str:
     return material("judgement", lists | {"best": found.best})
 
 
-def _addition(run: Run, part: Part, key: str, *blocks: str, instruction: str = "") -> str:
+def _addition(run: StepContext, part: PromptRole, key: str, *blocks: str, instruction: str = "") -> str:
     run.trace.prompts[part] = run.deps.prompts.digests[part]
     return prompts.addition(run.deps.prompts, part, key, *blocks, instruction=instruction)
 
 
-def _key(run: Run, part: Part) -> str:
-    return prompts.key_of(run.caller.request_id, part, len(run.trace.attempts))
+def _key(run: StepContext, part: PromptRole) -> str:
+    return prompts.answer_key(run.caller.request_id, part, len(run.trace.attempts))
 
 
-def _seed(run: Run) -> str:
+def _seed(run: StepContext) -> str:
     """The same for all questions about one panel, so that a swapped order is the opposite of the first."""
-    return prompts.key_of(run.caller.request_id, "order", 0)
+    return prompts.answer_key(run.caller.request_id, "order", 0)
 
 
 PROPOSAL_CHARS = 60_000

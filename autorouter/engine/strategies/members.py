@@ -17,18 +17,18 @@ from dataclasses import dataclass, field
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
 from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.context import Run
+from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls, web_search
-from autorouter.engine.strategies.drafts import Draft
+from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import material
-from autorouter.engine.strategies.tool_check import Tools
-from autorouter.upstream.errors import Verdict
+from autorouter.engine.strategies.tool_check import DeclaredTools
+from autorouter.upstream.errors import FailureVerdict
 from autorouter.wire.exchange import Request
 from autorouter.wire.inner_request import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class MemberSettings:
     """A place in a panel: who sits there, and what it is told besides the request."""
 
     candidate: str
@@ -36,12 +36,12 @@ class Seat:
     temperature: float | None = None
 
 
-def seats_of(plan: Plan) -> list[Seat]:
+def seats_of(plan: Plan) -> list[MemberSettings]:
     """The panel's places, with what each member is told and how boldly it samples."""
     recipe = plan.panel
     assert recipe is not None
     return [
-        Seat(
+        MemberSettings(
             candidate,
             recipe.instructions[index] if index < len(recipe.instructions) else "",
             recipe.temperatures[index % len(recipe.temperatures)] if recipe.temperatures else None,
@@ -55,32 +55,32 @@ class PanelResult:
     """What came of a panel. `by_seat`: the usable answers; `poor` said something that can't be used; `verdicts` of those
     that failed. `agreed`: more than half gave the same, so that nobody has to judge."""
 
-    known: list[Draft] = field(default_factory=list)
-    by_seat: dict[int, Draft] = field(default_factory=dict)
-    poor: list[Draft] = field(default_factory=list)
-    verdicts: list[Verdict] = field(default_factory=list)
-    agreed: Draft | None = None
+    known: list[DraftReply] = field(default_factory=list)
+    by_seat: dict[int, DraftReply] = field(default_factory=dict)
+    poor: list[DraftReply] = field(default_factory=list)
+    verdicts: list[FailureVerdict] = field(default_factory=list)
+    agreed: DraftReply | None = None
 
     @property
-    def usable(self) -> list[Draft]:
+    def usable(self) -> list[DraftReply]:
         """What was there before, then the answers in the order of the seats."""
         return [*self.known, *(self.by_seat[seat] for seat in sorted(self.by_seat))]
 
 
 async def gather(
-    run: Run,
-    seats: Sequence[Seat],
+    run: StepContext,
+    seats: Sequence[MemberSettings],
     *,
     phase: str = "member",
     request: Request | None = None,
-    known: Sequence[Draft] = (),
+    known: Sequence[DraftReply] = (),
     options: bool = True,
 ) -> PanelResult:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
     found = await web_search.found_for(run) if request is None else []
     evidence = [material("search", found)] if found else []
-    work = _Work(run, phase, seats, Tools.of(run.request))
+    work = _Work(run, phase, seats, DeclaredTools.of(run.request))
     work.know(known)
     tasks = {
         asyncio.create_task(work.seat(seat, request or _request(run, seat, options, evidence))): index
@@ -97,7 +97,7 @@ async def gather(
     return work.found
 
 
-def _request(run: Run, seat: Seat, options: bool, evidence: Sequence[str]) -> Request:
+def _request(run: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> Request:
     shape = Shape(stream=run.stream, options=options, temperature=seat.temperature)
     return inner_calls.said(run, "member", *evidence, shape=shape, instruction=seat.instruction)
 
@@ -105,13 +105,13 @@ def _request(run: Run, seat: Seat, options: bool, evidence: Sequence[str]) -> Re
 class _Work:
     """One panel at work."""
 
-    def __init__(self, run: Run, phase: str, seats: Sequence[Seat], tools: Tools) -> None:
+    def __init__(self, run: StepContext, phase: str, seats: Sequence[MemberSettings], tools: DeclaredTools) -> None:
         self.found = PanelResult()
         self._run, self._phase, self._seats, self._tools = run, phase, seats, tools
         self._done = 0
         self._fusion = run.deps.policy.fusion
 
-    def know(self, drafts: Sequence[Draft]) -> None:
+    def know(self, drafts: Sequence[DraftReply]) -> None:
         """Drafts that are there already count as members' answers, if they can be used."""
         for draft in drafts:
             fault = self._tools.fault(draft.answer)
@@ -119,7 +119,7 @@ class _Work:
             if fault is not None:
                 self._run.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {fault}")
 
-    async def seat(self, seat: Seat, request: Request) -> Draft | Verdict | str:
+    async def seat(self, seat: MemberSettings, request: Request) -> DraftReply | FailureVerdict | str:
         """One member's answer, or why there is none: failures are values, or one would take the panel down."""
         try:
             return await self._run.draft(
@@ -130,7 +130,7 @@ class _Work:
         except TimeoutError:
             return f"late, {self._fusion.member_s:g} s"
 
-    async def until_enough(self, tasks: dict[asyncio.Task[Draft | Verdict | str], int]) -> None:
+    async def until_enough(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
         """Take answers as they come, until there is enough to go on with."""
         seats = len(tasks) + len(self.found.known) + len(self.found.poor)
         pending = set(tasks)
@@ -150,17 +150,17 @@ class _Work:
             if enough_at_s is None and len(usable) >= min(self._fusion.quorum, seats):
                 enough_at_s = loop.time() + self._fusion.grace_s
 
-    def _take(self, task: asyncio.Task[Draft | Verdict | str], index: int) -> None:
+    def _take(self, task: asyncio.Task[DraftReply | FailureVerdict | str], index: int) -> None:
         self._done += 1
         found = task.result()
         fault = found if isinstance(found, str) else None
-        if isinstance(found, Draft):
+        if isinstance(found, DraftReply):
             fault = self._tools.fault(found.answer)
             if fault is None:
                 self.found.by_seat[index] = found
             else:
                 self.found.poor.append(found)
-        elif isinstance(found, Verdict):
+        elif isinstance(found, FailureVerdict):
             fault = found.kind
             self.found.verdicts.append(found)
         self._say(index, fault or "answered")
@@ -169,7 +169,7 @@ class _Work:
         of, candidate = len(self._seats), self._seats[index].candidate
         self._run.progress.say("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
 
-    def close(self, tasks: dict[asyncio.Task[Draft | Verdict | str], int]) -> None:
+    def close(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
         """List what is missing; what was stopped counts as far as it came."""
         run, found = self._run, self.found
         mine = [attempt for attempt in run.trace.attempts if attempt.phase == self._phase]
@@ -182,16 +182,16 @@ class _Work:
             if fault is not None:
                 run.trace.degraded.append(f"{self._phase} {self._seats[index].candidate}: {fault}")
 
-    def _fault(self, task: asyncio.Task[Draft | Verdict | str]) -> str | None:
+    def _fault(self, task: asyncio.Task[DraftReply | FailureVerdict | str]) -> str | None:
         if task.cancelled():
             return None if self.found.agreed is not None else "late"
         result = task.result()
-        if isinstance(result, Draft):
+        if isinstance(result, DraftReply):
             return self._tools.fault(result.answer)
-        return result.kind if isinstance(result, Verdict) else result
+        return result.kind if isinstance(result, FailureVerdict) else result
 
 
-def _agreed(usable: Sequence[Draft], seats: int, quorum: int) -> Draft | None:
+def _agreed(usable: Sequence[DraftReply], seats: int, quorum: int) -> DraftReply | None:
     forms = [consensus.form_of(draft.text, draft.calls) for draft in usable]
     form = consensus.agreed(forms, seats, quorum)
     return None if form is None else usable[forms.index(form)]

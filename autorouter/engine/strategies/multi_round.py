@@ -15,23 +15,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from autorouter.core.decision.plans import Plan
 from autorouter.core.panels import PanelMethod
 from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.call import Final
-from autorouter.engine.context import Run
+from autorouter.engine.call import ClientReply
+from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.aggregate import concluded, picked, synthesized, with_sum
-from autorouter.engine.strategies.drafts import Draft
+from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, material, proposal
 from autorouter.engine.strategies.members import PanelResult, gather, seats_of
 from autorouter.wire.inner_request import Shape, restrained
 
 
-async def debate(run: Run, plan: Plan) -> Final:
+async def debate(run: StepContext, plan: Plan) -> ClientReply:
     """Members answer, then answer anew knowing each other's answers; then as any panel."""
     gathered = await _rounds(run, plan, "debate")
     return await concluded(run, plan, gathered, as_it_is=not restrained(run.request))
 
 
-async def layers(run: Run, plan: Plan) -> Final:
+async def layers(run: StepContext, plan: Plan) -> ClientReply:
     """Layer upon layer, and a synthesis of the last."""
     gathered = await _rounds(run, plan, "layer")
     usable = gathered.usable
@@ -42,7 +42,7 @@ async def layers(run: Run, plan: Plan) -> Final:
     return await synthesized(run, plan, usable, None, 0)
 
 
-async def _rounds(run: Run, plan: Plan, phase: str) -> PanelResult:
+async def _rounds(run: StepContext, plan: Plan, phase: str) -> PanelResult:
     assert plan.panel is not None
     seats = seats_of(plan)
     gathered = await gather(run, seats, options=False)
@@ -62,7 +62,7 @@ async def _rounds(run: Run, plan: Plan, phase: str) -> PanelResult:
     return gathered
 
 
-async def refine(run: Run, plan: Plan) -> Final:
+async def refine(run: StepContext, plan: Plan) -> ClientReply:
     """The lead criticises its own draft and writes it anew; the last round streams."""
     assert plan.panel is not None
     queue = [plan.primary, *run.routed.decision.fallbacks]
@@ -87,12 +87,12 @@ async def refine(run: Run, plan: Plan) -> Final:
     return picked(run, draft)
 
 
-async def pipeline(run: Run, plan: Plan) -> Final:
+async def pipeline(run: StepContext, plan: Plan) -> ClientReply:
     """Step after step; what each said is told to all that come after it."""
     assert plan.panel is not None
     steps = plan.panel.steps
     told: list[str] = []
-    last: Draft | None = None
+    last: DraftReply | None = None
     for number, (step, candidate) in enumerate(zip(steps, plan.members, strict=True)):
         run.progress.say("step", candidate=candidate, name=step.name)
         final = number == len(steps) - 1
@@ -111,11 +111,11 @@ async def pipeline(run: Run, plan: Plan) -> Final:
     return picked(run, last)
 
 
-def _queue(run: Run, candidate: str) -> Sequence[str]:
+def _queue(run: StepContext, candidate: str) -> Sequence[str]:
     return [candidate, *(name for name in run.routed.decision.fallbacks if name != candidate)]
 
 
-WAYS: Mapping[PanelMethod, Callable[[Run, Plan], Awaitable[Final]]] = {
+WAYS: Mapping[PanelMethod, Callable[[StepContext, Plan], Awaitable[ClientReply]]] = {
     "debate": debate,
     "layers": layers,
     "refine": refine,

@@ -19,24 +19,24 @@ from collections.abc import Sequence
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review.draft_risk import deserves
-from autorouter.engine.call import Final
-from autorouter.engine.context import Run
+from autorouter.engine.call import ClientReply
+from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import multi_round
 from autorouter.engine.strategies.aggregate import concluded
-from autorouter.engine.strategies.drafts import Draft
-from autorouter.engine.strategies.members import Seat, gather, seats_of
+from autorouter.engine.strategies.drafts import DraftReply
+from autorouter.engine.strategies.members import MemberSettings, gather, seats_of
 from autorouter.wire.inner_request import restrained
 
 AS_THEY_ARE = ("ranked", "vote")
 """Ways after which a member's own words go out, so that the client's wishes about the form act on the members."""
 
 
-async def perform(run: Run, plan: Plan) -> Final:
+async def perform(run: StepContext, plan: Plan) -> ClientReply:
     """The panel's answer. Raises NobodyAnswered."""
     recipe = plan.panel
     assert recipe is not None
     run.trace.panel = {"way": recipe.way, "name": recipe.name, "moment": plan.panel_trigger}
-    seats, known = seats_of(plan), list[Draft]()
+    seats, known = seats_of(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
         draft = await run.draft([plan.primary, *run.routed.decision.fallbacks], phase="draft", care=run.care)
         if draft.live or not deserves(draft.weight, run.care):
@@ -52,7 +52,7 @@ async def perform(run: Run, plan: Plan) -> Final:
     return await concluded(run, plan, gathered, as_it_is=options or not restrained(run.request))
 
 
-def _without(seats: Sequence[Seat], candidate: str) -> list[Seat]:
+def _without(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
     """The other places: who drafted sits there already."""
     own = next((index for index, seat in enumerate(seats) if seat.candidate == candidate), None)
     return [seat for index, seat in enumerate(seats) if index != own]

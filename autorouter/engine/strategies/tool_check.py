@@ -15,13 +15,13 @@ UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class DeclaredTools:
     """The tools that the client declares, by name."""
 
     by_name: dict[tuple[str | None, str], Function]
 
     @classmethod
-    def of(cls, request: Request) -> Tools:
+    def of(cls, request: Request) -> DeclaredTools:
         """Those of a request; its body is parsed only if it declares any."""
         if not request.task.tools:
             return cls({})

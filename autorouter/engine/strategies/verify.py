@@ -19,17 +19,17 @@ from autorouter.core.review.draft_risk import deserves
 from autorouter.core.review.verdicts import Verdict
 from autorouter.core.signals.tool_trace import contradicted
 from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.call import Final
-from autorouter.engine.context import Run
+from autorouter.engine.call import ClientReply
+from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
-from autorouter.engine.strategies.drafts import Draft
+from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal
 from autorouter.errors import UpstreamError
 from autorouter.upstream import errors
 from autorouter.wire.inner_request import Shape
 
 
-async def perform(run: Run, plan: Plan) -> Final:
+async def perform(run: StepContext, plan: Plan) -> ClientReply:
     """The verified answer. Raises NobodyAnswered where no draft came."""
     care = run.care
     run.progress.say("draft", candidate=plan.primary)
@@ -48,7 +48,7 @@ async def perform(run: Run, plan: Plan) -> Final:
     return await _again(run, plan, draft, verdict)
 
 
-async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, str]:
+async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[Verdict | None, str]:
     """The verdict, and whose it is: the evidence's or the verifier's."""
     reason = contradicted(draft.text, run.routed.features.evidence)
     if reason is not None:
@@ -64,7 +64,7 @@ async def _verdict(run: Run, plan: Plan, draft: Draft) -> tuple[Verdict | None, 
     return found, plan.verifier
 
 
-async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
+async def _again(run: StepContext, plan: Plan, draft: DraftReply, verdict: Verdict) -> ClientReply:
     """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
@@ -79,7 +79,7 @@ async def _again(run: Run, plan: Plan, draft: Draft, verdict: Verdict) -> Final:
         return _unmended(run, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
 
 
-def _unmended(run: Run, draft: Draft, why: str, cause: AllCandidatesFailed | None = None) -> Final:
+def _unmended(run: StepContext, draft: DraftReply, why: str, cause: AllCandidatesFailed | None = None) -> ClientReply:
     """Words may go out that somebody found fault with; a call that can't be taken back may not."""
     if draft.weight != "risky":
         run.trace.degraded.append(f"{why}; the rejected draft went out")
@@ -91,11 +91,11 @@ def _unmended(run: Run, draft: Draft, why: str, cause: AllCandidatesFailed | Non
         code="draft_rejected",
         hint="ask again, or say more about what is meant",
     )
-    verdict = errors.Verdict(kind="rejected", retry_elsewhere=False, cools=False, error=error)
+    verdict = errors.FailureVerdict(kind="rejected", retry_elsewhere=False, counts_against_health=False, error=error)
     raise AllCandidatesFailed([verdict]) from cause
 
 
-def _second_usd(run: Run, plan: Plan, phase: str, candidate: str) -> float:
+def _second_usd(run: StepContext, plan: Plan, phase: str, candidate: str) -> float:
     """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
     usd = plan.usd_of(phase)
     if candidate in (plan.primary, plan.escalation):

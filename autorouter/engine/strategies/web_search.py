@@ -24,7 +24,7 @@ from typing import Any, cast
 import orjson
 
 from autorouter.core.decision import cost
-from autorouter.engine.context import Run
+from autorouter.engine.context import StepContext
 from autorouter.engine.web import lookup_allowed
 
 QUESTION_CHARS = 1_000
@@ -158,7 +158,7 @@ def _results(output: bytes) -> list[dict[str, str]]:
     return results
 
 
-async def found_for(run: Run) -> list[dict[str, str]]:
+async def found_for(run: StepContext) -> list[dict[str, str]]:
     """What the user's own search finds for this request; nothing where it is off, private, too dear, or fails (the latter
     two are listed as degraded)."""
     web, task = run.deps.web, run.request.task
@@ -182,7 +182,7 @@ async def found_for(run: Run) -> list[dict[str, str]]:
     return found
 
 
-def _affords(run: Run, found: list[dict[str, str]]) -> bool:
+def _affords(run: StepContext, found: list[dict[str, str]]) -> bool:
     """Whether the budget holds the plan with this fed to each member; the plan was counted without it."""
     plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
     assert plan is not None

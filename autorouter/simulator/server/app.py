@@ -35,7 +35,7 @@ from autorouter.simulator.model import BYTES_PER_TOKEN
 from autorouter.simulator.response import Play, error_body, perform
 from autorouter.simulator.server.connection import NO_CHUNK, Connection, Gone, Request
 from autorouter.simulator.server.rules import HEADER, Asked, Choice, Chooser, split
-from autorouter.upstream.transport import Call, Target
+from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
 
 SHOWN_CHARS: Final = 60
 """So much of a model's or a fault's name stands in a line."""
@@ -244,8 +244,10 @@ class MockServer:
     def _play(self, request: Request, path: str, wire: Wire, model: str, stream: bool, choice: Choice) -> Play:
         setting = self._setting
         name = model or "mock"
-        call = Call(
-            target=Target(name="mock", base_url="", wire=wire, profile="openai", headers={}, key=None, key_env=None),
+        call = UpstreamCall(
+            target=UpstreamTarget(
+                name="mock", base_url="", wire=wire, profile="openai", headers={}, key=None, key_env=None
+            ),
             candidate=Candidate(
                 id=name,
                 upstream="mock",

@@ -40,7 +40,7 @@ def judges(text: str) -> None:
 def retry_after(text: str) -> None:
     """Seconds, or None."""
     for headers in ({"retry-after": text}, {"retry-after-ms": text, "retry-after": "3"}):
-        found = errors.told_wait_s(headers)
+        found = errors.requested_wait_s(headers)
         assert found is None or (found >= 0 and math.isfinite(found))
 
 
