@@ -16,20 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.config.load import Settings
+from autorouter.config.provider_keys import api_key, key_source
 from autorouter.config.schema import UpstreamConfig
-from autorouter.config.upstream_keys import api_key, key_source
 from autorouter.engine import prompts
-from autorouter.engine.deps import Deps, Receipts, State
+from autorouter.engine.deps import Deps, ReceiptSink, RouterState
 from autorouter.engine.receipt import context_record
-from autorouter.engine.retry import HedgeBudget, Retry
-from autorouter.engine.web import Web
+from autorouter.engine.retry import HedgeBudget, RetryPolicy
+from autorouter.engine.web import WebSettings
 from autorouter.observe.access_log import AccessLog
 from autorouter.observe.dispatch import RequestDispatcher
 from autorouter.observe.metrics import RequestMetrics
 from autorouter.observe.otel_export import OtelExporter, otlp_endpoint
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.health_file import StateFile
 from autorouter.receipts.writer import ReceiptWriter
+from autorouter.state_file import StateFile
 from autorouter.upstream.concurrency import ConcurrencyLimit, ConcurrencyLimitedTransport
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
@@ -111,7 +111,7 @@ def build(
     context_digest = digest(context)
     if writer is not None:
         writer.context(context_digest, context)
-    receipts: Receipts = BatchingReceiptSink(writer) if writer else NullReceiptSink()
+    receipts: ReceiptSink = BatchingReceiptSink(writer) if writer else NullReceiptSink()
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
@@ -122,7 +122,7 @@ def build(
         candidates=settings.candidates,
         targets=targets,
         policy=settings.policy,
-        web=Web(**dict(config.web)),
+        web=WebSettings(**dict(config.web)),
         prompts=prompts.load(Path(config.fusion.prompts_dir).expanduser() if config.fusion.prompts_dir else None),
         transport=with_slots(transport or make_transport(settings), config.upstreams),
         receipts=observed,
@@ -133,7 +133,7 @@ def build(
         context=context_digest,
         dry_run=settings.dry_run,
         by_id={candidate.id: candidate for candidate in settings.candidates},
-        retry=Retry(**dict(config.retry)),
+        retry=RetryPolicy(**dict(config.retry)),
         hedging=HedgeBudget(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
         trace_upstream=config.server.trace_upstream,
         trace_sampled=spans is not None,
@@ -145,10 +145,10 @@ def build(
 
 def _state(
     settings: Settings, writer: ReceiptWriter | None, clock: Callable[[], float]
-) -> tuple[State, StateFile | None]:
+) -> tuple[RouterState, StateFile | None]:
     """What is remembered, with the health and today's spending that were kept where receipts are. The dry run's says nothing
     of a provider."""
-    state = State(max_sessions=settings.config.session.max_sessions)
+    state = RouterState(max_sessions=settings.config.session.max_sessions)
     if writer is None or settings.dry_run:
         return state, None
     folder = Path(settings.config.receipts.dir or ".").expanduser()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.policy import Budget, CandidateLimits, Policy
 from autorouter.core.state.health import Health
-from autorouter.core.state.session import Session, Warm
+from autorouter.core.state.session import Session, WarmCache
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Benchmarks, Candidate, Capability, Price, Role, Task, ToolCall, ToolResult
 
@@ -82,7 +82,7 @@ def snapshots(draw, pool: st.SearchStrategy[tuple[Candidate, ...]] | None = None
     session = Session(
         incumbent=draw(st.none() | st.sampled_from([*names, "gone"])),
         at_s=NOW_S - draw(st.sampled_from([5.0, 400.0, 5_000.0])),
-        warm=tuple(Warm(candidate=n, tokens=draw(st.integers(0, 60_000)), at_s=NOW_S - 100) for n in warm),
+        warm=tuple(WarmCache(candidate=n, tokens=draw(st.integers(0, 60_000)), at_s=NOW_S - 100) for n in warm),
         spent_usd=draw(st.floats(0, 2)),
     )
     return Snapshot(
@@ -131,9 +131,9 @@ tasks = st.builds(
     stream=st.booleans(),
     body=st.just(b"{}"),
     prompt_bytes=st.sampled_from([40, 4_000, 60_000, 900_000]),
-    ask=st.sampled_from(ASKS),
-    fresh=st.booleans(),
-    trail=steps,
+    prompt=st.sampled_from(ASKS),
+    is_new_turn=st.booleans(),
+    tool_history=steps,
     tools=st.sampled_from([(), ("edit", "bash")]),
     images=st.sampled_from([0, 0, 1]),
     max_output_tokens=st.none() | st.integers(1, 40_000),

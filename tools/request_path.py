@@ -13,13 +13,15 @@ of it (the event loop, Starlette, a thread). These are no entries: a coroutine o
 method other than `__init__` and `__call__`, a call from inside the same module. They don't make a reader go there.
 
 **Phase.** A request is admitted, decided, reserved, executed, accounted, recorded. `PHASES` names the functions that begin these
-phases. A call belongs to the phase of the innermost such function on its stack; without one, to the phase that began last.
+phases; a request begins in `admit`. A call belongs to the phase of the innermost such function on its stack; without one, to the
+phase that began last.
 
 **Entered again.** A module is entered again when a fresh call comes to it in a phase other than the one in which it was entered
-last, and a module of another phase has taken over in between. So going back and forth between two modules within one phase counts
-as nothing: that is how a function and its helpers work. Each (module, stay) beyond the first counts once, where a stay is all entries
-of a module between two changes of the phase. A path that runs once through six phases, and whose modules belong to one phase each,
-has none.
+last, and a module of another phase has taken over in between. Going back and forth between two modules within one phase counts as
+nothing: that is how a function and its helpers work. Each stay of a module beyond its first counts once, where a stay is all
+entries of a module between two changes of the phase. A path that runs once through the six phases, and whose modules belong to
+one phase each, has none. A **leaf**, a module that calls no other one of those counted here during the request (a reader of
+headers, a store of sessions, a record of attempts), is used and not walked through: it may be used in any phase.
 
 The core is left out: a pure function may be asked at any time. So is the simulator, which stands for the provider.
 """
@@ -27,6 +29,7 @@ The core is left out: a pure function may be asked at any time. So is the simula
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import signal
@@ -47,20 +50,24 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("admit", "decide", "reserve", "execute", "account", "record")
 PHASES: dict[str, str] = {
-    "server/wires.py:WireEndpoint.__call__": "admit",
-    "server/admission.py:Entry.route": "decide",
-    "server/admission.py:Entry._held": "reserve",
-    "engine/step.py:Step.open": "execute",
-    "engine/ledger.py:answered": "account",
+    "server/admission.py:AdmittedRequest.route": "decide",
+    "server/admission.py:AdmittedRequest._held": "reserve",
+    "server/streaming.py:send_stream": "execute",
+    "engine/accounting.py:answered": "account",
     "engine/step.py:Step.finish": "account",
-    "observe/observed.py:Observed.put": "record",
-    "engine/recorder.py:Made.__call__": "record",
-    "receipts/writer.py:Writer.put": "record",
-    "receipts/writer.py:Writer.work": "record",
+    "observe/dispatch.py:RequestDispatcher.put": "record",
+    "engine/receipt.py:ReceiptInput.__call__": "record",
+    "receipts/writer.py:ReceiptWriter.put": "record",
+    "receipts/writer.py:ReceiptWriter.work": "record",
 }
 """The functions that begin a phase, by file and qualified name."""
+TIMERS = {"server/lifecycle.py:DrainingServer.on_tick"}
+"""Functions that run by the clock and not for a request; what they call is left out."""
 LEFT_OUT = ("core", "simulator")
+"""Folders whose modules aren't counted, see above."""
 WAIT_S = 30.0
+SETTLE_S = 1.0
+"""Metrics and log lines are written a moment after the answer."""
 STRATEGIES = ("single", "verify")
 CONFIG = """\
 schema_version = 1
@@ -79,6 +86,8 @@ class Entry:
     module: str
     function: str
     phase: str
+    caller: str | None
+    """The module of the package that called; None where the event loop, a library or a thread did."""
 
     def __str__(self) -> str:
         return f"{self.phase:<8} {self.module}  {self.function}"
@@ -98,14 +107,16 @@ class RequestPath:
 
     @property
     def reentries(self) -> list[Entry]:
-        """The first entry of each stay of a module after its first stay."""
+        """The first entry of each stay of a module after its first stay; leaves don't count."""
+        callers = {entry.caller for entry in self.entries}
+        leaves = {module for module in self.modules if module not in callers}
         stay, last_phase = 0, ""
         last_stay: dict[str, tuple[int, str]] = {}
         again = []
         for entry in self.entries:
             if entry.phase != last_phase:
                 stay, last_phase = stay + 1, entry.phase
-            before = last_stay.get(entry.module)
+            before = None if entry.module in leaves else last_stay.get(entry.module)
             if before is not None and before[0] != stay and before[1] != entry.phase:
                 again.append(entry)
             last_stay[entry.module] = (stay, entry.phase)
@@ -124,7 +135,7 @@ class Recorder:
         self._on = False
         self._lock = threading.Lock()
         self._known: set[FrameType] = set()
-        self._entries: list[tuple[str, str, str]] = []
+        self._entries: list[tuple[str, str, str, str | None]] = []
         self._latest = ORDER[0]
 
     def install(self) -> None:
@@ -152,20 +163,26 @@ class Recorder:
         self._known.add(frame)
         module, function = self._name(frame)
         phase = self._phase(frame)
+        if phase is None:
+            return
         caller = self._caller(frame)
         if module == caller or module.split("/")[0] in LEFT_OUT or not is_a_call(frame, function):
             return
-        self._entries.append((module, function, phase))
+        self._entries.append((module, function, phase, caller))
 
     def _name(self, frame: FrameType) -> tuple[str, str]:
         return frame.f_code.co_filename.removeprefix(self._package).replace(os.sep, "/"), frame.f_code.co_qualname
 
-    def _phase(self, frame: FrameType) -> str:
+    def _phase(self, frame: FrameType) -> str | None:
+        """The phase of a call; None below a timer."""
         at: FrameType | None = frame
         innermost = True
         while at is not None:
             if at.f_code.co_filename.startswith(self._package):
-                phase = PHASES.get(":".join(self._name(at)))
+                place = ":".join(self._name(at))
+                if place in TIMERS:
+                    return None
+                phase = PHASES.get(place)
                 if phase is not None:
                     if innermost:
                         self._latest = phase
@@ -229,15 +246,37 @@ def watched_program(root: Path, folder: Path) -> Iterator[tuple[subprocess.Popen
         process.communicate(timeout=WAIT_S)
 
 
+def unknown_functions(root: Path = ROOT) -> list[str]:
+    """Functions named in `PHASES` and `TIMERS` that the package no longer has."""
+    return [place for place in (*PHASES, *TIMERS) if not _defined(root / "autorouter", *place.split(":"))]
+
+
+def _defined(package: Path, module: str, function: str) -> bool:
+    if not (package / module).exists():
+        return False
+    scope: list[ast.stmt] = ast.parse((package / module).read_text("utf-8")).body
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for name in function.split("."):
+        inner = next((node for node in scope if isinstance(node, kinds) and node.name == name), None)
+        if inner is None:
+            return False
+        scope = inner.body
+    return True
+
+
 def measure(strategy: str, root: Path = ROOT) -> RequestPath:
     """The path of one streamed chat request."""
+    if unknown := unknown_functions(root):
+        raise LookupError(f"not in the package, mend PHASES: {', '.join(unknown)}")
     with tempfile.TemporaryDirectory() as name, watched_program(root, Path(name)) as (process, url, output):
         folder = Path(name)
         with httpx.Client(base_url=url, timeout=WAIT_S, trust_env=False) as client:
             _request(client, folder, strategy, "Say hello.")
+            time.sleep(SETTLE_S)
             process.send_signal(signal.SIGUSR1)
             _wait(output.exists)
             _request(client, folder, strategy, "Explain how a hash chain detects a changed line.")
+            time.sleep(SETTLE_S)
             output.unlink()
             process.send_signal(signal.SIGUSR1)
             _wait(output.exists)

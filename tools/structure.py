@@ -27,10 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "autorouter"
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "resources"),
+    ("errors", "resources", "suggest"),
     ("core", "clients"),
     ("wire", "config", "privacy"),
-    ("upstream", "receipts", "adapters"),
+    ("upstream", "receipts", "adapters", "state_file"),
     ("engine", "observe"),
     ("runtime", "evals", "probe", "simulator", "mock"),
     ("server", "cli", "__main__"),

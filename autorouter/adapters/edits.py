@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from autorouter.adapters import changes, edit_json, edit_toml, edit_yaml
 from autorouter.adapters.changes import MISSING, Change, ListItem, Path
-from autorouter.adapters.model import FileFormat
+from autorouter.adapters.registry import FileFormat
 from autorouter.errors import AdapterError
 
 

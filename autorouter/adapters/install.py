@@ -6,6 +6,8 @@
 install     backup beside the file -> journal with the original bytes -> the file, by rename
 uninstall   untouched since: the original bytes; edited since: our settings alone are taken out, and it is said
 again       from the original, so that nothing piles up; when everything is already so, nothing is written
+
+The guide of a client, with the address of the running router in it.
 """
 
 from __future__ import annotations
@@ -15,10 +17,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autorouter.adapters import edits, files
+from autorouter.adapters import edits, files, registry
 from autorouter.adapters.changes import Change
 from autorouter.adapters.journal import InstalledFile, InstallJournal, sha256
-from autorouter.adapters.model import Adapter, FileSpec, RouterTarget, config_path, settings_for, state_dir
+from autorouter.adapters.registry import (
+    STAND_IN_KEY,
+    Adapter,
+    FileSpec,
+    RouterTarget,
+    config_path,
+    fill_text,
+    settings_for,
+    state_dir,
+    unserved,
+)
 from autorouter.errors import AdapterError
 
 
@@ -241,3 +253,26 @@ def _apply_uninstall(step: FileEdit, journal: InstallJournal, places: AdapterEnv
             files.remove(entry.backup)
         journal.forget(step.path)
     return backup
+
+
+def render_guide(adapter: Adapter, target: RouterTarget) -> str:
+    """The guide, ready to be copied from; the first lines say what must be known before."""
+    text = fill_text(registry.read_guide(adapter.name), target.values()).rstrip() + "\n"
+    notes = [f"{missing}."] if (missing := unserved(adapter)) else []
+    if target.key_env:
+        notes.append(
+            f"This router asks for a key: where `{STAND_IN_KEY}` stands, the value of ${target.key_env} is meant."
+        )
+    return "".join(f"> Note: {note}\n\n" for note in notes) + text
+
+
+def shell_env(adapter: Adapter, target: RouterTarget) -> dict[str, str]:
+    """The variables that the client needs in its environment once it is installed."""
+    values = target.values()
+    return {fill_text(name, values): fill_text(value, values) for name, value in adapter.env.items()}
+
+
+def setup_command(adapter: Adapter, target: RouterTarget) -> list[str]:
+    """The command that sets the client up, for those that have one instead of a file. The key stays a variable's name."""
+    values = target.values() | ({"key": f"${target.key_env}"} if target.key_env else {})
+    return [fill_text(part, values) for part in adapter.setup]

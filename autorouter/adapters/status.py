@@ -17,7 +17,7 @@ from typing import Any, Literal
 from autorouter.adapters import changes, edits, files
 from autorouter.adapters.changes import MISSING, ListItem
 from autorouter.adapters.install import AdapterEnvironment
-from autorouter.adapters.model import PLACEHOLDERS, Adapter, AdapterSetting, FileSpec, config_path
+from autorouter.adapters.registry import PLACEHOLDERS, Adapter, AdapterSetting, FileSpec, config_path
 from autorouter.core import labels
 from autorouter.core.types import Role
 from autorouter.errors import AdapterError

@@ -67,9 +67,9 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as exc:
-            import difflib
+            from autorouter.suggest import close_matches
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = close_matches(args[0], COMMANDS)
             hint = f" Did you mean `{near[0]}`?" if near else " `autorouter --help` lists them."
             raise click.UsageError(f"{exc.message.rstrip('.')}.{hint}", ctx) from exc
 

@@ -12,7 +12,7 @@ from autorouter.cli.options import config_option, json_option
 from autorouter.errors import AdapterError, RequestError
 
 if TYPE_CHECKING:
-    from autorouter.adapters.model import Adapter, RouterTarget
+    from autorouter.adapters.registry import Adapter, RouterTarget
     from autorouter.adapters.status import ClientStatus
     from autorouter.core.types import Candidate
 
@@ -58,9 +58,9 @@ def command(
             raise RequestError(f"--{action} wants a client", hint=f"autorouter adapter codex --{action}")
         _list_clients(wanted, as_json=as_json)
         return
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
-    adapter = model.load_adapter(client)
+    adapter = registry.load_adapter(client)
     match action:
         case "install":
             install_client(adapter, wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
@@ -76,8 +76,8 @@ def install_client(
     adapter: Adapter, wanted: RouterTarget, pool: tuple[Candidate, ...], *, yes: bool, dry_run: bool, as_json: bool
 ) -> None:
     """Install, and say what is still to be done in the shell."""
-    from autorouter.adapters.model import unserved
-    from autorouter.adapters.render import setup_command, shell_env
+    from autorouter.adapters.install import setup_command, shell_env
+    from autorouter.adapters.registry import unserved
 
     if adapter.setup:
         line = " ".join(setup_command(adapter, wanted))
@@ -135,7 +135,7 @@ def _read_status(adapter: Adapter, wanted: RouterTarget) -> ClientStatus:
 
 
 def _print_guide(adapter: Adapter, wanted: RouterTarget, *, as_json: bool) -> None:
-    from autorouter.adapters.render import render_guide
+    from autorouter.adapters.install import render_guide
 
     text = render_guide(adapter, wanted)
     if as_json:
@@ -145,12 +145,12 @@ def _print_guide(adapter: Adapter, wanted: RouterTarget, *, as_json: bool) -> No
 
 
 def _list_clients(wanted: RouterTarget, *, as_json: bool) -> None:
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
     from autorouter.adapters.status import unreadable_status
 
     found = []
-    for name in model.adapter_names():
-        adapter = model.load_adapter(name)
+    for name in registry.adapter_names():
+        adapter = registry.load_adapter(name)
         try:
             found.append((adapter, _read_status(adapter, wanted)))
         except AdapterError as error:
@@ -159,7 +159,7 @@ def _list_clients(wanted: RouterTarget, *, as_json: bool) -> None:
         output.emit({"clients": [adapter_view.status_document(status, adapter) for adapter, status in found]})
         return
     output.show(output.table(("client", "wire", "points", "model", "edited by --install"), map(_client_row, found)))
-    waiting = sorted({adapter.wire for adapter, _ in found} - model.served_wires())
+    waiting = sorted({adapter.wire for adapter, _ in found} - registry.served_wires())
     if waiting:
         output.note(f"not served yet by this version of the router: {', '.join(waiting)}")
     for _, seen in found:

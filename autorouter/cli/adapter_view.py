@@ -15,7 +15,7 @@ from autorouter.errors import AdapterError, RequestError
 
 if TYPE_CHECKING:
     from autorouter.adapters.install import AdapterEnvironment, InstallPlan
-    from autorouter.adapters.model import Adapter, RouterTarget
+    from autorouter.adapters.registry import Adapter, RouterTarget
     from autorouter.adapters.status import ClientStatus
     from autorouter.core.types import Candidate
 
@@ -41,7 +41,7 @@ def adapter_places() -> AdapterEnvironment:
 def resolve_target(path: Path | None, base_url: str | None, label: str) -> tuple[RouterTarget, tuple[Candidate, ...]]:
     """What a client is to be pointed at, and the candidates there. UnknownModel for a label that no router answers."""
     from autorouter.adapters.codex_catalog import safe_window
-    from autorouter.adapters.model import RouterTarget
+    from autorouter.adapters.registry import RouterTarget
     from autorouter.core import labels
     from autorouter.core.panels import panel_names
 
@@ -132,7 +132,7 @@ def _confirm(*, yes: bool, as_json: bool) -> None:
 
 def show_status(found: ClientStatus, adapter: Adapter, wanted: RouterTarget) -> None:
     """For people."""
-    from autorouter.adapters.model import ENDPOINTS, unserved
+    from autorouter.adapters.registry import ENDPOINTS, unserved
 
     points = "here" if found.here else f"to {found.base_url}" if found.base_url else "not here"
     output.show(
@@ -159,6 +159,6 @@ def status_document(found: ClientStatus, adapter: Adapter) -> dict[str, Any]:
     """For programs."""
     from dataclasses import asdict
 
-    from autorouter.adapters.model import served_wires
+    from autorouter.adapters.registry import served_wires
 
     return {**asdict(found), "wire": adapter.wire, "wire_served": adapter.wire in served_wires()}

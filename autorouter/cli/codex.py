@@ -40,10 +40,10 @@ def status(base_url: str | None, path: Path | None, as_json: bool) -> None:
     Example:
       autorouter codex status --json
     """
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
     wanted, _ = adapter_view.resolve_target(path, base_url, "openfusion/auto")
-    commands.print_status(model.load_adapter("codex"), wanted, as_json=as_json)
+    commands.print_status(registry.load_adapter("codex"), wanted, as_json=as_json)
 
 
 @command.command()
@@ -59,20 +59,20 @@ def snippet(base_url: str | None, path: Path | None, label: str) -> None:
     Example:
       autorouter codex snippet --model openfusion/coder
     """
-    from autorouter.adapters import edits, model
+    from autorouter.adapters import edits, registry
 
     wanted, _ = adapter_view.resolve_target(path, base_url, label)
-    (spec,) = model.load_adapter("codex").files
-    settings = [s for s in model.settings_for(spec, wanted) if s[1] != ("model_catalog_json",)]
+    (spec,) = registry.load_adapter("codex").files
+    settings = [s for s in registry.settings_for(spec, wanted) if s[1] != ("model_catalog_json",)]
     text, _ = edits.apply_settings("", spec.format, [(at, value, False) for _, at, value in settings])
     click.echo(text, nl=False)
 
 
 def _enable(label: str, base_url: str | None, path: Path | None, yes: bool, dry_run: bool, as_json: bool) -> None:
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
     wanted, pool = adapter_view.resolve_target(path, base_url, label)
-    commands.install_client(model.load_adapter("codex"), wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
+    commands.install_client(registry.load_adapter("codex"), wanted, pool, yes=yes, dry_run=dry_run, as_json=as_json)
 
 
 @command.command(name="enable-auto")
@@ -137,7 +137,7 @@ def disable(base_url: str | None, yes: bool, dry_run: bool, path: Path | None, a
     Example:
       autorouter codex disable --yes
     """
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
     wanted, _ = adapter_view.resolve_target(path, base_url, "openfusion/auto")
-    commands.uninstall_client(model.load_adapter("codex"), wanted, yes=yes, dry_run=dry_run, as_json=as_json)
+    commands.uninstall_client(registry.load_adapter("codex"), wanted, yes=yes, dry_run=dry_run, as_json=as_json)

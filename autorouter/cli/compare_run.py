@@ -18,21 +18,20 @@ from autorouter.core.types import Role
 from autorouter.errors import EXIT_UPSTREAM, UnknownModel
 from autorouter.evals import (
     cases,
-    comparing,
-    comparison_page,
-    comparison_summary,
-    contestants,
+    comparison_report,
     datasets,
+    entrants,
     evidence,
-    gate,
-    lines,
+    jsonl,
+    judge_models,
     plot,
+    runner,
     sandbox,
-    verdicts,
+    thresholds,
 )
 from autorouter.evals.cases import Case
-from autorouter.evals.comparing import CaseResult, PairComparison
-from autorouter.evals.contestants import EntrantSet
+from autorouter.evals.entrants import EntrantSet
+from autorouter.evals.runner import CaseResult, PairComparison
 from autorouter.receipts.canonical import digest
 
 if TYPE_CHECKING:
@@ -81,7 +80,9 @@ def run(wanted: Wanted, found: Settings) -> None:
     """The whole command. Leaves with 1 where a gate failed."""
     chosen, name, source = _load(wanted)
     kept = (
-        gate.read_baseline(wanted.baseline, "compare", source) if wanted.baseline and not wanted.write_baseline else {}
+        thresholds.read_baseline(wanted.baseline, "compare", source)
+        if wanted.baseline and not wanted.write_baseline
+        else {}
     )
     built, directory = recording(without_waiting(found), wanted.out, "compare")
     try:
@@ -91,14 +92,14 @@ def run(wanted: Wanted, found: Settings) -> None:
     document = _document(wanted, found, done, name, source, directory, built.deps.context, len(chosen))
     figures = _figures(document["totals"])
     headline = figures[f"score {AUTO}"] if f"score {AUTO}" in figures else figures[f"answered {AUTO}"]
-    failed = gate.below_floor(f"{AUTO}", headline, wanted.fail_under)
-    failed += gate.regressions(kept, figures, TOLERANCE)
+    failed = thresholds.below_floor(f"{AUTO}", headline, wanted.fail_under)
+    failed += thresholds.regressions(kept, figures, TOLERANCE)
     if wanted.baseline and wanted.write_baseline:
-        gate.write_baseline(wanted.baseline, "compare", source, figures)
+        thresholds.write_baseline(wanted.baseline, "compare", source, figures)
     document["gate"] = failed
     picture = _plot(document)
     path = evidence.reserve_path(directory, "compare", document["at"])
-    page = comparison_page.render_comparison(document, failed, path.with_suffix(".svg").name if picture else None)
+    page = comparison_report.render_comparison(document, failed, path.with_suffix(".svg").name if picture else None)
     publish(path, document, page, as_json=wanted.as_json, plot=picture)
     if all(entry.asked.outcome == "failed" for entry in done.played):
         click.echo("error: nobody answered anything (the file lists why; --dry-run needs no key)", err=True)
@@ -115,7 +116,7 @@ def _load(wanted: Wanted) -> tuple[tuple[Case, ...], str, str]:
         label = ", ".join(f"{name}: {path.name}" for name, path in wanted.datasets)
         chosen = cases.check_cases(found, label)
     else:
-        data = lines.read_file(wanted.cases_path) if wanted.cases_path else lines.packaged_data(BUILT_IN)
+        data = jsonl.read_file(wanted.cases_path) if wanted.cases_path else jsonl.packaged_data(BUILT_IN)
         label = wanted.cases_path.name if wanted.cases_path else f"built-in {BUILT_IN}"
         chosen = cases.sample_cases(cases.load_cases(data, label), wanted.limit, wanted.seed)
     return chosen, label, digest([[case.id, case.prompt] for case in chosen])
@@ -125,7 +126,7 @@ async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
     """Everything that needs the loop."""
     deps: Deps = built.deps
     try:
-        field = contestants.select_entrants(chosen, deps, wanted.baseline_role)
+        field = entrants.select_entrants(chosen, deps, wanted.baseline_role)
         notes = _checked(wanted, field, deps)
         players = field.contestants
         if not deps.dry_run:
@@ -134,20 +135,18 @@ async def _carried(wanted: Wanted, chosen: Sequence[Case], built: Any) -> Done:
                 f"{output.usd(field.expected_usd)}"
             )
         with progress("asking", len(chosen) * len(players)) as tick:
-            played = await comparing.ask_all(
+            played = await runner.ask_all(
                 chosen, players, deps, at_once=wanted.concurrency, max_tokens=wanted.max_tokens, done=tick
             )
         pairs: list[PairComparison] = []
         if wanted.grade or wanted.graders:
             with progress("grading", len(played)) as tick:
-                played = await comparing.grade_all(played, at_once=GRADING_AT_ONCE, done=tick)
+                played = await runner.grade_all(played, at_once=GRADING_AT_ONCE, done=tick)
         if wanted.graders:
             with progress("reading rubrics", len(played)) as tick:
-                played = await comparing.grade_rubrics(
-                    played, wanted.graders, deps, at_once=wanted.concurrency, done=tick
-                )
-            with progress("judging", len(chosen) * len(contestants.ROUTER_LABELS)) as tick:
-                pairs = await comparing.judge_pairs(
+                played = await runner.grade_rubrics(played, wanted.graders, deps, at_once=wanted.concurrency, done=tick)
+            with progress("judging", len(chosen) * len(entrants.ROUTER_LABELS)) as tick:
+                pairs = await runner.judge_pairs(
                     played, field.best, wanted.graders, deps, at_once=wanted.concurrency, done=tick
                 )
         return Done(field=field, played=played, pairs=pairs, notes=notes)
@@ -194,15 +193,15 @@ def _document(
             "cases_count": count,
             "seed": wanted.seed,
             "graders": list(wanted.graders),
-            "prompts": verdicts.instruction_digests(),
+            "prompts": judge_models.instruction_digests(),
             "sandbox": sandbox.detect_isolation() if wanted.grade or wanted.graders else None,
             "notes": done.notes,
-            "totals": comparison_summary.totals(done.played, done.field.contestants),
-            "differences": comparison_summary.differences(done.played, done.field.contestants, wanted.seed),
-            "verdicts": comparison_summary.verdict_totals(done.pairs),
-            "grading_usd": comparison_summary.grading_usd(done.played, done.pairs),
-            "results": comparison_summary.result_rows(done.played, keep_answers=wanted.keep_answers),
-            "pairs": comparison_summary.pair_rows(done.pairs),
+            "totals": comparison_report.totals(done.played, done.field.contestants),
+            "differences": comparison_report.differences(done.played, done.field.contestants, wanted.seed),
+            "verdicts": comparison_report.verdict_totals(done.pairs),
+            "grading_usd": comparison_report.grading_usd(done.played, done.pairs),
+            "results": comparison_report.result_rows(done.played, keep_answers=wanted.keep_answers),
+            "pairs": comparison_report.pair_rows(done.pairs),
             "receipts": evidence.receipt_references(directory, ids),
         },
     )

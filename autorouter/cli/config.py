@@ -71,7 +71,7 @@ def _unwritten(key: str, origin: str) -> bool:
 
 def _values(found: Settings) -> Iterator[tuple[str, Any, str]]:
     """(key, value, origin) of every key, in the order of the schema. A header's value may be a secret: it isn't shown."""
-    from autorouter.config.problems import leaves
+    from autorouter.config.validation import leaves
 
     values = dict(leaves(found.config.model_dump(mode="json")))
     for key, origin in found.origins.items():

@@ -1,22 +1,9 @@
-"""A decision as it is shown: its record, with what it was made from.
+"""A decision for people. `route` and `receipt explain` print the same, both from the decision's record.
 
-Plans for people: who works with whom in a sentence, the best plan of each strategy side by side, the calls of one.
-
-strategy_text(plan)   "verify: b drafts, a checks what b says; where it rejects, b answers again, told why"
-side_by_side(view)    single, verify and fusion: chance, cost, time, calls, points
-planned_calls(view)   what the chosen plan may call, in the order in which it happens
-
-A decision for people. `route` and `receipt explain` print the same thing, both from the decision's record:
-
-View(decision=decision_record(...), features=..., models={"cheap": ("relay", "vendor/cheap")})
-headline(view)        one block: who answers, how, for how much, why, and who came second
-explanation(view)     all that it was made from: features, scores, rejections, plans, the switch, notes
-
-All that a decision was made from, section by section: what was read, every score, rejection and plan, the switch.
-
-explanation(view)     features, difficulty, points, raw values, rejections, plans, break-even, budget
-
-What would have made a candidate win, for people.
+headline(view)           one block: the answering model, how, the cost, the reason, and the runner-up
+explanation(view)        everything the decision was made from: features, scores, rejections, plans, the switch
+render_why_not(...)      what would have made another candidate win
+strategy_text(plan)      "verify: b drafts, a checks what b says; where it rejects, b answers again, told why"
 """
 
 from __future__ import annotations
@@ -27,14 +14,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
-from autorouter.core.decision.explain import TERMS, task_sentence
+from autorouter.core.decision.explain import TERMS, describe_task
 from autorouter.core.decision.why_not import Counterfactual
 from autorouter.core.signals.features import Features
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+MAX_COLUMNS = 120
+"""A decision is never printed wider than this, however wide the terminal: longer lines are hard to read."""
+SCORES_SHOWN = 12
+"""Rows of a table of candidates, unless all are requested."""
+REJECTIONS_PER_REASON_SHOWN = 8
+"""Candidates named for one reason of rejection."""
+TERM_LABELS = {name: name.replace("_", " ") for name in TERMS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionView:
-    """What is shown. `models`: candidate -> (upstream, what that is asked for)."""
+    """What is shown. `models`: candidate -> (upstream, model name sent to it)."""
 
     decision: Mapping[str, Any]
     features: Features
@@ -42,21 +42,97 @@ class DecisionView:
     dry_run: bool = False
 
     def score(self, candidate: str) -> Mapping[str, Any] | None:
-        """The candidate's row, None when it was rejected or isn't known."""
+        """The candidate's score; None when it was rejected or is unknown."""
         return next((s for s in self.decision["scores"] if s["candidate"] == candidate), None)
 
 
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+def limit_width(renderable: RenderableType) -> RenderableType:
+    """Fold what would be wider than `MAX_COLUMNS`; a string is returned as it is."""
+    from rich.constrain import Constrain
 
-    pass
+    return renderable if isinstance(renderable, str) else Constrain(renderable, MAX_COLUMNS)
 
-COLUMNS = 120
-"""Nothing about a decision is wider, whatever the terminal: longer lines are no pleasure to read."""
+
+def join_names(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def points_of(score: Mapping[str, Any]) -> list[float]:
+    """The six terms of a score in points, in their order."""
+    return [score["points"][name] for name in TERMS]
+
+
+# ---- the headline
+
+
+def headline(view: DecisionView) -> Table:
+    """The short answer: model, strategy, cost and time, reason, and the lead over the runner-up."""
+    decision, plan = view.decision, view.decision["plan"]
+    if plan is None:
+        return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
+    return facts(
+        [
+            ("answers", _answers(view, plan["primary"])),
+            ("strategy", strategy_text(plan)),
+            ("expected", _expected(view, plan)),
+            ("why", f"{describe_task(view.features)}; {plan['success']:.0%} likely to succeed"),
+            ("runner-up", runner_up(view)),
+            ("then", ", ".join(decision["fallbacks"])),
+            *[("note", text) for text in decision["notes"]],
+        ]
+    )
+
+
+def _answers(view: DecisionView, candidate: str) -> Text:
+    upstream, model = view.models.get(candidate, ("", ""))
+    text = styled(candidate, "strong")
+    asked = f" as {model}" if model != candidate else ""
+    return text + styled(f"  by {upstream}{asked}" if upstream else "", "dim")
+
+
+def _expected(view: DecisionView, plan: Mapping[str, Any]) -> str:
+    steps = view.features.expected_steps
+    turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
+    dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
+    return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
+
+
+def refusal_text(view: DecisionView) -> str:
+    """A refusal in one clause: its message without the list of all rejections, which has its own table."""
+    refusal = view.decision["refusal"]
+    message = str(refusal["message"]) if refusal else "nothing can be done"
+    rejections = view.decision["rejections"]
+    return message.partition(f" {rejections[0]['candidate']}: ")[0] if rejections else message
+
+
+def runner_up(view: DecisionView) -> str:
+    """The next best candidate, by how many points it trails, and in which terms."""
+    plan, scores = view.decision["plan"], view.decision["scores"]
+    switch = view.decision["switch"]
+    if switch is not None and switch["verdict"] == "stay":
+        return f"{switch['candidate']}, held back: {switch['reason']}"
+    chosen = view.score(plan["primary"])
+    other = next((s for s in scores if s is not chosen), None)
+    if chosen is None or other is None:
+        return "none: nobody else may serve this request"
+    gap = chosen["total"] - other["total"]
+    behind = f"{gap:.2f} points behind" if gap >= 0 else f"{-gap:.2f} points ahead, but not asked for"
+    return f"{other['candidate']}, {behind} ({differences(chosen, other)})"
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """The three terms that separate two scores most: `price +3.10, task fit -0.42`."""
+    gaps = [(TERM_LABELS[n], a - b) for n, a, b in zip(TERMS, points_of(one), points_of(other), strict=True)]
+    gaps.sort(key=lambda gap: -abs(gap[1]))
+    return ", ".join(f"{name} {gap:+.2f}" for name, gap in gaps[:3] if abs(gap) >= 0.005) or "all terms alike"
+
+
+# ---- plans
 
 
 def strategy_text(plan: Mapping[str, Any]) -> str:
-    """Who works with whom, in one sentence."""
+    """The roles of the models in a plan, in one sentence."""
     match plan["strategy"]:
         case "verify":
             lead, other = plan["primary"], plan["escalation"]
@@ -64,7 +140,7 @@ def strategy_text(plan: Mapping[str, Any]) -> str:
             return f"verify: {lead} drafts, {plan['verifier']} checks; where it rejects, {then}"
         case "fusion":
             named = f"fusion by panel {plan['panel_name']} ({plan['way']})"
-            return f"{named}: {_members(plan)}{_end(plan)}{_moment(plan)}"
+            return f"{named}: {_members(plan)}{_conclusion(plan)}{_panel_trigger(plan)}"
         case strategy:
             return str(strategy)
 
@@ -79,38 +155,33 @@ def _members(plan: Mapping[str, Any]) -> str:
         case "self":
             return f"{names[0]} answers {count(len(names), 'time')}"
         case _:
-            return f"{listed(names)} answer{'s' if len(names) == 1 else ''}"
+            return f"{join_names(names)} answer{'s' if len(names) == 1 else ''}"
 
 
-def _end(plan: Mapping[str, Any]) -> str:
-    """How one answer comes of them, by the calls that are planned."""
+def _conclusion(plan: Mapping[str, Any]) -> str:
+    """How the members' answers become one, by the calls that are planned."""
     phases = [call["phase"] for call in plan["calls"]]
     judge, writer = plan["judge"], plan["synthesizer"] or plan["primary"]
-    said = []
+    steps = []
     if "judgement" in phases:
-        said.append(f"{judge} judges")
+        steps.append(f"{judge} judges")
     if "ranking" in phases:
-        said.append(_ranks(plan, phases.count("ranking")))
+        steps.append(_ranking(plan, phases.count("ranking")))
     if "synthesis" in phases:
-        said.append("writes" if said and judge == writer else f"{writer} writes")
-    return f"; {listed(said)}" if said else ""
+        steps.append("writes" if steps and judge == writer else f"{writer} writes")
+    return f"; {join_names(steps)}" if steps else ""
 
 
-def _ranks(plan: Mapping[str, Any], times: int) -> str:
+def _ranking(plan: Mapping[str, Any], times: int) -> str:
     if plan["way"] == "vote":
         return f"the answer most gave goes out, or the one that {plan['judge']} picks"
     return f"{plan['judge']} ranks them{' in both orders' if times > 1 else ''}, the first goes out"
 
 
-def _moment(plan: Mapping[str, Any]) -> str:
+def _panel_trigger(plan: Mapping[str, Any]) -> str:
     if plan["moment"] == "now":
         return ""
     return f"; once {plan['primary']}'s draft is a final answer or a risky call"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def side_by_side(view: DecisionView) -> Group:
@@ -137,7 +208,7 @@ def side_by_side(view: DecisionView) -> Group:
 
 
 def planned_calls(view: DecisionView) -> Group | None:
-    """The chosen plan's calls at the most; None for a single answer. Those of the same turn are made at the same time."""
+    """The most calls the chosen plan may make; None for a single answer. Calls of the same turn run concurrently."""
     plan = view.decision["plan"]
     if plan is None or not plan["calls"]:
         return None
@@ -153,99 +224,11 @@ def planned_calls(view: DecisionView) -> Group | None:
     return section(title, table(("turn", "phase", "candidate", *names[1:]), rows, right=names))
 
 
-def narrow(found: RenderableType) -> RenderableType:
-    """The same, folded where it would be wider than `COLUMNS`; a text stays one."""
-    from rich.constrain import Constrain
-
-    return found if isinstance(found, str) else Constrain(found, COLUMNS)
-
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-WORDS = {name: name.replace("_", " ") for name in TERMS}
-
-
-def points_of(score: Mapping[str, Any]) -> list[float]:
-    """The six terms of a row in points, in their order."""
-    return [score["points"][name] for name in TERMS]
-
-
-def headline(view: DecisionView) -> Table:
-    """The block that answers: who, how, how much, how long, why, and by how much before whom."""
-    decision, plan = view.decision, view.decision["plan"]
-    if plan is None:
-        return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
-    return facts(
-        [
-            ("answers", _answers(view, plan["primary"])),
-            ("strategy", strategy_text(plan)),
-            ("expected", _expected(view, plan)),
-            ("why", f"{task_sentence(view.features)}; {plan['success']:.0%} likely to succeed"),
-            ("runner-up", runner_up(view)),
-            ("then", ", ".join(decision["fallbacks"])),
-            *[("note", text) for text in decision["notes"]],
-        ]
-    )
-
-
-def _answers(view: DecisionView, candidate: str) -> Text:
-    upstream, model = view.models.get(candidate, ("", ""))
-    text = styled(candidate, "strong")
-    asked = f" as {model}" if model != candidate else ""
-    return text + styled(f"  by {upstream}{asked}" if upstream else "", "dim")
-
-
-def _expected(view: DecisionView, plan: Mapping[str, Any]) -> str:
-    steps = view.features.expected_steps
-    turn = f"{usd(plan['turn_usd'] + plan['warmup_usd'])} for the turn ({'1 step' if steps == 1 else f'{steps:.1f} steps'})"
-    dry = "; the dry run answers, nothing is paid" if view.dry_run else ""
-    return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
-
-
-def refusal_text(view: DecisionView) -> str:
-    """A refusal in one clause: its message without the list of all rejections, which has a table of its own."""
-    refusal = view.decision["refusal"]
-    message = str(refusal["message"]) if refusal else "nothing can be done"
-    listed = view.decision["rejections"]
-    return message.partition(f" {listed[0]['candidate']}: ")[0] if listed else message
-
-
-def runner_up(view: DecisionView) -> str:
-    """Who would have answered otherwise, by how many points it is behind, and in which terms."""
-    plan, scores = view.decision["plan"], view.decision["scores"]
-    switch = view.decision["switch"]
-    if switch is not None and switch["verdict"] == "stay":
-        return f"{switch['candidate']}, held back: {switch['reason']}"
-    chosen = view.score(plan["primary"])
-    other = next((s for s in scores if s is not chosen), None)
-    if chosen is None or other is None:
-        return "none: nobody else may serve this request"
-    gap = chosen["total"] - other["total"]
-    behind = f"{gap:.2f} points behind" if gap >= 0 else f"{-gap:.2f} points ahead, but not asked for"
-    return f"{other['candidate']}, {behind} ({differences(chosen, other)})"
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """The three terms that part two rows most: `price +3.10, task fit -0.42`."""
-    gaps = [(WORDS[n], a - b) for n, a, b in zip(TERMS, points_of(one), points_of(other), strict=True)]
-    gaps.sort(key=lambda gap: -abs(gap[1]))
-    return ", ".join(f"{name} {gap:+.2f}" for name, gap in gaps[:3] if abs(gap) >= 0.005) or "all terms alike"
-
-
-if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
-    from rich.text import Text
-
-SCORES_SHOWN = 12
-"""Rows of a table of candidates, unless all are asked for."""
-SAME_REASON_SHOWN = 8
-"""Candidates named for one reason of rejection."""
+# ---- the explanation
 
 
 def explanation(view: DecisionView, *, every: bool = False) -> Iterator[RenderableType]:
-    """All of it, section by section. `every`: no table is cut short."""
+    """Everything, section by section. `every`: no table is cut short."""
     yield _features(view.features)
     yield _difficulty(view.features)
     if view.decision["scores"]:
@@ -265,14 +248,14 @@ def explanation(view: DecisionView, *, every: bool = False) -> Iterator[Renderab
 def _features(f: Features) -> Group:
     low, high = f.input_tokens * (1 - f.input_error), f.input_tokens * (1 + f.input_error)
     evidence = f.evidence
-    found = facts(
+    body = facts(
         [
             ("label", f.label),
-            ("kind", str(f.kind) + _because(f.kind_words)),
+            ("kind", str(f.kind) + _matched_words(f.kind_words)),
             ("phase", f.phase),
             ("needs", ", ".join(f.needs)),
             ("difficulty", f"{f.difficulty:+.2f}   (0 easy, 1 at the limit of today's best)"),
-            ("risk", f"{f.risk.value:.2f}{_because(f.risk.words)}"),
+            ("risk", f"{f.risk.value:.2f}{_matched_words(f.risk.words)}"),
             ("stakes", f"{f.stakes:.2f}   (1 is normal)"),
             ("input", f"about {f.input_tokens:,.0f} tokens, {low:,.0f} to {high:,.0f}"),
             ("output", f"about {f.output_tokens:,.0f} tokens"),
@@ -283,10 +266,10 @@ def _features(f: Features) -> Group:
             ("client", f.client),
         ]
     )
-    return section("What was read", found)
+    return section("What was read", body)
 
 
-def _because(words: Sequence[str]) -> str:
+def _matched_words(words: Sequence[str]) -> str:
     return f"   from: {', '.join(words)}" if words else ""
 
 
@@ -296,32 +279,32 @@ def _difficulty(f: Features) -> Group:
     return section("Difficulty", table(("part", "count", "points"), rows, right=("count", "points")))
 
 
-def _shown(view: DecisionView, every: bool) -> list[Mapping[str, Any]]:
-    """The best rows, and the chosen one wherever it stands."""
+def _score_rows(view: DecisionView, every: bool) -> list[Mapping[str, Any]]:
+    """The best scores, and the chosen one whatever its rank."""
     scores, plan = view.decision["scores"], view.decision["plan"]
     primary = plan["primary"] if plan else None
     return [s for n, s in enumerate(scores) if every or n < SCORES_SHOWN or s["candidate"] == primary]
 
 
-def _name(view: DecisionView, candidate: str) -> Text:
+def _candidate_cell(view: DecisionView, candidate: str) -> Text:
     plan = view.decision["plan"]
     chosen = plan is not None and plan["primary"] == candidate
     return styled(f"{candidate} *" if chosen else candidate, "good" if chosen else "")
 
 
 def _scores(view: DecisionView, every: bool) -> Group:
-    rows = _shown(view, every)
-    left = len(view.decision["scores"]) - len(rows)
-    more = f"; {left} more with --all" if left else ""
+    rows = _score_rows(view, every)
+    hidden = len(view.decision["scores"]) - len(rows)
+    more = f"; {hidden} more with --all" if hidden else ""
     weight = view.decision["usd_weight_points_per_usd"]
     title = f"Scores in points, dial {view.decision['dial']:g} (a dollar weighs {weight:,.0f} points){more}"
-    body = [(_name(view, s["candidate"]), *_adding_up(points_of(s), s["total"])) for s in rows]
-    names = (*WORDS.values(), "total")
+    body = [(_candidate_cell(view, s["candidate"]), *_round_to_total(points_of(s), s["total"])) for s in rows]
+    names = (*TERM_LABELS.values(), "total")
     return section(title, table(("candidate", *names), body, right=names))
 
 
-def _adding_up(points: Sequence[float], total: float) -> list[str]:
-    """Terms and total with two decimals that still add up: what rounding took or gave goes to the largest term."""
+def _round_to_total(points: Sequence[float], total: float) -> list[str]:
+    """Terms and total with two decimals that still add up: the rounding error goes to the largest term."""
     shown = [round(p, 2) for p in points]
     largest = max(range(len(shown)), key=lambda n: abs(shown[n]))
     shown[largest] += round(total, 2) - sum(shown)
@@ -332,7 +315,7 @@ def _raw_values(view: DecisionView, every: bool) -> Group:
     names = ("P", "this step", "turn, warm", "cold cache", "wait", "up")
     rows = [
         (
-            _name(view, s["candidate"]),
+            _candidate_cell(view, s["candidate"]),
             f"{_percentile(s['percentile'])} {s['skill']} ({_percentile(s['general_percentile'])})",
             f"{s['success']:.1%}",
             usd(s["step_usd"]),
@@ -340,9 +323,9 @@ def _raw_values(view: DecisionView, every: bool) -> Group:
             usd(s["warmup_usd"]),
             seconds(s["wait_s"]),
             f"{s['availability']:.1%}",
-            _origin(s),
+            _value_source(s),
         )
-        for s in _shown(view, every)
+        for s in _score_rows(view, every)
     ]
     body = table(("candidate", "percentile (general)", *names, "from"), rows, right=names)
     return section("The values behind them", body)
@@ -352,22 +335,22 @@ def _percentile(value: float | None) -> str:
     return "unknown" if value is None else f"{value:g}"
 
 
-def _origin(score: Mapping[str, Any]) -> str:
-    """Where a row's values come from: configured, measured, and whether its price had to be assumed."""
+def _value_source(score: Mapping[str, Any]) -> str:
+    """Where a score's values come from: configured, measured, and whether its price had to be assumed."""
     assumed = "; price assumed" if str(score["price_source"]).startswith("assumed") else ""
     return f"{score['health_source']}{assumed}"
 
 
 def _rejections(view: DecisionView, every: bool) -> Group:
-    """Grouped by reason: thirty lines that say the same teach nothing."""
+    """Grouped by reason: thirty lines that say the same are no help."""
     groups: dict[str, list[str]] = defaultdict(list)
     for rejection in view.decision["rejections"]:
         groups["; ".join(reason["text"] for reason in rejection["reasons"])].append(rejection["candidate"])
     rows = []
     for reason, names in sorted(groups.items(), key=lambda group: -len(group[1])):
-        left = 0 if every else max(0, len(names) - SAME_REASON_SHOWN)
-        more = f" and {left} more" if left else ""
-        rows.append((", ".join(names[: len(names) - left]) + more, reason))
+        hidden = 0 if every else max(0, len(names) - REJECTIONS_PER_REASON_SHOWN)
+        more = f" and {hidden} more" if hidden else ""
+        rows.append((", ".join(names[: len(names) - hidden]) + more, reason))
     total = count(len(view.decision["rejections"]), "candidate")
     return section(f"{total} can't serve this request", table(("rejected", "because"), rows))
 
@@ -376,17 +359,17 @@ def _switch(view: DecisionView) -> Iterator[RenderableType]:
     switch = view.decision["switch"]
     if switch is None:
         return
-    found = [("verdict", f"{switch['verdict']}: {switch['reason']}")]
+    pairs = [("verdict", f"{switch['verdict']}: {switch['reason']}")]
     even = switch["break_even"]
     if even is not None:
         steps = "never" if even["steps"] is None else f"after {even['steps']:.1f} steps"
-        found += [
+        pairs += [
             ("from, to", f"{even['incumbent']} -> {even['candidate']}"),
             ("costs once", usd(even["once_usd"])),
             ("gains", f"{usd(even['gain_usd_per_step'])} a step"),
             ("pays back", f"{steps}; {even['expected_steps']:.1f} expected"),
         ]
-    yield section("Leaving the incumbent", facts(found))
+    yield section("Leaving the incumbent", facts(pairs))
 
 
 def _budget(view: DecisionView) -> Iterator[RenderableType]:
@@ -395,25 +378,24 @@ def _budget(view: DecisionView) -> Iterator[RenderableType]:
         yield section("Budget", facts([("left", f"{usd(cap['left_usd'])} of budget.{cap['cap']}")]))
 
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+# ---- why not
 
 
 def render_why_not(answer: Counterfactual, view: DecisionView) -> Iterator[RenderableType]:
-    """The answer for people: a block, and the terms beside those of the chosen one."""
+    """Rank, gap and winning changes of a candidate, and its terms beside those of the chosen one."""
     block = facts(
         [
-            ("answer", _place(answer)),
-            ("part", _part(answer.candidate, view.decision["plan"])),
+            ("answer", _standing(answer)),
+            ("part", _part_in_plan(answer.candidate, view.decision["plan"])),
             *[("rejected", text) for text in answer.rejections],
-            ("it would win", "\n".join(_ways(answer, view.decision["dial"]))),
+            ("it would win", "\n".join(_winning_changes(answer, view.decision["dial"]))),
         ]
     )
     yield section(f"Why not {answer.candidate}?", block)
     chosen, row = view.score(answer.chosen or ""), view.score(answer.candidate)
     if chosen is not None and row is not None and chosen is not row:
         rows: list[tuple[Any, ...]] = [
-            (WORDS[name], f"{a:.2f}", f"{b + 0.0:.2f}", f"{b - a:+.2f}")
+            (TERM_LABELS[name], f"{a:.2f}", f"{b + 0.0:.2f}", f"{b - a:+.2f}")
             for name, a, b in zip(TERMS, points_of(chosen), points_of(row), strict=True)
         ]
         rows.append(
@@ -423,7 +405,7 @@ def render_why_not(answer: Counterfactual, view: DecisionView) -> Iterator[Rende
         yield section("Term by term, in points", table(("term", *names), rows, right=names))
 
 
-def _place(answer: Counterfactual) -> str:
+def _standing(answer: Counterfactual) -> str:
     if answer.wins:
         return f"it does answer: rank {answer.rank} of {answer.of}, {answer.total:.2f} points"
     if answer.total is None:
@@ -433,8 +415,8 @@ def _place(answer: Counterfactual) -> str:
     return f"rank {answer.rank} of {answer.of} with {answer.total:.2f} points{gap}"
 
 
-def _part(candidate: str, plan: Mapping[str, Any] | None) -> str:
-    """What it does in the chosen plan besides answering first; empty where it has no part in it."""
+def _part_in_plan(candidate: str, plan: Mapping[str, Any] | None) -> str:
+    """What it does in the chosen plan, apart from answering first; empty if nothing."""
     if plan is None or plan["strategy"] == "single":
         return ""
     calls = [call["phase"] for call in plan["calls"] if call["candidate"] == candidate]
@@ -442,8 +424,8 @@ def _part(candidate: str, plan: Mapping[str, Any] | None) -> str:
     return f"in the {plan['strategy']} plan: {', '.join(parts)}" if parts else ""
 
 
-def _ways(answer: Counterfactual, dial: float) -> list[str]:
-    """The changes that would do, each on its own; the dial's nearest value first."""
+def _winning_changes(answer: Counterfactual, dial: float) -> list[str]:
+    """The changes that would make it win, each on its own; the nearest dial setting first."""
     if answer.wins:
         return []
     ways = []

@@ -67,20 +67,22 @@ def command(
       autorouter eval --cases mine.jsonl --fail-under 0.6
       autorouter eval --baseline eval-baseline.json --write-baseline
     """
-    from autorouter.evals import evidence, gate
-    from autorouter.evals.routing_page import render_routing
+    from autorouter.evals import evidence, thresholds
+    from autorouter.evals.routing_report import render_routing
 
     if write_baseline and baseline is None:
         raise RequestError("--write-baseline wants --baseline FILE")
     found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
     directory = folder_of(found, out)
     document, figures = _measure(found, cases_path)
-    failed = gate.below_floor("the share of right kinds", figures["kind"], fail_under)
+    failed = thresholds.below_floor("the share of right kinds", figures["kind"], fail_under)
     if baseline is not None:
         if write_baseline:
-            gate.write_baseline(baseline, "eval", document["cases"], figures)
+            thresholds.write_baseline(baseline, "eval", document["cases"], figures)
         else:
-            failed += gate.regressions(gate.read_baseline(baseline, "eval", document["cases"]), figures, TOLERANCE)
+            failed += thresholds.regressions(
+                thresholds.read_baseline(baseline, "eval", document["cases"]), figures, TOLERANCE
+            )
     document["gate"] = failed
     place = evidence.reserve_path(directory, "eval", document["at"])
     publish(place, document, render_routing(document, failed), as_json=as_json)
@@ -92,15 +94,15 @@ def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], 
     import time
 
     from autorouter import runtime
-    from autorouter.evals import evidence, labelled, lines, routing, routing_summary
+    from autorouter.evals import cases, evidence, jsonl, routing, routing_report
     from autorouter.receipts.canonical import digest
 
-    data = lines.read_file(cases_path) if cases_path else lines.packaged_data(BUILT_IN)
+    data = jsonl.read_file(cases_path) if cases_path else jsonl.packaged_data(BUILT_IN)
     name = cases_path.name if cases_path else f"built-in {BUILT_IN}"
-    cases = labelled.load_labelled(data, name)
+    labelled_requests = cases.load_labelled(data, name)
     built = runtime.build(found, env={}, transport=NoTransport(), record=False)
-    reads = list(output.track(routing.route_all(cases, built.deps), "deciding", len(cases)))
-    figures = routing_summary.summarize(reads)
+    reads = list(output.track(routing.route_all(labelled_requests, built.deps), "deciding", len(labelled_requests)))
+    figures = routing_report.summarize(reads)
     document = evidence.build_document(
         "eval",
         now_s=time.time(),
@@ -111,8 +113,8 @@ def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], 
             "cases_name": name,
             "built_in": cases_path is None,
             "figures": figures,
-            "reads": routing_summary.result_rows(reads),
+            "reads": routing_report.result_rows(reads),
             "receipts": [],
         },
     )
-    return document, routing_summary.baseline_figures(figures)
+    return document, routing_report.baseline_figures(figures)

@@ -15,7 +15,7 @@ from autorouter.config.load import environment, keys_path
 from autorouter.errors import RequestError
 
 if TYPE_CHECKING:
-    from autorouter.config.keys import LocalKey
+    from autorouter.config.local_keys import LocalKey
 
 
 @click.group(name="keys")
@@ -55,7 +55,7 @@ def create(
       autorouter keys create laptop
       autorouter keys create ci --models 'openfusion/auto*' --expires 30d
     """
-    from autorouter.config import keys as file
+    from autorouter.config import local_keys as file
 
     if not file.KEY_NAME.fullmatch(name):
         raise RequestError("A key's name has letters, digits, `_`, `.` and `-`, at most 40", hint="such as laptop")
@@ -92,7 +92,7 @@ def list_(path: Path | None, as_json: bool) -> None:
     Example:
       autorouter keys list
     """
-    from autorouter.config import keys as file
+    from autorouter.config import local_keys as file
 
     where, now_s = keys_path(settings(path).config, environment()), time.time()
     found = [_plain(key, now_s) for key in file.read_keys(where).values()]
@@ -129,7 +129,7 @@ def revoke(name: str, path: Path | None, as_json: bool) -> None:
     """
     from dataclasses import replace
 
-    from autorouter.config import keys as file
+    from autorouter.config import local_keys as file
 
     where, now_s = keys_path(settings(path).config, environment()), time.time()
     known = file.read_keys(where)

@@ -17,7 +17,7 @@ from autorouter.cli.options import config_option, dry_run_option, json_option, s
 from autorouter.config.load import Settings
 from autorouter.core.codec import to_plain
 from autorouter.core.state.health import Health, availability, cooling_s
-from autorouter.receipts.health_file import FILE_NAME, StateFile
+from autorouter.state_file import FILE_NAME, StateFile
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -118,7 +118,7 @@ def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]
 
 def place(out: Path | None, config: Path | None) -> Path:
     """Where reports go: --out, else beside the receipts; a configuration that can't be read is no reason not to."""
-    from autorouter.adapters.model import state_dir
+    from autorouter.adapters.registry import state_dir
     from autorouter.cli.options import settings
     from autorouter.config.load import environment
 

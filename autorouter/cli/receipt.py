@@ -115,7 +115,7 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
       autorouter receipt show last
     """
     from autorouter.cli import receipt_render
-    from autorouter.cli.decision_render import headline, narrow
+    from autorouter.cli.decision_render import headline, limit_width
     from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
     from autorouter.cli.receipt_render import together
 
@@ -127,7 +127,7 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
     with damage_told():
         view = receipt_render.view_of(record, context_if_there(where, record))
         shown = (receipt_render.outcome(record), *together(record), receipt_render.attempts(record))
-        output.show(*map(narrow, (*shown, output.section("Decision", headline(view)))))
+        output.show(*map(limit_width, (*shown, output.section("Decision", headline(view)))))
 
 
 @command.command()
@@ -144,7 +144,7 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
       autorouter receipt explain last
     """
     from autorouter.cli import decision_render, receipt_render
-    from autorouter.cli.decision_render import narrow
+    from autorouter.cli.decision_render import limit_width
     from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
     from autorouter.cli.receipt_render import together
 
@@ -156,7 +156,7 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     with damage_told():
         view = receipt_render.view_of(record, context_if_there(where, record))
         head = (f"receipt {record['id']} of {record['at']}", "", decision_render.headline(view))
-        output.show(*map(narrow, (*head, *together(record), *decision_render.explanation(view, every=every))))
+        output.show(*map(limit_width, (*head, *together(record), *decision_render.explanation(view, every=every))))
 
 
 @command.command()

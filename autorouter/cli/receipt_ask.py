@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,10 @@ from autorouter.cli import output
 from autorouter.cli.evidence import publish, recording, without_waiting
 from autorouter.cli.options import settings
 from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
+from autorouter.suggest import close_matches
 
 if TYPE_CHECKING:
-    from autorouter.evals.asking import EvalAnswer
+    from autorouter.evals.ask import EvalAnswer
 
 ASK = "ask"
 NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
@@ -37,14 +37,14 @@ class PromptGroup(click.Group):
         names = self.list_commands(ctx)
         if not args or args[0] in names or args[0] in ctx.help_option_names:
             return args
-        if " " not in args[0] and not args[0].startswith("-") and difflib.get_close_matches(args[0], names, n=1):
+        if " " not in args[0] and not args[0].startswith("-") and close_matches(args[0], names):
             return args
         return [ASK, *args]
 
 
 def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """Ask, write and print. Leaves with 4 where nobody answered, with 5 where nobody could be asked."""
-    from autorouter.evals import asking, evidence
+    from autorouter.evals import ask, evidence
     from autorouter.receipts.canonical import digest
 
     found = settings(config, dry_run=dry_run)
@@ -52,7 +52,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
 
     async def once() -> EvalAnswer:
         try:
-            return await asking.ask(built.deps, label, prompt, session=f"receipt-{time.time_ns()}")
+            return await ask.ask(built.deps, label, prompt, session=f"receipt-{time.time_ns()}")
         finally:
             await built.aclose()
 

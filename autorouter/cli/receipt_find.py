@@ -11,7 +11,7 @@ from typing import Any
 
 from autorouter.cli.options import settings
 from autorouter.errors import ReceiptError, RequestError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 
 
 def place(directory: Path | None, config: Path | None) -> Path:
@@ -27,8 +27,8 @@ def place(directory: Path | None, config: Path | None) -> Path:
 def find(directory: Path, receipt_id: str) -> dict[str, Any]:
     """A receipt by its id, by the beginning of it, or the last one."""
     if receipt_id != "last":
-        return store.find_receipt(directory, receipt_id)
-    newest = store.latest_receipts(directory, 1)
+        return reader.find_receipt(directory, receipt_id)
+    newest = reader.latest_receipts(directory, 1)
     if not newest:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     return newest[0]
@@ -48,7 +48,7 @@ def damage_told() -> Iterator[None]:
 
 def context_of(directory: Path, record: Mapping[str, Any]) -> Any:
     """The policy and the candidates that a receipt refers to. ReceiptError where they are gone."""
-    return store.read_context(directory, str(record.get("context")))
+    return reader.read_context(directory, str(record.get("context")))
 
 
 def context_if_there(directory: Path, record: Mapping[str, Any]) -> Any:
@@ -79,12 +79,12 @@ def moment(text: str) -> str:
 def newest(directory: Path, number: int, begin: str, failed: bool) -> Iterator[dict[str, Any]]:
     """The newest receipts, newest first: at most `number`, since `begin` ("" for ever), or only the failed ones."""
     if not begin and not failed:
-        yield from store.latest_receipts(directory, number)
+        yield from reader.latest_receipts(directory, number)
         return
-    for path in reversed(store.segment_files(directory)):
+    for path in reversed(reader.segment_files(directory)):
         if path.name[:10] < begin[:10]:
             return
-        kept = [r for _, r, _ in store.read_records(path) if r.get("type") == "receipt" and _wanted(r, begin, failed)]
+        kept = [r for _, r, _ in reader.read_records(path) if r.get("type") == "receipt" and _wanted(r, begin, failed)]
         for record in kept[: -number - 1 : -1]:
             number -= 1
             yield record

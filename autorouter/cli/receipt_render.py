@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autorouter.cli.decision_render import DecisionView, listed
+from autorouter.cli.decision_render import DecisionView, join_names
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
 from autorouter.core.codec import from_plain
 from autorouter.core.signals.features import Features
@@ -162,7 +162,7 @@ def _phases(record: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> G
         made = [a for a in record["attempts"] if a["phase"] == phase["phase"]]
         longest_s = max((a["seconds"] for a in made if a["seconds"] is not None), default=None)
         share = f"{phase['cost_usd'] / whole_usd:.0%}" if whole_usd and phase["cost_usd"] is not None else ""
-        who = listed(_tallied([a["candidate"] for a in made]))
+        who = join_names(_tallied([a["candidate"] for a in made]))
         rows.append((phase["phase"], *_figures(phase), seconds(longest_s), usd(phase["cost_usd"]), share, who))
     calls = sum(phase["calls"] for phase in phases)
     whole = _figures({"calls": calls, "usage": outcome["usage"]})

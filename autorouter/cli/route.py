@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+import orjson
 
+from autorouter import runtime
 from autorouter.cli import output
+from autorouter.cli.decision_render import (
+    DecisionView,
+    explanation,
+    headline,
+    limit_width,
+    refusal_text,
+    render_why_not,
+)
 from autorouter.cli.options import config_option, dial_option, dry_run_option, json_option, settings
+from autorouter.config.load import Settings, environment
+from autorouter.core.codec import to_plain
+from autorouter.core.decision import why_not as counterfactual
+from autorouter.core.decision.record import decision_record, round_floats
+from autorouter.engine.deps import Deps
+from autorouter.engine.router import RoutedRequest, route
 from autorouter.errors import EXIT_NO_ROUTE, RequestError
-
-if TYPE_CHECKING:
-    from autorouter.config.load import Settings
-    from autorouter.engine.deps import Deps
-    from autorouter.engine.router import RoutedRequest
+from autorouter.wire.chat import request as chat_request
 
 
 @click.command(name="route")
@@ -51,7 +63,7 @@ def command(
 ) -> None:
     """Show which model a prompt would go to, and why. Calls no model.
 
-    PROMPT is the human's message; `-`, or nothing in a pipe, reads it from standard input.
+    PROMPT is the user's message. Use `-`, or omit it in a pipe, to read from stdin.
 
     \b
     Examples:
@@ -60,28 +72,26 @@ def command(
       git diff | autorouter route - --system review.md --dial 2
       autorouter route --request body.json -H 'x-session-id: demo' --json
     """
-    found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
+    loaded = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
     if request is not None:
         if prompt or system or max_tokens:
             raise RequestError("--request is the whole body: it goes without PROMPT, --system and --max-tokens")
         body = read_file(request)
     else:
         body = chat_body(output.prompt_text(prompt), model=model, system=system, max_tokens=max_tokens)
-    routed, deps = decide(found, body, _headers(headers))
+    routed, deps = preview_route(loaded, body, _parse_headers(headers))
     if as_json:
-        _print_json(routed, deps, decision_render)
+        _print_json(routed, deps, why_not)
     else:
-        _print(routed, found, decision_render, explain=explain, every=every)
+        _print(routed, loaded, why_not, explain=explain, every=every)
     if routed.decision.refusal is not None:
-        message = output.plain(_refusal(routed, found))
+        message = output.plain(refusal_text(_decision_view(routed, loaded)))
         click.echo(f"error: {message} (--explain lists every rejection)", err=True)
         output.leave(EXIT_NO_ROUTE)
 
 
 def chat_body(prompt: str, *, model: str, system: Path | None = None, max_tokens: int | None = None) -> bytes:
     """The body that an OpenAI client would post."""
-    import orjson
-
     messages = [{"role": "user", "content": prompt}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": read_file(system).decode("utf-8", "replace")})
@@ -92,26 +102,21 @@ def chat_body(prompt: str, *, model: str, system: Path | None = None, max_tokens
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes; a file that can't be read is the user's slip."""
+    """A file's bytes. RequestError when it can't be read: the path came from the command line."""
     try:
         return path.read_bytes()
     except OSError as exc:
         raise RequestError(f"{path} can't be read: {exc.strerror}") from exc
 
 
-def decide(found: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[RoutedRequest, Deps]:
-    """The server's way from the bytes to the decision: the same parser, the same router, a session of its own."""
-    from autorouter import runtime
-    from autorouter.config.load import environment
-    from autorouter.engine.router import route
-    from autorouter.wire.chat import request as chat_request
-
-    deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
+def preview_route(loaded: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[RoutedRequest, Deps]:
+    """Route a request body as the server does, with the same parser and router, without sending anything."""
+    deps = runtime.build(loaded, env=environment(), transport=NoTransport(), record=False).deps
     return route(chat_request.parse(body, headers).task, deps), deps
 
 
 class NoTransport:
-    """Carries nothing: a preview that called a model would be a defect."""
+    """A transport that refuses to send: a preview that calls a model is a bug."""
 
     async def send(self, call: Any) -> Any:
         raise AssertionError("a preview calls no model")
@@ -120,55 +125,41 @@ class NoTransport:
         """Nothing to close."""
 
 
-def _headers(given: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for text in given:
-        name, colon, value = text.partition(":")
+def _parse_headers(lines: tuple[str, ...]) -> dict[str, str]:
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
         if not colon or not name.strip():
             raise RequestError("-H wants 'NAME: VALUE', such as 'x-session-id: demo'")
-        found[name.strip().lower()] = value.strip()
-    return found
+        headers[name.strip().lower()] = value.strip()
+    return headers
 
 
-def _view(routed: RoutedRequest, found: Settings) -> Any:
-    from autorouter.cli.decision_render import DecisionView
-    from autorouter.core.decision.record import decision_record
-
-    models = {c.id: (c.upstream, c.model) for c in found.candidates}
+def _decision_view(routed: RoutedRequest, loaded: Settings) -> DecisionView:
+    models = {c.id: (c.upstream, c.model) for c in loaded.candidates}
     record = decision_record(routed.decision)
-    return DecisionView(decision=record, features=routed.features, models=models, dry_run=found.dry_run)
+    return DecisionView(decision=record, features=routed.features, models=models, dry_run=loaded.dry_run)
 
 
-def _refusal(routed: RoutedRequest, found: Settings) -> str:
-    from autorouter.cli.decision_render import refusal_text
-
-    return refusal_text(_view(routed, found))
-
-
-def _print(routed: RoutedRequest, found: Settings, name: str | None, *, explain: bool, every: bool) -> None:
-    from autorouter.cli import decision_render
-    from autorouter.cli.decision_render import narrow
-    from autorouter.core.decision import why_not as counterfactual
-
-    view = _view(routed, found)
+def _print(routed: RoutedRequest, loaded: Settings, why_not: str | None, *, explain: bool, every: bool) -> None:
+    view = _decision_view(routed, loaded)
     answer = None
-    if name is not None:
-        answer = counterfactual.search(name, routed.features, routed.snapshot, found.policy)
-    output.show(narrow(decision_render.headline(view)))
+    if why_not is not None:
+        # Before anything is printed: an unknown candidate is an error, and must leave standard output empty.
+        answer = counterfactual.search(why_not, routed.features, routed.snapshot, loaded.policy)
+    output.show(limit_width(headline(view)))
     if explain:
-        output.show(*map(narrow, decision_render.explanation(view, every=every)))
+        output.show(*map(limit_width, explanation(view, every=every)))
     if answer is not None:
-        output.show(*map(narrow, decision_render.render_why_not(answer, view)))
+        output.show(*map(limit_width, render_why_not(answer, view)))
 
 
-def _print_json(routed: RoutedRequest, deps: Deps, name: str | None) -> None:
-    from autorouter.core.codec import to_plain
-    from autorouter.core.decision import why_not as counterfactual
-    from autorouter.core.decision.record import rounded
+def _print_json(routed: RoutedRequest, deps: Deps, why_not: str | None) -> None:
+    # The server's own function, so that the two documents can't differ; it brings the whole server with it.
     from autorouter.server.endpoints import preview
 
     document = preview(routed, deps)
-    if name is not None:
-        answer = counterfactual.search(name, routed.features, routed.snapshot, deps.policy)
-        document["why_not"] = rounded(to_plain(answer))
+    if why_not is not None:
+        answer = counterfactual.search(why_not, routed.features, routed.snapshot, deps.policy)
+        document["why_not"] = round_floats(to_plain(answer))
     output.emit(document)

@@ -25,7 +25,7 @@ from autorouter.cli.options import config_option, settings
 from autorouter.errors import AdapterError, UpstreamError
 
 if TYPE_CHECKING:
-    from autorouter.adapters.model import Adapter, RouterTarget
+    from autorouter.adapters.registry import Adapter, RouterTarget
 
 PROGRAMS = {"codex": "codex", "aider": "aider", "claude": "claude-code", "opencode": "opencode"}
 """Program -> its adapter."""
@@ -49,7 +49,7 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
       autorouter run -- codex exec "fix the failing test"
       autorouter run --model openfusion/coder -- aider app.py
     """
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
     program = Path(arguments[0]).name
     if program not in PROGRAMS:
@@ -57,14 +57,14 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
     executable = shutil.which(arguments[0])
     if executable is None:
         raise AdapterError(f"`{program}` isn't installed", hint="or it is not on PATH")
-    adapter = model.load_adapter(PROGRAMS[program])
+    adapter = registry.load_adapter(PROGRAMS[program])
     wanted, pool = adapter_view.resolve_target(path, base_url, label)
-    missing = model.unserved(adapter)
+    missing = registry.unserved(adapter)
     if missing:
         output.note(missing)
     key = _reach(path, wanted)
     with tempfile.TemporaryDirectory(prefix="autorouter-run-") as folder:
-        wanted = replace(wanted, key_env=wanted.key_env or model.DEFAULT_KEY_ENV)
+        wanted = replace(wanted, key_env=wanted.key_env or registry.DEFAULT_KEY_ENV)
         if adapter.catalog:
             from autorouter.adapters.codex_catalog import catalog_json
 
@@ -77,7 +77,7 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
 
 def _reach(path: Path | None, wanted: RouterTarget) -> str:
     """The key for the router. UpstreamError when none runs there: a client would only find out after a minute."""
-    from autorouter.adapters.model import STAND_IN_KEY
+    from autorouter.adapters.registry import STAND_IN_KEY
     from autorouter.cli.router_client import RouterClient
     from autorouter.config.load import environment, local_key
 
@@ -92,7 +92,7 @@ def _reach(path: Path | None, wanted: RouterTarget) -> str:
 
 def _pointed(adapter: Adapter, wanted: RouterTarget, folder: Path, key: str) -> tuple[list[str], dict[str, str]]:
     """The arguments to put first, and the whole environment."""
-    from autorouter.adapters.model import fill_text
+    from autorouter.adapters.registry import fill_text
     from autorouter.config.load import environment
 
     assert wanted.key_env is not None
@@ -112,24 +112,24 @@ def _pointed(adapter: Adapter, wanted: RouterTarget, folder: Path, key: str) -> 
 
 
 def _as_arguments(adapter: Adapter, wanted: RouterTarget) -> list[str]:
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
 
     def overrides(at: str, value: object) -> list[str]:
         if isinstance(value, dict):
             return [arg for key, inner in value.items() for arg in overrides(f"{at}.{key}", inner)]
         return ["-c", f"{at}={json.dumps(value)}"]
 
-    settings = model.settings_for(adapter.files[0], wanted)
+    settings = registry.settings_for(adapter.files[0], wanted)
     return [arg for _, at, value in settings for arg in overrides(".".join(map(str, at)), value)]
 
 
 def _as_text(adapter: Adapter, wanted: RouterTarget) -> str:
     """The client's first file, as it would be if there were none."""
-    from autorouter.adapters import edits, model
+    from autorouter.adapters import edits, registry
 
     spec = adapter.files[0]
     text, _ = edits.apply_settings(
-        "", spec.format, [(at, value, False) for _, at, value in model.settings_for(spec, wanted)]
+        "", spec.format, [(at, value, False) for _, at, value in registry.settings_for(spec, wanted)]
     )
     return text
 

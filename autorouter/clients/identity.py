@@ -34,7 +34,7 @@ Cline names no more than the library through which it speaks."""
 CLINE = "You are Cline"
 
 
-def client_of(headers: Mapping[str, str], system: str) -> str:
+def client_name(headers: Mapping[str, str], system: str) -> str:
     """The client's name, by its user agent; Aider and Cline, which speak through a library, by their system texts."""
     agent = (headers.get("originator") or headers.get("user-agent") or "").lower()
     if agent.startswith("openai/python") and system.startswith(
@@ -49,7 +49,7 @@ def client_of(headers: Mapping[str, str], system: str) -> str:
     return "unknown"
 
 
-def session_of(
+def session_digests(
     headers: Mapping[str, str], body: Mapping[str, Any], *, client: str, system: str, opening: str
 ) -> tuple[str | None, str | None]:
     """(session, sub-agent) as digests of 24 hex digits; None where there is nothing to tell sessions apart by."""

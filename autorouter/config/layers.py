@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.config.problems import ConfigProblem, leaves
+from autorouter.config.validation import ConfigProblem, leaves
 
 ENV_CONFIG = "AUTOROUTER_CONFIG"
 ENV_DRY_RUN = "AUTOROUTER_DRY_RUN"

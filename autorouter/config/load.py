@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from autorouter.config import layers, pool
+from autorouter.config import candidates, layers
 from autorouter.config.convert import is_loopback, to_candidates, to_policy
-from autorouter.config.problems import ConfigProblem, leaves, validate
+from autorouter.config.provider_keys import is_unset
 from autorouter.config.schema import Config
-from autorouter.config.upstream_keys import is_unset
+from autorouter.config.validation import ConfigProblem, leaves, validate
 from autorouter.core.policy import Policy
 from autorouter.core.types import Candidate
 from autorouter.errors import ConfigError
@@ -91,7 +91,7 @@ def load(
     above = [*layers.flag_layers(overrides or {}), *from_env]
     file_layer = layers.ConfigLayer(f"file {path}", data)
     merged = layers.merge_layers([*above, file_layer, _defaults(env)])
-    filled = pool.fill_candidates(merged, env, catalog)
+    filled = candidates.fill_candidates(merged, env, catalog)
     merged["candidates"] = filled.candidates
     if filled.upstreams:
         merged["upstreams"] = {**merged.get("upstreams", {}), **filled.upstreams}

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.config import catalog as catalogue
+from autorouter.config.candidates import is_set
 from autorouter.config.catalog import Catalog, CatalogEntry
-from autorouter.config.pool import is_set
 from autorouter.config.types import ProfileName
 
 HEAD = """\

@@ -12,13 +12,13 @@ Anything else is unknown and is refused with the nearest names: never a hidden f
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from autorouter.core.policy import Policy
 from autorouter.core.types import Role, Strategy
 from autorouter.errors import UnknownModel
+from autorouter.suggest import close_matches
 
 PREFIX = "openfusion/"
 AUTO = "openfusion/auto"
@@ -77,7 +77,7 @@ def all_labels(candidates: Collection[str], panels: Collection[str] = ()) -> tup
 
 def unknown_name(name: str, known: Collection[str], param: str) -> UnknownModel:
     """The error for a name that isn't there, with the nearest that are."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = close_matches(name, known, limit=3, cutoff=0.5)
     hint = "`autorouter models` and GET /v1/models list the names"
     if near:
         hint = "did you mean " + " or ".join(f"`{n}`" for n in near) + "?"

@@ -155,13 +155,13 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
     phase = routed.features.phase
     # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
     pins = last is not None and usage is not None and last.result == "answered" and phase != "housekeeping"
-    folded = sessions.step(
+    folded = sessions.record_step(
         deps.state.session(key),
         candidate=last.candidate if last is not None else "",
         input_tokens=usage.input_tokens if usage is not None else 0,
         cost_usd=cost_usd,
-        fresh=phase == "first",
-        pins=pins,
+        is_new_turn=phase == "first",
+        moves_pin=pins,
         now_s=now_s,
     )
     deps.state.keep_session(key, folded)

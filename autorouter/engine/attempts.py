@@ -240,9 +240,6 @@ def verdict_of(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamErro
     return error
 
 
-T = TypeVar("T")
-
-
 class HedgeRace(Generic[T]):
     """One lead, and a rival if it is slow. `rival()` begins the other attempt, or returns None where there is none;
     `lost(attempt, failed)` is told of one that failed while the other goes on, `stopped(attempt)` of the loser."""

@@ -26,7 +26,7 @@ from autorouter.upstream.transport import TransportError, UpstreamCall, Upstream
 from autorouter.wire import exchange
 from autorouter.wire.adjust import adjusted
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
-from autorouter.wire.exchange import PATHS, Exchange, NotAnAnswer, Request, Tap, Whole
+from autorouter.wire.exchange import PATHS, Exchange, InvalidAnswerError, Request, Tap, Whole
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
@@ -95,7 +95,7 @@ class Caller:
             raise CallFailed(errors.classify_transport_error(failure)) from failure
         except TimeoutError as exc:
             raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
-        except NotAnAnswer as exc:
+        except InvalidAnswerError as exc:
             if exc.error is not None:
                 raise CallFailed(errors.classify_error_event(call, exc.error)) from exc
             raise _failed(call, "protocol", f"answered 200 with {exc}") from exc

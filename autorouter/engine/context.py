@@ -119,7 +119,7 @@ class StepContext:
     async def text(self, candidate: str, *, phase: str, request: Request, limit_s: float) -> str:
         """The words of an inner call, which isn't streamed. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
 
-        from autorouter.wire.inner_request import answer_of, text_of
+        from autorouter.wire.inner_request import read_answer, text_of
 
         mine: list[Attempt] = []
 
@@ -129,7 +129,7 @@ class StepContext:
 
         found, attempt = await self._within(limit_s, mine, self._first([candidate], phase, request, perform))
         self.answered(attempt, found.usage, found.tokens)
-        return text_of(answer_of(found.body, self.request.task.wire, stream=False))
+        return text_of(read_answer(found.body, self.request.task.wire, stream=False))
 
     def answered(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
         """An inner or whole answer has come: health, and what it used."""
@@ -173,7 +173,7 @@ class StepContext:
             raise
 
     async def _first(
-        self, queue: Sequence[str], phase: str, request: Request | None, perform: attempts.Perform[T]
+        self, queue: Sequence[str], phase: str, request: Request | None, perform: attempts.AttemptCall[T]
     ) -> T:
         return await attempts.first(
             queue,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe
-from autorouter.core.state.session import NEW, Session
+from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
 from autorouter.engine.prompts import PromptTemplates, load
@@ -42,7 +42,7 @@ class RouterState:
 
     def session(self, key: str | None) -> Session:
         """The session's state; a new one for a key that isn't known."""
-        return self._sessions.get(key, NEW) if key else NEW
+        return self._sessions.get(key, NEW_SESSION) if key else NEW_SESSION
 
     def session_as_spent(self, key: str | None) -> Session:
         """The session with what its requests that are still under way have reserved: an agent asks several at a time."""

@@ -23,8 +23,8 @@ from typing_extensions import TypedDict
 
 from autorouter import __version__
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.decide import Decision, Refusal
-from autorouter.core.decision.record import decision_record, rounded
+from autorouter.core.decision.decide import Decision, RoutingRefusal
+from autorouter.core.decision.record import decision_record, round_floats
 from autorouter.core.decision.stickiness import Switch
 from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features
@@ -113,7 +113,7 @@ def snapshot_record(snapshot: Snapshot) -> dict[str, Any]:
 
 def attempt_record(attempt: Attempt) -> dict[str, Any]:
     """One attempt; seconds and dollars rounded."""
-    found: dict[str, Any] = rounded(
+    found: dict[str, Any] = round_floats(
         {
             "candidate": attempt.candidate,
             "upstream": attempt.upstream,
@@ -144,7 +144,7 @@ def outcome_record(decision: Decision, trace: Trace) -> dict[str, Any]:
     """How the step ended, with what it cost in all."""
     last = trace.answer or (trace.attempts[-1] if trace.attempts else None)
     answered = last if last is not None and trace.result in ("answered", "broken", "client_gone") else None
-    found: dict[str, Any] = rounded(
+    found: dict[str, Any] = round_floats(
         {
             "result": trace.result,
             "status": trace.status,
@@ -293,7 +293,7 @@ class DecisionRecord(TypedDict):
     plans: list[PlanRecord]
     allowance: AllowanceRecord | None
     notes: list[str]
-    refusal: Refusal | None
+    refusal: RoutingRefusal | None
 
 
 class RequestShape(TypedDict):
@@ -419,7 +419,7 @@ class Receipt(_Chained):
     prompts: dict[str, str]
 
 
-class ExportedReceipt(Receipt, sum_usage=False):
+class ExportedReceipt(Receipt, total=False):
     """With its context: all that is needed to make the decision again."""
 
     context_record: ContextRecord

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from autorouter.core.decision.decide import Refusal
+from autorouter.core.decision.decide import RoutingRefusal
 from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s, ttft_at
 from autorouter.core.types import Candidate
 from autorouter.upstream.errors import FailureVerdict
@@ -152,7 +152,7 @@ def jitter_fraction(seed: str) -> float:
     return crc32(seed.encode()) / 2**32
 
 
-def reroute_delay_s(refusal: Refusal | None, retry: RetryPolicy, seed: str) -> float | None:
+def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: str) -> float | None:
     """How long to wait before a decision is made anew: where all who could serve have asked for a pause that is short enough.
     Who was waiting for one of them already is served then; a 429 would end some agents' runs. None: don't."""
     if refusal is None or refusal.retry_after_s is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorouter.core.decision.decide import Decision, Refusal, decide
+from autorouter.core.decision.decide import Decision, RoutingRefusal, decide
 from autorouter.core.signals.features import Features, features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Task
@@ -36,7 +36,7 @@ def session_key(task: Task) -> str | None:
     return f"{task.session}/{task.agent}" if task.agent else task.session
 
 
-def refusal_error(refusal: Refusal) -> AutorouterError:
+def refusal_error(refusal: RoutingRefusal) -> AutorouterError:
     """The error that the client gets for a refusal."""
     if refusal.code == "context_length_exceeded":
         return ContextTooLong(refusal.message, hint="compact the conversation, or add a candidate with a larger window")

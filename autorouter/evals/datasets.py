@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autorouter.errors import RequestError
-from autorouter.evals import lines
+from autorouter.evals import jsonl
 from autorouter.evals.cases import Case, check_cases
+from autorouter.evals.extract import extract_number
 from autorouter.evals.graders import ChoiceGrader, CodeGrader, NumericGrader
-from autorouter.evals.readings import extract_number
 
 LETTERS = "ABCD"
 ASK_NUMBER = "\n\nEnd with a line `#### N`, where N is the answer as a plain number."
@@ -33,23 +33,23 @@ MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 
 def gsm8k(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Grade-school arithmetic; the number behind `####` counts."""
-    for number, (place, found) in enumerate(lines.read_objects(data, name)):
-        solution = lines.text_member(found, "answer", place)
+    for number, (place, found) in enumerate(jsonl.read_objects(data, name)):
+        solution = jsonl.text_member(found, "answer", place)
         answer = extract_number(solution.rpartition("####")[2])
         if "####" not in solution or answer is None:
             raise RequestError(f"{place}: `answer` has no number behind ####")
-        prompt = lines.text_member(found, "question", place) + ASK_NUMBER
+        prompt = jsonl.text_member(found, "question", place) + ASK_NUMBER
         yield Case(id=f"gsm8k-{number}", prompt=prompt, grader=NumericGrader(answer))
 
 
 def humaneval(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Functions to complete, with unit tests that are run."""
-    for place, found in lines.read_objects(data, name):
-        before, entry = lines.text_member(found, "prompt", place), lines.text_member(found, "entry_point", place)
-        tests = f"{lines.text_member(found, 'test', place)}\n\ncheck({entry})\n"
+    for place, found in jsonl.read_objects(data, name):
+        before, entry = jsonl.text_member(found, "prompt", place), jsonl.text_member(found, "entry_point", place)
+        tests = f"{jsonl.text_member(found, 'test', place)}\n\ncheck({entry})\n"
         prompt = f"{ASK_CODE}```python\n{before}```"
         yield Case(
-            id=lines.text_member(found, "task_id", place), prompt=prompt, grader=CodeGrader(tests, before, entry)
+            id=jsonl.text_member(found, "task_id", place), prompt=prompt, grader=CodeGrader(tests, before, entry)
         )
 
 
@@ -84,7 +84,7 @@ def load_dataset(name: str, path: Path, seed: int) -> tuple[Case, ...]:
     """A set's cases. RequestError for a file that isn't of its format, and for a set that isn't known."""
     if name not in LOADERS:
         raise RequestError(f"`{name}` is no data set that is known here", hint=f"known: {', '.join(LOADERS)}")
-    data = lines.read_file(path)
+    data = jsonl.read_file(path)
     if data[:2] == b"\x1f\x8b":
         try:
             with gzip.open(io.BytesIO(data)) as file:

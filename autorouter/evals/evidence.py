@@ -25,7 +25,7 @@ import orjson
 
 from autorouter import __version__
 from autorouter.errors import ReceiptError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.receipts.canonical import canonical_json, digest
 from autorouter.receipts.verify import VerifyReport, check_receipt
 
@@ -135,10 +135,10 @@ def find_records(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, d
     """Receipts by id, each with its day's file; newest files first, and no further than needed."""
     missing = set(ids)
     found: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for path in reversed(store.segment_files(directory)):
+    for path in reversed(reader.segment_files(directory)):
         if not missing:
             break
-        for _, record, _ in store.read_records(path):
+        for _, record, _ in reader.read_records(path):
             name = record.get("id")
             if record.get("type") == "receipt" and name in missing:
                 missing.discard(name)
@@ -174,11 +174,11 @@ def verify_evidence(path: Path, found: Mapping[str, Any], data: bytes, folder: P
         there = find_records(place, named)
         for day in sorted({day for day, _ in there.values()} - faulty):
             faulty.add(day)
-            report.add_chain_problems(store.verify_chain(day))
+            report.add_chain_problems(reader.verify_chain(day))
         for name, (day, record) in there.items():
             if named.pop(name) not in (None, record.get("sum")):
                 report.problems.append(f"{path.name}:1: receipt {name} in {day.name} isn't the one that is named")
-            context = store.read_context(day, str(record.get("context")))
+            context = reader.read_context(day, str(record.get("context")))
             check_receipt(record, context, name, report)
     report.absent = len(named)
     return report

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autorouter.errors import RequestError
-from autorouter.evals import lines, sandbox
-from autorouter.evals.readings import extract_choice, extract_code, extract_number
+from autorouter.evals import jsonl, sandbox
+from autorouter.evals.extract import extract_choice, extract_code, extract_number
 
 FULL_SCORE = 1.0 - 1e-9
 """From here on a score counts as a success."""
@@ -166,7 +166,7 @@ def _bare(text: str) -> str:
 
 def parse_grader(found: Mapping[str, Any], place: str) -> Grader:
     """A grader as it stands in a file of cases. RequestError where it is none."""
-    kind = lines.choice_member(found, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), place)
+    kind = jsonl.choice_member(found, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), place)
     answer = found.get("answer")
     match kind:
         case "numeric" if isinstance(answer, int | float) and not isinstance(answer, bool):
@@ -174,11 +174,11 @@ def parse_grader(found: Mapping[str, Any], place: str) -> Grader:
         case "choice" if isinstance(answer, str) and re.fullmatch("[A-H]", answer):
             return ChoiceGrader(answer)
         case "exact":
-            return ExactGrader(lines.text_member(found, "answer", place))
+            return ExactGrader(jsonl.text_member(found, "answer", place))
         case "contains":
             return ContainsGrader(_texts(found, "all", place), _texts(found, "none", place))
         case "code":
-            tests = lines.text_member(found, "tests", place)
+            tests = jsonl.text_member(found, "tests", place)
             return CodeGrader(tests, str(found.get("before", "")), str(found.get("entry", "")))
         case "rubric":
             return RubricGrader(tuple(_criterion(c, place) for c in found.get("criteria") or ()))
@@ -207,4 +207,4 @@ def _criterion(found: Any, place: str) -> Criterion:
         re.compile(pattern or "")
     except (re.error, TypeError) as exc:
         raise RequestError(f"{place}: `pattern` is no regular expression: {exc}") from exc
-    return Criterion(lines.text_member(found, "text", place), float(found["weight"]), pattern)
+    return Criterion(jsonl.text_member(found, "text", place), float(found["weight"]), pattern)

@@ -18,8 +18,8 @@ from autorouter.core.decision.scoring import Score
 from autorouter.core.types import SKILL_BY_KIND, Strategy, TaskKind
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest, route
-from autorouter.evals.labelled import DifficultyBand, LabelledRequest
-from autorouter.evals.wrapping import as_client_request
+from autorouter.evals.cases import DifficultyBand, LabelledRequest
+from autorouter.evals.client_fixtures import as_client_request
 from autorouter.wire import exchange
 
 MIDDLE, HARD = 1 / 3, 2 / 3

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import orjson
 
-from autorouter.evals import fenced
+from autorouter.evals import sandbox_child
 
 STDERR_BYTES = 16 * 1024
 FIRST_UID = 300_000
@@ -72,7 +72,7 @@ def run_tests(program: str, tests: str, limits: SandboxLimits | None = None) -> 
             "uid": uid or 0,
         }
         # The file is copied: another user may not be able to read where we are installed.
-        fence = shutil.copy(fenced.__file__, Path(folder, "fenced.py"))
+        fence = shutil.copy(sandbox_child.__file__, Path(folder, "fenced.py"))
         os.chmod(fence, 0o644)
         command = [*before, sys.executable, "-I", "-S", str(fence), orjson.dumps(arguments).decode()]
         spec = orjson.dumps({"program": program, "tests": tests, "token": token})
@@ -131,7 +131,7 @@ def _why(code: int | None, err: bytes) -> str:
     if code is None:
         return "the time ran out"
     last = [line for line in err.decode("utf-8", "replace").splitlines() if line.strip()][-1:]
-    if code == fenced.EXIT_NO_FENCE:
+    if code == sandbox_child.EXIT_NO_FENCE:
         return f"it couldn't be fenced: {last}"
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128

@@ -14,7 +14,7 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from autorouter.engine.receipt import at
+from autorouter.engine.receipt import rfc3339_utc
 from autorouter.engine.trace import Attempt
 from autorouter.observe.events import CompletedRequest, RejectedRequest, final_attempt, time_to_first_byte_s
 
@@ -97,7 +97,7 @@ def completed_fields(seen: CompletedRequest, level: str) -> Fields:
 def rejected_fields(rejected: RejectedRequest) -> Fields:
     """What is known of a request that was refused before it was read to its end."""
     return {
-        "time": at(rejected.now_s),
+        "time": rfc3339_utc(rejected.now_s),
         "level": "info",
         "event": "request",
         "request_id": rejected.request_id,
@@ -152,7 +152,7 @@ def _used(attempts: list[Attempt]) -> Fields:
 
 @lru_cache(maxsize=8)
 def _second(whole_s: int) -> str:
-    return at(float(whole_s)).partition(".")[0]
+    return rfc3339_utc(float(whole_s)).partition(".")[0]
 
 
 def _at(now_s: float) -> str:

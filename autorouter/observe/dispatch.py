@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from autorouter.engine.deps import Receipts
+from autorouter.engine.deps import ReceiptSink
 from autorouter.engine.receipt import ReceiptInput
 from autorouter.observe.events import CompletedRequest, RejectedRequest, RequestObserver
 from autorouter.observe.places import place_of
@@ -31,7 +31,7 @@ log = logging.getLogger("autorouter.observe")
 class RequestDispatcher:
     """Receipts with observers. `drain` at any time brings them up to date."""
 
-    def __init__(self, receipts: Receipts, observers: Sequence[RequestObserver]) -> None:
+    def __init__(self, receipts: ReceiptSink, observers: Sequence[RequestObserver]) -> None:
         self._receipts = receipts
         self._observers = tuple(observers)
         self._waiting: deque[CompletedRequest | RejectedRequest] = deque()

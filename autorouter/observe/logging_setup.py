@@ -18,7 +18,7 @@ from typing import TextIO
 
 import orjson
 
-from autorouter.engine.receipt import at
+from autorouter.engine.receipt import rfc3339_utc
 from autorouter.observe.access_log import Fields, one_line
 from autorouter.observe.places import place_of
 
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: Fields | None = getattr(record, "fields", None)
         if fields is None:
-            fields = {"time": at(record.created), "level": record.levelname.lower(), "logger": record.name}
+            fields = {"time": rfc3339_utc(record.created), "level": record.levelname.lower(), "logger": record.name}
             fields["message"] = single_line_message(record)
             if record.exc_info and record.exc_info[1] is not None:
                 fields["exception"] = place_of(record.exc_info[1])

@@ -1,6 +1,6 @@
 r"""What looks like a secret in a request's bytes: found, counted, and masked if that is wanted.
 
-    hits = scan(b'{"messages": [... "TOKEN=ghp_x7Kq..." ...]}')    (Hit("github-token", 47, 87),)
+    hits = scan(b'{"messages": [... "TOKEN=ghp_x7Kq..." ...]}')    (SecretMatch("github-token", 47, 87),)
     masked(body, hits)                                             b'... "TOKEN=[github-token-1]" ...'
 
 The rules are the shapes that providers give their keys, so that a hit is hardly ever chance; most follow the public rule set
@@ -25,7 +25,7 @@ MAX_HITS = 1_000
 """More are not counted: a file of keys is one finding."""
 
 
-class Hit(NamedTuple):
+class SecretMatch(NamedTuple):
     """A secret's rule, and where its bytes begin and end."""
 
     rule: str
@@ -131,10 +131,10 @@ RULE_NAMES = tuple(
 )
 
 
-def scan(body: bytes) -> tuple[Hit, ...]:
+def scan(body: bytes) -> tuple[SecretMatch, ...]:
     """Every secret, in the order of the bytes; of two that overlap the first."""
     found = sorted(_raw(body), key=lambda hit: (hit.start, -hit.end))
-    hits: list[Hit] = []
+    hits: list[SecretMatch] = []
     for hit in found:
         if (not hits or hit.start >= hits[-1].end) and not _is_stand_in(body[hit.start : hit.end]):
             hits.append(hit)
@@ -143,24 +143,24 @@ def scan(body: bytes) -> tuple[Hit, ...]:
     return tuple(hits)
 
 
-def _raw(body: bytes) -> Iterator[Hit]:
+def _raw(body: bytes) -> Iterator[SecretMatch]:
     for pattern, rules, heads in _GROUPS:
         for match in pattern.finditer(body):
             number = int((match.lastgroup or "r0")[1:])
             head = heads[number].search(body, max(0, match.start() - 16), match.start() + 1)
             if head is not None and _begins_a_word(body, head.start()):
-                yield Hit(rules[number][0], head.start(), match.end())
+                yield SecretMatch(rules[number][0], head.start(), match.end())
     for match in _JWT_TAIL.finditer(body):
         head = _JWT_HEAD.search(body, max(0, match.start() - 2010), match.start())
         if head is not None:
-            yield Hit("jwt", head.start(), match.end())
+            yield SecretMatch("jwt", head.start(), match.end())
     yield from _passwords(body)
     for name, words, pattern in _WORDS:
         if any(word in body for word in words):
-            yield from (Hit(name, *match.span("secret")) for match in pattern.finditer(body))
+            yield from (SecretMatch(name, *match.span("secret")) for match in pattern.finditer(body))
 
 
-def _passwords(body: bytes) -> Iterator[Hit]:
+def _passwords(body: bytes) -> Iterator[SecretMatch]:
     """`postgres://user:PASSWORD@host`."""
     for at in _AT.finditer(body):
         # Neither a user nor a password holds a slash: the last one before is that of `://`, or it is no such address.
@@ -171,7 +171,7 @@ def _passwords(body: bytes) -> Iterator[Hit]:
         if match is not None and match["secret"].lower() not in _DEV_PASSWORDS:
             user = match[0].rpartition(b":")[0].rpartition(b"/")[2]
             if user != match["secret"]:
-                yield Hit("url-password", *match.span("secret"))
+                yield SecretMatch("url-password", *match.span("secret"))
 
 
 def _begins_a_word(body: bytes, start: int) -> bool:
@@ -186,12 +186,12 @@ def _is_stand_in(secret: bytes) -> bool:
     return different < min(MIN_DIFFERENT, len(secret) - 1) or _PLACEHOLDER.search(secret) is not None
 
 
-def counts(hits: Sequence[Hit]) -> dict[str, int]:
+def counts(hits: Sequence[SecretMatch]) -> dict[str, int]:
     """How many of each rule, by name."""
     return dict(sorted(Counter(hit.rule for hit in hits).items()))
 
 
-def masked(body: bytes, hits: Sequence[Hit]) -> bytes:
+def masked(body: bytes, hits: Sequence[SecretMatch]) -> bytes:
     """The body with `[github-token-1]` in each secret's place. A secret has one number throughout a body, in the order of
     first appearance: as a conversation grows at its end, its beginning stays the same, and so does a provider's cache."""
     numbers: dict[tuple[str, bytes], int] = {}

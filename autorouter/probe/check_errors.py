@@ -71,13 +71,13 @@ async def window(bench: Bench) -> Finding:
         return Finding("skipped", f"a window of {tokens:,} tokens isn't filled here")
     seen = await bench.chat(WORD * int(tokens * OVER))
     if seen.ok:
-        used = lenient_json.count(lenient_json.an_object(seen.document.get("usage")).get("prompt_tokens"))
+        used = lenient_json.count(lenient_json.as_object(seen.document.get("usage")).get("prompt_tokens"))
         cut = used <= tokens
         told = f"{used:,} of about {int(tokens * OVER):,} tokens told"
         return Finding("fail", f"silently truncated: {told}") if cut else Finding("degraded", f"taken: {told}")
     if seen.failure is not None or seen.status >= 500:
         return Finding("fail", bench.said(seen))
-    error = lenient_json.an_object(seen.document.get("error"))
+    error = lenient_json.as_object(seen.document.get("error"))
     if seen.status == 400 and error.get("code") == "context_length_exceeded":
         return _shaped(bench, seen, "pass")
     if seen.status == 400 and _recognised(seen):

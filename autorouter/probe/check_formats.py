@@ -74,8 +74,8 @@ async def reasoning(bench: Bench) -> Finding:
         return problem
     message = message_of(seen)
     shown = [name for name in ("reasoning_content", "reasoning", "reasoning_details") if message.get(name)]
-    usage = lenient_json.an_object(seen.document.get("usage"))
-    tokens = lenient_json.count(lenient_json.an_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    usage = lenient_json.as_object(seen.document.get("usage"))
+    tokens = lenient_json.count(lenient_json.as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     if "<think>" in text_of(seen):
         return Finding("degraded", "reasoning stands in the text, between `<think>` marks")
     counted = f", {tokens:,} reasoning tokens told" if tokens else ""

@@ -36,7 +36,7 @@ async def usage(bench: Bench) -> Finding:
     """Numbers that can be so."""
     if bench.no_message(bench.whole):
         return Finding("skipped", "there is no answer to look at")
-    told = lenient_json.an_object(bench.whole.document.get("usage"))
+    told = lenient_json.as_object(bench.whole.document.get("usage"))
     if not told:
         return Finding("fail", "no usage: neither cost nor the context can be known")
     used = usage_of(told)
@@ -77,7 +77,7 @@ async def usage_streamed(bench: Bench) -> Finding:
     streamed = usage_of(found.usages[-1][1])
     if not streamed.input_tokens or not streamed.output_tokens:
         return Finding("fail", f"usage is zero: {streamed.input_tokens} + {streamed.output_tokens} tokens")
-    whole = usage_of(lenient_json.an_object(bench.whole.document.get("usage")))
+    whole = usage_of(lenient_json.as_object(bench.whole.document.get("usage")))
     apart = abs(streamed.input_tokens - whole.input_tokens)
     if whole.input_tokens and apart > APART * whole.input_tokens + SLACK_TOKENS:
         return Finding("fail", f"prompt_tokens {streamed.input_tokens:,} streamed, {whole.input_tokens:,} whole")

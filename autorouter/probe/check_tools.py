@@ -108,7 +108,7 @@ def _calls_of(bench: Bench, seen: Seen) -> tuple[list[dict[str, Any]], Finding |
 
 
 def _call_faults(call: dict[str, Any]) -> list[str]:
-    function = lenient_json.an_object(call.get("function"))
+    function = lenient_json.as_object(call.get("function"))
     wrong = []
     if not lenient_json.text(call.get("id")):
         wrong.append("no id")
@@ -118,7 +118,7 @@ def _call_faults(call: dict[str, Any]) -> list[str]:
         wrong.append("arguments are no string")
     elif lenient_json.loads(function["arguments"]) is None:
         wrong.append(f"arguments are no JSON object: {quoted(function['arguments'], 60)}")
-    elif not isinstance(lenient_json.an_object(lenient_json.loads(function["arguments"])).get("city"), str):
+    elif not isinstance(lenient_json.as_object(lenient_json.loads(function["arguments"])).get("city"), str):
         wrong.append(f"arguments don't fit the schema: {quoted(function['arguments'], 60)}")
     return wrong
 

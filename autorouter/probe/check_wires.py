@@ -16,7 +16,15 @@ from autorouter.probe.relay_session import ANSWER_TOKENS, PROMPT, SYSTEM, Bench,
 from autorouter.probe.report import Finding, quoted
 from autorouter.probe.stream_inspection import split
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.ir import CallDelta, CallStarted, Event, Failed, Finished, TextDelta, UsageEvent
+from autorouter.wire.common.ir import (
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageEvent,
+)
 from autorouter.wire.messages import decode as decode_messages
 from autorouter.wire.responses import decode as decode_responses
 
@@ -111,22 +119,22 @@ def missing(bench: Bench, seen: Seen) -> Finding | None:
     return None
 
 
-def decoded(decoder: Any, seen: Seen) -> list[Event]:
+def decoded(decoder: Any, seen: Seen) -> list[StreamEvent]:
     """As the router reads it."""
-    events: list[Event] = []
+    events: list[StreamEvent] = []
     for _, chunk in seen.chunks:
         events += decoder.feed(chunk)
     return events + list(decoder.end())
 
 
-def _read(events: list[Event]) -> Finding:
-    failed = [event for event in events if isinstance(event, Failed)]
+def _read(events: list[StreamEvent]) -> Finding:
+    failed = [event for event in events if isinstance(event, StreamFailed)]
     if failed:
         return Finding("fail", f"{quoted(failed[0].code)}: {quoted(failed[0].message)}")
     text = "".join(event.text for event in events if isinstance(event, TextDelta))
     if not text:
         return Finding("fail", "no text")
-    if not any(isinstance(event, Finished) for event in events):
+    if not any(isinstance(event, StreamFinished) for event in events):
         return Finding("fail", "it doesn't say how it ended")
     used = next((event.usage for event in reversed(events) if isinstance(event, UsageEvent)), None)
     if used is None or not used.input_tokens or not used.output_tokens:
@@ -148,7 +156,7 @@ PROBES = (
 )
 
 
-_FUNCTION: Final = lenient_json.an_object(TOOL["function"])
+_FUNCTION: Final = lenient_json.as_object(TOOL["function"])
 _ASKED: Final = {"role": "user", "content": ASK}
 
 
@@ -200,15 +208,15 @@ async def messages_tools(bench: Bench) -> Finding:
     return _tool_result_finding(decoded(decode_messages.MessagesDecoder(), seen))
 
 
-def _tool_call(events: list[Event]) -> _Call | Finding:
+def _tool_call(events: list[StreamEvent]) -> _Call | Finding:
     """The call, whole and with an id; else what is wrong."""
-    if failed := [event for event in events if isinstance(event, Failed)]:
+    if failed := [event for event in events if isinstance(event, StreamFailed)]:
         return Finding("fail", f"{quoted(failed[0].code)}: {quoted(failed[0].message)}")
-    begun = next((event for event in events if isinstance(event, CallStarted)), None)
+    begun = next((event for event in events if isinstance(event, ToolCallStarted)), None)
     if begun is None:
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
         return Finding("fail", f"tools are ignored: no call, but {quoted(text)}")
-    text = "".join(event.text for event in events if isinstance(event, CallDelta) and event.index == begun.index)
+    text = "".join(event.text for event in events if isinstance(event, ToolCallDelta) and event.index == begun.index)
     arguments = lenient_json.loads(text)
     if not begun.id or begun.name != NAME:
         return Finding("fail", f"a call with the id {quoted(begun.id)} and the name {quoted(begun.name)}")
@@ -217,11 +225,11 @@ def _tool_call(events: list[Event]) -> _Call | Finding:
     return _Call(begun.id, arguments, text)
 
 
-def _tool_result_finding(events: list[Event]) -> Finding:
-    if failed := [event for event in events if isinstance(event, Failed)]:
+def _tool_result_finding(events: list[StreamEvent]) -> Finding:
+    if failed := [event for event in events if isinstance(event, StreamFailed)]:
         return Finding("fail", f"behind the result: {quoted(failed[0].code)}: {quoted(failed[0].message)}")
-    answered = any(isinstance(event, TextDelta | CallStarted) for event in events)
-    if not answered or not any(isinstance(event, Finished) for event in events):
+    answered = any(isinstance(event, TextDelta | ToolCallStarted) for event in events)
+    if not answered or not any(isinstance(event, StreamFinished) for event in events):
         return Finding("fail", "no answer to the tool's result")
     return Finding("pass", "called, id kept, result taken")
 

@@ -113,7 +113,7 @@ def _judged(candidate: Candidate, target: UpstreamTarget, seen: Seen) -> DoctorC
         said = seen.words or f"{seen.status} {quoted(scrub(error_message(document), target.key))}"
         fix = f"check the key in {target.key_env}" if seen.status in (401, 403) else "autorouter doctor --probe-url"
         return DoctorCheck(name=label, state="failed", evidence=f"{target.name}: {said}", fix=fix)
-    usage = USAGE[target.wire](lenient_json.an_object(document.get("usage")))
+    usage = USAGE[target.wire](lenient_json.as_object(document.get("usage")))
     cost = _usd(candidate, usage)
     served = lenient_json.text(document.get("model"))
     price = "cost unknown" if cost is None else f"${cost:.6f}"

@@ -28,7 +28,7 @@ from autorouter.config.load import Settings, keys_path
 from autorouter.core.types import Role
 from autorouter.errors import AdapterError, ConfigError, ReceiptError
 from autorouter.probe.report import bounded
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.runtime import target_of
 from autorouter.wire.common import lenient_json
 
@@ -106,7 +106,7 @@ def keys(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
 def local_key(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys that clients must send: one from a variable, or those of the file."""
     from autorouter.config.convert import is_loopback
-    from autorouter.config.keys import read_keys
+    from autorouter.config.local_keys import read_keys
 
     server, name = found.config.server, "local key"
     if server.api_key_env and not env.get(server.api_key_env, "").strip():
@@ -234,12 +234,12 @@ def state(found: Settings, running_version: str | None) -> DoctorCheck:
 
 def clients(base_url: str, places: AdapterEnvironment) -> Iterator[DoctorCheck]:
     """Each client with a configuration here: where it points."""
-    from autorouter.adapters import model
+    from autorouter.adapters import registry
     from autorouter.adapters.status import read_status
 
     seen = False
-    for name in model.adapter_names():
-        adapter = model.load_adapter(name)
+    for name in registry.adapter_names():
+        adapter = registry.load_adapter(name)
         if not adapter.files:
             continue
         label = f"client {name}"
@@ -300,12 +300,12 @@ def _asked(client: httpx.Client, label: str) -> DoctorCheck:
             name=name, state="failed", evidence=f"no answer ({type(exc).__name__})", fix="autorouter serve"
         )
     if answer.status_code != 200:
-        message = lenient_json.text(lenient_json.an_object(document.get("error")).get("message"))
+        message = lenient_json.text(lenient_json.as_object(document.get("error")).get("message"))
         fix = f'autorouter route "..." --model {label} --explain'
         return DoctorCheck(name=name, state="failed", evidence=bounded(f"{answer.status_code}: {message}"), fix=fix)
     done = answer.headers.get("x-autorouter-strategy", "unknown")
     wanted = label.removeprefix("openfusion/")
-    by = lenient_json.text(lenient_json.an_object(document.get("openfusion")).get("candidate"))
+    by = lenient_json.text(lenient_json.as_object(document.get("openfusion")).get("candidate"))
     answered: State = "ok" if wanted in ("auto", done) else "warning"
     fix = "" if answered == "ok" else f'autorouter route "..." --model {label} --explain says why'
     return DoctorCheck(name=name, state=answered, evidence=f"answered by {by or 'one'}, strategy {done}", fix=fix)
@@ -324,7 +324,7 @@ def provider_truth(found: Settings) -> DoctorCheck:
         fix = "receipts.enabled = true"
         return DoctorCheck(name=name, state="warning", evidence="no receipts are kept, so nobody compares", fix=fix)
     try:
-        records = store.latest_receipts(Path(receipts.dir).expanduser(), LOOKED_AT)
+        records = reader.latest_receipts(Path(receipts.dir).expanduser(), LOOKED_AT)
     except ReceiptError as exc:
         return DoctorCheck(
             name=name, state="warning", evidence=exc.message, fix="autorouter receipt verify names the line"

@@ -100,13 +100,13 @@ class Bench:
             messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}]
         document = {"model": self.model, "messages": messages, self.limit_field: ANSWER_TOKENS, **members}
         seen = await self.line.ask("POST", "/chat/completions", {k: v for k, v in document.items() if v is not None})
-        self._count(usage_of(lenient_json.an_object(seen.document.get("usage"))))
+        self._count(usage_of(lenient_json.as_object(seen.document.get("usage"))))
         return seen
 
     async def post(self, path: str, document: Mapping[str, Any], **options: Any) -> Seen:
         """Ask on another wire."""
         seen = await self.line.ask("POST", path, document, **options)
-        usage = lenient_json.an_object(seen.document.get("usage"))
+        usage = lenient_json.as_object(seen.document.get("usage"))
         read = decode_messages.usage_of if path == "/messages" else decode_responses.usage_of
         self._count(read(usage))
         return seen
@@ -164,13 +164,13 @@ def error_message(document: Mapping[str, Any]) -> str:
     error = document.get("error")
     if isinstance(error, str):
         return error
-    return lenient_json.text(lenient_json.an_object(error).get("message")) or lenient_json.text(document.get("message"))
+    return lenient_json.text(lenient_json.as_object(error).get("message")) or lenient_json.text(document.get("message"))
 
 
 def message_of(seen: Seen) -> dict[str, Any]:
     """The first choice's message."""
     choices = lenient_json.objects(seen.document.get("choices"))
-    return lenient_json.an_object(choices[0].get("message")) if choices else {}
+    return lenient_json.as_object(choices[0].get("message")) if choices else {}
 
 
 def text_of(seen: Seen) -> str:

@@ -22,7 +22,7 @@ import orjson
 
 from autorouter.probe.relay_client import Seen
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.sse import Frame, Splitter
+from autorouter.wire.common.sse import EventSplitter, SseEvent
 
 
 @dataclass(slots=True)
@@ -88,10 +88,10 @@ def look(seen: Seen) -> Streamed:
     return found
 
 
-def split(seen: Seen) -> list[Frame]:
+def split(seen: Seen) -> list[SseEvent]:
     """The events of a stream; what is beyond all bounds is left out."""
-    splitter = Splitter()
-    frames: list[Frame] = []
+    splitter = EventSplitter()
+    frames: list[SseEvent] = []
     try:
         for _, chunk in seen.chunks:
             frames += splitter.feed(chunk)
@@ -143,7 +143,7 @@ def _event(at: int, data: bytes, found: Streamed) -> None:
 
 
 def _choice(at: int, choice: dict[str, Any], found: Streamed) -> None:
-    delta = lenient_json.an_object(choice.get("delta"))
+    delta = lenient_json.as_object(choice.get("delta"))
     if delta.get("role"):
         found.roles.append(at)
     if text := lenient_json.text(delta.get("content")):
@@ -161,7 +161,7 @@ def _choice(at: int, choice: dict[str, Any], found: Streamed) -> None:
 
 
 def _call(piece: dict[str, Any], found: Streamed) -> None:
-    function = lenient_json.an_object(piece.get("function"))
+    function = lenient_json.as_object(piece.get("function"))
     index = piece.get("index")
     call = found.calls[index if isinstance(index, int) else None]
     if not isinstance(index, int) or isinstance(index, bool):

@@ -20,10 +20,10 @@ import orjson
 from autorouter import __version__
 from autorouter.core.decision.replay import replay_decision
 from autorouter.errors import AutorouterError, ReceiptError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.receipts.canonical import canonical_json, digest
 from autorouter.receipts.chain import RECEIPT_SCHEMA
-from autorouter.receipts.store import ChainProblem
+from autorouter.receipts.reader import ChainProblem
 
 EXPORTED_CONTEXT = "context_record"
 """The member that makes a receipt self-contained."""
@@ -62,11 +62,11 @@ class VerifyReport:
 
 def check_directory(directory: Path, track: ProgressWrapper) -> VerifyReport:
     """Check all files. ReceiptError where there is nothing to check."""
-    days = store.segment_files(directory)
+    days = reader.segment_files(directory)
     if not days:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     report = VerifyReport()
-    faults = store.verify_directory(directory)
+    faults = reader.verify_directory(directory)
     for path in days:
         _check_lines(path, report, faults, track)
     return report.add_chain_problems(faults)
@@ -81,7 +81,7 @@ def check_file(path: Path, track: ProgressWrapper) -> VerifyReport:
         report.files = 1
         check_receipt(exported, context, f"{path.name}:1", report)
         return report
-    faults = store.verify_chain(path)
+    faults = reader.verify_chain(path)
     _check_lines(path, report, faults, track)
     report.add_chain_problems(faults)
     if not report.receipts and report.ok:

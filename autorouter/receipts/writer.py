@@ -28,8 +28,8 @@ from typing import Any
 from autorouter.errors import ReceiptError
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.chain import Record
-from autorouter.receipts.page import Segment, SegmentBatch
 from autorouter.receipts.recovery import lock_directory, recover
+from autorouter.receipts.segment import Segment, SegmentBatch
 
 _BATCH = 256
 """Records per os.write: 1 MB of typical receipts."""

@@ -126,7 +126,7 @@ class AdmittedRequest:
                 raise
             wishes = routed.task.overrides
             cap_usd = left_usd if wishes.max_usd is None else min(left_usd, wishes.max_usd)
-            routed = route(replace(routed.task, wishes=replace(wishes, max_usd=cap_usd)), self.deps)
+            routed = route(replace(routed.task, overrides=replace(wishes, max_usd=cap_usd)), self.deps)
             plan = routed.decision.plan
             if plan is None:
                 raise

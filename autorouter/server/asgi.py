@@ -89,7 +89,7 @@ async def send_error(
     wait = errors.retry_after(error)
     if wait is not None:
         found.append((b"retry-after", wait.encode()))
-    await send_bytes(send, error.http_status, errors.IN_SHAPE[wire](error), found)
+    await send_bytes(send, error.http_status, errors.ERROR_ENCODERS[wire](error), found)
 
 
 class DisconnectWatcher:

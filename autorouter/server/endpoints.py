@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import why
+from autorouter.core.decision.explain import explain_decision
 from autorouter.core.decision.record import decision_record
 from autorouter.core.signals.features import IMAGE_TOKENS, features
 from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.receipt import snapshot_record
-from autorouter.engine.retry import pause_s
+from autorouter.engine.retry import reroute_delay_s
 from autorouter.engine.router import RoutedRequest, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import RequestError
@@ -82,7 +82,7 @@ class InferenceEndpoint:
         deps = entry.deps
         receipt_id = deps.new_id()
         routed = entry.route(request.task)
-        waited_s = pause_s(routed.decision.refusal, deps.retry, receipt_id)
+        waited_s = reroute_delay_s(routed.decision.refusal, deps.retry, receipt_id)
         if waited_s is not None:
             await _waited(receive, asyncio.sleep(waited_s))
             routed = entry.route(request.task)
@@ -215,7 +215,7 @@ def preview(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
     """What `/debug/route` answers and `autorouter route --json` prints."""
     return {
         "object": "autorouter.route",
-        "why": why(routed.decision, routed.features),
+        "why": explain_decision(routed.decision, routed.features),
         "dry_run": deps.dry_run,
         "context": deps.context,
         "features": to_plain(routed.features),

@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import Any
 
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import why
-from autorouter.core.decision.plans import Plan, PlannedCall, seen_share
-from autorouter.core.decision.record import USD_DIGITS, rounded
+from autorouter.core.decision.explain import explain_decision
+from autorouter.core.decision.plans import Plan, PlannedCall, review_probability
+from autorouter.core.decision.record import USD_DIGITS, round_floats
 from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
@@ -48,15 +48,15 @@ def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
         "object": "autorouter.estimate",
         "label": decision.label,
         "dry_run": deps.dry_run,
-        "why": why(decision, features),
+        "why": explain_decision(decision, features),
         "strategy": None if plan is None else plan.strategy.value,
         "calls": len(calls),
         "tokens": None,
         "usd": None,
         "phases": [],
         "unpriced": sorted({call.candidate for call in calls if deps.by_id[call.candidate].price is None}),
-        "allowance": rounded(to_plain(decision.allowance)),
-        "refusal": rounded(to_plain(decision.refusal)),
+        "allowance": round_floats(to_plain(decision.allowance)),
+        "refusal": round_floats(to_plain(decision.refusal)),
     }
     if plan is not None:
         found |= _figures(plan, calls, features)
@@ -78,7 +78,7 @@ def certain_calls(plan: Plan, calls: Sequence[PlannedCall], features: Features) 
     if plan.strategy is Strategy.FUSION:
         return 1 if plan.panel_trigger == "draft" else len(calls)
     if plan.strategy is Strategy.VERIFY:
-        return 1 if seen_share(features) < 1.0 else 2
+        return 1 if review_probability(features) < 1.0 else 2
     return len(calls)
 
 

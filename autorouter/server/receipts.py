@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from autorouter.errors import ReceiptError, RequestError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.runtime import Runtime
 from autorouter.server.asgi import Receive, Scope, Send, send_json
 
@@ -38,9 +38,9 @@ class ReceiptsEndpoint:
         if self._runtime.writer is not None:
             self._runtime.writer.flush()
         if receipt_id is None:
-            return {"object": "list", "data": [*_summaries(store.latest_receipts(directory, count))]}
+            return {"object": "list", "data": [*_summaries(reader.latest_receipts(directory, count))]}
         try:
-            return store.find_receipt(directory, receipt_id)
+            return reader.find_receipt(directory, receipt_id)
         except ReceiptError as exc:
             raise RequestError(exc.message, hint=exc.hint, http_status=404, code="receipt_not_found") from exc
 

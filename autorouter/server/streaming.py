@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import why
+from autorouter.core.decision.explain import explain_decision
 from autorouter.core.types import Strategy
 from autorouter.engine.call import StreamReply
 from autorouter.engine.receipt import phases_record
@@ -134,7 +134,7 @@ def error_event(step: Step, error: AutorouterError) -> bytes:
     if task.wire == "responses":
         return errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
     name = b"event: error\n" if task.wire == "messages" else b""
-    return name + b"data: " + errors.IN_SHAPE[task.wire](error) + b"\n\n"
+    return name + b"data: " + errors.ERROR_ENCODERS[task.wire](error) + b"\n\n"
 
 
 def _event(name: str, document: dict[str, Any]) -> bytes:
@@ -199,7 +199,7 @@ def summary(step: Step) -> dict[str, Any]:
         "strategy": str(decision.plan.strategy) if decision.plan else None,
         "candidate": last.candidate,
         "model": last.model,
-        "why": why(decision, step.routed.features),
+        "why": explain_decision(decision, step.routed.features),
         "notes": [note[:200] for note in decision.notes[:MAX_SUMMARY_NOTES]],
         "attempts": len(trace.attempts),
         "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),

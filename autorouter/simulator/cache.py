@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 
-class PrefixMemory:
+class PrefixCache:
     """Which prompts a candidate saw: the `limit` latest, each as the digests of its prefixes. Nothing expires by time,
     for the dry run has no clock."""
 
@@ -15,7 +15,7 @@ class PrefixMemory:
         self._limit = limit
         self._seen: OrderedDict[tuple[str, bytes], tuple[bytes, ...]] = OrderedDict()
 
-    def shared_bytes(self, candidate_id: str, parts: Sequence[bytes]) -> int:
+    def cached_bytes(self, candidate_id: str, parts: Sequence[bytes]) -> int:
         """Length of the longest run of first parts that this candidate saw before; remembers these parts."""
         chain = _chain(parts)
         seen = (old for (owner, _), old in self._seen.items() if owner == candidate_id)

@@ -15,7 +15,7 @@ data: [DONE]
 The other two as neutral events:
 
     Text("Hi there")    Started  TextDelta("Hi ")  TextDelta("there")            UsageEvent  Finished("stop")
-    ToolUse("ls", {})   Started  CallStarted(0, ...)  CallDelta(0, "{}")  CallEnded(0)  UsageEvent  Finished("tool_calls")
+    ToolUse("ls", {})   Started  ToolCallStarted(0, ...)  ToolCallDelta(0, "{}")  ToolCallEnded(0)  UsageEvent  Finished("tool_calls")
 
 A provider does three things that a translation never needs, so they are added afterwards: a Messages stream reports the
 input tokens at its start, a refusal is a content part of its own in Responses, and usage can be missing altogether.
@@ -34,28 +34,28 @@ import orjson
 from autorouter.clients import human_text
 from autorouter.core.types import PROMPT_CHARS, Usage, Wire
 from autorouter.simulator import roles
-from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json
-from autorouter.simulator.roles import Task
-from autorouter.simulator.tools import DryTool, ToolUse
+from autorouter.simulator.roles import RoleTask
+from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
 from autorouter.wire import translate
 from autorouter.wire.common import sse
 from autorouter.wire.common.encoder import Heading, messages_usage
 from autorouter.wire.common.ir import (
-    CallDelta,
-    CallEnded,
-    CallStarted,
-    Event,
-    Failed,
-    Finished,
-    Started,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
     TextDelta,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallStarted,
     UsageEvent,
-    collect,
+    collect_events,
 )
 
 if TYPE_CHECKING:
-    from autorouter.wire.common.ir import Conversation
+    from autorouter.wire.common.ir import RequestIR
 
 PATHS: Final[Mapping[str, Wire]] = {
     "/chat/completions": "chat",
@@ -70,12 +70,12 @@ _JSON_OBJECT: Final = {"required": ["dry_run"], "properties": {"dry_run": {"cons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class DecodedRequest:
     """`parts` is the prompt in the order that a provider's cache sees it: the tools, then each message. `include_usage`:
     a stream tells its usage; on chat only where it was asked for."""
 
     request: DryRequest
-    parts: tuple[bytes, ...]
+    prompt_parts: tuple[bytes, ...]
     include_usage: bool
 
 
@@ -85,7 +85,7 @@ def wire_of(path: str) -> Wire | None:
     return next((wire for end, wire in PATHS.items() if plain.endswith(end)), None)
 
 
-def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> Decoded:
+def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> DecodedRequest:
     """Read a request; raises ValueError that says what a provider would refuse."""
     try:
         document = orjson.loads(body)
@@ -101,14 +101,14 @@ def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> Decoded:
     if wire == "chat":
         request, first = _of_chat(document, talk, candidate_id, seed), []
     else:
-        from autorouter.wire.translate import to_neutral
+        from autorouter.wire.translate import to_ir
 
-        request = _of_conversation(to_neutral(document, wire), candidate_id, seed)
+        request = _of_conversation(to_ir(document, wire), candidate_id, seed)
         first = [document.get("instructions"), document.get("system")]
     options = document.get("stream_options")
-    return Decoded(
+    return DecodedRequest(
         request=request,
-        parts=tuple(orjson.dumps(part) for part in (document.get("tools"), *first, *talk)),
+        prompt_parts=tuple(orjson.dumps(part) for part in (document.get("tools"), *first, *talk)),
         include_usage=wire != "chat" or (isinstance(options, dict) and options.get("include_usage") is True),
     )
 
@@ -135,7 +135,7 @@ def _of_chat(
     )
 
 
-def _of_conversation(conversation: Conversation, candidate_id: str, seed: bytes) -> DryRequest:
+def _of_conversation(conversation: RequestIR, candidate_id: str, seed: bytes) -> DryRequest:
     messages = list(_as_chat(conversation))
     task, rest = _take_role_task(messages)
     ask, raw, results = _latest(rest)
@@ -143,9 +143,9 @@ def _of_conversation(conversation: Conversation, candidate_id: str, seed: bytes)
         [*(part.text for part in conversation.system)]
         + [human_text.text_of(one["content"]) for one in messages if one["role"] == "system"]
     )
-    choice, wanted = conversation.choice, conversation.format
+    choice, wanted = conversation.tool_choice, conversation.response_format
     tools = (
-        DryTool(tool.name, tool.schema, tool.namespace, tool.custom)
+        DeclaredTool(tool.name, tool.schema, tool.namespace, tool.custom)
         for tool in (conversation.tools if choice != "none" else ())
     )
     must_call = "" if choice == "required" else None if choice is None or isinstance(choice, str) else choice.name
@@ -163,24 +163,24 @@ def _of_conversation(conversation: Conversation, candidate_id: str, seed: bytes)
     )
 
 
-def _as_chat(conversation: Conversation) -> Iterator[dict[str, Any]]:
+def _as_chat(conversation: RequestIR) -> Iterator[dict[str, Any]]:
     """Messages with the texts alone, one for each result."""
-    from autorouter.wire.common.ir import Result, Text
+    from autorouter.wire.common.ir import TextPart, ToolResultPart
 
     for message in conversation.messages:
         if message.role == "tool":
-            yield from ({"role": "tool"} for part in message.parts if isinstance(part, Result))
+            yield from ({"role": "tool"} for part in message.parts if isinstance(part, ToolResultPart))
         else:
-            texts = [{"text": part.text} for part in message.parts if isinstance(part, Text)]
+            texts = [{"text": part.text} for part in message.parts if isinstance(part, TextPart)]
             yield {"role": message.role, "content": texts}
 
 
-def _take_role_task(messages: Sequence[Mapping[str, Any]]) -> tuple[Task | None, Sequence[Mapping[str, Any]]]:
+def _take_role_task(messages: Sequence[Mapping[str, Any]]) -> tuple[RoleTask | None, Sequence[Mapping[str, Any]]]:
     """The inner role's task in the user's last message, and the messages without it."""
     place = next((n for n in reversed(range(len(messages))) if messages[n].get("role") == "user"), None)
     if place is None:
         return None, messages
-    task, rest = roles.take(messages[place])
+    task, rest = roles.take_role_task(messages[place])
     return task, [*messages[:place], rest, *messages[place + 1 :]]
 
 
@@ -198,7 +198,7 @@ def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
     return "", "", results
 
 
-def _chat_tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
+def _chat_tools(document: Mapping[str, Any]) -> tuple[DeclaredTool, ...]:
     tools = document.get("tools")
     if not isinstance(tools, list) or document.get("tool_choice") == "none":
         return ()
@@ -207,7 +207,7 @@ def _chat_tools(document: Mapping[str, Any]) -> tuple[DryTool, ...]:
         inner = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(inner, dict) and isinstance(inner.get("name"), str):
             schema = inner.get("parameters")
-            found.append(DryTool(inner["name"], schema if isinstance(schema, dict) else {}))
+            found.append(DeclaredTool(inner["name"], schema if isinstance(schema, dict) else {}))
     return tuple(found)
 
 
@@ -238,24 +238,24 @@ _WORDS: Final = re.compile(r"\S+\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
+class ArgumentChunking:
     """How a stream cuts a tool call's arguments. `cumulative`: each piece repeats all before it."""
 
     argument_chars: int = 16
     cumulative: bool = False
 
 
-PLAIN: Final = Style()
+DEFAULT_CHUNKING: Final = ArgumentChunking()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class ResponseMetadata:
     """Who answers. `seed` gives ids and time; `usage` None is not told."""
 
     model: str
     seed: bytes
     usage: Usage | None
-    style: Style = PLAIN
+    argument_chunking: ArgumentChunking = DEFAULT_CHUNKING
 
     @property
     def created_s(self) -> int:
@@ -267,7 +267,7 @@ class Stamp:
         return f"call_{self.seed[16:28].hex()}"
 
 
-def _encode_chat(answer: Answer, stamp: Stamp, *, stream: bool, include_usage: bool) -> Flow:
+def _encode_chat(answer: Answer, stamp: ResponseMetadata, *, stream: bool, include_usage: bool) -> ResponseBody:
     """The answer's bytes. `include_usage` is for streams: a whole answer tells its usage anyway."""
     return _chat_stream(answer, stamp, include_usage) if stream else _chat_document(answer, stamp)
 
@@ -277,33 +277,33 @@ def error_document(code: str, error_type: str, message: str) -> bytes:
     return orjson.dumps({"error": {"message": message, "type": error_type, "param": None, "code": code}})
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """A text in the pieces that it is streamed in."""
     return _WORDS.findall(text)
 
 
-def pieces(arguments: str, style: Style) -> list[str]:
+def split_arguments(arguments: str, style: ArgumentChunking) -> list[str]:
     """A call's arguments in the pieces that they are streamed in."""
     size = style.argument_chars
     ends = range(size, len(arguments) + size, size)
     return [arguments[0 if style.cumulative else end - size : end] for end in ends]
 
 
-def _chat_document(answer: Answer, stamp: Stamp) -> Flow:
+def _chat_document(answer: Answer, stamp: ResponseMetadata) -> ResponseBody:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, Text) else None}
     if isinstance(answer, Refused):
         message["refusal"] = answer.text
-    if isinstance(answer, ToolUse):
+    if isinstance(answer, SimulatedToolCall):
         function = {"name": answer.name, "arguments": arguments_json(answer)}
         message["tool_calls"] = [{"id": stamp.call_id, "type": "function", "function": function}]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
     document = _head(stamp, "chat.completion") | {"choices": [choice]}
     if stamp.usage is not None:
         document["usage"] = _usage(stamp.usage)
-    return Flow(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
+    return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
 
 
-def _chat_stream(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
+def _chat_stream(answer: Answer, stamp: ResponseMetadata, include_usage: bool) -> ResponseBody:
     head = _head(stamp, "chat.completion.chunk")
     choices = [_choice(delta) for delta in _deltas(answer, stamp)]
     choices.append(_choice({}, _finish(answer)))
@@ -311,18 +311,20 @@ def _chat_stream(answer: Answer, stamp: Stamp, include_usage: bool) -> Flow:
     if include_usage and stamp.usage is not None:
         events.append(head | {"choices": [], "usage": _usage(stamp.usage)})
     data = (*(_chat_event(orjson.dumps(event)) for event in events), _chat_event(b"[DONE]"))
-    return Flow(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
+    return ResponseBody(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
 
 
-def _deltas(answer: Answer, stamp: Stamp) -> list[dict[str, Any]]:
+def _deltas(answer: Answer, stamp: ResponseMetadata) -> list[dict[str, Any]]:
     if isinstance(answer, Text):
-        return [{"role": "assistant", "content": ""}, *({"content": word} for word in words(answer.text))]
+        return [{"role": "assistant", "content": ""}, *({"content": word} for word in split_words(answer.text))]
     if isinstance(answer, Refused):
-        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in words(answer.text))]
+        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in split_words(answer.text))]
     arguments = arguments_json(answer)
     function = {"name": answer.name, "arguments": ""}
     first = {"index": 0, "id": stamp.call_id, "type": "function", "function": function}
-    rest = ({"index": 0, "function": {"arguments": piece}} for piece in pieces(arguments, stamp.style))
+    rest = (
+        {"index": 0, "function": {"arguments": piece}} for piece in split_arguments(arguments, stamp.argument_chunking)
+    )
     return [{"role": "assistant", "content": None}, *({"tool_calls": [call]} for call in (first, *rest))]
 
 
@@ -334,13 +336,13 @@ def _finish(answer: Answer) -> str:
     match answer:
         case Text():
             return "stop"
-        case ToolUse():
+        case SimulatedToolCall():
             return "tool_calls"
         case Refused():
             return "content_filter"
 
 
-def _head(stamp: Stamp, kind: str) -> dict[str, Any]:
+def _head(stamp: ResponseMetadata, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{stamp.seed[:12].hex()}",
         "object": kind,
@@ -350,7 +352,7 @@ def _head(stamp: Stamp, kind: str) -> dict[str, Any]:
     }
 
 
-def _call_id(stamp: Stamp) -> str:
+def _call_id(stamp: ResponseMetadata) -> str:
     return f"call_{stamp.seed[16:28].hex()}"
 
 
@@ -368,42 +370,43 @@ def _chat_event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-Spoken = Literal["responses", "messages"]
-_FAILED_EVENT: Final = Failed(FAILED[2], FAILED[0], FAILED[1])
+TranslatedWire = Literal["responses", "messages"]
+_FAILED_EVENT: Final = StreamFailed(FAILED[2], FAILED[0], FAILED[1])
 
 
-def _encode_translated(answer: Answer, stamp: Stamp, wire: Spoken, *, stream: bool) -> Flow:
+def _encode_translated(answer: Answer, stamp: ResponseMetadata, wire: TranslatedWire, *, stream: bool) -> ResponseBody:
     """The answer's bytes: one event a piece, or one document."""
     seed = stamp.seed[:12].hex()
     heading = Heading(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
     events = list(_events(answer, stamp, wire))
     polish = _polish(answer, stamp.usage, wire)
     if not stream:
-        document = polish(orjson.loads(translate.body_of(collect(events), wire, heading)))
-        error = translate.body_of(collect([_FAILED_EVENT]), wire, heading)
-        return Flow(pieces=(orjson.dumps(document),), stream=False, error=error)
+        document = polish(orjson.loads(translate.encode_answer(collect_events(events), wire, heading)))
+        error = translate.encode_answer(collect_events([_FAILED_EVENT]), wire, heading)
+        return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=error)
     encoder = translate.ENCODERS[wire](heading)
     found = [frame for event in events for frame in _frames(encoder.feed(event))]
     error = _frames(translate.ENCODERS[wire](heading).feed(_FAILED_EVENT))[-1]
-    return Flow(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
+    return ResponseBody(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
 
 
-def _events(answer: Answer, stamp: Stamp, wire: Spoken) -> Iterator[Event]:
-    yield Started("", stamp.model)
+def _events(answer: Answer, stamp: ResponseMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
+    yield StreamStarted("", stamp.model)
     match answer:
         case Text(text) | Refused(text):
-            yield from (TextDelta(word) for word in words(text))
-            finished = Finished("refusal" if isinstance(answer, Refused) else "stop")
+            yield from (TextDelta(word) for word in split_words(text))
+            finished = StreamFinished("refusal" if isinstance(answer, Refused) else "stop")
         case _:
             # Each wire has ids of its own form; the encoder makes those of Messages.
-            yield CallStarted(
-                0, stamp.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.custom
+            yield ToolCallStarted(
+                0, stamp.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.free_form
             )
             yield from (
-                CallDelta(0, piece) for piece in pieces(arguments_json(answer), replace(stamp.style, cumulative=False))
+                ToolCallDelta(0, piece)
+                for piece in split_arguments(arguments_json(answer), replace(stamp.argument_chunking, cumulative=False))
             )
-            yield CallEnded(0)
-            finished = Finished("tool_calls")
+            yield ToolCallEnded(0)
+            finished = StreamFinished("tool_calls")
     if stamp.usage is not None:
         yield UsageEvent(stamp.usage)
     yield finished
@@ -421,7 +424,7 @@ def _polished(frame: bytes, polish: _Polish) -> bytes:
     return sse.named(polish(orjson.loads(frame.partition(b"\ndata: ")[2])))
 
 
-def _polish(answer: Answer, usage: Usage | None, wire: Spoken) -> _Polish:
+def _polish(answer: Answer, usage: Usage | None, wire: TranslatedWire) -> _Polish:
     """What is still to be done to each document."""
     if wire == "messages":
         return lambda document: _messages(document, usage)

@@ -19,12 +19,12 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class FileTask:
     """Put `line` and a newline into `path`, then say `closing`."""
 
     path: str
-    line: str
-    closing: str
+    text: str
+    final_message: str
 
 
 _FILE: Final = re.compile(r"""\b([A-Z][A-Z0-9]*)_FILE=(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'`,;<>)\]]+))""")
@@ -47,22 +47,22 @@ _TAIL: Final = re.compile(
 """What follows the words to print in a bare sentence."""
 
 
-def find_file_task(ask: str) -> Errand | None:
+def find_file_task(ask: str) -> FileTask | None:
     """The errand in the human's words, None where there is none."""
-    return _marked(ask) or _english(ask)
+    return _from_markers(ask) or _from_english(ask)
 
 
-def _marked(ask: str) -> Errand | None:
+def _from_markers(ask: str) -> FileTask | None:
     for match in reversed(list(_FILE.finditer(ask))):
         name = match[1]
         words = re.findall(_TEXT.format(name=name), ask)
         path = match[2] or match[3] or match[4].rstrip(".:!?")
         if words and path:
-            return Errand(path, words[-1], f"{name}_DONE wrote {path}")
+            return FileTask(path, words[-1], f"{name}_DONE wrote {path}")
     return None
 
 
-def _english(ask: str) -> Errand | None:
+def _from_english(ask: str) -> FileTask | None:
     match = _ENGLISH.search(ask)
     if match is None:
         return None
@@ -70,41 +70,41 @@ def _english(ask: str) -> Errand | None:
     if not words:
         return None
     path = match["path"]
-    return Errand(path, _printing(path, words) if match["prints"] else words, f"Done (dry run): wrote {path}")
+    return FileTask(path, _print_statement(path, words) if match["prints"] else words, f"Done (dry run): wrote {path}")
 
 
-def without_marks(text: str) -> str:
+def without_markers(text: str) -> str:
     """The text without its `NAME_FILE=` and `NAME_TEXT=` parts, on one line."""
     return " ".join(re.sub(r"\b[A-Z][A-Z0-9]*_(?:FILE|TEXT)=\S*", "", text).split())
 
 
-def writing_command(errand: Errand) -> str:
+def write_command(errand: FileTask) -> str:
     """A POSIX shell command that does the errand."""
-    return f"printf '%s\\n' {shlex.quote(errand.line)} > {shlex.quote(errand.path)}"
+    return f"printf '%s\\n' {shlex.quote(errand.text)} > {shlex.quote(errand.path)}"
 
 
-def showing_command(errand: Errand) -> str:
+def show_command(errand: FileTask) -> str:
     return f"cat {shlex.quote(errand.path)}"
 
 
-def patch(errand: Errand, path: str | None = None) -> str:
+def apply_patch_text(errand: FileTask, path: str | None = None) -> str:
     """The errand in the `*** Begin Patch` format (apply_patch)."""
-    return f"*** Begin Patch\n*** Add File: {path or errand.path}\n+{errand.line}\n*** End Patch\n"
+    return f"*** Begin Patch\n*** Add File: {path or errand.path}\n+{errand.text}\n*** End Patch\n"
 
 
-def edit_block(rules: str, errand: Errand) -> str | None:
+def edit_block(rules: str, errand: FileTask) -> str | None:
     """The errand as text, in the edit format that `rules` describe; None where they describe none."""
     name = _local_name(errand.path)
     if "*** Begin Patch" in rules:
-        return patch(errand, name)
+        return apply_patch_text(errand, name)
     if "SEARCH/REPLACE" in rules:
-        block = f"<<<<<<< SEARCH\n=======\n{errand.line}\n>>>>>>> REPLACE"
+        block = f"<<<<<<< SEARCH\n=======\n{errand.text}\n>>>>>>> REPLACE"
         head = f"```\n{name}" if _path_inside_fence(rules) else f"{name}\n```"
         return f"I will create the file.\n\n{head}\n{block}\n```\n"
     if "diff -U0" in rules or "unified diff" in rules:
-        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{errand.line}\n```\n"
+        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{errand.text}\n```\n"
     if "file listing" in rules:
-        return f"{name}\n```\n{errand.line}\n```\n"
+        return f"{name}\n```\n{errand.text}\n```\n"
     return None
 
 
@@ -122,21 +122,21 @@ def _local_name(path: str) -> str:
     return windows.name if windows.is_absolute() else path
 
 
-def _in_quotes(words: str) -> str:
+def _quote(words: str) -> str:
     return orjson.dumps(words).decode()
 
 
 _Line = Callable[[str], str]
-_PRINTING: Final[Mapping[str, _Line]] = {
-    "py": lambda words: f"print({_in_quotes(words)})",
-    "rb": lambda words: f"puts {_in_quotes(words)}",
-    "lua": lambda words: f"print({_in_quotes(words)})",
+_PRINT_STATEMENTS: Final[Mapping[str, _Line]] = {
+    "py": lambda words: f"print({_quote(words)})",
+    "rb": lambda words: f"puts {_quote(words)}",
+    "lua": lambda words: f"print({_quote(words)})",
     **dict.fromkeys(("sh", "bash"), lambda words: f"echo {shlex.quote(words)}"),
-    **dict.fromkeys(("js", "mjs", "cjs", "ts"), lambda words: f"console.log({_in_quotes(words)});"),
+    **dict.fromkeys(("js", "mjs", "cjs", "ts"), lambda words: f"console.log({_quote(words)});"),
 }
 
 
-def _printing(path: str, words: str) -> str:
+def _print_statement(path: str, words: str) -> str:
     """One line that prints the words, by the file's ending; the words themselves where we know no such line."""
-    make = _PRINTING.get(path.rpartition(".")[2].lower())
+    make = _PRINT_STATEMENTS.get(path.rpartition(".")[2].lower())
     return make(words) if make else words

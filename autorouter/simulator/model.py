@@ -25,10 +25,10 @@ import orjson
 from autorouter.core.signals.task_kind import is_housekeeping
 from autorouter.simulator import file_task as errands
 from autorouter.simulator import roles
-from autorouter.simulator.file_task import Errand
-from autorouter.simulator.roles import Task
+from autorouter.simulator.file_task import FileTask
+from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.schema_instance import instance
-from autorouter.simulator.tools import DryTool, ToolUse, any_call, show_call, write_call
+from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall, minimal_call, show_call, write_call
 
 ECHO_CHARS: Final = 80
 """So much of the ask is said back at most."""
@@ -65,11 +65,11 @@ class DryRequest:
     seed: bytes
     system: str = ""
     rules: str = ""
-    tools: tuple[DryTool, ...] = ()
+    tools: tuple[DeclaredTool, ...] = ()
     results: int = 0
     must_call: str | None = None
     schema: Mapping[str, Any] | None = None
-    task: Task | None = None
+    task: RoleTask | None = None
     agree: bool = False
     revise: bool = False
 
@@ -93,13 +93,13 @@ class Refused:
     text: str
 
 
-Answer = Text | ToolUse | Refused
+Answer = Text | SimulatedToolCall | Refused
 
 
 def plan_answer(request: DryRequest) -> Answer:
     """What to answer. Pure and total: any request gets an answer."""
-    if request.task is not None and request.task.judges:
-        return Text(to_json(roles.verdict(request.task, request.seed, revise=request.revise)))
+    if request.task is not None and request.task.answers_json:
+        return Text(to_json(roles.role_answer(request.task, request.seed, revise=request.revise)))
     text_only = TEXT_ONLY in request.ask
     if text_only or (not request.tools and is_housekeeping(request.system, request.ask)):
         return Text(_housekeeping(request))
@@ -117,16 +117,16 @@ def plan_answer(request: DryRequest) -> Answer:
 
 def output_tokens(answer: Answer) -> int:
     """At least one; `BYTES_PER_TOKEN` bytes each."""
-    text = answer.name + arguments_json(answer) if isinstance(answer, ToolUse) else answer.text
+    text = answer.name + arguments_json(answer) if isinstance(answer, SimulatedToolCall) else answer.text
     return max(1, len(text.encode()) // BYTES_PER_TOKEN)
 
 
-def arguments_json(call: ToolUse) -> str:
+def arguments_json(call: SimulatedToolCall) -> str:
     """The arguments as wires carry them."""
-    return to_json(call.arguments) if call.raw is None else call.raw
+    return to_json(call.arguments) if call.raw_arguments is None else call.raw_arguments
 
 
-def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
+def _next_call(request: DryRequest, errand: FileTask | None) -> SimulatedToolCall | None:
     tools = request.tools
     if request.must_call:
         tools = tuple(tool for tool in tools if tool.name == request.must_call) or tools
@@ -134,13 +134,13 @@ def _next_call(request: DryRequest, errand: Errand | None) -> ToolUse | None:
         return call
     if errand is not None and request.results == 1 and (call := show_call(tools, errand)):
         return call
-    return any_call(tools[0]) if request.must_call is not None and request.results == 0 else None
+    return minimal_call(tools[0]) if request.must_call is not None and request.results == 0 else None
 
 
-def _closing(request: DryRequest, errand: Errand) -> str:
+def _closing(request: DryRequest, errand: FileTask) -> str:
     if request.results == 0:
         return f"{_opening(request)} None of the declared tools can write {errand.path}."
-    return errand.closing + _revised(request)
+    return errand.final_message + _revised(request)
 
 
 def _default_text(request: DryRequest) -> str:
@@ -152,7 +152,7 @@ def _default_text(request: DryRequest) -> str:
 
 
 def _revised(request: DryRequest) -> str:
-    return roles.REVISED if request.task is not None and request.task.role == "reviser" else ""
+    return roles.REVISED_SUFFIX if request.task is not None and request.task.role == "reviser" else ""
 
 
 def _opening(request: DryRequest) -> str:
@@ -169,7 +169,7 @@ def _housekeeping(request: DryRequest) -> str:
         return "chore: dry run"
     if TEXT_ONLY in request.ask or (chore and chore["summary"]):
         return f"Summary of a dry run by {request.candidate_id}: no model was called, nothing has to be kept."
-    words = re.findall(r"[^\W_][\w.'-]*", errands.without_marks(request.ask))
+    words = re.findall(r"[^\W_][\w.'-]*", errands.without_markers(request.ask))
     return " ".join(words[:TITLE_WORDS]).capitalize()[:ECHO_CHARS] or "Dry run"
 
 

@@ -23,8 +23,8 @@ from typing import Final
 
 from autorouter.core.types import Usage, Wire
 from autorouter.simulator import codec, model
-from autorouter.simulator.cache import PrefixMemory
-from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.cache import PrefixCache
+from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.faults.spec import parse as parse_faults
 from autorouter.simulator.faults.types import BeforeAnswer, Fault, Refusal
@@ -38,34 +38,34 @@ _PAGE: Final = b"<html><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Play:
+class SimulatedResponse:
     """One answer, or none. `pace_s` is further silence before each piece but the first. `fault`: its name, or empty."""
 
-    flow: Flow
+    body: ResponseBody
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    failure: BeforeAnswer | None = None
-    wait_s: float = 0.0
-    writing_s: float = 0.0
-    pace_s: float = 0.0
+    connection_failure: BeforeAnswer | None = None
+    first_byte_delay_s: float = 0.0
+    generation_s: float = 0.0
+    event_delay_s: float = 0.0
     fault: str = ""
 
 
-def perform(
+def simulate_response(
     call: UpstreamCall,
-    memory: PrefixMemory,
+    cache: PrefixCache,
     *,
     clock: Callable[[], float],
     key: str = PLACEHOLDER_KEY,
-    bare: int | None = 1,
-) -> Play:
+    default_attempts: int | None = 1,
+) -> SimulatedResponse:
     """Decide. Total: what can't be served is a refusal. `key` is what the fault `key-echo` shows; `bare` is how many
     attempts a fault's name alone is for."""
     wire = codec.wire_of(call.path)
     if wire is None:
         return _refused(_NO_PATH, "chat", clock, key)
     try:
-        spec = parse_faults(call.fault, bare=bare) if call.fault else None
+        spec = parse_faults(call.fault, bare=default_attempts) if call.fault else None
         decoded = codec.decode(call.body, call.candidate.id, wire)
     except ValueError as exc:
         return _refused(_bad_request(str(exc)), wire, clock, key)
@@ -76,30 +76,35 @@ def perform(
     jitter = _jitter(seed)
     ttft_s = call.candidate.ttft_s * jitter
     if fault.failure is not None:
-        return Play(flow=_NOTHING, failure=fault.failure, fault=fault.name)
+        return SimulatedResponse(body=_NOTHING, connection_failure=fault.failure, fault=fault.name)
     if fault.refusal is not None:
         return replace(_refused(fault.refusal, wire, clock, key), wait_s=ttft_s, fault=fault.name)
     answer, reshape = _answer(decoded.request, fault)
-    usage = _usage(call, decoded.parts, model.output_tokens(answer), memory)
+    usage = _usage(call, decoded.prompt_parts, model.output_tokens(answer), cache)
     stream = call.stream and not fault.unstreamed
-    stamp = codec.Stamp(
-        model=fault.served_model or call.candidate.model, seed=seed, usage=_told(usage, fault), style=fault.style
+    stamp = codec.ResponseMetadata(
+        model=fault.served_model or call.candidate.model,
+        seed=seed,
+        usage=_told(usage, fault),
+        argument_chunking=fault.style,
     )
     flow = _encode(answer, stamp, wire, stream=stream, include_usage=decoded.include_usage)
     if reshape is not None:
         flow = reshape(flow)
     writing_s = usage.output_tokens / max(call.candidate.throughput_tokens_per_s, LEAST_RATE) * jitter
-    return Play(
-        flow=flow,
+    return SimulatedResponse(
+        body=flow,
         headers={"content-type": "text/event-stream; charset=utf-8" if flow.stream else "application/json"},
-        wait_s=ttft_s + fault.slow_s + (0 if stream else writing_s),
-        writing_s=writing_s if stream else 0.0,
-        pace_s=fault.pace_s,
+        first_byte_delay_s=ttft_s + fault.slow_s + (0 if stream else writing_s),
+        generation_s=writing_s if stream else 0.0,
+        event_delay_s=fault.pace_s,
         fault=fault.name,
     )
 
 
-def _answer(request: model.DryRequest, fault: Fault) -> tuple[model.Answer, Callable[[Flow], Flow] | None]:
+def _answer(
+    request: model.DryRequest, fault: Fault
+) -> tuple[model.Answer, Callable[[ResponseBody], ResponseBody] | None]:
     """The answer, and what is still to be done to its bytes."""
     if fault.twist is None:
         return model.plan_answer(request), fault.reshape
@@ -109,7 +114,9 @@ def _answer(request: model.DryRequest, fault: Fault) -> tuple[model.Answer, Call
     return answer, None if cut else fault.reshape
 
 
-def _encode(answer: model.Answer, stamp: codec.Stamp, wire: Wire, *, stream: bool, include_usage: bool) -> Flow:
+def _encode(
+    answer: model.Answer, stamp: codec.ResponseMetadata, wire: Wire, *, stream: bool, include_usage: bool
+) -> ResponseBody:
     if wire == "chat":
         flow = codec._encode_chat(answer, stamp, stream=stream, include_usage=include_usage)
     else:
@@ -119,9 +126,9 @@ def _encode(answer: model.Answer, stamp: codec.Stamp, wire: Wire, *, stream: boo
     return replace(flow, error_body=error_body(wire, 500, *codec.FAILED))
 
 
-def _usage(call: UpstreamCall, parts: Sequence[bytes], output_tokens: int, memory: PrefixMemory) -> Usage:
+def _usage(call: UpstreamCall, parts: Sequence[bytes], output_tokens: int, memory: PrefixCache) -> Usage:
     prompt = max(1, len(call.body) // model.BYTES_PER_TOKEN)
-    cached = memory.shared_bytes(call.candidate.id, parts) // model.BYTES_PER_TOKEN
+    cached = memory.cached_bytes(call.candidate.id, parts) // model.BYTES_PER_TOKEN
     return Usage(input_tokens=prompt, cached_tokens=min(cached, prompt), output_tokens=output_tokens)
 
 
@@ -132,7 +139,7 @@ def _told(usage: Usage, fault: Fault) -> Usage | None:
     return replace(usage, input_tokens=usage.input_tokens * factor, output_tokens=usage.output_tokens * factor)
 
 
-def _refused(refusal: Refusal, wire: Wire, clock: Callable[[], float], key: str) -> Play:
+def _refused(refusal: Refusal, wire: Wire, clock: Callable[[], float], key: str) -> SimulatedResponse:
     message = refusal.anthropic if wire == "messages" and refusal.anthropic else refusal.message
     if refusal.echo:
         message = f"{message} {key}"
@@ -142,7 +149,9 @@ def _refused(refusal: Refusal, wire: Wire, clock: Callable[[], float], key: str)
         body, headers = _PAGE, {"content-type": "text/html"}
     if refusal.retry_date_s is not None:
         headers["retry-after"] = formatdate(clock() + refusal.retry_date_s, usegmt=True)
-    return Play(flow=Flow(pieces=(body,), stream=False, error=body), status=refusal.status, headers=headers)
+    return SimulatedResponse(
+        body=ResponseBody(pieces=(body,), stream=False, error=body), status=refusal.status, headers=headers
+    )
 
 
 def error_body(wire: Wire, status: int, code: str, error_type: str, message: str) -> bytes:
@@ -162,7 +171,7 @@ def _jitter(seed: bytes) -> float:
     return 1 - JITTER + 2 * JITTER * int.from_bytes(seed[28:32], "big") / (2**32 - 1)
 
 
-_NOTHING: Final = Flow(pieces=(), stream=False, error=b"")
+_NOTHING: Final = ResponseBody(pieces=(), stream=False, error=b"")
 _NO_PATH: Final = Refusal(
     status=404,
     code="not_found",

@@ -24,12 +24,12 @@ from typing import Any, Final
 
 import orjson
 
-SPEAKING: Final = frozenset({"member", "reviser", "debater", "refiner", "synthesizer"})
+ANSWERING_ROLES: Final = frozenset({"member", "reviser", "debater", "refiner", "synthesizer"})
 """Roles that answer the client's ask."""
-JUDGING: Final = frozenset({"verifier", "judge", "ranker", "grader"})
+JSON_ROLES: Final = frozenset({"verifier", "judge", "ranker", "grader"})
 """Roles that answer JSON."""
-ROLES: Final = SPEAKING | JUDGING
-REVISED: Final = " (revised)"
+ROLES: Final = ANSWERING_ROLES | JSON_ROLES
+REVISED_SUFFIX: Final = " (revised)"
 """Ends a reviser's text, so that it can be told from the draft."""
 _BLOCK: Final = re.compile(r'<autorouter-task role="([a-z]+)" key="([^"\\]*)">(.*)</autorouter-task>', re.DOTALL)
 _OPENING: Final = re.compile(r'<autorouter-task role="[a-z]+" key="[^"\\]*">')
@@ -43,7 +43,7 @@ _NUMBER: Final = re.compile(r"^([0-9]{1,4})\.", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class RoleProposal:
     """What a member answered. `letter` hides who it was."""
 
     letter: str
@@ -51,50 +51,54 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class RoleTask:
     """An inner role's task. `criteria`: their numbers, for a grader that is to check them."""
 
     role: str
     key: str
-    proposals: tuple[Proposal, ...] = ()
+    proposals: tuple[RoleProposal, ...] = ()
     criteria: tuple[int, ...] = ()
 
     @property
-    def judges(self) -> bool:
+    def answers_json(self) -> bool:
         """It wants JSON."""
-        return self.role in JUDGING
+        return self.role in JSON_ROLES
 
 
-def take(message: Mapping[str, Any]) -> tuple[Task | None, Mapping[str, Any]]:
+def take_role_task(message: Mapping[str, Any]) -> tuple[RoleTask | None, Mapping[str, Any]]:
     """The task in a message of the user's, and the message without it."""
     content = message.get("content")
     if message.get("role") != "user":
         return None, message
     if isinstance(content, str):
-        task, rest = cut(content)
+        task, rest = split_role_task(content)
         return task, {**message, "content": rest} if task else message
     parts = list(content) if isinstance(content, list) else []
     for place in reversed(range(len(parts))):
         part = parts[place]
-        task, rest = cut(part["text"]) if isinstance(part, dict) and isinstance(part.get("text"), str) else (None, "")
+        task, rest = (
+            split_role_task(part["text"])
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+            else (None, "")
+        )
         if task is not None:
             parts[place] = {**part, "text": rest}
             return task, {**message, "content": parts}
     return None, message
 
 
-def cut(text: str) -> tuple[Task | None, str]:
+def split_role_task(text: str) -> tuple[RoleTask | None, str]:
     """The latest task in a text, None where there is none or its role is unknown; and the text without it. Within a
     proposal nothing is found: there the quotes are escaped."""
     starts = [match.start() for match in _OPENING.finditer(text)]
     match = _BLOCK.match(text, starts[-1]) if starts else None
     if match is None or match[1] not in ROLES:
         return None, text
-    proposals = tuple(Proposal(found[1], _json_text(found[2])) for found in _PROPOSAL.finditer(match[3]))
+    proposals = tuple(RoleProposal(found[1], _json_text(found[2])) for found in _PROPOSAL.finditer(match[3]))
     listed = _CRITERIA.search(match[3])
     found = _NUMBER.findall(_json_text(listed[1])) if listed else ()
     criteria = tuple(dict.fromkeys(int(number) for number in found))
-    return Task(match[1], match[2], proposals, criteria), (text[: match.start()] + text[match.end() :]).strip()
+    return RoleTask(match[1], match[2], proposals, criteria), (text[: match.start()] + text[match.end() :]).strip()
 
 
 def _json_text(quoted: str) -> str:
@@ -105,7 +109,7 @@ def _json_text(quoted: str) -> str:
     return found if isinstance(found, str) else quoted
 
 
-def verdict(task: Task, seed: bytes, *, revise: bool = False) -> dict[str, Any]:
+def role_answer(task: RoleTask, seed: bytes, *, revise: bool = False) -> dict[str, Any]:
     """What a judging role answers, before it is written as JSON. `revise`: the verifier finds something."""
     letters = [proposal.letter for proposal in task.proposals]
     match task.role:
@@ -115,11 +119,11 @@ def verdict(task: Task, seed: bytes, *, revise: bool = False) -> dict[str, Any]:
                 "findings": [FINDING] if revise else [],
             }
         case "judge":
-            said = _judgement(letters, seed)
+            said = _judge_answer(letters, seed)
         case "ranker":
-            said = {"order": _by_digest(task.proposals)}
+            said = {"order": _ranking(task.proposals)}
         case _ if task.criteria:
-            said = {"met": _met(task), "why": "dry run"}
+            said = {"met": _criteria_met(task), "why": "dry run"}
         case _:
             said = {"winner": _winner(task.proposals), "why": "dry run"}
     return {"key": task.key, **said}
@@ -129,7 +133,7 @@ FINDING: Final = "The answer was not checked: this is a dry run (fault verdict-r
 """The one finding of a verifier that wants a revision."""
 
 
-def _judgement(letters: Sequence[str], seed: bytes) -> dict[str, Any]:
+def _judge_answer(letters: Sequence[str], seed: bytes) -> dict[str, Any]:
     best = letters[int.from_bytes(seed[4:8], "big") % len(letters)] if letters else None
     return {
         "consensus": ["This is a dry run: nothing was compared."],
@@ -141,21 +145,21 @@ def _judgement(letters: Sequence[str], seed: bytes) -> dict[str, Any]:
     }
 
 
-def _by_digest(proposals: Sequence[Proposal]) -> list[str]:
+def _ranking(proposals: Sequence[RoleProposal]) -> list[str]:
     return [proposal.letter for proposal in sorted(proposals, key=lambda one: (_digest(one), one.letter))]
 
 
-def _winner(proposals: Sequence[Proposal]) -> str:
+def _winner(proposals: Sequence[RoleProposal]) -> str:
     if len({proposal.text for proposal in proposals}) < 2:
         return "tie"
-    return _by_digest(proposals)[0]
+    return _ranking(proposals)[0]
 
 
-def _met(task: Task) -> list[int]:
+def _criteria_met(task: RoleTask) -> list[int]:
     """About half of the criteria, by the answer and the number."""
     answer = b"".join(_digest(proposal) for proposal in task.proposals)
     return [n for n in task.criteria if hashlib.sha256(answer + str(n).encode()).digest()[0] % 2 == 0]
 
 
-def _digest(proposal: Proposal) -> bytes:
+def _digest(proposal: RoleProposal) -> bytes:
     return hashlib.sha256(proposal.text.encode("utf-8", "replace")).digest()

@@ -17,29 +17,29 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autorouter.simulator import file_task as errands
-from autorouter.simulator.file_task import Errand
+from autorouter.simulator.file_task import FileTask
 from autorouter.simulator.schema_instance import FILLER, instance, required, resolve, type_of
 
 
 @dataclass(frozen=True, slots=True)
-class DryTool:
+class DeclaredTool:
     """A declared tool: its name and its parameters' JSON schema as the client sent it. `custom`: it takes free-form text."""
 
     name: str
     schema: Mapping[str, Any]
     namespace: str | None = None
-    custom: bool = False
+    free_form: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ToolUse:
+class SimulatedToolCall:
     """One call of a tool. `raw` is the arguments' text where it isn't their JSON: a fault's, or free-form input."""
 
     name: str
     arguments: Mapping[str, Any]
-    raw: str | None = None
+    raw_arguments: str | None = None
     namespace: str | None = None
-    custom: bool = False
+    free_form: bool = False
 
 
 WRITERS: Final = (
@@ -65,51 +65,51 @@ _CREATING: Final = ("create", "write", "overwrite")
 _SEPARATOR: Final = re.compile(r"__|[.:/]")
 
 
-def write_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
+def write_call(tools: Sequence[DeclaredTool], errand: FileTask) -> SimulatedToolCall | None:
     """The call that does the errand: a writer's, else a shell's, else a patcher's."""
-    for tool in _named(tools, WRITERS):
+    for tool in _tools_named(tools, WRITERS):
         properties = _properties(tool)
-        if _has(properties, _PATHS) and _has(properties, _TEXTS):
-            return _use(tool, {_PATHS: errand.path, _TEXTS: errand.line + "\n"})
-    if call := _shell_call(tools, errands.writing_command(errand)):
+        if _has_any(properties, _PATHS) and _has_any(properties, _TEXTS):
+            return _call_with(tool, {_PATHS: errand.path, _TEXTS: errand.text + "\n"})
+    if call := _shell_call(tools, errands.write_command(errand)):
         return call
-    for tool in _named(tools, PATCHERS):
-        if tool.custom:
-            return _free(tool, errands.patch(errand))
-        if _has(_properties(tool), _PATCHES):
-            return _use(tool, {_PATCHES: errands.patch(errand)})
+    for tool in _tools_named(tools, PATCHERS):
+        if tool.free_form:
+            return _free_form_call(tool, errands.apply_patch_text(errand))
+        if _has_any(_properties(tool), _PATCHES):
+            return _call_with(tool, {_PATCHES: errands.apply_patch_text(errand)})
     return None
 
 
-def show_call(tools: Sequence[DryTool], errand: Errand) -> ToolUse | None:
+def show_call(tools: Sequence[DeclaredTool], errand: FileTask) -> SimulatedToolCall | None:
     """The call that shows the file, None where no tool runs commands."""
-    return _shell_call(tools, errands.showing_command(errand))
+    return _shell_call(tools, errands.show_command(errand))
 
 
-def any_call(tool: DryTool) -> ToolUse:
+def minimal_call(tool: DeclaredTool) -> SimulatedToolCall:
     """A call of this very tool with nothing but its required arguments, for a client that insists."""
-    if tool.custom:
-        return _free(tool, FILLER)
+    if tool.free_form:
+        return _free_form_call(tool, FILLER)
     made = instance({**tool.schema, "type": "object"}, tool.schema)
-    return ToolUse(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
+    return SimulatedToolCall(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
 
 
-def _use(tool: DryTool, known: Mapping[frozenset[str], str]) -> ToolUse:
-    return ToolUse(tool.name, _filled(tool, known), namespace=tool.namespace)
+def _call_with(tool: DeclaredTool, known: Mapping[frozenset[str], str]) -> SimulatedToolCall:
+    return SimulatedToolCall(tool.name, _fill_arguments(tool, known), namespace=tool.namespace)
 
 
-def _free(tool: DryTool, text: str) -> ToolUse:
-    return ToolUse(tool.name, {}, text, tool.namespace, custom=True)
+def _free_form_call(tool: DeclaredTool, text: str) -> SimulatedToolCall:
+    return SimulatedToolCall(tool.name, {}, text, tool.namespace, free_form=True)
 
 
-def _shell_call(tools: Sequence[DryTool], command: str) -> ToolUse | None:
-    for tool in _named(tools, SHELLS):
-        if _has(_properties(tool), _COMMANDS):
-            return _use(tool, {_COMMANDS: command})
+def _shell_call(tools: Sequence[DeclaredTool], command: str) -> SimulatedToolCall | None:
+    for tool in _tools_named(tools, SHELLS):
+        if _has_any(_properties(tool), _COMMANDS):
+            return _call_with(tool, {_COMMANDS: command})
     return None
 
 
-def _named(tools: Sequence[DryTool], names: Sequence[str]) -> list[DryTool]:
+def _tools_named(tools: Sequence[DeclaredTool], names: Sequence[str]) -> list[DeclaredTool]:
     """The tools of these names: whole names before prefixed ones, then in the order of `names`."""
     ranked = []
     for tool in tools:
@@ -122,20 +122,20 @@ def _named(tools: Sequence[DryTool], names: Sequence[str]) -> list[DryTool]:
     return [tool for *_, tool in sorted(ranked, key=lambda one: one[:2])]
 
 
-def _properties(tool: DryTool) -> Mapping[str, Any]:
+def _properties(tool: DeclaredTool) -> Mapping[str, Any]:
     found = resolve(tool.schema, tool.schema).get("properties")
     return found if isinstance(found, Mapping) else {}
 
 
-def _has(properties: Mapping[str, Any], keys: frozenset[str]) -> bool:
-    return any(_key(name) in keys for name in properties)
+def _has_any(properties: Mapping[str, Any], keys: frozenset[str]) -> bool:
+    return any(_normalized(name) in keys for name in properties)
 
 
-def _key(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
-def _filled(tool: DryTool, known: Mapping[frozenset[str], str]) -> dict[str, Any]:
+def _fill_arguments(tool: DeclaredTool, known: Mapping[frozenset[str], str]) -> dict[str, Any]:
     """Arguments: what is known where a parameter's name says so, and the required rest by its schema. Each known value
     is given once unless a further parameter of its sort is required."""
     plain = resolve(tool.schema, tool.schema)
@@ -145,17 +145,17 @@ def _filled(tool: DryTool, known: Mapping[frozenset[str], str]) -> dict[str, Any
     given: set[frozenset[str]] = set()
     for name in sorted(dict.fromkeys([*properties, *musts]), key=lambda one: one not in musts):
         schema = resolve(properties.get(name, {}), tool.schema)
-        sort = next((keys for keys in known if _key(name) in keys), None)
+        sort = next((keys for keys in known if _normalized(name) in keys), None)
         takes = sort is not None and not isinstance(schema.get("enum"), list) and "const" not in schema
         if sort is not None and takes and (sort not in given or name in musts):
             given.add(sort)
-            arguments[name] = _shaped(name, schema, tool.schema, known[sort], command=sort is _COMMANDS)
+            arguments[name] = _fit_to_schema(name, schema, tool.schema, known[sort], command=sort is _COMMANDS)
         elif name in musts:
-            arguments[name] = _by_schema(schema, tool.schema)
+            arguments[name] = _default_value(schema, tool.schema)
     return arguments
 
 
-def _by_schema(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+def _default_value(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     choices = schema.get("enum")
     if isinstance(choices, list):
         for choice in _CREATING:
@@ -164,7 +164,7 @@ def _by_schema(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     return instance(schema, root)
 
 
-def _shaped(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: str, *, command: bool) -> Any:
+def _fit_to_schema(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: str, *, command: bool) -> Any:
     """The value as the parameter wants it: a string, or an array of words, of strings or of objects."""
     if type_of(schema) != "array":
         return value if type_of(schema) == "string" else instance(schema, root)
@@ -173,11 +173,11 @@ def _shaped(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value
         made = instance(items, root)
         inner = items.get("properties")
         for key, below in inner.items() if isinstance(inner, Mapping) else ():
-            if command and _key(key) in _COMMANDS:
-                made[key] = _shaped(key, resolve(below, root), root, value, command=True)
+            if command and _normalized(key) in _COMMANDS:
+                made[key] = _fit_to_schema(key, resolve(below, root), root, value, command=True)
         return [made]
     if type_of(items) != "string" or "enum" in items or "const" in items:
         return instance(schema, root)
-    if command and not _key(name).endswith("s"):
+    if command and not _normalized(name).endswith("s"):
         return ["bash", "-lc", value]
     return [value]

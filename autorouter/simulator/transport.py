@@ -14,11 +14,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
-from autorouter.simulator.cache import PrefixMemory
-from autorouter.simulator.response import Play, perform
+from autorouter.simulator.cache import PrefixCache
+from autorouter.simulator.response import SimulatedResponse, simulate_response
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 
-REMEMBERED: Final = 256
+CACHED_PROMPTS: Final = 256
 """Prompts kept per transport to tell which prefix a provider's cache would hold."""
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -39,22 +39,22 @@ class DryRunTransport:
         self._time_scale = time_scale
         self._sleep = sleep
         self._clock = clock
-        self._memory = PrefixMemory(REMEMBERED)
+        self._cache = PrefixCache(CACHED_PROMPTS)
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         """Wait as long as the candidate would, then answer. Raises Failure only where `call.fault` says so."""
-        play = perform(call, self._memory, clock=self._clock)
-        if play.failure is not None:
-            await self._nap(call.target.timeouts.first_byte_s if play.failure == "timeout" else 0)
-            raise _failure(play.failure, call)
-        await self._nap(play.wait_s)
-        return DryReply(play, call, self._nap)
+        play = simulate_response(call, self._cache, clock=self._clock)
+        if play.connection_failure is not None:
+            await self._sleep_scaled(call.target.timeouts.first_byte_s if play.connection_failure == "timeout" else 0)
+            raise _failure(play.connection_failure, call)
+        await self._sleep_scaled(play.first_byte_delay_s)
+        return DryRunReply(play, call, self._sleep_scaled)
 
     async def aclose(self) -> None:
         """Forget what was seen. There is nothing else to close."""
-        self._memory.clear()
+        self._cache.clear()
 
-    async def _nap(self, unscaled_s: float) -> None:
+    async def _sleep_scaled(self, unscaled_s: float) -> None:
         duration_s = unscaled_s * self._time_scale
         if duration_s > 0:
             await self._sleep(duration_s)
@@ -62,18 +62,18 @@ class DryRunTransport:
             await asyncio.sleep(0)
 
 
-class DryReply:
+class DryRunReply:
     """An answer that plays its flow. Its writing time is spread over its pieces; the first comes at once."""
 
     __slots__ = ("_call", "_closed", "_ending", "_nap", "_pause_s", "_pieces", "headers", "status")
 
-    def __init__(self, play: Play, call: UpstreamCall, nap: Sleep) -> None:
+    def __init__(self, play: SimulatedResponse, call: UpstreamCall, nap: Sleep) -> None:
         self.status = play.status
         self.headers: Mapping[str, str] = play.headers
         self._call = call
-        self._pieces = iter(play.flow.pieces)
-        self._ending = play.flow.ending
-        self._pause_s = play.writing_s / max(1, len(play.flow.pieces)) + play.pace_s
+        self._pieces = iter(play.body.pieces)
+        self._ending = play.body.ending
+        self._pause_s = play.generation_s / max(1, len(play.body.pieces)) + play.event_delay_s
         self._nap = nap
         self._closed = False
 

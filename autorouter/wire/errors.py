@@ -82,7 +82,7 @@ def failed_response(error: AutorouterError, seed: str, created_s: int) -> bytes:
     return b"event: response.failed\ndata: " + orjson.dumps(document) + b"\n\n"
 
 
-IN_SHAPE: Mapping[Wire, Callable[[AutorouterError], bytes]] = {
+ERROR_ENCODERS: Mapping[Wire, Callable[[AutorouterError], bytes]] = {
     "chat": chat_error,
     "responses": responses_error,
     "messages": messages_error,

@@ -25,7 +25,7 @@ from autorouter.wire.chat.request import ChatRequest
 
 if TYPE_CHECKING:
     from autorouter.wire.common.encoder import Heading
-    from autorouter.wire.common.ir import Loss
+    from autorouter.wire.common.ir import TranslationLoss
     from autorouter.wire.common.tool_names import Names
 
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
@@ -70,7 +70,7 @@ class Whole:
     tokens: int
 
 
-class NotAnAnswer(Exception):
+class InvalidAnswerError(Exception):
     """An upstream's 200 that holds no answer: its error object where it has one."""
 
     def __init__(self, what: str, error: dict[str, Any] | None = None) -> None:
@@ -126,12 +126,14 @@ def between(
     how to report usage in a chat stream. strip: without any reasoning, as the target has just refused it.
     """
     if request.task.wire == upstream:
-        return SameWire(request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip)
+        return PassthroughExchange(
+            request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip
+        )
     heading = (origin, seed, created_s)
     return Translated(request, upstream, model, origin=None if strip else origin, heading=heading)
 
 
-class SameWire:
+class PassthroughExchange:
     """Bytes through, with only the model's name exchanged."""
 
     losses: tuple[str, ...] = ()
@@ -151,10 +153,10 @@ class SameWire:
 
     def tap(self) -> Tap:
         if self._wire == "chat":
-            return passthrough.ChatTap(drop_usage=self._drop_usage)
+            return passthrough.ChatObserver(drop_usage=self._drop_usage)
         from autorouter.wire.common import observer
 
-        return observer.ResponsesTap() if self._wire == "responses" else observer.MessagesTap()
+        return observer.ResponsesObserver() if self._wire == "responses" else observer.MessagesObserver()
 
     def whole(self, body: bytes) -> Whole:
         document = _answer(body, self._wire)
@@ -190,24 +192,24 @@ class Translated:
         self._heading = Heading(seed=seed, model=model, origin=stamped, created_s=created_s, wants_usage=wants_usage)
 
     def tap(self) -> Tap:
-        return TranslatingTap(self._client, self._upstream, self._names, self._heading)
+        return TranslatingObserver(self._client, self._upstream, self._names, self._heading)
 
     def whole(self, body: bytes) -> Whole:
         from autorouter.wire import translate
 
         document = _answer(body, self._upstream)
-        answer = translate.answer_of(document, self._upstream, self._names)
+        answer = translate.read_answer(document, self._upstream, self._names)
         if answer.failed is not None:
             failed = answer.failed
-            raise NotAnAnswer("an answer that failed", {"message": failed.message, "code": failed.code})
+            raise InvalidAnswerError("an answer that failed", {"message": failed.message, "code": failed.code})
         try:
-            encoded = translate.body_of(answer, self._client, self._heading)
+            encoded = translate.encode_answer(answer, self._client, self._heading)
         except TypeError as exc:
-            raise NotAnAnswer("JSON that is nested too deeply") from exc
+            raise InvalidAnswerError("JSON that is nested too deeply") from exc
         return Whole(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
 
 
-class TranslatingTap:
+class TranslatingObserver:
     """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire. Nor is
     what is malformed, for it can't be translated: it fails, so that `malformed` stays 0."""
 
@@ -244,7 +246,7 @@ class TranslatingTap:
         return out
 
 
-def _clauses(losses: Iterable[Loss]) -> tuple[str, ...]:
+def _clauses(losses: Iterable[TranslationLoss]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{loss.what} {loss.name}: {loss.why}" for loss in losses))
 
 
@@ -261,15 +263,15 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
-        raise NotAnAnswer("what is not JSON") from exc
+        raise InvalidAnswerError("what is not JSON") from exc
     if not isinstance(document, dict):
-        raise NotAnAnswer("JSON that is no answer")
+        raise InvalidAnswerError("JSON that is no answer")
     return document
 
 
-def _no_answer(document: dict[str, Any]) -> NotAnAnswer:
+def _no_answer(document: dict[str, Any]) -> InvalidAnswerError:
     error = document.get("error")
-    return NotAnAnswer("JSON that is no answer", error if isinstance(error, dict) else None)
+    return InvalidAnswerError("JSON that is no answer", error if isinstance(error, dict) else None)
 
 
 def _usage_of(wire: Wire, usage: dict[str, Any]) -> Usage:

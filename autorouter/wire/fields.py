@@ -16,12 +16,12 @@ MAX_DEPTH = 240
 """orjson writes 254 levels, and what is written anew may be some deeper than what came."""
 EXTENSION = "openfusion"
 """Our own member in a body: never sent on."""
-KEPT_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
+POLICY_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
 """Headers that rules may look at, beside any `x-` header; never those that carry keys."""
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 
 
-def document_of(body: bytes) -> dict[str, Any]:
+def parse_document(body: bytes) -> dict[str, Any]:
     """The request's object. Raises RequestError."""
     try:
         document = orjson.loads(body)
@@ -102,11 +102,11 @@ def with_model(body: bytes, place: Place, model: str) -> bytes:
     return orjson.dumps(document | {"model": model})
 
 
-def kept_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def policy_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Headers that rules may look at; never those that carry keys."""
     return tuple(
         (name, value)
         for name, value in headers.items()
-        if name in KEPT_HEADERS
+        if name in POLICY_HEADERS
         or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
     )

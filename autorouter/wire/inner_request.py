@@ -18,7 +18,7 @@ import orjson
 from autorouter.core.types import Wire
 from autorouter.wire import fields, translate
 from autorouter.wire.chat.request import ChatRequest
-from autorouter.wire.common.ir import Answer, Call, Function, Text, collect
+from autorouter.wire.common.ir import ResponseIR, TextPart, ToolCallPart, ToolDefinition, collect_events
 from autorouter.wire.exchange import Request
 
 OPTIONS: Mapping[Wire, tuple[str, ...]] = {
@@ -117,7 +117,7 @@ def _add(document: dict[str, Any], wire: Wire, text: str) -> None:
     document["messages"] = messages
 
 
-def restrained(request: Request) -> bool:
+def has_output_options(request: Request) -> bool:
     """Whether the client says anything about its answer's form: what was drafted without that can't go out as it is."""
     task = request.task
     document = orjson.loads(task.body)
@@ -129,25 +129,25 @@ def restrained(request: Request) -> bool:
 # ---- what came back
 
 
-def answer_of(body: bytes, wire: Wire, *, stream: bool) -> Answer:
+def read_answer(body: bytes, wire: Wire, *, stream: bool) -> ResponseIR:
     """An answer in the client's wire, read: a whole document, or all bytes of a stream."""
     if not stream:
         document = orjson.loads(body)
-        return collect(translate.WHOLE_IN[wire](document))
+        return collect_events(translate.ANSWER_DECODERS[wire](document))
     decoder = translate.DECODERS[wire]()
-    return collect([*decoder.feed(body), *decoder.end()])
+    return collect_events([*decoder.feed(body), *decoder.end()])
 
 
-def text_of(answer: Answer) -> str:
+def text_of(answer: ResponseIR) -> str:
     """The words of an answer, without its thoughts."""
-    return "".join(part.text for part in answer.parts if isinstance(part, Text))
+    return "".join(part.text for part in answer.parts if isinstance(part, TextPart))
 
 
-def calls_of(answer: Answer) -> tuple[Call, ...]:
+def answer_tool_calls(answer: ResponseIR) -> tuple[ToolCallPart, ...]:
     """The tool calls of an answer."""
-    return tuple(part for part in answer.parts if isinstance(part, Call))
+    return tuple(part for part in answer.parts if isinstance(part, ToolCallPart))
 
 
-def tools_of(request: Request) -> tuple[Function, ...]:
+def declared_tools(request: Request) -> tuple[ToolDefinition, ...]:
     """The tools that the client declares, with their schemas."""
-    return translate.to_neutral(orjson.loads(request.task.body), request.task.wire).tools
+    return translate.to_ir(orjson.loads(request.task.body), request.task.wire).tools

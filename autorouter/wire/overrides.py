@@ -6,7 +6,6 @@ x-openfusion-strategy: verify       x-openfusion-models: glm, gpt       x-openfu
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any, cast, get_args
@@ -15,6 +14,7 @@ from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
 from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy, VerifyScope
 from autorouter.errors import RequestError
+from autorouter.suggest import close_matches
 
 PREFIX = "x-openfusion-"
 PROGRESS = "x-openfusion-progress"
@@ -23,7 +23,7 @@ NAMES = ("strategy", "panel", "models", "judge", "synthesizer", "verify", "max_u
 MAX_CHARS = 300
 
 
-def wishes_of(found: Any, headers: Mapping[str, str]) -> RequestOverrides:
+def parse_overrides(found: Any, headers: Mapping[str, str]) -> RequestOverrides:
     """The wishes of a request. Raises RequestError that names the wish."""
     said: dict[str, Any] = {}
     if found is not None:
@@ -105,7 +105,7 @@ def _number(key: str, value: Any, least: float, most: float) -> float | None:
 
 
 def _unknown(name: str) -> RequestError:
-    near = difflib.get_close_matches(name, NAMES, n=1)
+    near = close_matches(name, NAMES)
     hint = f"did you mean `{near[0]}`?" if near else "known are " + ", ".join(NAMES)
     said = name[:40]
     return RequestError(

@@ -16,18 +16,18 @@ import orjson
 
 from autorouter.core.types import Wire
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.history import STAMP, readable, unstamp
-from autorouter.wire.common.ir import Loss, Reasoning, Shape, Text
+from autorouter.wire.common.history import STAMP, read_stamped, readable
+from autorouter.wire.common.ir import ReasoningFormat, ReasoningPart, TextPart, TranslationLoss
 
 _MARK = f'"{STAMP}'.encode()
-_SHAPES: dict[Wire, tuple[Shape, ...]] = {
+_SHAPES: dict[Wire, tuple[ReasoningFormat, ...]] = {
     "chat": ("chat",),
     "responses": ("responses",),
     "messages": ("messages", "redacted"),
 }
 
 
-def settled(body: bytes, wire: Wire, *, origin: str, strip: bool = False) -> tuple[bytes, tuple[Loss, ...]]:
+def settled(body: bytes, wire: Wire, *, origin: str, strip: bool = False) -> tuple[bytes, tuple[TranslationLoss, ...]]:
     """The body for the target `origin` (`upstream/model`) of the same wire, and what was lost. The same bytes where nothing
     is to be done; chat carries no reasoning that anyone would refuse."""
     if wire == "chat" or (not strip and _MARK not in body):
@@ -35,7 +35,7 @@ def settled(body: bytes, wire: Wire, *, origin: str, strip: bool = False) -> tup
     document = lenient_json.loads(body)
     if document is None:
         return body, ()
-    losses: list[Loss] = []
+    losses: list[TranslationLoss] = []
     if wire == "responses":
         if not isinstance(document.get("input"), list):
             return body, ()
@@ -50,26 +50,28 @@ def settled(body: bytes, wire: Wire, *, origin: str, strip: bool = False) -> tup
     return (body, ()) if changed == messages else (orjson.dumps(document | {"messages": changed}), tuple(losses))
 
 
-def _kept(found: Reasoning, wire: Wire, origin: str, strip: bool) -> bool:
+def _kept(found: ReasoningPart, wire: Wire, origin: str, strip: bool) -> bool:
     if strip:
         return False
     return found.origin is None or (found.origin == origin and found.shape in _SHAPES[wire] and bool(found.payload))
 
 
-def _item(item: Any, origin: str, strip: bool, losses: list[Loss]) -> list[Any]:
+def _item(item: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:
     if not isinstance(item, dict) or item.get("type") != "reasoning":
         return [item]
     summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("summary")))
     payload = lenient_json.text(item.get("encrypted_content"))
-    found = unstamp(payload, summary, shape="responses", ident=lenient_json.text(item.get("id")))
+    found = read_stamped(payload, summary, shape="responses", ident=lenient_json.text(item.get("id")))
     if _kept(found, "responses", origin, strip):
         own = {"encrypted_content": found.payload} | ({"id": found.id} if found.id else {})
         return [item if found.origin is None else item | own]
-    words = [{"type": "output_text", "text": part.text} for part in readable(found, losses) if isinstance(part, Text)]
+    words = [
+        {"type": "output_text", "text": part.text} for part in readable(found, losses) if isinstance(part, TextPart)
+    ]
     return [{"type": "message", "role": "assistant", "content": words}] if words else []
 
 
-def _message(message: Any, origin: str, strip: bool, losses: list[Loss]) -> list[Any]:
+def _message(message: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or message.get("role") != "assistant":
         return [message]
@@ -77,14 +79,14 @@ def _message(message: Any, origin: str, strip: bool, losses: list[Loss]) -> list
     return [message | {"content": blocks}] if blocks else []
 
 
-def _block(block: Any, origin: str, strip: bool, losses: list[Loss]) -> list[Any]:
+def _block(block: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:
     kind = block.get("type") if isinstance(block, dict) else None
     if kind not in ("thinking", "redacted_thinking"):
         return [block]
     member, shape = ("signature", "messages") if kind == "thinking" else ("data", "redacted")
     thoughts = lenient_json.text(block.get("thinking"))
-    known: Shape = "messages" if shape == "messages" else "redacted"
-    found = unstamp(lenient_json.text(block.get(member)), (thoughts,) if thoughts else (), shape=known)
+    known: ReasoningFormat = "messages" if shape == "messages" else "redacted"
+    found = read_stamped(lenient_json.text(block.get(member)), (thoughts,) if thoughts else (), shape=known)
     if _kept(found, "messages", origin, strip):
         return [block if found.origin is None else block | {member: found.payload}]
-    return [{"type": "text", "text": part.text} for part in readable(found, losses) if isinstance(part, Text)]
+    return [{"type": "text", "text": part.text} for part in readable(found, losses) if isinstance(part, TextPart)]

@@ -3,7 +3,7 @@
     sent = outgoing(task.body, "responses", "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
     answer = Translation(client="responses", upstream="chat", names=sent.names, heading=Heading(...))
     answer.feed(chunk) -> bytes for the client      ... answer.end() -> the last ones
-    body_of(answer_of(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
+    encode_answer(read_answer(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
 
 `Translation.failed` is set where the upstream's answer ended in an error: the server then decides whether the client sees
 the error event or a cut line.
@@ -22,12 +22,20 @@ from autorouter.wire.chat import decode as decode_chat
 from autorouter.wire.chat import encode as encode_chat
 from autorouter.wire.chat import to_ir as neutral_chat
 from autorouter.wire.chat import to_upstream as chat_out
-from autorouter.wire.chat.to_upstream import Outgoing
+from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import TOO_DEEP, Decoder
 from autorouter.wire.common.encoder import Encoder, Heading
-from autorouter.wire.common.ir import Answer, Conversation, Event, Failed, Started, UsageEvent, collect
-from autorouter.wire.common.tool_names import Names, Restorer
+from autorouter.wire.common.ir import (
+    RequestIR,
+    ResponseIR,
+    StreamEvent,
+    StreamFailed,
+    StreamStarted,
+    UsageEvent,
+    collect_events,
+)
+from autorouter.wire.common.tool_names import Names, ToolCallRestorer
 from autorouter.wire.messages import decode as decode_messages
 from autorouter.wire.messages import encode as encode_messages
 from autorouter.wire.messages import request as messages_request
@@ -37,10 +45,10 @@ from autorouter.wire.responses import encode as encode_responses
 from autorouter.wire.responses import request as responses_request
 from autorouter.wire.responses import to_upstream as responses_out
 
-TO_NEUTRAL = {
-    "chat": neutral_chat.to_neutral,
-    "responses": responses_request.to_neutral,
-    "messages": messages_request.to_neutral,
+TO_IR = {
+    "chat": neutral_chat.to_ir,
+    "responses": responses_request.to_ir,
+    "messages": messages_request.to_ir,
 }
 DECODERS: dict[Wire, type[Decoder]] = {
     "chat": decode_chat.ChatDecoder,
@@ -54,29 +62,29 @@ ENCODERS: dict[Wire, type[Encoder]] = {
 }
 
 
-def whole_by(read: Callable[[dict[str, Any]], list[Event]]) -> Callable[[dict[str, Any]], list[Event]]:
+def whole_by(read: Callable[[dict[str, Any]], list[StreamEvent]]) -> Callable[[dict[str, Any]], list[StreamEvent]]:
     """A reader of whole answers to which no document is too deep."""
 
-    def safe(document: dict[str, Any]) -> list[Event]:
+    def safe(document: dict[str, Any]) -> list[StreamEvent]:
         try:
             return read(document)
-        except lenient_json.TooDeep:
+        except lenient_json.TooDeepError:
             return [TOO_DEEP]
 
     return safe
 
 
-WHOLE_IN = {
+ANSWER_DECODERS = {
     "chat": whole_by(decode_chat.whole),
     "responses": whole_by(decode_responses.whole),
     "messages": whole_by(decode_messages.whole),
 }
-WHOLE_OUT = {"chat": encode_chat.whole, "responses": encode_responses.whole, "messages": encode_messages.whole}
+ANSWER_ENCODERS = {"chat": encode_chat.whole, "responses": encode_responses.whole, "messages": encode_messages.whole}
 
 
-def to_neutral(document: Mapping[str, Any], wire: Wire) -> Conversation:
+def to_ir(document: Mapping[str, Any], wire: Wire) -> RequestIR:
     """A request as its wire's module reads it."""
-    return TO_NEUTRAL[wire](document)
+    return TO_IR[wire](document)
 
 
 def outgoing(
@@ -88,20 +96,20 @@ def outgoing(
     origin: str | None = None,
     stream: bool | None = None,
     max_tokens: int = messages_out.MAX_TOKENS,
-) -> Outgoing:
+) -> UpstreamRequest:
     """A client's request, which `parse` let pass, as the upstream's wire has it. `origin` is `upstream/model`, whose own
     reasoning is kept. `stream` overrules the client's wish; `max_tokens` holds where an upstream needs a limit and the
     client set none."""
-    conversation = to_neutral(orjson.loads(body), client)
+    conversation = to_ir(orjson.loads(body), client)
     if stream is not None:
         conversation = replace(conversation, stream=stream)
     match upstream:
         case "chat":
-            return chat_out.from_neutral(conversation, model, origin=origin)
+            return chat_out.from_ir(conversation, model, origin=origin)
         case "responses":
-            return responses_out.from_neutral(conversation, model, origin=origin)
+            return responses_out.from_ir(conversation, model, origin=origin)
         case "messages":
-            return messages_out.from_neutral(conversation, model, origin=origin, max_tokens=max_tokens)
+            return messages_out.from_ir(conversation, model, origin=origin, max_tokens=max_tokens)
 
 
 class Translation:
@@ -110,11 +118,11 @@ class Translation:
 
     def __init__(self, *, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
         self._decoder = DECODERS[upstream]()
-        self._restorer = Restorer(names)
+        self._restorer = ToolCallRestorer(names)
         self._encoder = ENCODERS[client](heading)
         self.served_model: str | None = None
         self.usage: Usage | None = None
-        self.failed: Failed | None = None
+        self.failed: StreamFailed | None = None
         self.events = 0
 
     @property
@@ -130,26 +138,28 @@ class Translation:
         """The upstream's stream has ended: what is left, and an error event where it ended too early."""
         return self._pass(self._decoder.end()) + self._encoder.end()
 
-    def _pass(self, events: list[Event]) -> bytes:
+    def _pass(self, events: list[StreamEvent]) -> bytes:
         out: list[bytes] = []
         for event in events:
             self.events += 1
-            if isinstance(event, Started):
+            if isinstance(event, StreamStarted):
                 self.served_model = event.model
             elif isinstance(event, UsageEvent):
                 self.usage = event.usage
-            elif isinstance(event, Failed):
+            elif isinstance(event, StreamFailed):
                 self.failed = event
             out.extend(self._encoder.feed(restored) for restored in self._restorer.feed(event))
         return b"".join(out)
 
 
-def answer_of(document: dict[str, Any], upstream: Wire, names: Names) -> Answer:
+def read_answer(document: dict[str, Any], upstream: Wire, names: Names) -> ResponseIR:
     """An upstream's whole answer, with the client's own tool names; `failed` is set where it is none."""
-    restorer = Restorer(names)
-    return collect(restored for event in WHOLE_IN[upstream](document) for restored in restorer.feed(event))
+    restorer = ToolCallRestorer(names)
+    return collect_events(
+        restored for event in ANSWER_DECODERS[upstream](document) for restored in restorer.feed(event)
+    )
 
 
-def body_of(answer: Answer, client: Wire, heading: Heading) -> bytes:
+def encode_answer(answer: ResponseIR, client: Wire, heading: Heading) -> bytes:
     """A whole answer as the client's wire has it."""
-    return WHOLE_OUT[client](answer, heading)
+    return ANSWER_ENCODERS[client](answer, heading)

@@ -29,7 +29,7 @@ def summed(body: bytes, wire: Wire, before: Usage) -> bytes:
     return orjson.dumps(document)
 
 
-class SummedTap:
+class UsageSumObserver:
     """A tap that adds `before` to the usage in the stream that it passes on; its own `usage` stays the one call's."""
 
     def __init__(self, inner: Tap, wire: Wire, before: Usage) -> None:

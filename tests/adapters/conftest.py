@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from autorouter.adapters.install import AdapterEnvironment
-from autorouter.adapters.model import RouterTarget
+from autorouter.adapters.registry import RouterTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW_S = 1_800_000_000.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from autorouter.adapters import model
+from autorouter.adapters import registry
 from tests.adapters.conftest import ROOT, User
 
 
@@ -54,9 +54,9 @@ def test_the_list_shows_every_client_even_beside_a_broken_file(user: User) -> No
     user.file(".codex/config.toml", "x = \n")
     done = user.run("adapter")
     assert done.code == 0
-    assert all(name in done.out for name in model.adapter_names())
+    assert all(name in done.out for name in registry.adapter_names())
     assert "config.toml" in done.err
-    assert len(user.run("adapter", "--json").json()["clients"]) == len(model.adapter_names())
+    assert len(user.run("adapter", "--json").json()["clients"]) == len(registry.adapter_names())
 
 
 def test_a_guide_has_the_configured_address(user: User) -> None:
@@ -136,7 +136,7 @@ def test_codex_by_its_own_names(user: User) -> None:
         done = user.run("codex", *args, "--yes", "--json")
         assert done.code == 0
         assert done.json()["status"]["mode"] == mode
-        missing = "responses" not in model.served_wires()
+        missing = "responses" not in registry.served_wires()
         assert bool(done.json()["warning"]) is missing
     catalog = json.loads(Path(tomllib.loads(path.read_text())["model_catalog_json"]).read_text())
     assert catalog["models"][0]["slug"] == "openfusion/auto"

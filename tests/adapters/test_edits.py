@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorouter.adapters import changes, edits, model
+from autorouter.adapters import changes, edits, registry
 from autorouter.adapters.changes import Change, ListItem
 from autorouter.errors import AdapterError
 from tests.adapters import documents
 
-TARGET = model.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
+TARGET = registry.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
 
 
 def wanted(client: str) -> list[tuple[changes.Path, object, bool]]:
-    spec = model.load_adapter(client).files[-1]
-    return [(path, value, setting.only_if_missing) for setting, path, value in model.settings_for(spec, TARGET)]
+    spec = registry.load_adapter(client).files[-1]
+    return [(path, value, setting.only_if_missing) for setting, path, value in registry.settings_for(spec, TARGET)]
 
 
 def holds(text: str, client: str) -> bool:
-    spec = model.load_adapter(client).files[-1]
+    spec = registry.load_adapter(client).files[-1]
     data = edits.parse(text, spec.format)
     return all(only or contains(changes.value_at(data, path), value) for path, value, only in wanted(client))
 
@@ -195,7 +195,7 @@ def test_a_table_of_ours_with_a_neighbour_put_beside_it_loses_only_what_is_ours(
         ("json", "[" * 5000, "line 1"),
     ],
 )
-def test_a_broken_file_is_named_with_its_line(form: model.FileFormat, text: str, line: str) -> None:
+def test_a_broken_file_is_named_with_its_line(form: registry.FileFormat, text: str, line: str) -> None:
     with pytest.raises(AdapterError, match=line):
         edits.apply_settings(text, form, [(("model",), "m", False)])
 
@@ -211,7 +211,7 @@ def test_a_broken_file_is_named_with_its_line(form: model.FileFormat, text: str,
         ("json", "[1]"),
     ],
 )
-def test_what_cannot_be_edited_is_refused(form: model.FileFormat, text: str) -> None:
+def test_what_cannot_be_edited_is_refused(form: registry.FileFormat, text: str) -> None:
     path = ("model",) if form == "yaml" else ("model_providers", "x")
     with pytest.raises(AdapterError):
         edits.apply_settings(text, form, [(path, "m", False)])

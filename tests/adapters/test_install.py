@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorouter.adapters import files, install, model
+from autorouter.adapters import files, install, registry
 from autorouter.adapters.status import read_status
 from autorouter.errors import AdapterError
 from tests.adapters import documents
@@ -32,13 +32,13 @@ run = "make"
 
 
 def installed(user: User, client: str = "codex", label: str = "openfusion/auto") -> install.InstallPlan:
-    plan = install.plan_install(model.load_adapter(client), target_in(user.path, label), user.places, b"{}\n")
+    plan = install.plan_install(registry.load_adapter(client), target_in(user.path, label), user.places, b"{}\n")
     install.apply_plan(plan, user.places)
     return plan
 
 
 def uninstalled(user: User, client: str = "codex") -> install.InstallPlan:
-    plan = install.plan_uninstall(model.load_adapter(client), user.places)
+    plan = install.plan_uninstall(registry.load_adapter(client), user.places)
     install.apply_plan(plan, user.places)
     return plan
 
@@ -77,7 +77,7 @@ def test_install_and_uninstall_restore_the_bytes(case: tuple[str, str, str], sec
 
 @pytest.mark.parametrize("client", ["codex", "aider", "claude-code", "opencode", "continue"])
 def test_without_files_they_are_made_and_deleted_again(user: User, client: str) -> None:
-    adapter = model.load_adapter(client)
+    adapter = registry.load_adapter(client)
     assert read_status(adapter, "http://127.0.0.1:8787", user.places).mode == "missing"
     installed(user, client)
     seen = read_status(adapter, "http://127.0.0.1:8787", user.places)
@@ -115,7 +115,7 @@ def test_codex_keeps_its_comments_and_profiles(user: User) -> None:
 def test_a_profile_file_beside_the_configuration_is_reported(user: User) -> None:
     user.file(".codex/work.config.toml", 'model_provider = "azure"\n')
     installed(user)
-    (note,) = read_status(model.load_adapter("codex"), "http://127.0.0.1:8787", user.places).notes
+    (note,) = read_status(registry.load_adapter("codex"), "http://127.0.0.1:8787", user.places).notes
     assert "work.config.toml" in note
 
 
@@ -124,9 +124,9 @@ def test_the_key_is_named_only_where_the_router_asks_for_one(user: User) -> None
 
     target = replace(target_in(user.path), key_env="MY_KEY")
     for client, text in (("codex", 'env_key = "MY_KEY"'), ("opencode", '"apiKey": "{env:MY_KEY}"')):
-        install.apply_plan(install.plan_install(model.load_adapter(client), target, user.places), user.places)
+        install.apply_plan(install.plan_install(registry.load_adapter(client), target, user.places), user.places)
         assert any(text in data.decode() for data in user.tree().values())
-    install.apply_plan(install.plan_install(model.load_adapter("claude-code"), target, user.places), user.places)
+    install.apply_plan(install.plan_install(registry.load_adapter("claude-code"), target, user.places), user.places)
     assert "AUTH_TOKEN" not in (user.path / ".claude/settings.json").read_text()
 
 
@@ -148,7 +148,7 @@ def test_an_install_over_edits_makes_them_the_state_to_come_back_to(user: User) 
     installed(user)
     path.write_text(path.read_text().replace("never", "on-request"))
     installed(user, label="openfusion/fusion")
-    assert read_status(model.load_adapter("codex"), "http://127.0.0.1:8787", user.places).mode == "fusion"
+    assert read_status(registry.load_adapter("codex"), "http://127.0.0.1:8787", user.places).mode == "fusion"
     uninstalled(user)
     assert tomllib.loads(path.read_text()) == tomllib.loads(CODEX.replace("never", "on-request"))
     assert "# the good one" in path.read_text()
@@ -214,7 +214,7 @@ def test_a_crash_before_the_rename_leaves_the_original(user: User, monkeypatch: 
     assert path.read_text() == CODEX
     assert len(list(path.parent.iterdir())) == 2
     monkeypatch.undo()
-    assert not read_status(model.load_adapter("codex"), "http://127.0.0.1:8787", user.places).installed
+    assert not read_status(registry.load_adapter("codex"), "http://127.0.0.1:8787", user.places).installed
     uninstalled(user)
     assert path.read_text() == CODEX
     installed(user)
@@ -224,7 +224,7 @@ def test_a_crash_before_the_rename_leaves_the_original(user: User, monkeypatch: 
 
 def test_a_file_changed_between_the_diff_and_the_write_is_not_written(user: User) -> None:
     path = user.file(".codex/config.toml", CODEX)
-    plan = install.plan_install(model.load_adapter("codex"), target_in(user.path), user.places, b"{}")
+    plan = install.plan_install(registry.load_adapter("codex"), target_in(user.path), user.places, b"{}")
     path.write_text("x = 1\n")
     with pytest.raises(AdapterError, match="meantime"):
         install.apply_plan(plan, user.places)
@@ -249,7 +249,9 @@ def test_a_broken_file_is_untouched(user: User, client: str, name: str, broken: 
 
 def test_the_variables_of_clients_move_their_files(user: User) -> None:
     places = install.AdapterEnvironment(env={**user.env, "CODEX_HOME": str(user.path / "elsewhere")}, clock=lambda: 0.0)
-    install.apply_plan(install.plan_install(model.load_adapter("codex"), target_in(user.path), places, b"{}"), places)
+    install.apply_plan(
+        install.plan_install(registry.load_adapter("codex"), target_in(user.path), places, b"{}"), places
+    )
     assert (user.path / "elsewhere/config.toml").exists()
 
 

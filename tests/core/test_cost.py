@@ -1,11 +1,11 @@
 import pytest
 
-from autorouter.core.decision.cost import Load, break_even, step_usd, usage_usd, warmup_usd
+from autorouter.core.decision.cost import StepTokens, break_even, step_usd, usage_usd, warmup_usd
 from autorouter.core.types import Price
 
 A = Price(input=5, cache_read=0.5, cache_write=6.25, output=25)
 B = Price(input=1, cache_read=0.1, cache_write=1.25, output=5)
-LOAD = Load(prefix=100_000, new=2_000, output=800)
+LOAD = StepTokens(prefix=100_000, new=2_000, output=800)
 
 
 def arithmetic(warm_a: float, warm_b: float):

@@ -4,7 +4,7 @@ from autorouter.config.load import load
 from autorouter.core.decision.decide import decide
 from autorouter.core.policy import Budget, CandidateLimits, Policy, PolicyRule
 from autorouter.core.signals.features import features
-from autorouter.core.state.session import Session, Warm
+from autorouter.core.state.session import Session, WarmCache
 from autorouter.core.types import Role, Strategy, ToolCall, ToolResult
 from autorouter.errors import UnknownModel
 from tests.core.test_features import SEGFAULT, trouble
@@ -15,7 +15,9 @@ AGENT = "You are a coding agent. " * 420
 
 def pinned(name, seconds_ago=20.0, tokens=60_000):
     return Session(
-        incumbent=name, at_s=NOW_S - seconds_ago, warm=(Warm(candidate=name, tokens=tokens, at_s=NOW_S - seconds_ago),)
+        incumbent=name,
+        at_s=NOW_S - seconds_ago,
+        warm=(WarmCache(candidate=name, tokens=tokens, at_s=NOW_S - seconds_ago),),
     )
 
 
@@ -100,10 +102,10 @@ def test_a_rule_can_name_the_candidate_or_the_strategy():
 def test_the_incumbent_stays_in_a_tool_loop_and_the_arithmetic_says_why():
     step = task(
         "fix the bug",
-        fresh=False,
+        is_new_turn=False,
         prompt_bytes=240_000,
         tools=("bash",),
-        trail=(ToolCall("bash", "{}"), ToolResult("ok")),
+        tool_history=(ToolCall("bash", "{}"), ToolResult("ok")),
     )
     found = decided(step, world(session=pinned("middle")))
     assert found.candidate == "middle"
@@ -111,14 +113,14 @@ def test_the_incumbent_stays_in_a_tool_loop_and_the_arithmetic_says_why():
 
 
 def test_corroborated_trouble_moves_a_turn_to_a_better_model():
-    stuck = task("fix the bug", fresh=False, tools=("bash", "edit"), trail=trouble(6))
+    stuck = task("fix the bug", is_new_turn=False, tools=("bash", "edit"), tool_history=trouble(6))
     found = decided(stuck, world(session=pinned("cheap", tokens=3_000)))
     assert found.candidate != "cheap"
     assert found.switch.verdict == "quality"
 
 
 def test_a_pin_yields_to_health():
-    found = decided(task("fix it", fresh=False), world(session=pinned("middle"), health={"middle": cooling()}))
+    found = decided(task("fix it", is_new_turn=False), world(session=pinned("middle"), health={"middle": cooling()}))
     assert found.candidate != "middle"
     assert found.switch.verdict == "forced"
 

@@ -109,8 +109,8 @@ def trouble(times):
 
 
 def test_trouble_counts_only_when_it_is_corroborated():
-    calm = read("fix it", fresh=False, trail=trouble(1), tools=("edit", "bash"))
-    stuck = read("fix it", fresh=False, trail=trouble(5), tools=("edit", "bash"))
+    calm = read("fix it", is_new_turn=False, tool_history=trouble(1), tools=("edit", "bash"))
+    stuck = read("fix it", is_new_turn=False, tool_history=trouble(5), tools=("edit", "bash"))
     assert not calm.evidence.corroborated()
     assert stuck.evidence.corroborated()
     assert stuck.difficulty > calm.difficulty
@@ -118,7 +118,7 @@ def test_trouble_counts_only_when_it_is_corroborated():
 
 def test_where_in_the_turn_a_step_stands():
     assert read("fix it").phase == "first"
-    assert read("fix it", fresh=False, trail=(RED,)).phase == "continuation"
+    assert read("fix it", is_new_turn=False, tool_history=(RED,)).phase == "continuation"
     title = read("hello", system="You are a title generator. You output ONLY a thread title.")
     assert (title.phase, title.kind) == ("housekeeping", TaskKind.HOUSEKEEPING)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.codec import from_plain, to_plain
 from autorouter.core.decision.decide import decide
-from autorouter.core.decision.plans import preference
+from autorouter.core.decision.plans import plan_sort_key
 from autorouter.core.decision.record import decision_record
 from autorouter.core.decision.scoring import rank
 from autorouter.core.policy import Budget, Policy
@@ -67,7 +67,7 @@ def test_the_points_add_up(task, snapshot, policy):
     for s in decision.scores:
         assert sum(getattr(s.points, term) for term in TERMS) == pytest.approx(s.total, abs=1e-9)
     for plan in decision.plans:
-        worth = plan.worth
+        worth = plan.points
         assert worth.success + worth.price + worth.latency + worth.stickiness == pytest.approx(plan.total, abs=1e-9)
 
 
@@ -77,7 +77,7 @@ def test_the_preferred_plan_of_an_open_choice_has_the_highest_utility(task, snap
     policy = replace(policy, budget=Budget())
     decision = decide(features(auto(task), policy), snapshot, policy)
     assume(decision.preferred is not None)
-    assert decision.preferred == min(decision.plans, key=preference)
+    assert decision.preferred == min(decision.plans, key=plan_sort_key)
 
 
 @many

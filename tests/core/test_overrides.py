@@ -72,7 +72,7 @@ def test_a_wish_goes_before_the_label_and_the_label_before_the_usual() -> None:
 
 def test_the_decision_carries_the_wishes_out() -> None:
     wishes = RequestOverrides(models=("cheap", "middle"), judge="strong", synthesizer="cheap")
-    plan = decided(task(wishes=wishes)).plan
+    plan = decided(task(overrides=wishes)).plan
     assert plan is not None
     assert (plan.strategy, plan.members, plan.judge, plan.synthesizer) == (
         Strategy.FUSION,
@@ -81,13 +81,13 @@ def test_the_decision_carries_the_wishes_out() -> None:
         "cheap",
     )
     for strategy in Strategy:
-        forced = decided(task(wishes=RequestOverrides(strategy=strategy))).plan
+        forced = decided(task(overrides=RequestOverrides(strategy=strategy))).plan
         assert forced is not None
         assert forced.strategy is strategy
 
 
 def test_a_cap_that_nothing_fits_is_a_refusal_with_the_amounts() -> None:
-    refusal = decided(task(wishes=RequestOverrides(max_usd=0.0))).refusal
+    refusal = decided(task(overrides=RequestOverrides(max_usd=0.0))).refusal
     assert refusal is not None
     assert refusal.code == "budget_exceeded"
     assert "$0.0000" in refusal.message
@@ -95,5 +95,5 @@ def test_a_cap_that_nothing_fits_is_a_refusal_with_the_amounts() -> None:
 
 def test_wishes_change_nothing_for_others() -> None:
     before = decided("fix the bug", world(), POLICY)
-    decided(task("fix the bug", wishes=RequestOverrides(dial=0.0)), world(), POLICY)
+    decided(task("fix the bug", overrides=RequestOverrides(dial=0.0)), world(), POLICY)
     assert decided("fix the bug", world(), POLICY) == before

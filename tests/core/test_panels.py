@@ -115,8 +115,8 @@ LOOKED = (ToolCall("bash", '{"cmd":"ls"}'), ToolResult("README.md"))
     [
         ({}, "now"),
         ({"tools": ("bash",)}, "now"),
-        ({"tools": ("bash",), "fresh": False, "trail": LOOKED}, "draft"),
-        ({"tools": ("bash",), "fresh": False, "trail": RED}, "now"),
+        ({"tools": ("bash",), "is_new_turn": False, "tool_history": LOOKED}, "draft"),
+        ({"tools": ("bash",), "is_new_turn": False, "tool_history": RED}, "now"),
     ],
     ids=["words", "first-step", "amid-the-loop", "after-a-red-run"],
 )
@@ -131,13 +131,13 @@ def test_the_plans_stand_side_by_side_and_the_highest_is_done() -> None:
     assert [plan.total for plan in decision.plans] == sorted((plan.total for plan in decision.plans), reverse=True)
     for plan in decision.plans:
         assert plan.total == pytest.approx(
-            plan.worth.success + plan.worth.price + plan.worth.latency + plan.worth.stickiness
+            plan.points.success + plan.points.price + plan.points.latency + plan.points.stickiness
         )
 
 
 def test_who_was_asked_to_judge_does_though_others_are_abler() -> None:
     names = [model(f"m{n}", 1.0, 99.0 - n) for n in range(5)]
-    asked = task("explain it", wishes=RequestOverrides(strategy=Strategy.VERIFY, judge="m4"))
+    asked = task("explain it", overrides=RequestOverrides(strategy=Strategy.VERIFY, judge="m4"))
     assert [plan.verifier for plan in decided(asked, world(*names)).plans if plan.strategy is Strategy.VERIFY] == ["m4"]
 
 
@@ -197,7 +197,7 @@ def test_who_was_named_and_cannot_serve_is_said_with_the_reason() -> None:
         f"{decision.plan.judge} judges in place of mute: has no tools",
     )
     verified = decided(
-        task("fix it", tools=("bash",), wishes=RequestOverrides(strategy=Strategy.VERIFY, judge="mute")),
+        task("fix it", tools=("bash",), overrides=RequestOverrides(strategy=Strategy.VERIFY, judge="mute")),
         world(*POOL, mute),
     )
     assert verified.plan is not None

@@ -1,11 +1,11 @@
-from autorouter.core.state.session import NEW, incumbent, step, warm_tokens
+from autorouter.core.state.session import NEW_SESSION, current_incumbent, record_step, warm_tokens
 from autorouter.core.types import Candidate
 
 A, B = (Candidate(id=name, upstream="u", model=name, cache_ttl_s=300) for name in "ab")
 
 
 def stepped(session, name, now_s, tokens=1_000, **kinds):
-    return step(
+    return record_step(
         session,
         candidate=name,
         input_tokens=tokens,
@@ -16,38 +16,38 @@ def stepped(session, name, now_s, tokens=1_000, **kinds):
 
 
 def test_the_last_candidate_is_the_incumbent_until_the_session_expires():
-    session = stepped(NEW, "a", 100.0)
-    assert incumbent(session, 200.0, ttl_s=3_600) == "a"
-    assert incumbent(session, 100.0 + 3_601, ttl_s=3_600) is None
+    session = stepped(NEW_SESSION, "a", 100.0)
+    assert current_incumbent(session, 200.0, ttl_s=3_600) == "a"
+    assert current_incumbent(session, 100.0 + 3_601, ttl_s=3_600) is None
 
 
 def test_a_cache_is_warm_for_its_own_time_which_is_not_the_pins():
-    session = stepped(NEW, "a", 100.0, tokens=5_000)
+    session = stepped(NEW_SESSION, "a", 100.0, tokens=5_000)
     assert warm_tokens(session, A, 350.0) == 5_000
     assert warm_tokens(session, A, 401.0) == 0
-    assert incumbent(session, 401.0, ttl_s=3_600) == "a"
+    assert current_incumbent(session, 401.0, ttl_s=3_600) == "a"
 
 
 def test_a_candidate_left_behind_stays_warm_for_a_while():
-    session = stepped(stepped(NEW, "a", 100.0, tokens=5_000), "b", 110.0, tokens=6_000)
+    session = stepped(stepped(NEW_SESSION, "a", 100.0, tokens=5_000), "b", 110.0, tokens=6_000)
     assert (warm_tokens(session, A, 120.0), warm_tokens(session, B, 120.0)) == (5_000, 6_000)
 
 
 def test_housekeeping_costs_money_and_moves_nothing_else():
-    session = stepped(NEW, "a", 100.0)
+    session = stepped(NEW_SESSION, "a", 100.0)
     after = stepped(session, "b", 110.0, pins=False)
     assert (after.incumbent, after.warm, after.steps) == (session.incumbent, session.warm, session.steps)
     assert after.spent_usd > session.spent_usd
 
 
 def test_a_human_message_begins_a_new_turn():
-    session = stepped(stepped(NEW, "a", 1.0, fresh=True), "a", 2.0)
+    session = stepped(stepped(NEW_SESSION, "a", 1.0, fresh=True), "a", 2.0)
     assert session.turn_steps == 2
     assert stepped(session, "a", 3.0, fresh=True).turn_steps == 1
 
 
 def test_only_a_few_caches_are_remembered():
-    session = NEW
+    session = NEW_SESSION
     for index in range(20):
         session = stepped(session, f"c{index}", float(index))
     assert len(session.warm) == 4

@@ -41,16 +41,16 @@ STRONG = model("strong", 5.0, 95, roles=(Role.CODER, Role.REASONER))
 POOL = (CHEAP, MIDDLE, STRONG)
 
 
-def task(ask: str = "fix the bug", **more) -> Task:
+def task(prompt: str = "fix the bug", **more) -> Task:
     plain = {
         "wire": "chat",
         "label": "openfusion/auto",
         "stream": True,
         "body": b"",
         "prompt_bytes": 12_000,
-        "fresh": True,
+        "is_new_turn": True,
     }
-    return Task(**plain | {"ask": ask} | more)
+    return Task(**plain | {"prompt": prompt} | more)
 
 
 def world(*pool: Candidate, **more) -> Snapshot:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from autorouter.core.state.health import PAUSES, USUAL, Pause
-from autorouter.engine.retry import RULES, Rule
+from autorouter.engine.retry import RULES, RetryRule
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")
 UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0}
@@ -36,7 +36,7 @@ def test_every_rule_stands_on_the_page_as_it_is() -> None:
     for kind, (_, same, then) in found.items():
         if kind == "class":
             continue
-        rule = RULES.get(kind, Rule())
+        rule = RULES.get(kind, RetryRule())
         assert same.startswith("once more at once" if rule.at_once else "after a wait" if rule.waits else "no"), kind
         assert then.startswith(ELSEWHERE[rule.elsewhere]), kind
 

@@ -8,7 +8,16 @@ import pytest
 
 from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe, probing
 from autorouter.core.types import Candidate
-from autorouter.engine.retry import LEAD_POINTS, RULES, Move, Place, Retry, Tried, after, is_twin
+from autorouter.engine.retry import (
+    LEAD_POINTS,
+    RULES,
+    FailureContext,
+    RetryDecision,
+    RetryPolicy,
+    RetryState,
+    after,
+    is_same_model,
+)
 from autorouter.errors import UpstreamError
 from autorouter.upstream.errors import FailureVerdict
 
@@ -27,8 +36,8 @@ POOL = {c.id: c for c in (A, B, C, TWIN, LARGE, SMALL)}
 SCORES = {"a": 80.0, "b": 79.0, "c": 78.0, "twin": 74.0, "large": 60.0, "small": 50.0}
 
 
-def place(**more: object) -> Place:
-    usual = Place(
+def place(**more: object) -> FailureContext:
+    usual = FailureContext(
         by_id=POOL,
         scores=SCORES,
         health={},
@@ -37,7 +46,7 @@ def place(**more: object) -> Place:
         left_s=300.0,
         patience_s=20.0,
         part=0.5,
-        retry=Retry(),
+        retry=RetryPolicy(),
     )
     return replace(usual, **more)  # type: ignore[arg-type]
 
@@ -47,16 +56,18 @@ def verdict(kind: str, told_s: float | None = None, status: int | None = None) -
     return FailureVerdict(kind=kind, retry_elsewhere=kind not in FINAL, counts_against_health=True, error=error)
 
 
-def moved(kind: str, *waiting: str, tried: Tried | None = None, told_s: float | None = None, **more: object) -> Move:
+def moved(
+    kind: str, *waiting: str, tried: RetryState | None = None, told_s: float | None = None, **more: object
+) -> RetryDecision:
     status = more.pop("status", None)
     found = verdict(kind, told_s, status)  # type: ignore[arg-type]
-    return after("a", found, waiting, tried or Tried(), place(**more))
+    return after("a", found, waiting, tried or RetryState(), place(**more))
 
 
 @pytest.mark.parametrize("kind", [*RULES, "too_large", "busy", "a-new-kind"])
 def test_every_failure_ends_somewhere_and_says_where(kind: str) -> None:
     """However often it fails: each phase comes to its end."""
-    tried, waiting, words = Tried(), ("b", "c", "twin", "large"), []
+    tried, waiting, words = RetryState(), ("b", "c", "twin", "large"), []
     current = "a"
     for _ in range(20):
         move = after(current, verdict(kind), waiting, tried, place())
@@ -73,18 +84,18 @@ def test_every_failure_ends_somewhere_and_says_where(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["reset", "reasoning"])
 def test_some_are_asked_once_more_at_once(kind: str) -> None:
-    tried = Tried()
-    assert moved(kind, "b", tried=tried) == Move(("b",), "again, at once", 0.0)
+    tried = RetryState()
+    assert moved(kind, "b", tried=tried) == RetryDecision(("b",), "again, at once", 0.0)
     assert moved(kind, "b", tried=tried).again_s is None, "once"
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "overloaded", "server", "connect", "cut", "protocol"])
 def test_who_is_alone_is_waited_for_once(kind: str) -> None:
-    tried = Tried()
+    tried = RetryState()
     first = moved(kind, tried=tried)
     assert first.again_s == 0.5
     assert first.words == "again, after 0.50 s"
-    assert moved(kind, tried=tried) == Move((), "gave up: nobody else is left")
+    assert moved(kind, tried=tried) == RetryDecision((), "gave up: nobody else is left")
 
 
 @pytest.mark.parametrize("kind", ["timeout", "auth", "quota", "not_found", "context", "too_large", "busy"])
@@ -126,10 +137,10 @@ def test_the_same_model_elsewhere_goes_first_where_its_score_is_close(kind: str)
 
 def test_the_same_model_is_known_by_its_name_alone() -> None:
     one = candidate("x", "one", "anthropic/claude-sonnet-5")
-    assert is_twin(one, candidate("y", "two", "claude-sonnet-5-20260101"))
-    assert is_twin(one, candidate("y", "two", "relay/Claude-Sonnet-5:beta"))
-    assert not is_twin(one, candidate("y", "two", "claude-sonnet-5-mini"))
-    assert not is_twin(one, candidate("y", "one", "anthropic/claude-sonnet-5")), "it is the same upstream"
+    assert is_same_model(one, candidate("y", "two", "claude-sonnet-5-20260101"))
+    assert is_same_model(one, candidate("y", "two", "relay/Claude-Sonnet-5:beta"))
+    assert not is_same_model(one, candidate("y", "two", "claude-sonnet-5-mini"))
+    assert not is_same_model(one, candidate("y", "one", "anthropic/claude-sonnet-5")), "it is the same upstream"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("auth", 401), ("quota", 402), ("quota", 429)])
@@ -166,4 +177,4 @@ def test_who_asked_for_a_pause_meanwhile_is_skipped_and_who_is_down_or_probed_co
 
 def test_behind_the_deadline_nothing_begins() -> None:
     for kind in RULES:
-        assert moved(kind, "b", left_s=0.0) == Move((), "gave up: its 300 s are over")
+        assert moved(kind, "b", left_s=0.0) == RetryDecision((), "gave up: its 300 s are over")

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from autorouter.errors import ReceiptError, RequestError
-from autorouter.evals import evidence, gate
+from autorouter.evals import evidence, thresholds
 
 FOUND = evidence.build_document(
     "compare", now_s=1_800_000_000.0, dry_run=True, context="sha256:0", found={"receipts": []}
@@ -71,13 +71,13 @@ def test_a_folder_that_cannot_be_made_is_a_receipt_error(tmp_path: Path) -> None
 
 def test_a_figure_that_fell_is_a_regression(tmp_path: Path) -> None:
     path = tmp_path / "base.json"
-    gate.write_baseline(path, "eval", "sha256:c", {"kind": 0.6, "risk": 0.9, "gone": 1.0})
-    kept = gate.read_baseline(path, "eval", "sha256:c")
-    assert gate.regressions(kept, {"kind": 0.6, "risk": 0.95, "gone": 1.0}, 0.001) == []
-    found = gate.regressions(kept, {"kind": 0.59, "risk": 0.8995}, 0.001)
+    thresholds.write_baseline(path, "eval", "sha256:c", {"kind": 0.6, "risk": 0.9, "gone": 1.0})
+    kept = thresholds.read_baseline(path, "eval", "sha256:c")
+    assert thresholds.regressions(kept, {"kind": 0.6, "risk": 0.95, "gone": 1.0}, 0.001) == []
+    found = thresholds.regressions(kept, {"kind": 0.59, "risk": 0.8995}, 0.001)
     assert [line.split(":")[0] for line in found] == ["gone", "kind"]
-    assert gate.below_floor("x", 0.5, 0.6)
-    assert gate.below_floor("x", 0.6, 0.6) == gate.below_floor("x", 0.0, None) == []
+    assert thresholds.below_floor("x", 0.5, 0.6)
+    assert thresholds.below_floor("x", 0.6, 0.6) == thresholds.below_floor("x", 0.0, None) == []
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_figure_that_fell_is_a_regression(tmp_path: Path) -> None:
 )
 def test_a_baseline_of_something_else_is_refused(tmp_path: Path, kind: str, cases: str, says: str) -> None:
     path = tmp_path / "base.json"
-    gate.write_baseline(path, "eval", "sha256:c", {"kind": 0.6})
+    thresholds.write_baseline(path, "eval", "sha256:c", {"kind": 0.6})
     with pytest.raises(RequestError, match=says):
-        gate.read_baseline(path, kind, cases)
+        thresholds.read_baseline(path, kind, cases)
     path.write_text("{}")
     with pytest.raises(RequestError, match="no baseline"):
-        gate.read_baseline(path, "eval", "sha256:c")
+        thresholds.read_baseline(path, "eval", "sha256:c")

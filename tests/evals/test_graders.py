@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.errors import RequestError
-from autorouter.evals import cases, lines
+from autorouter.evals import cases, jsonl
+from autorouter.evals.extract import code_blocks, extract_choice, extract_number
 from autorouter.evals.graders import (
     ChoiceGrader,
     CodeGrader,
@@ -18,7 +19,6 @@ from autorouter.evals.graders import (
     RubricGrader,
     parse_grader,
 )
-from autorouter.evals.readings import code_blocks, extract_choice, extract_number
 
 SOLUTIONS = {
     "clamp": "def clamp(x, low, high):\n    if low > high:\n        raise ValueError\n    return max(low, min(x, high))",
@@ -141,7 +141,7 @@ def test_a_completion_is_put_behind_its_beginning() -> None:
 
 
 def test_every_built_in_case_has_a_grader_that_refuses_nonsense() -> None:
-    found = cases.load_cases(lines.packaged_data("compare.jsonl"), "compare.jsonl")
+    found = cases.load_cases(jsonl.packaged_data("compare.jsonl"), "compare.jsonl")
     assert len(found) >= 12
     for case in found:
         assert case.grader is not None
@@ -150,7 +150,7 @@ def test_every_built_in_case_has_a_grader_that_refuses_nonsense() -> None:
 
 @pytest.mark.parametrize("name", sorted(SOLUTIONS))
 def test_a_right_solution_passes_its_built_in_case(name: str) -> None:
-    case = next(c for c in cases.load_cases(lines.packaged_data("compare.jsonl"), "x") if c.id == name)
+    case = next(c for c in cases.load_cases(jsonl.packaged_data("compare.jsonl"), "x") if c.id == name)
     assert case.grader is not None
     assert case.grader.grade(f"Here it is.\n```python\n{SOLUTIONS[name]}\n```").score == 1.0
 

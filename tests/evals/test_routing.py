@@ -13,16 +13,16 @@ from autorouter import runtime
 from autorouter.config.load import Settings, load
 from autorouter.core.types import TaskKind
 from autorouter.errors import RequestError
-from autorouter.evals import gate, labelled, lines, routing, routing_summary
-from autorouter.evals.labelled import LabelledRequest
+from autorouter.evals import cases, jsonl, routing, routing_report, thresholds
+from autorouter.evals.cases import LabelledRequest
+from autorouter.evals.client_fixtures import as_client_request
 from autorouter.evals.routing import RoutingResult, band_of
-from autorouter.evals.wrapping import as_client_request
 from autorouter.receipts.canonical import digest
 from autorouter.wire import exchange
 from tests.evals.conftest import Scripted
 
 BASELINE = Path(__file__).parent / "baseline.json"
-CASES = labelled.load_labelled(lines.packaged_data("routing.jsonl"), "routing.jsonl")
+CASES = cases.load_labelled(jsonl.packaged_data("routing.jsonl"), "routing.jsonl")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_an_agent_s_wrapping_leaves_the_ask_as_it_was(case: LabelledRequest) -> 
 
 
 def test_figures_add_up(reads: list[RoutingResult]) -> None:
-    found = routing_summary.summarize(reads)
+    found = routing_report.summarize(reads)
     assert found["cases"] == len(CASES)
     for table in ("kinds", "bands"):
         assert sum(sum(row.values()) for row in found[table].values()) == len(CASES)
@@ -71,7 +71,7 @@ def test_figures_add_up(reads: list[RoutingResult]) -> None:
     assert risk["recall"]["of"] == sum(case.risky for case in CASES)
     assert risk["recall"]["right"] + len(risk["missed"]) == risk["recall"]["of"]
     assert risk["precision"]["right"] + len(risk["false"]) == risk["precision"]["of"]
-    assert set(routing_summary.baseline_figures(found)) == set(routing_summary.GATED)
+    assert set(routing_report.baseline_figures(found)) == set(routing_report.GATED)
 
 
 def test_regret_lies_between_the_extremes(reads: list[RoutingResult]) -> None:
@@ -89,7 +89,7 @@ def test_regret_lies_between_the_extremes(reads: list[RoutingResult]) -> None:
 def test_the_same_set_gives_the_same_figures(reads: list[RoutingResult], settings: Settings) -> None:
     built = runtime.build(settings, env={}, record=False)
     again = list(routing.route_all(CASES, built.deps))
-    assert routing_summary.summarize(again) == routing_summary.summarize(reads)
+    assert routing_report.summarize(again) == routing_report.summarize(reads)
 
 
 @given(st.floats(-1, 2))
@@ -112,18 +112,18 @@ def test_bands_are_thirds(difficulty: float) -> None:
 )
 def test_a_label_that_is_none_is_refused_with_its_line(line: str, says: str) -> None:
     with pytest.raises(RequestError, match=rf"mine:1.*{says}"):
-        labelled.load_labelled(line.encode(), "mine")
+        cases.load_labelled(line.encode(), "mine")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"none\.jsonl can't be read"):
-        lines.read_file(tmp_path / "none.jsonl")
+        jsonl.read_file(tmp_path / "none.jsonl")
 
 
 def test_the_routing_is_no_worse_than_its_baseline(tmp_path: Path) -> None:
     """On the built-in pool. `autorouter eval --dry-run --baseline tests/evals/baseline.json --write-baseline` renews it."""
     env = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     built = runtime.build(load(None, env=env, dry_run=True), env={}, record=False)
-    figures = routing_summary.baseline_figures(routing_summary.summarize(list(routing.route_all(CASES, built.deps))))
-    kept = gate.read_baseline(BASELINE, "eval", digest(lines.packaged_data("routing.jsonl")))
-    assert gate.regressions(kept, figures, 0.02) == []
+    figures = routing_report.baseline_figures(routing_report.summarize(list(routing.route_all(CASES, built.deps))))
+    kept = thresholds.read_baseline(BASELINE, "eval", digest(jsonl.packaged_data("routing.jsonl")))
+    assert thresholds.regressions(kept, figures, 0.02) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autorouter.evals import fenced
+from autorouter.evals import sandbox_child
 from autorouter.evals.sandbox import SandboxLimits, SandboxVerdict, detect_isolation, run_tests
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")
@@ -156,7 +156,7 @@ def test_landlock_holds_by_itself(tmp_path: Path) -> None:
     )
     work = tmp_path / "work"
     work.mkdir()
-    place = str(Path(fenced.__file__).parent)
+    place = str(Path(sandbox_child.__file__).parent)
     done = subprocess.run([sys.executable, "-c", code, place], cwd=work, capture_output=True, check=False)
     if done.returncode == 7:
         pytest.skip("this kernel has no Landlock")

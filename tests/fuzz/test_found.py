@@ -10,18 +10,18 @@ import orjson
 import pytest
 
 from autorouter.adapters import changes, edits
-from autorouter.adapters.model import FileFormat
-from autorouter.config import keys
+from autorouter.adapters.registry import FileFormat
+from autorouter.config import local_keys
 from autorouter.core.review import verdicts
 from autorouter.core.types import Usage, Wire
-from autorouter.engine.strategies.tool_check import Tools
+from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
 from autorouter.server.access.budgets import KeyBudgets
 from autorouter.server.access.grants import Grant
 from autorouter.wire import exchange, fields, translate
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.passthrough import usage_of
-from autorouter.wire.common.ir import Failed
+from autorouter.wire.common.ir import StreamFailed
 from autorouter.wire.common.tool_names import Names
 from autorouter.wire.usage_sum import summed
 from tests.fuzz.atheris import target
@@ -85,14 +85,14 @@ def test_an_upstreams_deep_event_is_malformed_and_no_exception(wire: Wire) -> No
     }
     decoder = translate.DECODERS[wire]()
     events = [*decoder.feed(streams[wire] % DEEP), *decoder.end()]
-    assert isinstance(events[-1], Failed)
+    assert isinstance(events[-1], StreamFailed)
     assert decoder.ended
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
 def test_an_upstreams_deep_answer_is_none(wire: Wire) -> None:
     document = orjson.loads(b'{"%s":[{"type":"x","a":%s}]}' % (exchange.ANSWER_MEMBER[wire].encode(), DEEP))
-    assert translate.answer_of(document, wire, Names()).failed is not None
+    assert translate.read_answer(document, wire, Names()).failed is not None
 
 
 def test_a_damaged_receipt_does_not_hide_the_others(dry: Router) -> None:
@@ -146,9 +146,9 @@ def test_a_file_of_keys_that_cannot_hold_is_refused(tmp_path: Path, text: str) -
     path.touch(0o600)
     path.write_text(text, "utf-8")
     with pytest.raises(ConfigError):
-        keys.read_keys(path)
+        local_keys.read_keys(path)
     path.write_text(CREATED, "utf-8")
-    assert list(keys.read_keys(path)) == ["a"]
+    assert list(local_keys.read_keys(path)) == ["a"]
 
 
 @pytest.mark.parametrize("spent", ["NaN", "Infinity", "-5", "[" * 3000 + "]" * 3000, "1" + "0" * 400])
@@ -183,7 +183,7 @@ def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
-    return Tools.of(request).fault(translate.answer_of(answer, "chat", Names()))
+    return DeclaredTools.of(request).fault(translate.read_answer(answer, "chat", Names()))
 
 
 def test_a_tools_schema_fetches_nothing(tmp_path: Path) -> None:

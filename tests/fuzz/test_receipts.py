@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autorouter.cli import group
 from autorouter.errors import EXIT_OK, EXIT_RECEIPT, AutorouterError
-from autorouter.receipts import chain, store
+from autorouter.receipts import chain, reader
 from autorouter.receipts.writer import ReceiptWriter
 from tests.fuzz.atheris.receipts import DAY, damaged, good_day
 from tests.fuzz.conftest import LONG_S
@@ -72,6 +72,6 @@ def test_a_writer_goes_on_behind_damage_and_keeps_every_whole_line_before_it(
     writer = ReceiptWriter(folder, clock=lambda: 1_800_000_000.0, flush_s=0.0)
     writer.put(lambda: {"type": "receipt", "id": "new"})
     writer.close()
-    lines = [raw for path in store.segment_files(folder) for _, raw in chain.raw_lines(path)]
+    lines = [raw for path in reader.segment_files(folder) for _, raw in chain.raw_lines(path)]
     assert [line for line in lines if line in kept_before] == kept_before
     assert b'"id":"new"' in lines[-1]

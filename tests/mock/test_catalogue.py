@@ -10,8 +10,8 @@ import pytest
 
 from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.faults.spec import FAMILIES, named
-from autorouter.wire.common.ir import Answer, collect
-from autorouter.wire.translate import DECODERS, WHOLE_IN
+from autorouter.wire.common.ir import ResponseIR, collect_events
+from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
 from tests.mock.conftest import ERRAND, HI, PATHS, TOOLS, Mock, Raw
 
 QUICK = {"slow-first-byte": "slow-first-byte-0.2", "slow-stream": "slow-stream-0.02"}
@@ -67,12 +67,12 @@ def ask(mock: Mock, wire: str, name: str = "", *, stream: bool, **members: Any) 
     return mock.post(wire, QUICK.get(name, name), silence_s=silence_s, mute=name == "timeout", stream=stream, **members)
 
 
-def read(raw: Raw, wire: str, *, stream: bool) -> Answer:
+def read(raw: Raw, wire: str, *, stream: bool) -> ResponseIR:
     """The answer as this project's decoders read it."""
     if not stream:
-        return collect(WHOLE_IN[wire](orjson.loads(raw.data)))
+        return collect_events(ANSWER_DECODERS[wire](orjson.loads(raw.data)))
     decoder = DECODERS[wire]()
-    return collect([event for chunk in raw.chunks for event in decoder.feed(chunk)] + decoder.end())
+    return collect_events([event for chunk in raw.chunks for event in decoder.feed(chunk)] + decoder.end())
 
 
 @ALL

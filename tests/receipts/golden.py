@@ -14,7 +14,7 @@ from autorouter.config.load import load
 from autorouter.engine.router import route
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.runtime import Runtime, build
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.wire.chat import request as chat_request
@@ -139,8 +139,8 @@ def receipt_of(run: Run, folder: Path) -> bytes:
     finally:
         runtime.close()
     directory = Path(str(runtime.settings.config.receipts.dir))
-    record = store.latest_receipts(directory, 1)[0]
-    record["context_record"] = store.read_context(directory, record["context"])
+    record = reader.latest_receipts(directory, 1)[0]
+    record["context_record"] = reader.read_context(directory, record["context"])
     return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
 
 

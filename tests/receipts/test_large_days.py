@@ -9,7 +9,7 @@ import pytest
 
 from autorouter.receipts import recovery
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.store import ReceiptWriter, read_context, read_records, segment_files, verify_directory
+from autorouter.receipts.reader import ReceiptWriter, read_context, read_records, segment_files, verify_directory
 
 CONTEXT = {"policy": "one"}
 NOW_S = 1_795_219_200.0

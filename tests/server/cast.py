@@ -30,22 +30,22 @@ from autorouter.core.policy import Policy
 from autorouter.core.state.health import Health
 from autorouter.core.types import Usage, Wire
 from autorouter.engine.call import StreamReply
-from autorouter.engine.deps import Deps, State
+from autorouter.engine.deps import Deps, RouterState
 from autorouter.engine.receipt import context_record
-from autorouter.engine.retry import Retry
+from autorouter.engine.retry import RetryPolicy
 from autorouter.engine.router import route
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts.canonical import canonical_json
 from autorouter.simulator import codec
-from autorouter.simulator.codec import Stamp
-from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.codec import ResponseMetadata
+from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.model import Refused, Text
-from autorouter.simulator.tools import ToolUse
+from autorouter.simulator.tools import SimulatedToolCall
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 from autorouter.wire import exchange
-from autorouter.wire.common.ir import Answer
-from autorouter.wire.inner_request import answer_of, calls_of, text_of
+from autorouter.wire.common.ir import ResponseIR
+from autorouter.wire.inner_request import answer_tool_calls, read_answer, text_of
 
 DEADLINE_S: Final = 300.0
 """No request may take so long, by the default limits."""
@@ -69,7 +69,7 @@ class Broken:
 class Cut:
     """The connection breaks in the middle of this answer."""
 
-    line: Text | ToolUse
+    line: Text | SimulatedToolCall
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class After:
 
 
 HANG: Final = Hang()
-Line = Text | ToolUse | Refused | Status | Broken | Cut | Raw | Hang | After
+Line = Text | SimulatedToolCall | Refused | Status | Broken | Cut | Raw | Hang | After
 _BLOCK: Final = re.compile(r'<autorouter-task role="(\w+)" key="(\w+)">(.*)</autorouter-task>\Z', re.DOTALL)
 _PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.MULTILINE)
 
@@ -170,17 +170,17 @@ class Cast:
                 return Answered(self, 200, pieces[: len(pieces) // 2] or (pieces[0][:20],), cut=True)
             case Raw(body):
                 return Answered(self, 200, (body,))
-            case Text() | ToolUse() | Refused():
+            case Text() | SimulatedToolCall() | Refused():
                 return Answered(self, 200, self._flow(line, asked).pieces)
         raise AssertionError(line)
 
-    def _flow(self, line: Text | ToolUse | Refused, asked: Asked) -> Flow:
+    def _flow(self, line: Text | SimulatedToolCall | Refused, asked: Asked) -> ResponseBody:
         call, document = asked.call, asked.document
-        words = line.raw or str(line.arguments) if isinstance(line, ToolUse) else line.text
+        words = line.raw_arguments or str(line.arguments) if isinstance(line, SimulatedToolCall) else line.text
         spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.said) + 2
         usage = Usage(input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=spoken)
         self.said.append(usage)
-        stamp = Stamp(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
+        stamp = ResponseMetadata(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
         wire: Wire = call.target.wire
         if wire == "chat":
             told = bool((document.get("stream_options") or {}).get("include_usage"))
@@ -308,8 +308,10 @@ def deps_for(
     runtime = assembly.build(settings, env={}, transport=cast, record=False)
     receipts = Receipts()
     changed: Policy = replace(settings.policy, **policy)
-    state = State()
-    return replace(runtime.deps, policy=changed, receipts=receipts, retry=Retry(), state=state, timer=_now_s), receipts
+    state = RouterState()
+    return replace(
+        runtime.deps, policy=changed, receipts=receipts, retry=RetryPolicy(), state=state, timer=_now_s
+    ), receipts
 
 
 @dataclass
@@ -328,8 +330,8 @@ class Done:
     health: Mapping[str, Health] = field(default_factory=dict)
 
     @property
-    def answer(self) -> Answer:
-        return answer_of(self.body, self.wire, stream=self.stream)
+    def answer(self) -> ResponseIR:
+        return read_answer(self.body, self.wire, stream=self.stream)
 
     @property
     def text(self) -> str:
@@ -337,7 +339,7 @@ class Done:
 
     @property
     def calls(self) -> list[tuple[str, str]]:
-        return [(call.name, call.arguments) for call in calls_of(self.answer)]
+        return [(call.name, call.arguments) for call in answer_tool_calls(self.answer)]
 
     @property
     def degraded(self) -> list[str]:

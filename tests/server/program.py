@@ -21,7 +21,7 @@ from pathlib import Path
 
 import httpx
 
-from autorouter.receipts.store import read_records, segment_files, verify_directory
+from autorouter.receipts.reader import read_records, segment_files, verify_directory
 from tests.fakes import WAIT_S
 from tests.server.conftest import KEY_ONE, KEY_TWO, POOL
 

@@ -21,9 +21,9 @@ from tests.server.cast import (
     HANG,
     Asked,
     Line,
+    SimulatedToolCall,
     Status,
     Text,
-    ToolUse,
     asking,
     perform,
     summed_usage,
@@ -116,7 +116,7 @@ def test_what_is_picked_is_one_members_bytes(wire: Wire, streamed: bool, tmp_pat
     }
 
     def member(asked: Asked) -> Line:
-        return ToolUse("bash", {"command": f"ls {asked.who}"})
+        return SimulatedToolCall("bash", {"command": f"ls {asked.who}"})
 
     def judge(asked: Asked) -> Line:
         letters = [letter for letter, _ in asked.proposals]
@@ -141,7 +141,7 @@ def continuing(result: str = "README.md") -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_a_plain_step_amid_a_tool_loop_asks_one_model(streamed: bool, tmp_path: Path) -> None:
-    scripted = cast(lambda _: ToolUse("read_file", {"command": "x"}))
+    scripted = cast(lambda _: SimulatedToolCall("read_file", {"command": "x"}))
     done = fused(scripted, tmp_path, messages=continuing(), tools=TOOLS, stream=streamed)
     assert done.record["decision"]["plan"]["moment"] == "draft"
     assert done.phases == ["draft"]
@@ -162,7 +162,7 @@ def test_a_draft_of_no_use_is_no_proposal(fault: str, tmp_path: Path) -> None:
     def member(asked: Asked) -> Line:
         if asked.role == "member":
             return Text(f"Use the method of {asked.who}.")
-        return Text("") if fault == "empty" else ToolUse("bash", risky)
+        return Text("") if fault == "empty" else SimulatedToolCall("bash", risky)
 
     scripted = cast(member)
     done = fused(scripted, tmp_path, messages=continuing(), tools=TOOLS)
@@ -176,7 +176,9 @@ def test_a_draft_of_no_use_is_no_proposal(fault: str, tmp_path: Path) -> None:
 def test_a_failed_run_brings_the_panel_in_at_once(tmp_path: Path) -> None:
     red = continuing("===== 2 failed, 40 passed in 1.31s =====")
     red[1]["tool_calls"][0]["function"]["arguments"] = '{"command":"pytest"}'
-    done = fused(cast(lambda a: ToolUse("bash", {"command": f"ls {a.who}"})), tmp_path, messages=red, tools=TOOLS)
+    done = fused(
+        cast(lambda a: SimulatedToolCall("bash", {"command": f"ls {a.who}"})), tmp_path, messages=red, tools=TOOLS
+    )
     assert done.phases[:3] == ["member"] * 3
 
 

@@ -14,8 +14,8 @@ from tests.server.cast import (
     Asked,
     Cast,
     Line,
+    SimulatedToolCall,
     Text,
-    ToolUse,
     asking,
     perform,
 )
@@ -60,7 +60,7 @@ def test_a_proposal_stays_one_whatever_it_says(guess: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("guess", GUESSES)
 def test_a_call_stays_material_whatever_its_arguments_say(guess: str, tmp_path: Path) -> None:
     def member(asked: Asked) -> Line:
-        return ToolUse("bash", {"command": f"echo {asked.who} {GUESSES[guess]}"})
+        return SimulatedToolCall("bash", {"command": f"echo {asked.who} {GUESSES[guess]}"})
 
     scripted = cast(member)
     fused(scripted, tmp_path, tools=TOOLS)

@@ -31,9 +31,9 @@ from tests.server.cast import (
     Line,
     Raw,
     Refused,
+    SimulatedToolCall,
     Status,
     Text,
-    ToolUse,
     asking,
     perform,
     summed_usage,
@@ -63,10 +63,10 @@ CALLS: Final[Mapping[str, Line]] = {
     "500": Status(500),
     "slow": HANG,
     "empty": Text(""),
-    "unknown-tool": ToolUse("destroy", {"path": "/"}),
-    "misfit": ToolUse("edit", {"path": 5}),
-    "no-arguments": ToolUse("edit", {}),
-    "broken-arguments": ToolUse("edit", {}, raw="{'path': 'a.py',}"),
+    "unknown-tool": SimulatedToolCall("destroy", {"path": "/"}),
+    "misfit": SimulatedToolCall("edit", {"path": 5}),
+    "no-arguments": SimulatedToolCall("edit", {}),
+    "broken-arguments": SimulatedToolCall("edit", {}, raw_arguments="{'path': 'a.py',}"),
     "good": Text(""),
 }
 MISFIT, BROKEN = "a call's arguments don't fit the tool's schema", "a call's arguments are no JSON"
@@ -118,7 +118,7 @@ class Scene:
         behaviour = self.members[self.names.index(who)]
         if behaviour != "good":
             return (CALLS if self.tools else WORDS)[behaviour]
-        return ToolUse("edit", {"path": f"{who}.py"}) if self.tools else Text(f"Use the method of {who}.")
+        return SimulatedToolCall("edit", {"path": f"{who}.py"}) if self.tools else Text(f"Use the method of {who}.")
 
     def _judge(self, asked: Asked) -> Line:
         letters = [letter for letter, _ in asked.proposals]

@@ -11,7 +11,7 @@ from autorouter.engine import call
 from tests.fakes import CUT, DONE, FIRST, Play, Relay, delta, event, refuse, stream
 from tests.server.conftest import Router, body
 
-BREAKS: dict[str, Play] = {
+STREAM_BREAK_KINDS: dict[str, Play] = {
     "cut": stream(FIRST, then=CUT),
     "early-end": stream(FIRST),
     "error-event": stream(FIRST, event({"error": {"message": "x", "type": "server_error"}})),
@@ -21,7 +21,7 @@ CLINE = {
     "user_agent": "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30 runtime/bun/1.3.13",
 }
 CLINES_WORDS = [{"role": "system", "content": "You are Cline, an AI coding agent."}, {"role": "user", "content": "hi"}]
-broken_play = pytest.mark.parametrize("play", BREAKS.values(), ids=BREAKS)
+broken_play = pytest.mark.parametrize("play", STREAM_BREAK_KINDS.values(), ids=STREAM_BREAK_KINDS)
 
 
 def breaks(router: Router) -> None:
@@ -33,7 +33,7 @@ def breaks(router: Router) -> None:
 
 
 def test_an_answer_of_one_that_broke_before_waits_until_it_is_whole(router: Router, relay: Relay) -> None:
-    relay.play(BREAKS["cut"], BREAKS["early-end"], to="vendor/first")
+    relay.play(STREAM_BREAK_KINDS["cut"], STREAM_BREAK_KINDS["early-end"], to="vendor/first")
     breaks(router)
     answer = router.post(body(stream=True))
     assert answer.text.count("One ") == 1, "no second voice"
@@ -42,7 +42,7 @@ def test_an_answer_of_one_that_broke_before_waits_until_it_is_whole(router: Rout
 
 
 def test_when_all_break_the_client_gets_an_error_and_no_beginning(router: Router, relay: Relay) -> None:
-    relay.always(BREAKS["cut"], to="vendor/first")
+    relay.always(STREAM_BREAK_KINDS["cut"], to="vendor/first")
     relay.always(refuse(503), to="vendor/second")
     breaks(router)
     answer = router.post(body(stream=True))
@@ -74,8 +74,8 @@ def test_nothing_is_held_beyond_the_limits(
 
 
 def test_a_good_answer_ends_the_suspicion(router: Router, relay: Relay) -> None:
-    relay.play(BREAKS["cut"], GOOD, to="vendor/first")
+    relay.play(STREAM_BREAK_KINDS["cut"], GOOD, to="vendor/first")
     breaks(router)
     assert router.attempts(router.post(body(stream=True))) == [("first", "answered")]
-    relay.play(BREAKS["cut"], to="vendor/first")
+    relay.play(STREAM_BREAK_KINDS["cut"], to="vendor/first")
     breaks(router)

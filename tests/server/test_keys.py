@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from autorouter.cli import group
-from autorouter.config import keys as file
-from autorouter.config.keys import LocalKey
+from autorouter.config import local_keys as file
+from autorouter.config.local_keys import LocalKey
 from autorouter.errors import BudgetExceeded, ConfigError, RequestError
 from autorouter.server.access.budgets import KeyBudgets
 from autorouter.server.access.grants import Grant

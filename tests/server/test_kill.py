@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.receipts.store import segment_files, verify_directory
+from autorouter.receipts.reader import segment_files, verify_directory
 from tests.server.conftest import CHAT, body
 from tests.server.program import Program, end, launch
 

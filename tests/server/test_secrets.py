@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from tests.fakes import Relay, delta, event, refuse, stream
 from tests.server.conftest import KEY_ONE, KEY_TWO, POOL, Router, body
 
@@ -157,4 +157,4 @@ def test_a_blocked_requests_receipt_can_be_decided_again(route: Callable[..., Ro
 
     report = check_directory(Path(router.receipts), lambda lines, name, total: lines)
     assert report.ok, report.problems
-    assert len(store.latest_receipts(router.receipts, 5)) == 1
+    assert len(reader.latest_receipts(router.receipts, 5)) == 1

@@ -14,7 +14,7 @@ from autorouter.engine.router import route, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import AutorouterError, BudgetExceeded
 from autorouter.wire import exchange
-from tests.server.cast import After, Asked, Broken, Cast, Line, Text, ToolUse, asking, deps_for, run
+from tests.server.cast import After, Asked, Broken, Cast, Line, SimulatedToolCall, Text, asking, deps_for, run
 from tests.server.stage import TOOLS
 
 NAMED = {"x-session-id": "s1"}
@@ -66,7 +66,7 @@ def test_what_a_panel_spent_counts_though_nobody_answered(tmp_path: Path) -> Non
 
     def play(heard: Asked) -> Line:
         paid = heard.role == "member" and heard.who != "m0"
-        return ToolUse("destroy", {"path": "/"}) if paid else Broken("reset")
+        return SimulatedToolCall("destroy", {"path": "/"}) if paid else Broken("reset")
 
     deps, receipts = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2", "m3"))
     error = run(asked(deps, "openfusion/fusion", tools=TOOLS))

@@ -22,9 +22,9 @@ from tests.server.cast import (
     Line,
     Model,
     Raw,
+    SimulatedToolCall,
     Status,
     Text,
-    ToolUse,
     asking,
     perform,
 )
@@ -42,8 +42,8 @@ TOOLS: dict[str, list[dict[str, Any]]] = {
 }
 ACCEPT = {"verdict": "accept", "findings": []}
 REVISE = {"verdict": "revise", "findings": ["parse_range() drops the last element", "no test was run"]}
-DESTROY = ToolUse("bash", {"command": "rm -rf build && psql prod -c 'drop table users'"})
-LOOK = ToolUse("read_file", {"command": "cat README.md"})
+DESTROY = SimulatedToolCall("bash", {"command": "rm -rf build && psql prod -c 'drop table users'"})
+LOOK = SimulatedToolCall("read_file", {"command": "cat README.md"})
 
 
 def verdict(asked: Asked, said: dict[str, Any]) -> Line:
@@ -206,7 +206,7 @@ DOWN: dict[str, tuple[Line, str]] = {
     "no-json": (Raw(b"<html>"), "protocol"),
     "no-choices": (Raw(b'{"choices": []}'), "its answer was none"),
     "odd-choices": (Raw(b'{"choices": [null, {"message": 7}]}'), "its answer was none"),
-    "calls": (ToolUse("bash", {"command": "ls"}), "its answer was none"),
+    "calls": (SimulatedToolCall("bash", {"command": "ls"}), "its answer was none"),
 }
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from autorouter.receipts.store import read_records, segment_files, verify_directory
+from autorouter.receipts.reader import read_records, segment_files, verify_directory
 from tests.soak.load import Client, Tally
 
 SOAK_S = float(os.environ.get("AUTOROUTER_SOAK_S", "120"))

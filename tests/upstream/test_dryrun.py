@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.simulator.cache import PrefixMemory
+from autorouter.simulator.cache import PrefixCache
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.faults.spec import FAULTS, TOLERATED
-from autorouter.simulator.transport import REMEMBERED, DryRunTransport
+from autorouter.simulator.transport import CACHED_PROMPTS, DryRunTransport
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget, read_all
-from autorouter.wire.chat.passthrough import ChatTap
+from autorouter.wire.chat.passthrough import ChatObserver
 
 MODEL = Candidate(id="up/m", upstream="up", model="vendor/m", ttft_s=2.0, throughput_tokens_per_s=10.0)
 TARGET = UpstreamTarget(
@@ -255,11 +255,11 @@ def test_cached_tokens_follow_the_longest_prefix_seen_by_the_same_candidate():
 
 
 def test_what_is_remembered_of_prompts_is_bounded():
-    memory = PrefixMemory(REMEMBERED)
-    for number in range(REMEMBERED + 1):
-        assert memory.shared_bytes("a", [b"%d" % number]) == 0
-    assert memory.shared_bytes("a", [b"256"]) == 3
-    assert memory.shared_bytes("a", [b"0"]) == 0
+    memory = PrefixCache(CACHED_PROMPTS)
+    for number in range(CACHED_PROMPTS + 1):
+        assert memory.cached_bytes("a", [b"%d" % number]) == 0
+    assert memory.cached_bytes("a", [b"256"]) == 3
+    assert memory.cached_bytes("a", [b"0"]) == 0
 
 
 def test_pace_follows_the_candidate_and_the_scale():
@@ -380,7 +380,7 @@ def test_a_broken_answer_begins_and_then_fails(name, kind, stream):
 @pytest.mark.parametrize("conversation", [HI, ERRAND])
 @pytest.mark.parametrize("name", ["clean-eof", "half-body", "error-event"])
 def test_a_stream_without_its_end_is_seen_as_broken_by_the_tap(name, conversation):
-    tap = ChatTap()
+    tap = ChatObserver()
     for chunk in run(call(conversation, stream=True, fault=name, tools=[WRITE]))[2]:
         tap.feed(chunk)
     assert not tap.complete
@@ -395,7 +395,7 @@ def test_legal_oddities_change_nothing_for_a_strict_reader(name):
     text, calls, finish, usage = folded(events(odd))
     assert (text, calls, finish) == folded(events(good))[:3]
     assert (usage is None) == (name == "no-usage")
-    tap = ChatTap()
+    tap = ChatObserver()
     for chunk in odd:
         tap.feed(chunk)
     assert tap.complete

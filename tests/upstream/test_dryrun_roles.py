@@ -73,9 +73,9 @@ def test_the_block_is_no_humans():
     assert human_text.human_text([{"text": ASK}, {"text": block("judge", {"A": "x" * 100_000})}]) == ASK
 
 
-@pytest.mark.parametrize("role", sorted(roles.SPEAKING))
+@pytest.mark.parametrize("role", sorted(roles.ANSWERING_ROLES))
 def test_a_speaking_role_answers_the_clients_own_ask(role):
-    assert text(role).endswith(ASK + (roles.REVISED if role == "reviser" else ""))
+    assert text(role).endswith(ASK + (roles.REVISED_SUFFIX if role == "reviser" else ""))
     message, finish = ask(role, ERRAND, tools=[WRITE])
     assert finish == "tool_calls"
     made = message["tool_calls"][0]["function"]
@@ -112,7 +112,7 @@ def test_a_rank_and_a_winner_do_not_depend_on_the_order_shown():
 
 
 def test_a_grader_checks_criteria_where_they_stand():
-    from autorouter.evals.verdicts import criteria_prompt, pair_prompt, parse_met_criteria, parse_winner
+    from autorouter.evals.judge_models import criteria_prompt, pair_prompt, parse_met_criteria, parse_winner
 
     numbers = range(1, 9)
     prompt = criteria_prompt("k9", "the task", "an answer", [(n, f"says {n}.\n7. no") for n in numbers])
@@ -126,7 +126,7 @@ def test_a_grader_checks_criteria_where_they_stand():
 
 def test_an_unknown_role_is_plain_text():
     assert text("poet").startswith(("This", "Dry", "No"))
-    assert roles.cut(block("poet")) == (None, block("poet"))
+    assert roles.split_role_task(block("poet")) == (None, block("poet"))
 
 
 def test_a_verifier_wants_a_revision_where_the_fault_says_so():

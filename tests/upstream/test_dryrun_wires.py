@@ -12,8 +12,8 @@ from autorouter.simulator.faults.spec import FAULTS
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget
 from autorouter.wire.common.decoder import Decoder
-from autorouter.wire.common.ir import collect
-from autorouter.wire.translate import DECODERS, WHOLE_IN
+from autorouter.wire.common.ir import collect_events
+from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
 from tests.upstream.test_dryrun_roles import block
 
 PATHS = {"chat": "/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages?beta=true"}
@@ -78,10 +78,10 @@ def answer(wire, talk, *, fault=None, **more):
     reply, chunks = fetch(call(wire, document, fault))
     assert reply.status == 200, chunks
     if not document["stream"]:
-        return collect(WHOLE_IN[wire](orjson.loads(b"".join(chunks))))
+        return collect_events(ANSWER_DECODERS[wire](orjson.loads(b"".join(chunks))))
     decoder: Decoder = DECODERS[wire]()
     events = [event for chunk in chunks for event in decoder.feed(chunk)]
-    return collect([*events, *decoder.end()])
+    return collect_events([*events, *decoder.end()])
 
 
 def text(found):
@@ -229,14 +229,14 @@ def test_no_broken_answer_can_be_taken_for_a_whole_one(wire, stream, name):
     assert kinds == ([broken[name]] if name in broken else [])
     if stream and name != "error-in-200":
         decoder = DECODERS[wire]()
-        found = collect([event for chunk in chunks for event in decoder.feed(chunk)] + decoder.end())
+        found = collect_events([event for chunk in chunks for event in decoder.feed(chunk)] + decoder.end())
         assert found.finished is None
         return
     try:
         document = orjson.loads(b"".join(chunks))
     except orjson.JSONDecodeError:
         return
-    assert collect(WHOLE_IN[wire](document)).failed is not None
+    assert collect_events(ANSWER_DECODERS[wire](document)).failed is not None
 
 
 @NATIVE

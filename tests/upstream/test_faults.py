@@ -3,14 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.simulator.codec import PLAIN
-from autorouter.simulator.faults.bodies import COMMENT, HUGE_BYTES, Flow
+from autorouter.simulator.codec import DEFAULT_CHUNKING
+from autorouter.simulator.faults.bodies import COMMENT, HUGE_BYTES, ResponseBody
 from autorouter.simulator.faults.spec import ALIASES, FAMILIES, FAULTS, TOLERATED, named, parse
 
 JSON_EVENTS = [b"data: " + orjson.dumps({"n": n, "text": "schön 漢字"}) + b"\n\n" for n in range(5)]
 EVENTS = (*JSON_EVENTS, b"data: [DONE]\n\n")
-STREAM = Flow(pieces=EVENTS, stream=True, error=b'data: {"error":{}}\n\n')
-WHOLE = Flow(pieces=(orjson.dumps({"text": "schön", "choices": []}),), stream=False, error=b'{"error":{}}')
+STREAM = ResponseBody(pieces=EVENTS, stream=True, error=b'data: {"error":{}}\n\n')
+WHOLE = ResponseBody(pieces=(orjson.dumps({"text": "schön", "choices": []}),), stream=False, error=b'{"error":{}}')
 
 
 def reshaped(name, flow):
@@ -90,7 +90,7 @@ def test_any_text_is_a_spec_or_a_value_error(text):
 def test_every_fault_says_one_thing_that_happens():
     for name, fault in FAULTS.items():
         said = [fault.refusal, fault.failure, fault.slow_s, fault.pace_s, fault.served_model, fault.usage_factor != 1]
-        said += [fault.unstreamed, fault.style != PLAIN, fault.reshape, fault.twist]
+        said += [fault.unstreamed, fault.style != DEFAULT_CHUNKING, fault.reshape, fault.twist]
         assert sum(map(bool, said)) == (2 if name == "half-json" else 1), name
         assert fault.name == name
         assert fault.summary
@@ -103,7 +103,7 @@ def test_every_fault_says_one_thing_that_happens():
 @pytest.mark.parametrize("count", [4, 5, 6, 40])
 @pytest.mark.parametrize("name", ["stall", "cut-stream", "clean-eof", "error-event"])
 def test_broken_streams_begin_well_and_never_reach_their_finish(name, count):
-    flow = Flow(pieces=tuple(b"data: %d\n\n" % n for n in range(count)), stream=True, error=b"data: error\n\n")
+    flow = ResponseBody(pieces=tuple(b"data: %d\n\n" % n for n in range(count)), stream=True, error=b"data: error\n\n")
     kept = [piece for piece in reshaped(name, flow).pieces if piece != flow.error]
     assert 1 <= len(kept) <= count - 2
     assert tuple(kept) == flow.pieces[: len(kept)]

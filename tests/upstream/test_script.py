@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.simulator.model import DryRequest, DryTool, Text, arguments_json, output_tokens, plan_answer
+from autorouter.simulator.model import DeclaredTool, DryRequest, Text, arguments_json, output_tokens, plan_answer
 from autorouter.simulator.schema_instance import instance
-from autorouter.simulator.tools import ToolUse
+from autorouter.simulator.tools import SimulatedToolCall
 
 ASK = "Create the file PROBE_FILE with PROBE_TEXT, then show it. PROBE_FILE=/tmp/a/probe.txt PROBE_TEXT=ok_1_2"
 TEXT = {"type": "string"}
@@ -16,7 +16,7 @@ def schema(required, **properties):
 
 
 def tool(name, *required, **properties):
-    return DryTool(name, schema(required, **properties))
+    return DeclaredTool(name, schema(required, **properties))
 
 
 BASH = tool("Bash", "command", command=TEXT, timeout={"type": "number"}, description=TEXT)
@@ -79,13 +79,13 @@ def plan(ask=ASK, **more):
     ],
 )
 def test_the_first_call_writes_the_file_with_the_tools_own_parameters(tools, name, arguments):
-    assert plan(tools=tools) == ToolUse(name, arguments)
+    assert plan(tools=tools) == SimulatedToolCall(name, arguments)
 
 
 def test_an_errand_is_write_then_show_then_the_closing_text():
     tools = (WRITE, BASH)
     assert plan(tools=tools, results=0).name == "Write"
-    assert plan(tools=tools, results=1) == ToolUse("Bash", {"command": "cat /tmp/a/probe.txt"})
+    assert plan(tools=tools, results=1) == SimulatedToolCall("Bash", {"command": "cat /tmp/a/probe.txt"})
     assert plan(tools=tools, results=2) == Text("PROBE_DONE wrote /tmp/a/probe.txt")
     assert plan(tools=(WRITE,), results=1) == Text("PROBE_DONE wrote /tmp/a/probe.txt")
 
@@ -205,8 +205,8 @@ def test_a_plain_answer_echoes_no_more_than_eighty_characters():
 
 def test_a_client_that_insists_gets_a_call():
     pick = tool("pick", "colour", colour={"enum": ["red", "blue"]})
-    assert plan("hi", tools=(WRITE, pick), must_call="pick") == ToolUse("pick", {"colour": "red"})
-    assert plan("hi", tools=(pick,), must_call="") == ToolUse("pick", {"colour": "red"})
+    assert plan("hi", tools=(WRITE, pick), must_call="pick") == SimulatedToolCall("pick", {"colour": "red"})
+    assert plan("hi", tools=(pick,), must_call="") == SimulatedToolCall("pick", {"colour": "red"})
     assert isinstance(plan("hi", tools=(pick,), must_call="", results=1), Text)
 
 
@@ -290,7 +290,7 @@ schemas = objects(leaves | arrays | objects(leaves))
 
 @given(st.sampled_from(["Write", "editor", "bash", "run_commands", "apply_patch"]), schemas, st.integers(0, 3))
 def test_arguments_are_json_and_satisfy_the_schema(name, wanted, results):
-    answer = plan(tools=(DryTool(name, wanted),), results=results, must_call="")
+    answer = plan(tools=(DeclaredTool(name, wanted),), results=results, must_call="")
     if isinstance(answer, Text):
         assert results > 0
         return
@@ -320,5 +320,5 @@ json_values = st.recursive(
 @given(json_values)
 def test_no_schema_however_odd_breaks_the_script(odd):
     wanted = odd if isinstance(odd, dict) else {"properties": odd}
-    for answer in (plan(tools=(DryTool("Bash", wanted),), must_call=""), plan("hi", schema=wanted)):
+    for answer in (plan(tools=(DeclaredTool("Bash", wanted),), must_call=""), plan("hi", schema=wanted)):
         assert output_tokens(answer) > 0

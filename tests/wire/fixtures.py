@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from autorouter.core.types import Usage
-from autorouter.wire.common.ir import Call, Image, Reasoning, Result, Text
-from autorouter.wire.common.tool_names import Names, Restorer
+from autorouter.wire.common.ir import ImagePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from autorouter.wire.common.tool_names import Names, ToolCallRestorer
 from autorouter.wire.translate import DECODERS
 
 WIRES = ("chat", "responses", "messages")
@@ -30,7 +30,7 @@ def stream(frames, wire):
 
 def decode(data, wire, size=None, names=None):
     """All events of a stream, fed in pieces of so many bytes."""
-    decoder, restorer = DECODERS[wire](), Restorer(names or Names())
+    decoder, restorer = DECODERS[wire](), ToolCallRestorer(names or Names())
     size = size or len(data) or 1
     events = [event for at in range(0, len(data), size) for event in decoder.feed(data[at : at + size])]
     events += decoder.end()
@@ -42,11 +42,11 @@ def parts_of(answer):
     found = []
     for part in answer.parts:
         match part:
-            case Text(text):
+            case TextPart(text):
                 found.append({"text": text})
-            case Reasoning():
+            case ReasoningPart():
                 found.append({"summary": "\n\n".join(part.summary)})
-            case Call():
+            case ToolCallPart():
                 call = {"id": part.id, "name": part.name, "arguments": part.arguments}
                 call |= {"namespace": part.namespace} if part.namespace else {}
                 found.append(call | ({"custom": True} if part.custom else {}))
@@ -61,15 +61,15 @@ def meaning(conversation):
     """What a conversation says, without what differs from wire to wire: how words are cut into parts and messages."""
     said = []
     for message in conversation.messages:
-        words = "\n\n".join(part.text for part in message.parts if isinstance(part, Text))
+        words = "\n\n".join(part.text for part in message.parts if isinstance(part, TextPart))
         rest = [
-            (part.call_id, "\n".join(inner.text for inner in part.parts if isinstance(inner, Text)))
-            if isinstance(part, Result)
+            (part.call_id, "\n".join(inner.text for inner in part.parts if isinstance(inner, TextPart)))
+            if isinstance(part, ToolResultPart)
             else (part.id, part.name, json.loads(part.arguments))
-            if isinstance(part, Call)
+            if isinstance(part, ToolCallPart)
             else part.url
             for part in message.parts
-            if isinstance(part, Result | Call | Image)
+            if isinstance(part, ToolResultPart | ToolCallPart | ImagePart)
         ]
         said.append((message.role, words, rest))
     tools = [(tool.name, tool.description, tool.schema) for tool in conversation.tools]

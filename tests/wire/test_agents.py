@@ -9,7 +9,7 @@ from autorouter.core.types import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
 from autorouter.wire import fields
 from autorouter.wire.common.ir import UsageEvent
-from autorouter.wire.common.observer import MessagesTap, ResponsesTap
+from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from autorouter.wire.errors import messages_error, responses_error
 from autorouter.wire.messages import request as messages_request
 from autorouter.wire.responses import request as responses_request
@@ -131,7 +131,7 @@ def test_what_cant_be_served_names_its_field(parse, document, param):
 
 
 @pytest.mark.parametrize("size", [1, 50, 10_000])
-@pytest.mark.parametrize(("wire", "tap"), [("responses", ResponsesTap), ("messages", MessagesTap)])
+@pytest.mark.parametrize(("wire", "tap"), [("responses", ResponsesObserver), ("messages", MessagesObserver)])
 @pytest.mark.parametrize("name", ["text", "parallel_calls", "reasoning"])
 def test_a_tap_sees_model_usage_and_end_and_changes_nothing(name, wire, tap, size):
     case = load("answers")[name]
@@ -147,7 +147,7 @@ def test_a_tap_sees_model_usage_and_end_and_changes_nothing(name, wire, tap, siz
 def test_a_count_of_nothing_at_the_end_doesnt_replace_the_one_at_the_start():
     case = load("answers")["text"]["messages"]
     frames = [f | {"usage": f["usage"] | {"input_tokens": 0}} if f["type"] == "message_delta" else f for f in case]
-    tapped = MessagesTap()
+    tapped = MessagesObserver()
     tapped.feed(stream(frames, "messages"))
     counted = next(e.usage for e in decode(stream(frames, "messages"), "messages") if isinstance(e, UsageEvent))
     assert tapped.usage.input_tokens == counted.input_tokens == 120
@@ -156,9 +156,12 @@ def test_a_count_of_nothing_at_the_end_doesnt_replace_the_one_at_the_start():
 @pytest.mark.parametrize(
     ("tap", "data"),
     [
-        (ResponsesTap, b'data: {"type":"response.failed","response":{"error":{"message":"no"}}}\n\n'),
-        (ResponsesTap, b'event: error\ndata: {"type":"error","message":"no"}\n\n'),
-        (MessagesTap, b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n'),
+        (ResponsesObserver, b'data: {"type":"response.failed","response":{"error":{"message":"no"}}}\n\n'),
+        (ResponsesObserver, b'event: error\ndata: {"type":"error","message":"no"}\n\n'),
+        (
+            MessagesObserver,
+            b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"no"}}\n\n',
+        ),
     ],
 )
 def test_a_tap_sees_an_error_and_no_end(tap, data):

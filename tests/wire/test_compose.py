@@ -14,12 +14,12 @@ from autorouter.wire.exchange import Request
 from autorouter.wire.inner_request import (
     INNER_MAX_TOKENS,
     Shape,
-    answer_of,
-    calls_of,
+    answer_tool_calls,
     composed,
-    restrained,
+    declared_tools,
+    has_output_options,
+    read_answer,
     text_of,
-    tools_of,
 )
 
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
@@ -179,9 +179,9 @@ def test_wishes_and_stream_options_stay_behind() -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_who_says_nothing_of_the_form_is_not_restrained(wire: Wire) -> None:
-    assert restrained(parsed(wire, **OPTIONS[wire]))
+    assert has_output_options(parsed(wire, **OPTIONS[wire]))
     free = {"max_tokens": INNER_MAX_TOKENS} if wire == "messages" else {"temperature": 0.2, "include": []}
-    assert not restrained(parsed(wire, **free))
+    assert not has_output_options(parsed(wire, **free))
 
 
 ODD: list[bytes] = [
@@ -198,13 +198,13 @@ ODD: list[bytes] = [
 @pytest.mark.parametrize("body", ODD)
 @pytest.mark.parametrize("wire", WIRES)
 def test_no_answer_however_odd_raises(wire: Wire, body: bytes) -> None:
-    answer = answer_of(body, wire, stream=False)
+    answer = read_answer(body, wire, stream=False)
     assert isinstance(text_of(answer), str)
-    assert isinstance(calls_of(answer), tuple)
-    answer_of(b"data: " + body + b"\n\n", wire, stream=True)
+    assert isinstance(answer_tool_calls(answer), tuple)
+    read_answer(b"data: " + body + b"\n\n", wire, stream=True)
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_declared_tools_are_read_with_their_schemas(wire: Wire) -> None:
-    (tool,) = tools_of(parsed(wire, tools=[TOOL[wire]]))
+    (tool,) = declared_tools(parsed(wire, tools=[TOOL[wire]]))
     assert (tool.name, tool.schema) == ("ls", {"type": "object"})

@@ -4,7 +4,7 @@ import re
 import orjson
 import pytest
 
-from autorouter.clients.identity import client_of, session_of
+from autorouter.clients.identity import client_name, session_digests
 
 CLAUDE_USER = orjson.dumps({"device_id": "d", "account_uuid": "", "session_id": "in-user-id"}).decode()
 IN_ORDER = [
@@ -21,7 +21,7 @@ IN_ORDER = [
 
 
 def session(headers=None, body=None, *, client="aider", system="You are.", opening="fix it"):
-    return session_of(headers or {}, body or {}, client=client, system=system, opening=opening)
+    return session_digests(headers or {}, body or {}, client=client, system=system, opening=opening)
 
 
 @pytest.mark.parametrize(("strong", "weak"), list(itertools.combinations(range(len(IN_ORDER)), 2)))
@@ -123,4 +123,4 @@ def test_odd_characters_make_a_digest_too():
     ],
 )
 def test_clients_are_known_by_what_they_say(headers, system, name):
-    assert client_of(headers, system) == name
+    assert client_name(headers, system) == name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autorouter.wire.chat.passthrough import ChatTap
-from autorouter.wire.common.observer import MessagesTap, ResponsesTap
+from autorouter.wire.chat.passthrough import ChatObserver
+from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from tests.fakes import DONE, FIRST, GOOD, USAGE_EVENT, delta
 
 HALF = b'data: {"choices":[{"index":0,"delta":{"conte\n\n'
@@ -36,14 +36,14 @@ def fed(tap: object, data: bytes, size: int) -> bytes:
 def test_malformed_events_of_chat_are_counted_and_passed_on(name: str, size: int, ends: str) -> None:
     data, malformed = STREAMS[name]
     data = data.replace(b"\n", ends.encode())
-    tap = ChatTap()
+    tap = ChatObserver()
     assert fed(tap, data, size) == data
     assert tap.malformed == malformed
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("make", [ResponsesTap, MessagesTap])
-def test_malformed_events_of_the_other_wires_too(make: type[ResponsesTap], size: int) -> None:
+@pytest.mark.parametrize("make", [ResponsesObserver, MessagesObserver])
+def test_malformed_events_of_the_other_wires_too(make: type[ResponsesObserver], size: int) -> None:
     good = b'event: a\ndata: {"type":"a"}\n\n'
     data = (
         good

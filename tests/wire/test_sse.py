@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Usage
-from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatTap, usage_of
+from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatObserver, usage_of
 
 
 def event(document):
@@ -35,7 +35,7 @@ STREAMS = {
 
 def tapped(chunks, *, drop_usage=False):
     """What came out of a tap, and the tap."""
-    tap = ChatTap(drop_usage=drop_usage)
+    tap = ChatObserver(drop_usage=drop_usage)
     passed = b"".join([tap.feed(chunk) for chunk in chunks])
     return passed + tap.rest(), tap
 
@@ -74,7 +74,7 @@ def test_every_legal_form_is_read_alike(name, size):
 
 
 def test_events_are_passed_on_as_soon_as_they_are_whole():
-    tap = ChatTap()
+    tap = ChatObserver()
     assert tap.feed(FIRST) == FIRST
     half = delta("two")
     assert tap.feed(half[:20]) == b""
@@ -215,7 +215,7 @@ def test_what_is_no_event_stream_has_no_served_model(data):
 
 
 def test_an_event_beyond_all_bounds_is_refused():
-    tap = ChatTap()
+    tap = ChatObserver()
     tap.feed(FIRST)
     for _ in range(MAX_EVENT_BYTES // 2**20):
         tap.feed(b"x" * 2**20)

@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import Usage, Wire
 from autorouter.simulator import codec
-from autorouter.simulator.codec import Stamp
+from autorouter.simulator.codec import ResponseMetadata
 from autorouter.simulator.model import Text
 from autorouter.wire.chat import passthrough
 from autorouter.wire.common import observer
 from autorouter.wire.exchange import Tap
-from autorouter.wire.inner_request import answer_of
-from autorouter.wire.usage_sum import SummedTap, summed
+from autorouter.wire.inner_request import read_answer
+from autorouter.wire.usage_sum import UsageSumObserver, summed
 
 OWN = Usage(input_tokens=100, cached_tokens=40, output_tokens=9, reasoning_tokens=3)
 BEFORE = Usage(input_tokens=1_000, cached_tokens=600, cache_write_tokens=50, output_tokens=70, reasoning_tokens=20)
-STAMP = Stamp(model="m", seed=bytes(32), usage=OWN)
+STAMP = ResponseMetadata(model="m", seed=bytes(32), usage=OWN)
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 TEXT = 'So "usage" it is: {"usage": {"prompt_tokens": 1}}\ndata: {"usage": 2}'
 
@@ -34,17 +34,17 @@ def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
     return codec._encode_translated(Text(TEXT), STAMP, wire, stream=stream).pieces
 
 
-def tap(wire: Wire, before: Usage = BEFORE) -> SummedTap:
+def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:
     inner: dict[Wire, type[Tap]] = {
-        "chat": passthrough.ChatTap,
-        "responses": observer.ResponsesTap,
-        "messages": observer.MessagesTap,
+        "chat": passthrough.ChatObserver,
+        "responses": observer.ResponsesObserver,
+        "messages": observer.MessagesObserver,
     }
     made: Any = inner[wire]
-    return SummedTap(made(drop_usage=False) if wire == "chat" else made(), wire, before)
+    return UsageSumObserver(made(drop_usage=False) if wire == "chat" else made(), wire, before)
 
 
-def passed(one: SummedTap, chunks: list[bytes]) -> bytes:
+def passed(one: UsageSumObserver, chunks: list[bytes]) -> bytes:
     return b"".join([*(one.feed(chunk) for chunk in chunks), one.rest()])
 
 
@@ -53,12 +53,12 @@ def passed(one: SummedTap, chunks: list[bytes]) -> bytes:
 def test_the_client_is_told_the_sum(wire: Wire, stream: bool) -> None:
     data = pieces(wire, stream=stream)
     found = passed(tap(wire), list(data)) if stream else summed(data[0], wire, BEFORE)
-    answer = answer_of(found, wire, stream=stream)
+    answer = read_answer(found, wire, stream=stream)
     assert answer.usage is not None
     assert answer.usage.input_tokens == OWN.input_tokens + BEFORE.input_tokens
     assert answer.usage.output_tokens == OWN.output_tokens + BEFORE.output_tokens
     assert answer.usage.cached_tokens == OWN.cached_tokens + BEFORE.cached_tokens
-    assert answer.parts == answer_of(b"".join(data), wire, stream=stream).parts
+    assert answer.parts == read_answer(b"".join(data), wire, stream=stream).parts
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses"])
@@ -82,8 +82,8 @@ def test_the_taps_own_usage_stays_the_one_calls(wire: Wire) -> None:
 def test_no_way_to_end_a_line_hides_the_usage(wire: Wire, ending: bytes) -> None:
     data = b"".join(pieces(wire, stream=True)).replace(b"\n", ending)
     found = passed(tap(wire), [data])
-    assert answer_of(found, wire, stream=True).usage is not None
-    told = answer_of(found, wire, stream=True).usage
+    assert read_answer(found, wire, stream=True).usage is not None
+    told = read_answer(found, wire, stream=True).usage
     assert told is not None
     assert told.input_tokens == OWN.input_tokens + BEFORE.input_tokens
 
@@ -102,9 +102,9 @@ def test_without_anything_before_the_bytes_are_the_same(wire: Wire, cuts: list[i
     data = b"".join(pieces(wire, stream=True))
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     chunks = [data[start:end] for start, end in pairwise(places)]
-    assert answer_of(passed(tap(wire, Usage(input_tokens=0, output_tokens=0)), chunks), wire, stream=True) == answer_of(
-        data, wire, stream=True
-    )
+    assert read_answer(
+        passed(tap(wire, Usage(input_tokens=0, output_tokens=0)), chunks), wire, stream=True
+    ) == read_answer(data, wire, stream=True)
 
 
 def test_events_without_usage_pass_byte_for_byte() -> None:

@@ -5,15 +5,15 @@ import pytest
 from autorouter.wire import translate
 from autorouter.wire.common import history
 from autorouter.wire.common.ir import (
-    Call,
-    Conversation,
-    Function,
     Message,
-    Named,
-    Reasoning,
-    ReasoningSealed,
-    Result,
-    Text,
+    NamedToolChoice,
+    ReasoningEnded,
+    ReasoningPart,
+    RequestIR,
+    TextPart,
+    ToolCallPart,
+    ToolDefinition,
+    ToolResultPart,
 )
 from autorouter.wire.translate import Heading
 from tests.wire.fixtures import PAIRS, WIRES, load, meaning
@@ -25,7 +25,7 @@ CONVERSATIONS, CROSSINGS = load("conversations"), load("crossings")
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_the_same_conversation_means_the_same_on_each_wire(name, one, other):
     case = CONVERSATIONS[name]
-    assert meaning(translate.to_neutral(case[one], one)) == meaning(translate.to_neutral(case[other], other))
+    assert meaning(translate.to_ir(case[one], one)) == meaning(translate.to_ir(case[other], other))
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
@@ -34,7 +34,7 @@ def test_a_crossing_and_the_way_back_lose_no_meaning(name, client, upstream):
     document = CONVERSATIONS[name][client]
     sent = translate.outgoing(json.dumps(document).encode(), client, upstream, "m")
     assert sent.losses == ()
-    assert meaning(translate.to_neutral(sent.document, upstream)) == meaning(translate.to_neutral(document, client))
+    assert meaning(translate.to_ir(sent.document, upstream)) == meaning(translate.to_ir(document, client))
 
 
 @pytest.mark.parametrize("name", CROSSINGS)
@@ -62,8 +62,10 @@ def test_ids_cross_byte_for_byte_where_the_target_takes_them():
 
 
 def test_names_are_flattened_with_their_namespace_only_where_they_clash():
-    tools = tuple(Function(name=name, namespace=space) for space, name in (("a", "read"), ("b", "read"), ("a", "only")))
-    names = translate.chat_out.from_neutral(Conversation(tools=tools), "m").names
+    tools = tuple(
+        ToolDefinition(name=name, namespace=space) for space, name in (("a", "read"), ("b", "read"), ("a", "only"))
+    )
+    names = translate.chat_out.from_ir(RequestIR(tools=tools), "m").names
     assert [names.on_wire(tool.name, tool.namespace) for tool in tools] == ["a__read", "b__read", "only"]
     assert {name: (names.meant[name].namespace, names.meant[name].name) for name in ("a__read", "only", "a__only")} == {
         "a__read": ("a", "read"),
@@ -73,8 +75,8 @@ def test_names_are_flattened_with_their_namespace_only_where_they_clash():
 
 
 def test_names_that_other_wires_refuse_are_changed_and_found_again():
-    tools = (Function(name="mcp.x/read"), Function(name="mcp_x_read"), Function(name="n" * 90))
-    names = translate.chat_out.from_neutral(Conversation(tools=tools), "m").names
+    tools = (ToolDefinition(name="mcp.x/read"), ToolDefinition(name="mcp_x_read"), ToolDefinition(name="n" * 90))
+    names = translate.chat_out.from_ir(RequestIR(tools=tools), "m").names
     sent = [names.on_wire(tool.name, None) for tool in tools]
     assert len(set(sent)) == 3
     assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in sent)
@@ -82,31 +84,33 @@ def test_names_that_other_wires_refuse_are_changed_and_found_again():
 
 
 def test_the_choice_of_a_tool_follows_its_name():
-    tool = Function(name="f", namespace="a")
-    conversation = Conversation(tools=(tool, Function(name="f", namespace="b")), choice=Named("f", "a"))
-    sent = translate.chat_out.from_neutral(conversation, "m").document["tool_choice"]
+    tool = ToolDefinition(name="f", namespace="a")
+    conversation = RequestIR(
+        tools=(tool, ToolDefinition(name="f", namespace="b")), tool_choice=NamedToolChoice("f", "a")
+    )
+    sent = translate.chat_out.from_ir(conversation, "m").document["tool_choice"]
     assert sent == {"type": "function", "function": {"name": "a__f"}}
 
 
 HISTORY = (
-    Message("user", (Text("go"),)),
+    Message("user", (TextPart("go"),)),
     Message(
         "assistant",
-        (Reasoning(summary=("I think.",), payload="SIG", shape="messages", origin="a/claude"), Text("Done.")),
+        (ReasoningPart(summary=("I think.",), payload="SIG", shape="messages", origin="a/claude"), TextPart("Done.")),
     ),
 )
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_reasoning_of_another_origin_becomes_text_and_a_loss(wire):
-    sent = getattr(translate, f"{wire}_out").from_neutral(Conversation(messages=HISTORY), "m", origin="b/gpt")
+    sent = getattr(translate, f"{wire}_out").from_ir(RequestIR(messages=HISTORY), "m", origin="b/gpt")
     assert "SIG" not in json.dumps(sent.document)
     assert "I think." in json.dumps(sent.document)
     assert [(loss.what, loss.name) for loss in sent.losses] == [("reasoning", "a/claude")]
 
 
 def test_reasoning_comes_home_whole():
-    sent = translate.messages_out.from_neutral(Conversation(messages=HISTORY), "m", origin="a/claude")
+    sent = translate.messages_out.from_ir(RequestIR(messages=HISTORY), "m", origin="a/claude")
     block = sent.document["messages"][1]["content"][0]
     assert block == {"type": "thinking", "thinking": "I think.", "signature": "SIG"}
     assert sent.losses == ()
@@ -116,22 +120,22 @@ def test_reasoning_comes_home_whole():
 @pytest.mark.parametrize("origin", ["relay/claude", "a:b/ü %3A", ""])
 def test_a_stamp_is_read_as_it_was_written(shape, origin):
     heading = Heading(seed="s", model="m", origin=origin)
-    found = history.unstamp(heading.sealed(ReasoningSealed("a:b=:", shape, "rs:1")), ("s",), shape="responses")
-    assert found == Reasoning(summary=("s",), payload="a:b=:", shape=shape, origin=origin, id="rs:1")
+    found = history.read_stamped(heading.sealed(ReasoningEnded("a:b=:", shape, "rs:1")), ("s",), shape="responses")
+    assert found == ReasoningPart(summary=("s",), payload="a:b=:", shape=shape, origin=origin, id="rs:1")
 
 
 @pytest.mark.parametrize("payload", ["", "gAAAA", "ar1:", "ar1:a:b:c", "ar1:a:nothing:c:d"])
 def test_what_is_no_stamp_is_a_payload_of_unknown_origin(payload):
-    found = history.unstamp(payload, (), shape="responses")
+    found = history.read_stamped(payload, (), shape="responses")
     assert (found.payload, found.origin) == (payload, None)
 
 
 def call(ident):
-    return Call(id=ident, name="f", arguments="{}")
+    return ToolCallPart(id=ident, name="f", arguments="{}")
 
 
 def result(ident, text):
-    return Result(call_id=ident, parts=(Text(text),))
+    return ToolResultPart(call_id=ident, parts=(TextPart(text),))
 
 
 def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
@@ -140,7 +144,7 @@ def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
         [
             Message("tool", (result("a", "old"),)),
             Message("assistant", (call("a"), call("b"))),
-            Message("user", (Text("wait"),)),
+            Message("user", (TextPart("wait"),)),
             Message("tool", (result("a", "1"),)),
             Message("assistant", (call("a"),)),
             Message("tool", (result("a", "2"),)),
@@ -148,7 +152,7 @@ def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
         losses,
     )
     assert [message.role for message in messages] == ["user", "assistant", "tool", "user", "assistant", "tool"]
-    assert messages[0].parts[1] == Text("old")
+    assert messages[0].parts[1] == TextPart("old")
     assert [part.parts[0].text for part in messages[2].parts] == ["1", history.NO_RESULT]
     assert messages[5].parts == (result("a", "2"),)
     assert [(loss.what, loss.name) for loss in losses] == [("result", "a"), ("call", "b")]

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.wire import translate
-from autorouter.wire.common.ir import Failed, Finished, collect
-from autorouter.wire.common.stream_repair import Arguments
-from autorouter.wire.common.tool_names import Names, unwrap_input
+from autorouter.wire.common.ir import StreamFailed, StreamFinished, collect_events
+from autorouter.wire.common.stream_repair import ArgumentAccumulator
+from autorouter.wire.common.tool_names import Names, unwrap_custom_input
 from autorouter.wire.translate import DECODERS, Heading, Translation
 from tests.wire.fixtures import PAIRS, WIRES, decode, load, parts_of, stream, usage_of
 
@@ -41,7 +41,7 @@ def test_an_answer_says_the_same_on_the_other_side(name, client, upstream):
     case = ANSWERS[name]
     out, translation = across(stream(case[upstream], upstream), client, upstream)
     assert terminals(out, client) == 1
-    answer = collect(decode(out, client))
+    answer = collect_events(decode(out, client))
     assert (answer.failed, answer.finished.reason) == (None, case["reason"])
     assert [part for part in parts_of(answer) if part != {"summary": ""}] == case["parts"]
     assert answer.usage.input_tokens == 120
@@ -71,10 +71,10 @@ def test_other_line_ends_and_comments_change_nothing(wire, ending):
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_whole_answer_says_what_its_stream_says(name, client, upstream):
     events = decode(stream(ANSWERS[name][upstream], upstream), upstream)
-    body = json.loads(translate.body_of(collect(events), upstream, HEADING))
-    answer = translate.answer_of(body, upstream, Names())
-    document = json.loads(translate.body_of(answer, client, HEADING))
-    back = translate.answer_of(document, client, Names())
+    body = json.loads(translate.encode_answer(collect_events(events), upstream, HEADING))
+    answer = translate.read_answer(body, upstream, Names())
+    document = json.loads(translate.encode_answer(answer, client, HEADING))
+    back = translate.read_answer(document, client, Names())
     assert back.finished.reason == ANSWERS[name]["reason"]
     expected = ANSWERS[name]["parts"]
     if name == "cut_by_length" and "messages" in (client, upstream):
@@ -85,7 +85,7 @@ def test_a_whole_answer_says_what_its_stream_says(name, client, upstream):
 
 
 def normal(part):
-    """Arguments as values: a whole message has them as an object."""
+    """ArgumentAccumulator as values: a whole message has them as an object."""
     return (
         part | {"arguments": json.loads(part["arguments"])}
         if part.get("name") and part["arguments"][-1] == "}"
@@ -97,9 +97,9 @@ def normal(part):
 def test_traps(name):
     case = TRAPS[name]
     for size in (None, 1, 13):
-        answer = collect(decode(stream(case["frames"], case["wire"]), case["wire"], size))
+        answer = collect_events(decode(stream(case["frames"], case["wire"]), case["wire"], size))
         assert parts_of(answer) == case["parts"]
-        assert answer.finished == Finished(case["reason"])
+        assert answer.finished == StreamFinished(case["reason"])
 
 
 @pytest.mark.parametrize("client", WIRES)
@@ -109,7 +109,7 @@ def test_traps_reach_each_client_with_one_end(name, client):
     out, translation = across(stream(case["frames"], case["wire"]), client, case["wire"])
     assert terminals(out, client) == 1
     assert translation.complete
-    answer = collect(decode(out, client))
+    answer = collect_events(decode(out, client))
     calls = [part for part in answer.parts if getattr(part, "name", None)]
     assert all(call.id for call in calls)
     assert [call.name for call in calls] == [part["name"] for part in case["parts"] if "name" in part]
@@ -195,11 +195,11 @@ def test_a_chat_client_gets_usage_only_where_it_asked():
     ],
 )
 def test_free_form_input_is_unwrapped_as_it_was_meant(arguments, meant):
-    assert unwrap_input(arguments) == meant
+    assert unwrap_custom_input(arguments) == meant
 
 
 def test_blank_pieces_before_arguments_are_no_snapshots():
-    found = Arguments()
+    found = ArgumentAccumulator()
     assert "".join([found.feed(" "), found.feed(' {"a":1}'), found.end()]) == '  {"a":1}'
 
 
@@ -256,8 +256,10 @@ def test_a_stream_that_ends_early_never_ends_well(client, upstream):
 )
 def test_an_upstreams_error_is_told_once(wire, data):
     events = decode(data * 2, wire)
-    assert [(event.code, event.message) for event in events if isinstance(event, Failed)] == [("overloaded", "no")]
-    assert not any(isinstance(event, Finished) for event in events)
+    assert [(event.code, event.message) for event in events if isinstance(event, StreamFailed)] == [
+        ("overloaded", "no")
+    ]
+    assert not any(isinstance(event, StreamFinished) for event in events)
 
 
 MEMBERS = (
@@ -295,7 +297,7 @@ KINDS = [
 
 
 def one_end(events):
-    ends = [event for event in events if isinstance(event, Finished | Failed)]
+    ends = [event for event in events if isinstance(event, StreamFinished | StreamFailed)]
     assert len(ends) == 1
     assert events[-1] is ends[0]
 
@@ -328,10 +330,10 @@ def test_bytes_without_sense_end_in_one_failure(wire, raw):
 @pytest.mark.parametrize("wire", WIRES)
 @given(document=st.dictionaries(st.sampled_from(["choices", "output", "content", "error", "usage", "status"]), JSON))
 def test_no_whole_answer_raises(wire, document):
-    answer = translate.answer_of(document, wire, Names())
+    answer = translate.read_answer(document, wire, Names())
     assert (answer.finished is None) != (answer.failed is None)
     for client in WIRES:
-        json.loads(translate.body_of(answer, client, HEADING))
+        json.loads(translate.encode_answer(answer, client, HEADING))
 
 
 VALUES = st.recursive(
@@ -360,7 +362,7 @@ def test_arguments_arrive_as_written_whatever_their_split(client, data, value):
     ]
     frames.append({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
     out, _ = across(stream(frames, "chat"), client, "chat")
-    assert parts_of(collect(decode(out, client))) == [{"id": "c", "name": "f", "arguments": text}]
+    assert parts_of(collect_events(decode(out, client))) == [{"id": "c", "name": "f", "arguments": text}]
 
 
 @given(data=st.data(), thought=st.text(max_size=12), answer=st.text(min_size=1, max_size=12))
@@ -368,7 +370,7 @@ def test_thoughts_are_told_from_the_answer_whatever_the_split(data, thought, ans
     thought, answer = thought.replace("<", "").lstrip("\n"), answer.lstrip("\n") or "x"
     text = f"<think>{thought}</think>\n\n{answer}"
     frames = [{"choices": [{"delta": {"content": piece}}]} for piece in cut(data, text)]
-    found = collect(decode(stream([*frames, {"choices": [{"finish_reason": "stop"}]}], "chat"), "chat"))
+    found = collect_events(decode(stream([*frames, {"choices": [{"finish_reason": "stop"}]}], "chat"), "chat"))
     assert parts_of(found) == ([{"summary": thought}] if thought else []) + [{"text": answer}]
 
 

@@ -13,7 +13,7 @@ from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 from autorouter.wire import exchange
-from autorouter.wire.overrides import NAMES, wishes_of
+from autorouter.wire.overrides import NAMES, parse_overrides
 
 ALL = {
     "strategy": "fusion",
@@ -43,19 +43,19 @@ def headers(said: dict[str, Any]) -> dict[str, str]:
 
 
 def test_body_and_headers_say_the_same() -> None:
-    assert wishes_of(ALL, {}) == READ
-    assert wishes_of(None, headers(ALL)) == READ
+    assert parse_overrides(ALL, {}) == READ
+    assert parse_overrides(None, headers(ALL)) == READ
     assert sorted(ALL) == sorted(NAMES)
 
 
 def test_a_header_goes_before_the_body() -> None:
-    found = wishes_of({"dial": 2, "verify": "off"}, {"x-openfusion-dial": "9", "user-agent": "x"})
+    found = parse_overrides({"dial": 2, "verify": "off"}, {"x-openfusion-dial": "9", "user-agent": "x"})
     assert found == RequestOverrides(dial=9.0, verify="off")
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"strategy": None}, {"strategy": "auto", "models": None}])
 def test_nothing_said_is_no_wish(nothing: Any) -> None:
-    assert wishes_of(nothing, {"x-openfusion-progress": "events"}) == NO_OVERRIDES
+    assert parse_overrides(nothing, {"x-openfusion-progress": "events"}) == NO_OVERRIDES
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -97,7 +97,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 def test_a_wrong_wish_is_named(case: str) -> None:
     said, name = WRONG[case]
     with pytest.raises(RequestError) as found:
-        wishes_of(said, {})
+        parse_overrides(said, {})
     assert (found.value.http_status, found.value.param) == (400, name)
 
 
@@ -106,7 +106,7 @@ def test_a_wrong_wish_is_named(case: str) -> None:
 )
 def test_a_header_that_is_no_number_is_named(header: str, value: str) -> None:
     with pytest.raises(RequestError) as found:
-        wishes_of(None, {f"x-openfusion-{header}": value})
+        parse_overrides(None, {f"x-openfusion-{header}": value})
     assert found.value.http_status == 400
     assert header.replace("-", "_") in str(found.value).replace("-", "_")
 
@@ -115,7 +115,7 @@ def test_a_header_that_is_no_number_is_named(header: str, value: str) -> None:
 def test_addresses_and_keys_are_refused(name: str) -> None:
     for said, told in (({name: "http://evil"}, {}), (None, headers({name: "http://evil"}))):
         with pytest.raises(RequestError) as found:
-            wishes_of(said, told)
+            parse_overrides(said, told)
         assert found.value.http_status == 400
         assert "come from the configuration only" in str(found.value)
         assert "evil" not in str(found.value)
@@ -123,7 +123,7 @@ def test_addresses_and_keys_are_refused(name: str) -> None:
 
 def test_a_slip_gets_a_hint() -> None:
     with pytest.raises(RequestError) as found:
-        wishes_of({"max_us": 1}, {})
+        parse_overrides({"max_us": 1}, {})
     assert found.value.hint == "did you mean `max_usd`?"
 
 
@@ -138,7 +138,7 @@ anything = st.recursive(
 def test_anything_is_read_or_refused(said: Any) -> None:
     status, found = 200, None
     try:
-        found = wishes_of(said, {})
+        found = parse_overrides(said, {})
     except RequestError as error:
         status = error.http_status
     assert status in (200, 400)

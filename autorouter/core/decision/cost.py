@@ -29,7 +29,7 @@ PER_MTOK = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
+class StepTokens:
     """Tokens of one step as a candidate would count them."""
 
     prefix: float
@@ -57,12 +57,12 @@ def price_of(candidate: Candidate, tuning: Tuning) -> Price:
     return Price(input=unknown, output=tuning.assumed_output_usd_per_mtok, cache_read=unknown, cache_write=unknown)
 
 
-def step_usd(price: Price, load: Load) -> float:
+def step_usd(price: Price, load: StepTokens) -> float:
     """USD of one step whose prefix is cached."""
     return (load.prefix * price.cache_read + load.new * price.cache_write + load.output * price.output) * PER_MTOK
 
 
-def warmup_usd(price: Price, load: Load, warm_tokens: float) -> float:
+def warmup_usd(price: Price, load: StepTokens, warm_tokens: float) -> float:
     """USD paid once to bring the part of the prefix that isn't cached into the cache."""
     return max(0.0, load.prefix - warm_tokens) * (price.cache_write - price.cache_read) * PER_MTOK
 

@@ -13,16 +13,23 @@ from typing import Literal
 from autorouter.core import labels, overrides, panels
 from autorouter.core.decision import panel_plan, scoring, stickiness, verify_plan
 from autorouter.core.decision.cost import Allowance, allowance
-from autorouter.core.decision.eligibility import Rejection, sift
+from autorouter.core.decision.eligibility import Rejection, filter_candidates
 from autorouter.core.decision.notes import missing_strategy_note, over_budget_note, role_substitutions
-from autorouter.core.decision.plans import Expert, May, Plan, best_single, preference, single
+from autorouter.core.decision.plans import (
+    JudgeCandidate,
+    Plan,
+    PlanFilter,
+    best_single_plan,
+    plan_sort_key,
+    single_plan,
+)
 from autorouter.core.decision.scoring import Score
-from autorouter.core.decision.stickiness import Gate, Switch
+from autorouter.core.decision.stickiness import Switch, SwitchGate
 from autorouter.core.labels import Label
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features
-from autorouter.core.state.session import incumbent
+from autorouter.core.state.session import current_incumbent
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import NO_OVERRIDES, Candidate, Role, Strategy
 
@@ -31,7 +38,7 @@ UNBOUNDED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class RoutingRefusal:
     """Nothing can serve the request: why, in the words of the error that the client gets."""
 
     code: Literal["context_length_exceeded", "budget_exceeded", "no_eligible_model"]
@@ -56,7 +63,7 @@ class Decision:
     plans: tuple[Plan, ...]
     allowance: Allowance | None
     notes: tuple[str, ...]
-    refusal: Refusal | None = None
+    refusal: RoutingRefusal | None = None
 
     @property
     def candidate(self) -> str | None:
@@ -74,7 +81,7 @@ def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
         policy = overrides.apply_overrides(features.wishes, policy)
     notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]
     wanted = _wanted(label, features, policy, by_id, notes)
-    kept, rejections = sift(features, snapshot, policy, wanted.role)
+    kept, rejections = filter_candidates(features, snapshot, policy, wanted.role)
     if not kept:
         kept, rejections = _probe(rejections, by_id, snapshot, notes)
     scores = scoring.rank(kept, features, snapshot, policy)
@@ -148,26 +155,26 @@ def _probe(
 
 
 def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Decision:
-    pin = incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
-    gate = stickiness.gate(pool.scores, pin, features, policy.tuning)
+    pin = current_incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
+    gate = stickiness.switch_gate(pool.scores, pin, features, policy.tuning)
     asked = pool.wanted.candidate
     allowed = {s.candidate for s in pool.scores if s.candidate == asked or gate.allows(s)}
     cap = allowance(policy.budget, snapshot)
-    judges = verify_plan.experts(pool.scores, features, snapshot, policy, pool.by_id)
+    judges = verify_plan.judge_candidates(pool.scores, features, snapshot, policy, pool.by_id)
     plans = _plans(pool, judges, features, policy, lambda name, _: name in allowed)
     fitting = plans
     if cap is not None:
         left_usd = cap.left_usd
         fitting = _plans(pool, judges, features, policy, lambda name, usd: name in allowed and usd <= left_usd)
         if not fitting:
-            refusal = Refusal(code="budget_exceeded", message=_too_dear(pool.scores, features, cap))
+            refusal = RoutingRefusal(code="budget_exceeded", message=_too_dear(pool.scores, features, cap))
             return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
         notes += over_budget_note(plans, fitting, cap)
     preferred = _preferred(fitting, pool, features, cap, notes)
     wanted = pool.wanted
     if wanted.strategy is not None and preferred.strategy is not wanted.strategy:
         free = replace(policy, fusion=replace(policy.fusion, max_calls=UNBOUNDED))
-        unbounded = panel_plan.best_fused(
+        unbounded = panel_plan.best_panel_plan(
             pool.scores, judges, features, free, pool.by_id, lambda *_: True, wanted.panel
         )
         notes.append(missing_strategy_note(wanted.strategy, plans, cap, unbounded, policy))
@@ -189,18 +196,20 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
     )
 
 
-def _plans(pool: _Pool, judges: Sequence[Expert], features: Features, policy: Policy, may: May) -> list[Plan]:
+def _plans(
+    pool: _Pool, judges: Sequence[JudgeCandidate], features: Features, policy: Policy, may: PlanFilter
+) -> list[Plan]:
     """The best plan of each strategy among those that may be chosen, best first."""
     panel = pool.wanted.panel
     asked = features.wishes.judge
     found = (
-        best_single(pool.scores, features, may),
-        verify_plan.best_verified(pool.scores, judges, features, policy, may, asked)
+        best_single_plan(pool.scores, features, may),
+        verify_plan.best_verify_plan(pool.scores, judges, features, policy, may, asked)
         if policy.fusion.care != "off"
         else None,
-        panel_plan.best_fused(pool.scores, judges, features, policy, pool.by_id, may, panel),
+        panel_plan.best_panel_plan(pool.scores, judges, features, policy, pool.by_id, may, panel),
     )
-    return sorted((plan for plan in found if plan is not None), key=preference)
+    return sorted((plan for plan in found if plan is not None), key=plan_sort_key)
 
 
 def _preferred(
@@ -209,7 +218,7 @@ def _preferred(
     wanted = pool.wanted
     if wanted.candidate is not None:
         named = next((s for s in pool.scores if s.candidate == wanted.candidate), None)
-        plan = single(named, features) if named else None
+        plan = single_plan(named, features) if named else None
         if plan is not None and (cap is None or plan.reserve_usd <= cap.left_usd):
             return plan
         notes.append(f"{wanted.candidate} was asked for and can't serve this step: the best of the others does")
@@ -240,7 +249,7 @@ def _fallbacks(plan: Plan, pool: _Pool, features: Features, cap: Allowance | Non
     return tuple(order[: policy.max_fallbacks])
 
 
-def _switch(plan: Plan, pool: _Pool, gate: Gate) -> Switch:
+def _switch(plan: Plan, pool: _Pool, gate: SwitchGate) -> Switch:
     """The verdict on the candidate that answers; where it is the incumbent, on the best one that was held back."""
     best = pool.scores[0]
     if best.candidate != plan.primary and gate.incumbent == plan.primary and not gate.allows(best):
@@ -256,12 +265,12 @@ def _too_dear(scores: Sequence[Score], features: Features, cap: Allowance) -> st
     )
 
 
-def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> Refusal:
+def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> RoutingRefusal:
     """Tell a prompt that is too long from candidates that are down, and both from the rest."""
     codes = [{reason.code for reason in r.reasons} for r in rejections]
     listed = "; ".join(f"{r.candidate}: {', '.join(reason.text for reason in r.reasons)}" for r in rejections)
     if codes and all("window" in c for c in codes):
-        return Refusal(
+        return RoutingRefusal(
             code="context_length_exceeded",
             message=f"This request is too long for every candidate (about {features.input_tokens:,.0f} tokens). {listed}",
         )
@@ -270,7 +279,7 @@ def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Feat
         for r, c in zip(rejections, codes, strict=True)
         if c == {"cooldown"}
     ]
-    return Refusal(
+    return RoutingRefusal(
         code="no_eligible_model",
         message=f"No candidate can serve this request. {listed}" if listed else "No candidate is configured",
         retry_after_s=max(1.0, min(waits)) if waits else None,
@@ -282,7 +291,7 @@ def _refused(
     policy: Policy,
     rejections: Sequence[Rejection],
     notes: Sequence[str],
-    refusal: Refusal,
+    refusal: RoutingRefusal,
     cap: Allowance | None,
     scores: tuple[Score, ...] = (),
 ) -> Decision:

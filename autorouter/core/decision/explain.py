@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from autorouter.core.decision.decide import Decision
 from autorouter.core.decision.plans import Plan
-from autorouter.core.decision.scoring import Points, Score
+from autorouter.core.decision.scoring import Score, ScorePoints
 from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 
-TERMS = Points._fields
+TERMS = ScorePoints._fields
 
 
-def task_sentence(features: Features) -> str:
+def describe_task(features: Features) -> str:
     """What was read: kind, phase, difficulty, risk, trouble."""
     said = [f"{features.kind} ({features.phase} step, difficulty {features.difficulty:+.2f})"]
     if features.risk.words:
@@ -21,9 +21,9 @@ def task_sentence(features: Features) -> str:
     return "; ".join(said)
 
 
-def why(decision: Decision, features: Features) -> str:
+def explain_decision(decision: Decision, features: Features) -> str:
     """Why this candidate answers, in at most 400 characters."""
-    return f"{task_sentence(features)}. {_choice(decision)}"[:400]
+    return f"{describe_task(features)}. {_choice(decision)}"[:400]
 
 
 def _choice(decision: Decision) -> str:
@@ -42,7 +42,7 @@ def _choice(decision: Decision) -> str:
         return f"{_together(plan)}{_against(plan, decision)}"
     words = "leads" if chosen.total >= other.total else "was asked for and trails"
     gap = abs(chosen.total - other.total)
-    return f"{plan.primary} {words} {other.candidate} by {gap:.1f} points ({differences(chosen, other)})."
+    return f"{plan.primary} {words} {other.candidate} by {gap:.1f} points ({score_differences(chosen, other)})."
 
 
 def _together(plan: Plan) -> str:
@@ -68,7 +68,7 @@ def _against(plan: Plan, decision: Decision) -> str:
     return f": {plan.total - alone.total:+.1f} points against {alone.primary} alone, ${plan.expected_usd:.4f}."
 
 
-def differences(chosen: Score, other: Score) -> str:
+def score_differences(chosen: Score, other: Score) -> str:
     """The terms that part two scores, largest first: `price +3.1, task_fit -0.4`."""
     gaps = [(name, getattr(chosen.points, name) - getattr(other.points, name)) for name in TERMS]
     gaps.sort(key=lambda gap: -abs(gap[1]))

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 from autorouter.core.decision import cost
 from autorouter.core.decision.eligibility import MIN_OUTPUT_TOKENS
-from autorouter.core.decision.plans import Expert, May, PanelTrigger, Plan, PlannedCall, draft, planned, seen_share
+from autorouter.core.decision.plans import (
+    JudgeCandidate,
+    PanelTrigger,
+    Plan,
+    PlanFilter,
+    PlannedCall,
+    build_plan,
+    estimate_plan,
+    review_probability,
+)
 from autorouter.core.decision.scoring import Score
 from autorouter.core.panels import MAX_MEMBERS, Panel
 from autorouter.core.policy import Policy, Tuning
@@ -31,7 +40,7 @@ WRITING = ("synthesis", "refinement", "step")
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class PanelPlan:
     """A panel with its places filled: who leads, who answers, who judges and who writes."""
 
     panel: Panel
@@ -93,13 +102,13 @@ class Roster:
         return PlannedCall(group, phase, judge.candidate, tokens, out, usd, seconds)
 
 
-def best_fused(
+def best_panel_plan(
     scores: Sequence[Score],
-    judges: Sequence[Expert],
+    judges: Sequence[JudgeCandidate],
     features: Features,
     policy: Policy,
     by_id: Mapping[str, Candidate],
-    may: May,
+    may: PlanFilter,
     panel: Panel,
 ) -> Plan | None:
     """The plan of a panel, led by the ablest candidate that may lead."""
@@ -114,23 +123,23 @@ def best_fused(
     fed = len(members) * features.output_tokens
     judge = _holding(scored.get(panel.judge or ""), fed, by_id) or _judge(panel, lead, judges, scored, fed, by_id)
     synthesizer = _holding(scored.get(panel.synthesizer or ""), fed, by_id) or lead
-    roster = Roster(panel, lead, members, judge, synthesizer, features, policy.tuning, by_id)
+    roster = PanelPlan(panel, lead, members, judge, synthesizer, features, policy.tuning, by_id)
     calls = roster.calls()
     if len(calls) > policy.fusion.max_calls:
         return None
     moment = moment_of(features)
-    share = seen_share(features) if moment == "draft" else 1.0
+    share = review_probability(features) if moment == "draft" else 1.0
     p = lead.success + share * (_success(roster) - lead.success)
     extra_usd = max(0.0, sum(call.usd for call in calls) - lead.step_usd)
     seconds = lead.seconds + share * (_seconds(calls) - lead.seconds)
     # Nobody reads along before the last call, and not even then where a proposal is picked.
     silent_s = max(0.0, seconds - (synthesizer.seconds if calls[-1].phase in WRITING else 0.0))
-    drafted = draft(lead, features, p, share * extra_usd, seconds, silent_s, policy, policy.usd_weight())
+    drafted = estimate_plan(lead, features, p, share * extra_usd, seconds, silent_s, policy, policy.usd_weight())
     # Held back is all that the panel may cost, whether it will join or not.
     drafted = drafted._replace(reserve_usd=(lead.step_usd + extra_usd) * (1.0 + features.input_error))
     if not may(lead.candidate, drafted.reserve_usd):
         return None
-    return planned(
+    return build_plan(
         Strategy.FUSION,
         lead,
         drafted,
@@ -199,7 +208,7 @@ def _diverse(lead: Score, pool: Sequence[Score], by_id: Mapping[str, Candidate],
 def _judge(
     panel: Panel,
     lead: Score,
-    judges: Sequence[Expert],
+    judges: Sequence[JudgeCandidate],
     scored: Mapping[str, Score],
     fed_tokens: float,
     by_id: Mapping[str, Candidate],
@@ -224,7 +233,7 @@ def _holding(score: Score | None, fed_tokens: float, by_id: Mapping[str, Candida
     return score if needed <= by_id[score.candidate].context_tokens else None
 
 
-def _success(roster: Roster) -> float:
+def _success(roster: PanelPlan) -> float:
     """A panel's gain where members may differ in what they see; else it is as good as its best member."""
     tuning, members = roster.tuning, roster.members
     best = max(s.success for s in members)

@@ -22,7 +22,7 @@ from autorouter.core.types import Strategy
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
+class PlanPoints:
     """The summands of a plan's utility, in points."""
 
     success: float
@@ -68,7 +68,7 @@ class Plan:
     warmup_usd: float
     reserve_usd: float
     seconds: float
-    worth: Worth
+    points: PlanPoints
     total: float
     escalation: str | None = None
     synthesizer: str | None = None
@@ -85,7 +85,7 @@ class Plan:
         return sum(call.usd for call in self.calls if call.phase == phase)
 
 
-class Expert(NamedTuple):
+class JudgeCandidate(NamedTuple):
     """A candidate as verifier or judge: `quality` is the chance that it tells right from wrong at this difficulty."""
 
     candidate: str
@@ -94,25 +94,25 @@ class Expert(NamedTuple):
     seconds: float
 
 
-def preference(plan: Plan) -> tuple[float, float, str]:
+def plan_sort_key(plan: Plan) -> tuple[float, float, str]:
     """Sort key: the highest utility, then the cheaper, then the name."""
     return (-plan.total, plan.expected_usd, plan.primary)
 
 
-May = Callable[[str, float], bool]
+PlanFilter = Callable[[str, float], bool]
 """Whether a plan may be chosen, by its primary and the USD that it reserves: the switch gate, and the budget."""
 
 
-def best_single(scores: Sequence[Score], features: Features, may: May) -> Plan | None:
+def best_single_plan(scores: Sequence[Score], features: Features, may: PlanFilter) -> Plan | None:
     """The best single plan; its utility is the score, so that the first one that may be chosen is it."""
     reserve = 1.0 + features.input_error
     for score in scores:
         if may(score.candidate, score.step_usd * reserve):
-            return single(score, features)
+            return single_plan(score, features)
     return None
 
 
-def single(score: Score, features: Features) -> Plan:
+def single_plan(score: Score, features: Features) -> Plan:
     """The plan of one candidate answering alone."""
     points = score.points
     success = points.task_fit + points.benchmark + points.availability
@@ -128,12 +128,12 @@ def single(score: Score, features: Features) -> Plan:
         score.warmup_usd,
         score.step_usd * (1.0 + features.input_error),
         score.seconds,
-        Worth(success, points.price, points.latency, points.stickiness),
+        PlanPoints(success, points.price, points.latency, points.stickiness),
         score.total,
     )
 
 
-def seen_share(features: Features) -> float:
+def review_probability(features: Features) -> float:
     """How often a second look happens at all, 0..1. With tools most drafts are plain calls, which are let go as soon as that
     is certain; looked at is the one that ends the turn, of as many steps as are expected, and the risky ones."""
     if not features.tools or features.phase == "housekeeping":
@@ -141,7 +141,7 @@ def seen_share(features: Features) -> float:
     return max(1.0 / max(1.0, features.expected_steps), features.risk.value)
 
 
-class Draft(NamedTuple):
+class PlanEstimate(NamedTuple):
     """A plan's figures before it is known to be the best of its kind. `rank` sorts best first; `silent_s` of its seconds are
     those in which nobody may read along."""
 
@@ -153,7 +153,7 @@ class Draft(NamedTuple):
     silent_s: float
 
 
-def draft(
+def estimate_plan(
     lead: Score,
     features: Features,
     p: float,
@@ -162,13 +162,13 @@ def draft(
     silent_s: float,
     policy: Policy,
     usd_weight: float,
-) -> Draft:
+) -> PlanEstimate:
     """The figures of a plan led by `lead`: P `p`, `extra_usd` beyond its own step, and the step's seconds, in all and silent."""
     expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
     worth = 100.0 * features.stakes * p * lead.availability
     total = worth - usd_weight * expected_usd - _patience(policy, seconds, silent_s)
     reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
-    return Draft((-total, expected_usd, lead.candidate), p, extra_usd, seconds, reserve_usd, silent_s)
+    return PlanEstimate((-total, expected_usd, lead.candidate), p, extra_usd, seconds, reserve_usd, silent_s)
 
 
 def _patience(policy: Policy, seconds: float, silent_s: float) -> float:
@@ -176,10 +176,10 @@ def _patience(policy: Policy, seconds: float, silent_s: float) -> float:
     return policy.tuning.points_per_s * seconds + policy.tuning.points_per_silent_s * silent_s
 
 
-def planned(
+def build_plan(
     strategy: Strategy,
     lead: Score,
-    drafted: Draft,
+    drafted: PlanEstimate,
     features: Features,
     policy: Policy,
     *,
@@ -195,7 +195,7 @@ def planned(
     """The plan of a draft that was found best."""
     usd_weight = policy.usd_weight()
     turn_usd = lead.turn_usd + drafted.extra_usd
-    worth = Worth(
+    worth = PlanPoints(
         100.0 * features.stakes * drafted.success * lead.availability,
         0.0 - usd_weight * turn_usd,
         0.0 - _patience(policy, drafted.seconds, drafted.silent_s),

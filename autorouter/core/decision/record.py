@@ -33,13 +33,13 @@ def decision_record(decision: Decision) -> dict[str, Any]:
         "plan": plans[id(decision.plan)],
         "preferred": plans[id(decision.preferred)] if decision.preferred != decision.plan else None,
         "fallbacks": list(decision.fallbacks),
-        "switch": rounded(to_plain(decision.switch)),
+        "switch": round_floats(to_plain(decision.switch)),
         "scores": [score_record(score) for score in decision.scores],
         "rejections": [_rejection(r) for r in decision.rejections],
         "plans": [plans[id(plan)] for plan in decision.plans],
-        "allowance": rounded(to_plain(decision.allowance)),
+        "allowance": round_floats(to_plain(decision.allowance)),
         "notes": list(decision.notes),
-        "refusal": rounded(to_plain(decision.refusal)),
+        "refusal": round_floats(to_plain(decision.refusal)),
     }
 
 
@@ -47,7 +47,7 @@ def plan_record(plan: Plan | None) -> dict[str, Any] | None:
     """A plan with its chance of success, its cost and its points."""
     if plan is None:
         return None
-    worth = plan.worth
+    worth = plan.points
     return {
         "strategy": plan.strategy.value,
         "primary": plan.primary,
@@ -124,12 +124,12 @@ def _rejection(rejection: Rejection) -> dict[str, Any]:
     return {"candidate": rejection.candidate, "reasons": [{"code": r.code, "text": r.text} for r in rejection.reasons]}
 
 
-def rounded(value: Any) -> Any:
+def round_floats(value: Any) -> Any:
     """A JSON value with every float in it rounded."""
     if isinstance(value, float):
         return round(value, USD_DIGITS)
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
+        return {key: round_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [rounded(item) for item in value]
+        return [round_floats(item) for item in value]
     return value

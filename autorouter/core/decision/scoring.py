@@ -19,7 +19,7 @@ from math import exp
 from typing import NamedTuple
 
 from autorouter.core.decision import cost
-from autorouter.core.decision.cost import Load
+from autorouter.core.decision.cost import StepTokens
 from autorouter.core.policy import Policy, Tuning
 from autorouter.core.signals.features import Features
 from autorouter.core.state import health
@@ -28,7 +28,7 @@ from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import SKILL_BY_KIND, Candidate, Price
 
 
-class Points(NamedTuple):
+class ScorePoints(NamedTuple):
     """The six terms of one score; their sum is the score. (Made for every candidate of every request, a named tuple costs
     a quarter of a frozen dataclass.)"""
 
@@ -52,7 +52,7 @@ class Score(NamedTuple):
     """
 
     candidate: str
-    points: Points
+    points: ScorePoints
     total: float
     success: float
     skill: str
@@ -74,20 +74,22 @@ class Score(NamedTuple):
         return self.turn_usd + self.warmup_usd
 
 
-def success(percentile: float | None, difficulty: float, tuning: Tuning) -> float:
+def success_probability(percentile: float | None, difficulty: float, tuning: Tuning) -> float:
     """Chance 0..1 that a model of this percentile succeeds."""
     known = tuning.unknown_percentile if percentile is None else percentile
     return (1.0 - tuning.slip) / (1.0 + exp(-tuning.discrimination * (known / 100.0 - difficulty)))
 
 
-def load_of(features: Features, ratio: float, tuning: Tuning, output_limit: int) -> Load:
+def step_tokens(features: Features, ratio: float, tuning: Tuning, output_limit: int) -> StepTokens:
     """The step's tokens as this candidate counts them: `ratio` is what it billed over what was estimated."""
     tokens = features.input_tokens * ratio
     prefix = 0.0 if features.phase == "housekeeping" else tokens * tuning.cacheable_share
-    return Load(prefix=prefix, new=tokens - prefix, output=min(features.output_tokens, float(output_limit)))
+    return StepTokens(prefix=prefix, new=tokens - prefix, output=min(features.output_tokens, float(output_limit)))
 
 
-def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy, usd_weight: float) -> Score:
+def score_candidate(
+    candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy, usd_weight: float
+) -> Score:
     """Score one candidate; `usd_weight` is the policy's, worked out once for all of them."""
     tuning = policy.tuning
     seen = snapshot.health_of(candidate.id)
@@ -96,11 +98,11 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
     general = candidate.benchmarks.general
     if percentile is None:
         percentile = general
-    p_kind = success(percentile, features.difficulty, tuning)
-    p_general = success(general, features.difficulty, tuning)
+    p_kind = success_probability(percentile, features.difficulty, tuning)
+    p_general = success_probability(general, features.difficulty, tuning)
 
     price: Price = cost.price_of(candidate, tuning)
-    load = load_of(features, seen.input_ratio or 1.0, tuning, candidate.output_tokens)
+    load = step_tokens(features, seen.input_ratio or 1.0, tuning, candidate.output_tokens)
     step_usd = cost.step_usd(price, load)
     turn_usd = step_usd * features.expected_steps
     warmup_usd = cost.warmup_usd(price, load, warm_tokens(snapshot.session, candidate, snapshot.now_s))
@@ -108,7 +110,7 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
     seconds = health.ttft_s(candidate, seen) + load.output / health.throughput(candidate, seen)
     up = health.availability(candidate, seen, tuning)
     worth = 100.0 * features.stakes
-    points = Points(
+    points = ScorePoints(
         worth * (p_kind - p_general),
         worth * p_general,
         0.0 - usd_weight * turn_usd,
@@ -139,6 +141,6 @@ def score(candidate: Candidate, features: Features, snapshot: Snapshot, policy: 
 def rank(candidates: Iterable[Candidate], features: Features, snapshot: Snapshot, policy: Policy) -> tuple[Score, ...]:
     """Best first. Equal scores: the cheaper, then the id, so that the order is total."""
     usd_weight = policy.usd_weight()
-    scores = [score(candidate, features, snapshot, policy, usd_weight) for candidate in candidates]
+    scores = [score_candidate(candidate, features, snapshot, policy, usd_weight) for candidate in candidates]
     scores.sort(key=lambda s: (-s.total, s.expected_usd, s.candidate))
     return tuple(scores)

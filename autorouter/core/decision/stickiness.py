@@ -18,14 +18,14 @@ from autorouter.core.decision.scoring import Score
 from autorouter.core.policy import Tuning
 from autorouter.core.signals.features import Features
 
-Verdict = Literal["first", "same", "forced", "cost", "quality", "stay"]
+SwitchVerdict = Literal["first", "same", "forced", "cost", "quality", "stay"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch:
     """The verdict on going from the incumbent to a candidate, with the arithmetic where there is one."""
 
-    verdict: Verdict
+    verdict: SwitchVerdict
     reason: str
     candidate: str
     incumbent: str | None = None
@@ -33,7 +33,7 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class SwitchGate:
     """Stands between the incumbent and everybody else. `holder` is the incumbent's score; None where it has none."""
 
     incumbent: str | None
@@ -66,7 +66,7 @@ class Gate:
         reason = self._reason(verdict, holder, score, arithmetic)
         return Switch(verdict=verdict, reason=reason, candidate=name, incumbent=incumbent, break_even=arithmetic)
 
-    def _verdict(self, holder: Score, other: Score) -> Verdict:
+    def _verdict(self, holder: Score, other: Score) -> SwitchVerdict:
         once_usd = max(0.0, other.warmup_usd - holder.warmup_usd)
         gain_usd = _warm_usd(holder) - _warm_usd(other)
         if gain_usd > 0 and self.features.expected_steps * gain_usd > once_usd * self.tuning.switch_margin:
@@ -80,7 +80,7 @@ class Gate:
         """Points of success; what they cost is the utility's business."""
         return 100.0 * self.features.stakes * (other.success - holder.success)
 
-    def _reason(self, verdict: Verdict, holder: Score, other: Score, arithmetic: BreakEven) -> str:
+    def _reason(self, verdict: SwitchVerdict, holder: Score, other: Score, arithmetic: BreakEven) -> str:
         expected, gain = arithmetic.expected_steps, self._gain(holder, other)
         if verdict == "cost":
             return f"pays back after {arithmetic.steps:.1f} steps, {expected:.1f} expected"
@@ -93,12 +93,12 @@ class Gate:
         return f"pays back after {arithmetic.steps:.1f} steps, only {expected:.1f} expected"
 
 
-def gate(scores: Sequence[Score], incumbent: str | None, features: Features, tuning: Tuning) -> Gate:
+def switch_gate(scores: Sequence[Score], incumbent: str | None, features: Features, tuning: Tuning) -> SwitchGate:
     """The gate of a session; open where there is no incumbent that could stay, and for housekeeping."""
     holder = None
     if features.phase != "housekeeping":
         holder = next((s for s in scores if s.candidate == incumbent), None)
-    return Gate(incumbent, holder, features, tuning)
+    return SwitchGate(incumbent, holder, features, tuning)
 
 
 def _warm_usd(score: Score) -> float:

@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from autorouter.core.decision import cost, scoring
-from autorouter.core.decision.plans import Draft, Expert, May, Plan, PlannedCall, draft, planned, seen_share
+from autorouter.core.decision.plans import (
+    JudgeCandidate,
+    Plan,
+    PlanEstimate,
+    PlanFilter,
+    PlannedCall,
+    build_plan,
+    estimate_plan,
+    review_probability,
+)
 from autorouter.core.decision.scoring import Score
 from autorouter.core.policy import Policy, Tuning
 from autorouter.core.signals.features import Features
@@ -20,9 +29,9 @@ from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
 
 
-def experts(
+def judge_candidates(
     scores: Sequence[Score], features: Features, snapshot: Snapshot, policy: Policy, by_id: Mapping[str, Candidate]
-) -> list[Expert]:
+) -> list[JudgeCandidate]:
     """Who may verify or judge: the two ablest (the ablest can't well verify itself), the cheapest of those at least half as
     able, and who was asked for. Best first; not a matter of the dial."""
     tuning = policy.tuning
@@ -43,28 +52,30 @@ def _able(score: Score, candidate: Candidate, features: Features, tuning: Tuning
     if percentile is None:
         percentile = candidate.benchmarks.general
     usd = (score.input_tokens + features.output_tokens) * price.input + tuning.verdict_tokens * price.output
-    return -scoring.success(percentile, features.difficulty, tuning), usd * cost.PER_MTOK, candidate.id
+    return -scoring.success_probability(percentile, features.difficulty, tuning), usd * cost.PER_MTOK, candidate.id
 
 
-def _expert(entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning) -> Expert:
+def _expert(
+    entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning
+) -> JudgeCandidate:
     seen = snapshot.health_of(candidate.id)
     seconds = health.ttft_s(candidate, seen) + tuning.verdict_tokens / health.throughput(candidate, seen)
-    return Expert(candidate.id, -entry[0], entry[1], seconds)
+    return JudgeCandidate(candidate.id, -entry[0], entry[1], seconds)
 
 
-def best_verified(
+def best_verify_plan(
     scores: Sequence[Score],
-    judges: Sequence[Expert],
+    judges: Sequence[JudgeCandidate],
     features: Features,
     policy: Policy,
-    may: May,
+    may: PlanFilter,
     verifier: str | None = None,
 ) -> Plan | None:
     """The best single-plus-verifier plan over all primaries, verifiers, and ways to mend; a primary verifies itself only
     where nobody else can. `verifier`: the one that was asked for."""
     usd_weight = policy.usd_weight()
     able = sorted(scores, key=lambda s: (s.success, s.expected_usd, s.candidate))
-    best: tuple[Draft, Score, Expert, Score | None] | None = None
+    best: tuple[PlanEstimate, Score, JudgeCandidate, Score | None] | None = None
     for score in scores:
         better = _next_better(score, able, policy)
         for judge in _verifiers(score, judges, verifier):
@@ -75,7 +86,7 @@ def best_verified(
     if best is None:
         return None
     drafted, lead, judge, second = best
-    return planned(
+    return build_plan(
         Strategy.VERIFY,
         lead,
         drafted,
@@ -87,7 +98,7 @@ def best_verified(
     )
 
 
-def _verifiers(score: Score, judges: Sequence[Expert], asked: str | None) -> Sequence[Expert]:
+def _verifiers(score: Score, judges: Sequence[JudgeCandidate], asked: str | None) -> Sequence[JudgeCandidate]:
     if asked is not None:
         return [judge for judge in judges if judge.candidate == asked] or judges
     return [judge for judge in judges if judge.candidate != score.candidate] or judges
@@ -101,15 +112,15 @@ def _next_better(score: Score, able: Sequence[Score], policy: Policy) -> Score |
     return next((other for other in able if other.success >= least), None)
 
 
-def _rates(score: Score, judge: Expert, tuning: Tuning) -> tuple[float, float, float]:
+def _rates(score: Score, judge: JudgeCandidate, tuning: Tuning) -> tuple[float, float, float]:
     """What the verifier can tell, and the chances that it accepts a right draft and rejects a wrong one."""
     quality = judge.quality * (0.5 if judge.candidate == score.candidate else 1.0)
     return quality, 0.5 + (tuning.verifier_tpr - 0.5) * quality, 0.5 + (tuning.verifier_tnr - 0.5) * quality
 
 
 def _drafted(
-    score: Score, judge: Expert, second: Score | None, features: Features, policy: Policy, usd_weight: float
-) -> Draft:
+    score: Score, judge: JudgeCandidate, second: Score | None, features: Features, policy: Policy, usd_weight: float
+) -> PlanEstimate:
     tuning = policy.tuning
     quality, accepts_right, rejects_wrong = _rates(score, judge, tuning)
     mend = tuning.fix_rate * quality if second is None else tuning.escalated_share * second.success
@@ -118,19 +129,21 @@ def _drafted(
     p_rejected = p * (1 - accepts_right) + (1 - p) * rejects_wrong
     again_usd = score.step_usd - score.warmup_usd if second is None else second.step_usd
     again_s = score.seconds if second is None else second.seconds
-    share = seen_share(features)
+    share = review_probability(features)
     extra_usd = share * (judge.usd + p_rejected * again_usd)
     # The draft's time once more where it is looked at: it must be whole first, so that nobody reads along as it is written.
     seconds = score.seconds + share * (score.seconds + judge.seconds + p_rejected * again_s)
     silent_s = share * (score.seconds + judge.seconds)
-    found = draft(score, features, p + share * (p_verified - p), extra_usd, seconds, silent_s, policy, usd_weight)
+    found = estimate_plan(
+        score, features, p + share * (p_verified - p), extra_usd, seconds, silent_s, policy, usd_weight
+    )
     # Held back is what it costs if the draft is rejected: the expected cost would be too little half of the time.
     reserve_usd = (score.step_usd + judge.usd + again_usd) * (1.0 + features.input_error)
     return found._replace(reserve_usd=reserve_usd)
 
 
 def _calls(
-    lead: Score, judge: Expert, second: Score | None, features: Features, tuning: Tuning
+    lead: Score, judge: JudgeCandidate, second: Score | None, features: Features, tuning: Tuning
 ) -> tuple[PlannedCall, ...]:
     """The calls at the most: draft, verdict, and the second answer where the draft is rejected."""
     shown, out = features.output_tokens, lead.output_tokens

@@ -10,7 +10,6 @@ Nothing is estimated: every "at dial 3" and "at half its price" was tried with `
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +22,7 @@ from autorouter.core.signals.features import Features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import SKILL_BY_KIND, Candidate, Price
 from autorouter.errors import UnknownModel
+from autorouter.suggest import close_matches
 
 DIALS = tuple(float(notch) for notch in range(11))
 HALVINGS = 24
@@ -72,7 +72,7 @@ def search(name: str, features: Features, snapshot: Snapshot, policy: Policy) ->
     """Ask why `name` doesn't answer. UnknownModel with the nearest names when there is no such candidate."""
     by_id = {candidate.id: candidate for candidate in snapshot.candidates}
     if name not in by_id:
-        near = difflib.get_close_matches(name, by_id, n=3, cutoff=0.5)
+        near = close_matches(name, by_id, limit=3, cutoff=0.5)
         hint = "did you mean " + " or ".join(near) + "?" if near else "autorouter models lists them"
         raise UnknownModel(f"There is no candidate `{name}`", hint=hint)
     world = _Scenario(features, snapshot, policy, by_id[name])

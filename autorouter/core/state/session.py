@@ -17,7 +17,7 @@ WARM_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warm:
+class WarmCache:
     """A provider's cache as far as we know: `tokens` of the conversation were sent there at `at_s`."""
 
     candidate: str
@@ -31,21 +31,28 @@ class Session:
 
     incumbent: str | None = None
     at_s: float = 0.0
-    warm: tuple[Warm, ...] = ()
+    warm: tuple[WarmCache, ...] = ()
     steps: int = 0
     turn_steps: int = 0
     spent_usd: float = 0.0
 
 
-NEW = Session()
+NEW_SESSION = Session()
 
 
-def step(
-    session: Session, *, candidate: str, input_tokens: int, cost_usd: float, fresh: bool, pins: bool, now_s: float
+def record_step(
+    session: Session,
+    *,
+    candidate: str,
+    input_tokens: int,
+    cost_usd: float,
+    is_new_turn: bool,
+    moves_pin: bool,
+    now_s: float,
 ) -> Session:
     """Fold one answered step. With `pins` False (housekeeping) only the money counts: no title may move the pin."""
     spent = session.spent_usd + cost_usd
-    if not pins:
+    if not moves_pin:
         return Session(
             incumbent=session.incumbent,
             at_s=session.at_s,
@@ -58,9 +65,9 @@ def step(
     return Session(
         incumbent=candidate,
         at_s=now_s,
-        warm=(Warm(candidate=candidate, tokens=input_tokens, at_s=now_s), *others)[:WARM_KEPT],
+        warm=(WarmCache(candidate=candidate, tokens=input_tokens, at_s=now_s), *others)[:WARM_KEPT],
         steps=session.steps + 1,
-        turn_steps=1 if fresh else session.turn_steps + 1,
+        turn_steps=1 if is_new_turn else session.turn_steps + 1,
         spent_usd=spent,
     )
 
@@ -73,6 +80,6 @@ def warm_tokens(session: Session, candidate: Candidate, now_s: float) -> int:
     return 0
 
 
-def incumbent(session: Session, now_s: float, ttl_s: float) -> str | None:
+def current_incumbent(session: Session, now_s: float, ttl_s: float) -> str | None:
     """The pin, unless it has expired."""
     return session.incumbent if session.incumbent and now_s - session.at_s <= ttl_s else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autorouter.core.state.health import UNKNOWN, Health
-from autorouter.core.state.session import NEW, Session
+from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.types import Candidate, Strategy
 
 
@@ -21,7 +21,7 @@ class Snapshot:
     now_s: float
     candidates: tuple[Candidate, ...]
     health: Mapping[str, Health] = field(default_factory=dict)
-    session: Session = NEW
+    session: Session = NEW_SESSION
     spent_today_usd: float = 0.0
     performable: tuple[Strategy, ...] = tuple(Strategy)
 

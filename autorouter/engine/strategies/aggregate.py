@@ -30,7 +30,7 @@ from autorouter.upstream import errors
 from autorouter.upstream.transport import TransportError
 from autorouter.wire.exchange import Whole
 from autorouter.wire.inner_request import Shape
-from autorouter.wire.usage_sum import SummedTap, summed
+from autorouter.wire.usage_sum import UsageSumObserver, summed
 
 
 async def concluded(run: StepContext, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> ClientReply:
@@ -217,5 +217,5 @@ def with_sum(run: StepContext, final: ClientReply) -> ClientReply:
     before = sum_usage([a.usage for a in run.trace.attempts if a is not last and a.usage is not None])
     if isinstance(final, Whole):
         return replace(final, body=summed(final.body, wire, before))
-    tap = SummedTap(final.tap, wire, before)
+    tap = UsageSumObserver(final.tap, wire, before)
     return StreamReply(tap.convert(final.first), final.reply, final.source, tap, final.attempt)

@@ -18,8 +18,8 @@ from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
 from autorouter.upstream.transport import TransportError
 from autorouter.wire import translate
-from autorouter.wire.common.ir import Answer, CallDelta, CallEnded, CallStarted
-from autorouter.wire.inner_request import answer_of, calls_of, text_of
+from autorouter.wire.common.ir import ResponseIR, ToolCallDelta, ToolCallEnded, ToolCallStarted
+from autorouter.wire.inner_request import answer_tool_calls, read_answer, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class DraftReply:
 
     attempt: Attempt
     final: ClientReply
-    answer: Answer
+    answer: ResponseIR
     live: bool = False
 
     @property
@@ -37,7 +37,7 @@ class DraftReply:
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:
-        return tuple(ToolCall(call.name, call.arguments) for call in calls_of(self.answer))
+        return tuple(ToolCall(call.name, call.arguments) for call in answer_tool_calls(self.answer))
 
     @property
     def weight(self) -> Weight:
@@ -48,7 +48,7 @@ class DraftReply:
 async def whole(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
     """A draft that isn't streamed. Raises Failed."""
     found = await caller.whole(attempt, number)
-    answer = answer_of(found.body, caller.request.task.wire, stream=False)
+    answer = read_answer(found.body, caller.request.task.wire, stream=False)
     return DraftReply(attempt, found, answer)
 
 
@@ -60,9 +60,9 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope 
     bytes_held = bytearray(opened.first)
     try:
         if care == "off" or (care == "risky" and not caller.request.task.tools):
-            return DraftReply(attempt, opened, Answer(), live=True)
+            return DraftReply(attempt, opened, ResponseIR(), live=True)
         if watch is not None and watch.plain(opened.first):
-            return DraftReply(attempt, opened, Answer(), live=True)
+            return DraftReply(attempt, opened, ResponseIR(), live=True)
         async for chunk in opened.source:
             passed = opened.tap.feed(chunk)
             attempt.events = opened.tap.events
@@ -73,7 +73,7 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope 
                 raise TransportError("too_large", f"an answer of more than {caller.deps.max_answer_bytes} bytes")
             if watch is not None and watch.plain(passed):
                 freed = StreamReply(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
-                return DraftReply(attempt, freed, Answer(), live=True)
+                return DraftReply(attempt, freed, ResponseIR(), live=True)
         bytes_held += opened.tap.rest()
         if not opened.tap.complete:
             raise TransportError("cut", f"`{attempt.candidate}`: the answer ended before its end")
@@ -91,7 +91,7 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope 
     opened.reply.close()
     data = bytes(bytes_held)
     replay = StreamReply(data, opened.reply, _nothing(), opened.tap, attempt)
-    return DraftReply(attempt, replay, answer_of(data, wire, stream=True))
+    return DraftReply(attempt, replay, read_answer(data, wire, stream=True))
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -115,15 +115,15 @@ class PlainCallDetector:
         """Whether a plain call is certain by now, and none that came before it is risky."""
         found = False
         for event in self._decoder.feed(chunk):
-            if isinstance(event, CallStarted):
+            if isinstance(event, ToolCallStarted):
                 self._names[event.index] = event.name
                 if draft_risk.harmless(event.name):
                     found = True
                 else:
                     self._doubtful.add(event.index)
-            elif isinstance(event, CallDelta):
+            elif isinstance(event, ToolCallDelta):
                 self._arguments[event.index] = self._arguments.get(event.index, "") + event.text
-            elif isinstance(event, CallEnded) and event.index in self._doubtful:
+            elif isinstance(event, ToolCallEnded) and event.index in self._doubtful:
                 call = ToolCall(self._names[event.index], self._arguments.get(event.index, ""))
                 if not draft_risk.risky(call):
                     self._doubtful.discard(event.index)

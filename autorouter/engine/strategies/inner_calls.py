@@ -17,10 +17,10 @@ from autorouter.core.review.verdicts import Judgement, Verdict
 from autorouter.engine import prompts
 from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import StepContext
-from autorouter.engine.prompts import PromptRole
-from autorouter.wire.common.ir import Answer
+from autorouter.engine.prompts import PromptRole, escape_tags
+from autorouter.wire.common.ir import ResponseIR
 from autorouter.wire.exchange import Request
-from autorouter.wire.inner_request import Shape, calls_of, composed, text_of
+from autorouter.wire.inner_request import Shape, answer_tool_calls, composed, text_of
 
 T = TypeVar("T")
 VERDICT_MAX_TOKENS = 6_000
@@ -33,7 +33,7 @@ def said(run: StepContext, part: PromptRole, *blocks: str, shape: Shape, instruc
     return composed(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
 
 
-async def verdict(run: StepContext, verifier: str, draft: Answer) -> Verdict | str:
+async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> Verdict | str:
     """The verifier's verdict on a draft, or why there is none."""
     key = _key(run, "verifier")
     return await _asked(
@@ -48,7 +48,7 @@ async def verdict(run: StepContext, verifier: str, draft: Answer) -> Verdict | s
     )
 
 
-async def judged(run: StepContext, judge: str, answers: Sequence[Answer]) -> tuple[Judgement | str, Sequence[int]]:
+async def judged(run: StepContext, judge: str, answers: Sequence[ResponseIR]) -> tuple[Judgement | str, Sequence[int]]:
     """The judge's comparison or why there is none; and which answer stood behind each letter."""
     key = _key(run, "judge")
     order, blocks = _lettered(answers, key)
@@ -67,7 +67,7 @@ async def judged(run: StepContext, judge: str, answers: Sequence[Answer]) -> tup
 
 
 async def ranked(
-    run: StepContext, judge: str, answers: Sequence[Answer], *, swapped: bool = False
+    run: StepContext, judge: str, answers: Sequence[ResponseIR], *, swapped: bool = False
 ) -> tuple[int, ...] | str:
     """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
     key = _key(run, "ranker")
@@ -111,7 +111,7 @@ async def _asked(
     return "its answer was none" if found is None else found
 
 
-def _lettered(answers: Sequence[Answer], key: str) -> tuple[Sequence[int], list[str]]:
+def _lettered(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[int], list[str]]:
     order = prompts.shuffled_order(len(answers), key)
     return order, [proposal(LETTERS[place], answers[index]) for place, index in enumerate(order)]
 
@@ -146,13 +146,13 @@ PROPOSAL_CHARS = 60_000
 LETTERS = "ABCDEFGH"
 
 
-def proposal(letter: str, answer: Answer) -> str:
+def proposal(letter: str, answer: ResponseIR) -> str:
     """An answer as material for a judge."""
     text = text_of(answer)
     if len(text) > PROPOSAL_CHARS:
         text = f"{text[: PROPOSAL_CHARS // 2]}\n[... left out ...]\n{text[-PROPOSAL_CHARS // 2 :]}"
     shown: dict[str, Any] = {"text": text}
-    if calls := calls_of(answer):
+    if calls := answer_tool_calls(answer):
         shown["tool_calls"] = [{"name": call.name, "arguments": call.arguments[:PROPOSAL_CHARS]} for call in calls]
     return material("proposal", shown, letter)
 
@@ -160,4 +160,4 @@ def proposal(letter: str, answer: Answer) -> str:
 def material(name: str, value: Any, letter: str | None = None) -> str:
     """A JSON value between tags; none can stand in it."""
     mark = f' id="{letter}"' if letter else ""
-    return f"<{name}{mark}>\n{inert(orjson.dumps(value).decode())}\n</{name}>"
+    return f"<{name}{mark}>\n{escape_tags(orjson.dumps(value).decode())}\n</{name}>"

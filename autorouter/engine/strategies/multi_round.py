@@ -22,13 +22,13 @@ from autorouter.engine.strategies.aggregate import concluded, picked, synthesize
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, material, proposal
 from autorouter.engine.strategies.members import PanelResult, gather, seats_of
-from autorouter.wire.inner_request import Shape, restrained
+from autorouter.wire.inner_request import Shape, has_output_options
 
 
 async def debate(run: StepContext, plan: Plan) -> ClientReply:
     """Members answer, then answer anew knowing each other's answers; then as any panel."""
     gathered = await _rounds(run, plan, "debate")
-    return await concluded(run, plan, gathered, as_it_is=not restrained(run.request))
+    return await concluded(run, plan, gathered, as_it_is=not has_output_options(run.request))
 
 
 async def layers(run: StepContext, plan: Plan) -> ClientReply:

@@ -25,7 +25,7 @@ from autorouter.engine.strategies import multi_round
 from autorouter.engine.strategies.aggregate import concluded
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.members import MemberSettings, gather, seats_of
-from autorouter.wire.inner_request import restrained
+from autorouter.wire.inner_request import has_output_options
 
 AS_THEY_ARE = ("ranked", "vote")
 """Ways after which a member's own words go out, so that the client's wishes about the form act on the members."""
@@ -49,7 +49,7 @@ async def perform(run: StepContext, plan: Plan) -> ClientReply:
         return await multi_round.WAYS[recipe.way](run, plan)
     options = tools or recipe.way in AS_THEY_ARE
     gathered = await gather(run, seats, known=known, options=options)
-    return await concluded(run, plan, gathered, as_it_is=options or not restrained(run.request))
+    return await concluded(run, plan, gathered, as_it_is=options or not has_output_options(run.request))
 
 
 def _without(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:

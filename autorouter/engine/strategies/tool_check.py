@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from autorouter.wire.common.ir import Answer, Call, Function
+from autorouter.wire.common.ir import ResponseIR, ToolCallPart, ToolDefinition
 from autorouter.wire.exchange import Request
-from autorouter.wire.inner_request import calls_of, text_of, tools_of
+from autorouter.wire.inner_request import answer_tool_calls, declared_tools, text_of
 
 UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
 """How an answer ended that is none -> the word on the receipt."""
@@ -18,28 +18,28 @@ UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
 class DeclaredTools:
     """The tools that the client declares, by name."""
 
-    by_name: dict[tuple[str | None, str], Function]
+    by_name: dict[tuple[str | None, str], ToolDefinition]
 
     @classmethod
     def of(cls, request: Request) -> DeclaredTools:
         """Those of a request; its body is parsed only if it declares any."""
         if not request.task.tools:
             return cls({})
-        return cls({(tool.namespace, tool.name): tool for tool in tools_of(request)})
+        return cls({(tool.namespace, tool.name): tool for tool in declared_tools(request)})
 
-    def fault(self, answer: Answer) -> str | None:
+    def fault(self, answer: ResponseIR) -> str | None:
         """Why an answer can't be used, in a few words; None where it can."""
         if answer.failed is not None:
             return "no answer"
         reason = answer.finished.reason if answer.finished else "stop"
         if reason in UNUSABLE:
             return UNUSABLE[reason]
-        calls = calls_of(answer)
+        calls = answer_tool_calls(answer)
         if not calls:
             return None if text_of(answer).strip() else "empty"
         return next((fault for call in calls if (fault := self._call(call)) is not None), None)
 
-    def _call(self, call: Call) -> str | None:
+    def _call(self, call: ToolCallPart) -> str | None:
         tool = self.by_name.get((call.namespace, call.name))
         if tool is None:
             return "calls a tool that isn't declared"

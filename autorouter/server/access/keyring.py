@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from autorouter.config.keys import LocalKey, hash_key, read_keys
+from autorouter.config.local_keys import LocalKey, hash_key, read_keys
 from autorouter.core.labels import PREFIX
 from autorouter.errors import ConfigError
 from autorouter.server.access.budgets import KeyBudgets

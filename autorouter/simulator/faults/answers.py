@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json, plan_answer
-from autorouter.simulator.tools import ToolUse, any_call
+from autorouter.simulator.tools import SimulatedToolCall, minimal_call
 
 REFUSAL: Final = "I can't help with that (dry-run fault)."
 
@@ -39,10 +39,10 @@ def broken_args(request: DryRequest) -> Answer:
     """The call that is due, else one of the first tool; its arguments as a careless model writes them. Without tools,
     and where a result has come, the good answer."""
     answer = plan_answer(request)
-    judges = request.task is not None and request.task.judges
+    judges = request.task is not None and request.task.answers_json
     if isinstance(answer, Text) and request.tools and request.results == 0 and not judges:
-        answer = any_call(request.tools[0])
-    if not isinstance(answer, ToolUse):
+        answer = minimal_call(request.tools[0])
+    if not isinstance(answer, SimulatedToolCall):
         return answer
     return replace(answer, raw=arguments_json(answer)[:-1].replace('"', "'") + ",}")
 
@@ -50,16 +50,16 @@ def broken_args(request: DryRequest) -> Answer:
 def half_json(request: DryRequest) -> Answer:
     """The answer's JSON without its second half."""
     answer = plan_answer(request)
-    if isinstance(answer, ToolUse):
+    if isinstance(answer, SimulatedToolCall):
         arguments = arguments_json(answer)
         return replace(answer, raw=arguments[: max(1, len(arguments) // 2)])
-    wants_json = request.schema is not None or (request.task is not None and request.task.judges)
+    wants_json = request.schema is not None or (request.task is not None and request.task.answers_json)
     return Text(answer.text[: max(1, len(answer.text) // 2)]) if wants_json else answer
 
 
 def finish_early(request: DryRequest) -> Answer:
     """Half of the text; of a call, half of its arguments."""
     answer = plan_answer(request)
-    if isinstance(answer, ToolUse):
+    if isinstance(answer, SimulatedToolCall):
         return half_json(request)
     return Text(answer.text[: max(1, len(answer.text) // 2)])

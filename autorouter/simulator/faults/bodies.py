@@ -22,12 +22,12 @@ HUGE_BYTES: Final = 1024 * 1024
 """Longer than any line buffer in common use, shorter than what a tap takes for an attack."""
 
 
-Ending = Literal["cut", "rst", "framing", "timeout"]
+BodyEnding = Literal["cut", "rst", "framing", "timeout"]
 """What comes behind the last piece: a close without an end, RST, bytes that are no HTTP chunk, or silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
+class ResponseBody:
     """`error` is the bytes of an error in this answer's form, `error_body` those of one that is no event. `ending` None is
     a clean end."""
 
@@ -35,39 +35,39 @@ class Flow:
     stream: bool
     error: bytes
     error_body: bytes = b""
-    ending: Ending | None = None
+    ending: BodyEnding | None = None
 
 
-def cut(flow: Flow) -> Flow:
+def cut_connection(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=_first_half(flow), ending="cut")
 
 
-def torn(flow: Flow) -> Flow:
+def reset_connection(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=_first_half(flow), ending="rst")
 
 
-def misframed(flow: Flow) -> Flow:
+def break_framing(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=_first_half(flow), ending="framing")
 
 
-def stalled(flow: Flow) -> Flow:
+def stall(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=_first_half(flow), ending="timeout")
 
 
-def ended_early(flow: Flow) -> Flow:
+def end_early(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=_first_half(flow))
 
 
-def halved(flow: Flow) -> Flow:
+def truncate(flow: ResponseBody) -> ResponseBody:
     whole = b"".join(flow.pieces)
     return replace(flow, pieces=(whole[: len(whole) // 2],))
 
 
-def undone(flow: Flow) -> Flow:
+def drop_last_event(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=flow.pieces[:-1]) if flow.stream else flow
 
 
-def broken_after(flow: Flow, *, count: int, unit: str, ending: Ending) -> Flow:
+def break_after(flow: ResponseBody, *, count: int, unit: str, ending: BodyEnding) -> ResponseBody:
     """The first `count` events or bytes, but never the last one. A whole answer has one event: half of it comes."""
     if unit == "bytes":
         whole = b"".join(flow.pieces)
@@ -76,7 +76,7 @@ def broken_after(flow: Flow, *, count: int, unit: str, ending: Ending) -> Flow:
     return replace(flow, pieces=kept, ending=ending)
 
 
-def malformed(flow: Flow) -> Flow:
+def malform_event(flow: ResponseBody) -> ResponseBody:
     """The event in the middle loses its second half, but not its end of line."""
     if not flow.stream:
         return replace(flow, pieces=(b"<html><body><h1>502 Bad Gateway</h1></body></html>\n",))
@@ -88,27 +88,27 @@ def malformed(flow: Flow) -> Flow:
     return replace(flow, pieces=(*flow.pieces[:middle], broken, *flow.pieces[middle + 1 :]))
 
 
-def error_inside(flow: Flow) -> Flow:
+def append_error(flow: ResponseBody) -> ResponseBody:
     return replace(flow, pieces=(*_first_half(flow), flow.error) if flow.stream else (flow.error,))
 
 
-def error_alone(flow: Flow) -> Flow:
+def replace_with_error(flow: ResponseBody) -> ResponseBody:
     """The error in place of the answer, whole whatever was asked for."""
     return replace(flow, pieces=(flow.error_body or flow.error,), stream=False)
 
 
-def crlf(flow: Flow) -> Flow:
+def use_crlf(flow: ResponseBody) -> ResponseBody:
     """JSON escapes its line breaks, so that every bare one ends a line."""
     return replace(flow, pieces=tuple(piece.replace(b"\n", b"\r\n") for piece in flow.pieces))
 
 
-def commented(flow: Flow) -> Flow:
+def add_comments(flow: ResponseBody) -> ResponseBody:
     if not flow.stream:
         return flow
     return replace(flow, pieces=tuple(part for piece in flow.pieces for part in (COMMENT, piece)))
 
 
-def split_up(flow: Flow) -> Flow:
+def split_bytes(flow: ResponseBody) -> ResponseBody:
     """Pieces of `SPLIT_BYTES`, and a cut inside each character of more than one byte."""
     whole = (WIDE_COMMENT if flow.stream else b"") + b"".join(flow.pieces)
     cuts = {index for index, byte in enumerate(whole) if byte & 0xC0 == 0x80}
@@ -116,13 +116,13 @@ def split_up(flow: Flow) -> Flow:
     return replace(flow, pieces=tuple(whole[a:b] for a, b in pairwise(bounds)))
 
 
-def huge_line(flow: Flow) -> Flow:
+def add_huge_line(flow: ResponseBody) -> ResponseBody:
     """The first piece's JSON gets an unknown member of `HUGE_BYTES`."""
     padding = b'{"padding":"' + b"x" * HUGE_BYTES + b'",'
     return replace(flow, pieces=(flow.pieces[0].replace(b"{", padding, 1), *flow.pieces[1:]))
 
 
-def _first_half(flow: Flow) -> tuple[bytes, ...]:
+def _first_half(flow: ResponseBody) -> tuple[bytes, ...]:
     """At least one piece, and never those that finish the answer: they are the last two or three of four or more."""
     if flow.stream:
         return flow.pieces[: max(1, len(flow.pieces) // 2)]

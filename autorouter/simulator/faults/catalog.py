@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from autorouter.simulator import roles
-from autorouter.simulator.codec import Style
+from autorouter.simulator.codec import ArgumentChunking
 from autorouter.simulator.faults import answers, bodies
 from autorouter.simulator.faults.types import Fault, Refusal
 
@@ -201,27 +201,34 @@ _BROKEN: Final = (
         name="stall",
         summary="half of the answer, then silence until the limit",
         advice="have a limit between bytes; then as for cut-stream",
-        reshape=bodies.stalled,
+        reshape=bodies.stall,
     ),
-    Fault(name="cut-stream", summary="the connection breaks in the answer", advice=_BREAKS, reshape=bodies.cut),
-    Fault(name="rst-stream", summary="the connection is reset in the answer", advice=_BREAKS, reshape=bodies.torn),
+    Fault(
+        name="cut-stream", summary="the connection breaks in the answer", advice=_BREAKS, reshape=bodies.cut_connection
+    ),
+    Fault(
+        name="rst-stream",
+        summary="the connection is reset in the answer",
+        advice=_BREAKS,
+        reshape=bodies.reset_connection,
+    ),
     Fault(
         name="bad-framing",
         summary="half of the answer, then bytes that are no HTTP chunk",
         advice=_BREAKS,
-        reshape=bodies.misframed,
+        reshape=bodies.break_framing,
     ),
     Fault(
         name="clean-eof",
         summary="a clean end without finish reason and terminal event",
         advice="miss the terminal event, and take it for a cut: four of six agents believe it, and lose work",
-        reshape=bodies.ended_early,
+        reshape=bodies.end_early,
     ),
     Fault(
         name="no-done",
         summary="the last event is missing: [DONE], response.completed, message_stop",
         advice="chat: a finish reason is enough; elsewhere as for clean-eof",
-        reshape=bodies.undone,
+        reshape=bodies.drop_last_event,
     ),
     Fault(
         name="finish-early",
@@ -233,27 +240,27 @@ _BROKEN: Final = (
         name="malformed-chunk",
         summary="one event isn't JSON; a whole answer is HTML",
         advice="whole: elsewhere; stream: pass it on or break, don't crash",
-        reshape=bodies.malformed,
+        reshape=bodies.malform_event,
     ),
-    Fault(name="half-body", summary="a clean end in the middle of the body", advice=_BREAKS, reshape=bodies.halved),
+    Fault(name="half-body", summary="a clean end in the middle of the body", advice=_BREAKS, reshape=bodies.truncate),
     Fault(
         name="half-json",
         summary="JSON that ends in its middle: a tool's arguments, a role's answer, else the body",
         advice="tell the model that its call couldn't be read; never run half of it; a judge that can't be read is none",
-        reshape=bodies.halved,
+        reshape=bodies.truncate,
         twist=answers.half_json,
     ),
     Fault(
         name="error-event",
         summary="an error inside an answer that began with 200",
         advice="before content: elsewhere; later as for cut-stream",
-        reshape=bodies.error_inside,
+        reshape=bodies.append_error,
     ),
     Fault(
         name="error-in-200",
         summary="an error object with the status 200",
         advice="look at the body, not at the status alone; elsewhere",
-        reshape=bodies.error_alone,
+        reshape=bodies.replace_with_error,
     ),
     Fault(
         name="json-for-stream",
@@ -286,7 +293,7 @@ _SAID: Final = (
         summary="all candidates answer the same text",
         advice="a panel may stop early",
         twist=answers.agree,
-        roles=roles.SPEAKING | {""},
+        roles=roles.ANSWERING_ROLES | {""},
         lasting=True,
     ),
     Fault(
@@ -317,37 +324,37 @@ _ODD: Final = (
         advice="doubt counts beyond the body's own size before a budget stops on them",
         usage_factor=WRONG_FACTOR,
     ),
-    Fault(name="crlf", summary="lines end with CR LF", advice=_SAME, reshape=bodies.crlf),
+    Fault(name="crlf", summary="lines end with CR LF", advice=_SAME, reshape=bodies.use_crlf),
     Fault(
         name="split-utf8",
         summary="the bytes come cut inside characters and events",
         advice="decode events, never chunks",
-        reshape=bodies.split_up,
+        reshape=bodies.split_bytes,
     ),
     Fault(
         name="comments",
         summary="a `: keep-alive` comment before each event",
         advice="skip them; they count as a sign of life",
-        reshape=bodies.commented,
+        reshape=bodies.add_comments,
     ),
     Fault(
         name="huge-line",
         summary="one event has a line of 1 MiB",
         advice="no line limit below it, a bound above it",
-        reshape=bodies.huge_line,
+        reshape=bodies.add_huge_line,
     ),
     Fault(
         name="tool-delta-split",
         summary="a tool call's arguments come a character at a time",
         advice="join by index; parse at the end only",
-        style=Style(argument_chars=1),
+        style=ArgumentChunking(argument_chars=1),
     ),
     Fault(
         name="tool-cumulative",
         summary="each piece of a tool call's arguments repeats all before it",
         advice="see that a piece begins with what is there already, or fail; never run the joined text",
         wires=frozenset({"chat"}),
-        style=Style(cumulative=True),
+        style=ArgumentChunking(cumulative=True),
     ),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (*REFUSALS, *_NO_ANSWER, *_BROKEN, *_SAID, *_ODD)}

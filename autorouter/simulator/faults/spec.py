@@ -20,7 +20,6 @@ can apply to the same call (`empty,crlf`).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from typing import Final
 from autorouter.simulator.faults import bodies
 from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, TOLERATED, limited
 from autorouter.simulator.faults.types import Fault
+from autorouter.suggest import close_matches
 
 ALIASES: Final[Mapping[str, str]] = {
     "429": "429-no-header",
@@ -60,10 +60,10 @@ class Family:
 
 def _after(name: str, match: re.Match[str]) -> Fault:
     kind, number, unit = match[1], int(match[2]), "bytes" if match[3] else "events"
-    ending: bodies.Ending = "timeout" if kind == "stall" else "cut"
+    ending: bodies.BodyEnding = "timeout" if kind == "stall" else "cut"
     what = "silence" if kind == "stall" else "the connection breaks"
     advice = FAULTS["stall" if kind == "stall" else "cut-stream"].advice
-    reshape = partial(bodies.broken_after, count=number, unit=unit, ending=ending)
+    reshape = partial(bodies.break_after, count=number, unit=unit, ending=ending)
     return Fault(name=name, summary=f"{number} {unit}, then {what}", advice=advice, reshape=reshape)
 
 
@@ -177,6 +177,6 @@ def _fault_rule(part: str, bare: int | None) -> FaultRule:
 
 def _unknown_fault(name: str) -> str:
     known = [*FAULTS, *ALIASES, *(family.example for family in FAMILIES)]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or [one for one in known if name and name in one]
+    near = close_matches(name, known, limit=3, cutoff=0.4) or [one for one in known if name and name in one]
     hint = f"did you mean {', '.join(f'`{one}`' for one in near)}?" if near else f"known: {', '.join(FAULTS)}"
     return f"unknown fault `{name}`; {hint}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from autorouter.core.types import Wire
-from autorouter.simulator.codec import PLAIN, Style
-from autorouter.simulator.faults.bodies import Flow
+from autorouter.simulator.codec import DEFAULT_CHUNKING, ArgumentChunking
+from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.model import Answer, DryRequest
 
 ALL_WIRES: Final[frozenset[Wire]] = frozenset({"chat", "responses", "messages"})
@@ -57,8 +57,8 @@ class Fault:
     served_model: str | None = None
     usage_factor: int | None = 1
     unstreamed: bool = False
-    style: Style = PLAIN
-    reshape: Callable[[Flow], Flow] | None = None
+    style: ArgumentChunking = DEFAULT_CHUNKING
+    reshape: Callable[[ResponseBody], ResponseBody] | None = None
     twist: Callable[[DryRequest], Answer] | None = None
     roles: frozenset[str] = frozenset()
     lasting: bool = False

@@ -28,11 +28,11 @@ import orjson
 
 from autorouter.core.types import Candidate, Wire
 from autorouter.errors import ConfigError
-from autorouter.simulator.cache import PrefixMemory
+from autorouter.simulator.cache import PrefixCache
 from autorouter.simulator.codec import wire_of
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.model import BYTES_PER_TOKEN
-from autorouter.simulator.response import Play, error_body, perform
+from autorouter.simulator.response import SimulatedResponse, error_body, simulate_response
 from autorouter.simulator.server.connection import NO_CHUNK, Connection, Gone, Request
 from autorouter.simulator.server.rules import HEADER, Asked, Choice, Chooser, split
 from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
@@ -73,18 +73,18 @@ class RequestLog:
         return f"{' '.join(asked)} -> {status}{body}, {self.ending}, {self.took_s:.2f} s"
 
 
-async def put_on(line: Connection, play: Play, note: RequestLog) -> None:
+async def put_on(line: Connection, play: SimulatedResponse, note: RequestLog) -> None:
     """Play it on a socket. Raises Gone where the client has left before its end."""
-    if play.failure is not None:
+    if play.connection_failure is not None:
         await _fail(line, play, note)
         return
-    if not await line.wait(play.wait_s):
+    if not await line.wait(play.first_byte_delay_s):
         raise Gone
-    flow = play.flow
+    flow = play.body
     whole = flow.ending is None and not flow.stream
     await line.head(play.status, _headers(play), sum(map(len, flow.pieces)) if whole else None)
     note.status = play.status
-    pause_s = play.writing_s / max(1, len(flow.pieces)) + play.pace_s
+    pause_s = play.generation_s / max(1, len(flow.pieces)) + play.event_delay_s
     for number, piece in enumerate(flow.pieces):
         if number and pause_s > 0 and not await line.wait(pause_s):
             raise Gone
@@ -110,8 +110,8 @@ async def put_on(line: Connection, play: Play, note: RequestLog) -> None:
             note.ending = "silence until the client left"
 
 
-async def _fail(line: Connection, play: Play, note: RequestLog) -> None:
-    match play.failure:
+async def _fail(line: Connection, play: SimulatedResponse, note: RequestLog) -> None:
+    match play.connection_failure:
         case "reset":
             line.reset()
             note.ending = "connection reset"
@@ -124,9 +124,9 @@ async def _fail(line: Connection, play: Play, note: RequestLog) -> None:
             note.ending = "silence until the client left"
 
 
-def _headers(play: Play) -> dict[str, str]:
+def _headers(play: SimulatedResponse) -> dict[str, str]:
     headers = {**play.headers, "server": "autorouter-mock"}
-    if play.flow.stream:
+    if play.body.stream:
         headers["cache-control"] = "no-cache"
     if play.fault:
         headers["x-autorouter-mock"] = play.fault
@@ -164,7 +164,7 @@ class MockServer:
     def __init__(self, setting: Setting, log: Callable[[RequestLog], None] = lambda _: None) -> None:
         self._setting = setting
         self._log = log
-        self._memory = PrefixMemory(REMEMBERED)
+        self._memory = PrefixCache(REMEMBERED)
         self._open: set[Connection] = set()
         self._server: asyncio.Server | None = None
 
@@ -241,7 +241,9 @@ class MockServer:
         else:
             note.ending = "client left"
 
-    def _play(self, request: Request, path: str, wire: Wire, model: str, stream: bool, choice: Choice) -> Play:
+    def _play(
+        self, request: Request, path: str, wire: Wire, model: str, stream: bool, choice: Choice
+    ) -> SimulatedResponse:
         setting = self._setting
         name = model or "mock"
         call = UpstreamCall(
@@ -263,7 +265,7 @@ class MockServer:
             fault=choice.spec or None,
         )
         key = _key(request) or PLACEHOLDER_KEY
-        return perform(call, self._memory, clock=time.time, key=key, bare=None)
+        return simulate_response(call, self._memory, clock=time.time, key=key, default_attempts=None)
 
 
 async def _send_json(line: Connection, note: RequestLog, status: int, body: bytes, method: str = "POST") -> None:

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from autorouter.config.problems import ConfigProblem
+from autorouter.config.validation import ConfigProblem
 from autorouter.core.types import Wire
 from autorouter.errors import ConfigError
 from autorouter.simulator.faults.spec import parse as parse_faults

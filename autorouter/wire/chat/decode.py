@@ -2,8 +2,8 @@
 
     data: {"id":"c1","model":"m","choices":[{"delta":{"content":"Hi"}}]}         Started("c1", "m") TextDelta("Hi")
     data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1",
-           "function":{"name":"ls","arguments":"{}"}}]}}]}                      CallStarted(0, "call_1", "ls")
-    data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}               CallDelta(0, "{}") CallEnded(0)
+           "function":{"name":"ls","arguments":"{}"}}]}}]}                      ToolCallStarted(0, "call_1", "ls")
+    data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}               ToolCallDelta(0, "{}") ToolCallEnded(0)
     data: {"choices":[],"usage":{...}}                                          UsageEvent(...)
     data: [DONE]                                                                Finished("tool_calls")
 
@@ -19,19 +19,19 @@ from autorouter.wire.chat.passthrough import usage_of
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import Calls, Decoder, failure
 from autorouter.wire.common.ir import (
-    Event,
-    Failed,
-    Finished,
-    Reason,
+    FinishReason,
     ReasoningDelta,
-    ReasoningSealed,
-    Started,
+    ReasoningEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
     TextDelta,
     UsageEvent,
 )
-from autorouter.wire.common.stream_repair import Thoughts
+from autorouter.wire.common.stream_repair import ThinkTagFilter
 
-REASONS: dict[str, Reason] = {
+REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "max_tokens": "length",
@@ -52,10 +52,10 @@ class ChatDecoder(Decoder):
     def __init__(self) -> None:
         super().__init__()
         self._began = False
-        self._reason: Reason | None = None
+        self._reason: FinishReason | None = None
         self._refused = False
         self._thinking = False
-        self._thoughts = Thoughts()
+        self._thoughts = ThinkTagFilter()
         self._calls = Calls()
         self._latest: Any = None
         """The key of the call that came last: where pieces without an index and an id belong."""
@@ -64,21 +64,21 @@ class ChatDecoder(Decoder):
         self._nameless: dict[Any, list[str]] = {}
         """Calls whose name hasn't come yet: their id, then their pieces."""
 
-    def _document(self, name: str, document: dict[str, Any]) -> Iterator[Event]:
+    def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         if document.get("error"):
             yield failure(document["error"])
             return
         if not self._began:
             self._began = True
-            yield Started(lenient_json.text(document.get("id")), lenient_json.text(document.get("model")))
+            yield StreamStarted(lenient_json.text(document.get("id")), lenient_json.text(document.get("model")))
         if isinstance(document.get("usage"), dict):
             yield UsageEvent(usage_of(document["usage"]))
         for choice in lenient_json.objects(document.get("choices")):
             if choice.get("index") in (0, None):
                 yield from self._choice(choice)
 
-    def _choice(self, choice: dict[str, Any]) -> Iterator[Event]:
-        delta = lenient_json.an_object(choice.get("delta")) or lenient_json.an_object(choice.get("message"))
+    def _choice(self, choice: dict[str, Any]) -> Iterator[StreamEvent]:
+        delta = lenient_json.as_object(choice.get("delta")) or lenient_json.as_object(choice.get("message"))
         thought = lenient_json.text(delta.get("reasoning_content")) or lenient_json.text(delta.get("reasoning"))
         if thought:
             yield from self._words([(True, thought)])
@@ -87,7 +87,7 @@ class ChatDecoder(Decoder):
         if refusal := lenient_json.text(delta.get("refusal")):
             self._refused = True
             yield from self._words([(False, refusal)])
-        old = lenient_json.an_object(delta.get("function_call"))
+        old = lenient_json.as_object(delta.get("function_call"))
         for call in (*lenient_json.objects(delta.get("tool_calls")), *([{"index": 0, "function": old}] if old else ())):
             yield from self._call(call)
         found = choice.get("finish_reason")
@@ -96,7 +96,7 @@ class ChatDecoder(Decoder):
         elif isinstance(found, str) and found:
             self._reason = REASONS.get(found.lower(), "stop")
 
-    def _words(self, words: list[tuple[bool, str]]) -> Iterator[Event]:
+    def _words(self, words: list[tuple[bool, str]]) -> Iterator[StreamEvent]:
         for thought, text in words:
             if thought:
                 self._thinking = True
@@ -105,14 +105,14 @@ class ChatDecoder(Decoder):
                 yield from self._sealed()
                 yield TextDelta(text)
 
-    def _sealed(self) -> Iterator[Event]:
+    def _sealed(self) -> Iterator[StreamEvent]:
         if self._thinking:
             self._thinking = False
-            yield ReasoningSealed("", "chat")
+            yield ReasoningEnded("", "chat")
 
-    def _call(self, call: dict[str, Any]) -> Iterator[Event]:
+    def _call(self, call: dict[str, Any]) -> Iterator[StreamEvent]:
         custom = isinstance(call.get("custom"), dict)
-        function = lenient_json.an_object(call.get("custom" if custom else "function"))
+        function = lenient_json.as_object(call.get("custom" if custom else "function"))
         ident, name = lenient_json.text(call.get("id")), lenient_json.text(function.get("name"))
         key = self._latest = self._key(call.get("index"), ident, name)
         arguments = function.get("input" if custom else "arguments")
@@ -144,19 +144,19 @@ class ChatDecoder(Decoder):
             return ("nth", self._calls.count)
         return self._latest
 
-    def _done(self) -> Iterator[Event]:
+    def _done(self) -> Iterator[StreamEvent]:
         if self._nameless:
-            yield Failed("the upstream called a tool without naming it", "malformed")
+            yield StreamFailed("the upstream called a tool without naming it", "malformed")
             return
         yield from self._words(self._thoughts.end())
         yield from self._sealed()
-        reason: Reason = "refusal" if self._refused else self._reason or "stop"
+        reason: FinishReason = "refusal" if self._refused else self._reason or "stop"
         yield from self._calls.end_all(cut=reason in ("length", "content_filter"))
         if reason in ("stop", "tool_calls"):
             reason = "tool_calls" if self._calls.count else "stop"
-        yield Finished(reason)
+        yield StreamFinished(reason)
 
-    def _at_end(self) -> Iterator[Event]:
+    def _at_end(self) -> Iterator[StreamEvent]:
         return self._done() if self._reason is not None else super()._at_end()
 
 
@@ -171,10 +171,10 @@ def _texts(content: Any) -> Iterator[str]:
             yield words
 
 
-def whole(document: dict[str, Any]) -> list[Event]:
+def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What has no choices is `Failed`."""
     decoder = ChatDecoder()
     choices = lenient_json.objects(document.get("choices"))
     if not choices and not document.get("error"):
-        return [Failed("the upstream's answer has no choices", "malformed")]
+        return [StreamFailed("the upstream's answer has no choices", "malformed")]
     return decoder.feed(b"data: " + lenient_json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n")

@@ -17,22 +17,22 @@ import orjson
 from autorouter.wire.common import sse
 from autorouter.wire.common.encoder import Encoder, Heading, chat_usage
 from autorouter.wire.common.ir import (
-    Answer,
-    Call,
-    CallDelta,
-    CallStarted,
-    Event,
-    Failed,
-    Finished,
-    Reason,
-    Reasoning,
+    FinishReason,
     ReasoningDelta,
-    ReasoningSealed,
-    Text,
+    ReasoningEnded,
+    ReasoningPart,
+    ResponseIR,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
     TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallPart,
+    ToolCallStarted,
 )
 
-_REASONS: dict[Reason, str] = {
+_REASONS: dict[FinishReason, str] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -50,39 +50,39 @@ class ChatEncoder(Encoder):
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return sse.data_only({**_envelope(self.heading, "chat.completion.chunk"), "choices": [choice]})
+        return sse.format_data({**_envelope(self.heading, "chat.completion.chunk"), "choices": [choice]})
 
     def _started(self) -> bytes:
         return self._chunk({"role": "assistant", "content": ""})
 
-    def _part(self, event: Event) -> bytes:
+    def _part(self, event: StreamEvent) -> bytes:
         match event:
             case TextDelta(text):
                 return self._chunk({"content": text})
             case ReasoningDelta(text):
                 return self._chunk({"reasoning_content": text})
-            case ReasoningSealed(payload) if payload:
+            case ReasoningEnded(payload) if payload:
                 return self._chunk({"reasoning_signature": self.heading.sealed(event)})
-            case CallStarted(index):
+            case ToolCallStarted(index):
                 if event.custom:
                     self._custom.add(index)
                 return self._chunk({"tool_calls": [{"index": index, **_call(event, index, self.heading, "")}]})
-            case CallDelta(index, text):
+            case ToolCallDelta(index, text):
                 inner = {"custom": {"input": text}} if index in self._custom else {"function": {"arguments": text}}
                 return self._chunk({"tool_calls": [{"index": index, **inner}]})
             case _:
                 return b""
 
-    def _finished(self, event: Finished) -> bytes:
+    def _finished(self, event: StreamFinished) -> bytes:
         out = self._chunk({}, _REASONS[event.reason])
         if self.heading.wants_usage and self.usage is not None:
             envelope = _envelope(self.heading, "chat.completion.chunk")
-            out += sse.data_only({**envelope, "choices": [], "usage": chat_usage(self.usage)})
+            out += sse.format_data({**envelope, "choices": [], "usage": chat_usage(self.usage)})
         return out + b"data: [DONE]\n\n"
 
-    def _failed(self, event: Failed) -> bytes:
+    def _failed(self, event: StreamFailed) -> bytes:
         error = {"message": event.message, "type": event.type, "param": None, "code": event.code}
-        return sse.data_only({"error": error})
+        return sse.format_data({"error": error})
 
 
 def _envelope(heading: Heading, kind: str) -> dict[str, Any]:
@@ -94,21 +94,21 @@ def _envelope(heading: Heading, kind: str) -> dict[str, Any]:
     }
 
 
-def _call(call: CallStarted | Call, index: int, heading: Heading, arguments: str) -> dict[str, Any]:
+def _call(call: ToolCallStarted | ToolCallPart, index: int, heading: Heading, arguments: str) -> dict[str, Any]:
     kind, member = ("custom", "input") if call.custom else ("function", "arguments")
     name = f"{call.namespace}__{call.name}" if call.namespace else call.name
     return {"id": call.id or f"call_{heading.seed}_{index}", "type": kind, kind: {"name": name, member: arguments}}
 
 
-def whole(answer: Answer, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: Heading) -> bytes:
     """The body of an answer that isn't streamed. A failed answer gives the error object."""
     if answer.finished is None:
-        failed = answer.failed or Failed("the answer ended before its end", "early_end")
+        failed = answer.failed or StreamFailed("the answer ended before its end", "early_end")
         error = {"message": failed.message, "type": failed.type, "param": None, "code": failed.code}
         return orjson.dumps({"error": error})
-    words = [part.text for part in answer.parts if isinstance(part, Text)]
-    calls = [part for part in answer.parts if isinstance(part, Call)]
-    thoughts = [part for part in answer.parts if isinstance(part, Reasoning)]
+    words = [part.text for part in answer.parts if isinstance(part, TextPart)]
+    calls = [part for part in answer.parts if isinstance(part, ToolCallPart)]
+    thoughts = [part for part in answer.parts if isinstance(part, ReasoningPart)]
     message: dict[str, Any] = {"role": "assistant", "content": "".join(words) if words or not calls else None}
     summaries = [summary for part in thoughts for summary in part.summary]
     if summaries:

@@ -30,7 +30,7 @@ _DONE = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]")
 """At the beginning of a line: an answer may well speak of `[DONE]`."""
 
 
-class ChatTap:
+class ChatObserver:
     """Feed it each chunk as it passes. `events`: data events seen; `done`: `[DONE]` was seen; `finished`: a finish reason;
     `malformed`: events that don't end as an object does and are none. They are passed on: a part of an answer is gone, and
     only the client knows whether it can do without."""

@@ -16,7 +16,7 @@ from autorouter.clients import human_text, identity
 from autorouter.core.types import EXCERPT_CHARS, TOOL_HISTORY_EVENTS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire import fields, splice
-from autorouter.wire.overrides import wishes_of
+from autorouter.wire.overrides import parse_overrides
 
 ASK_USAGE = {"include_usage": True}
 
@@ -39,15 +39,15 @@ class ChatRequest:
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     """Read and check a request. Raises RequestError (400) that names the field."""
-    document = fields.document_of(body)
+    document = fields.parse_document(body)
     messages = fields.messages_of(document)
     label, stream = fields.label_of(document), fields.stream_of(document)
     _check_options(document)
     system = _system(messages)
     reading = _read(messages)
     opening = _opening(messages)
-    client = identity.client_of(headers, system)
-    session, agent = identity.session_of(headers, document, client=client, system=system, opening=opening)
+    client = identity.client_name(headers, system)
+    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=opening)
     task = Task(
         wire="chat",
         label=label,
@@ -70,8 +70,8 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         client=client,
         session=session,
         agent=agent,
-        headers=fields.kept_headers(headers),
-        overrides=wishes_of(document.get(fields.EXTENSION), headers),
+        headers=fields.policy_headers(headers),
+        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
     )
     options = document.get("stream_options")
     return ChatRequest(

@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Format,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Part,
-    Reasoning,
-    Result,
-    Text,
+    MessagePart,
+    NamedToolChoice,
+    ReasoningPart,
+    RequestIR,
+    ResponseFormat,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
 
 _READ = (
@@ -37,37 +37,37 @@ READ = frozenset(_READ.split())
 """Members that the neutral form holds, or that mean nothing elsewhere."""
 
 
-def to_neutral(document: Mapping[str, Any]) -> Conversation:
+def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a chat request that `chat.parse` let pass."""
-    losses = [Loss("field", name, "unknown outside chat") for name in document if name not in READ]
-    system: list[Text] = []
+    losses = [TranslationLoss("field", name, "unknown outside chat") for name in document if name not in READ]
+    system: list[TextPart] = []
     messages: list[Message] = []
     for message in lenient_json.objects(document.get("messages")):
         read = _message(message, losses)
         if read.role == "system" and not messages:
-            system.extend(part for part in read.parts if isinstance(part, Text))
+            system.extend(part for part in read.parts if isinstance(part, TextPart))
         elif read.role == "tool" and messages and messages[-1].role == "tool":
             messages[-1] = Message("tool", messages[-1].parts + read.parts)
         elif read.parts:
             messages.append(read)
     tools, hosted = _tools(document)
-    return Conversation(
+    return RequestIR(
         system=tuple(system),
         messages=tuple(messages),
         tools=tools,
-        hosted=hosted,
-        choice=_choice(document.get("tool_choice")),
-        parallel=lenient_json.flag(document.get("parallel_tool_calls")),
+        hosted_tools=hosted,
+        tool_choice=_choice(document.get("tool_choice")),
+        parallel_tool_calls=lenient_json.flag(document.get("parallel_tool_calls")),
         max_output_tokens=lenient_json.count(document.get("max_completion_tokens"))
         or lenient_json.count(document.get("max_tokens"))
         or None,
         temperature=lenient_json.number(document.get("temperature")),
         top_p=lenient_json.number(document.get("top_p")),
         stop=lenient_json.texts(document.get("stop")),
-        effort=lenient_json.text(document.get("reasoning_effort"))
-        or lenient_json.text(lenient_json.an_object(document.get("reasoning")).get("effort"))
+        reasoning_effort=lenient_json.text(document.get("reasoning_effort"))
+        or lenient_json.text(lenient_json.as_object(document.get("reasoning")).get("effort"))
         or None,
-        format=_format(lenient_json.an_object(document.get("response_format"))),
+        response_format=_format(lenient_json.as_object(document.get("response_format"))),
         stream=document.get("stream") is True,
         cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
         user=lenient_json.text(document.get("user")) or None,
@@ -75,51 +75,51 @@ def to_neutral(document: Mapping[str, Any]) -> Conversation:
     )
 
 
-def _message(message: dict[str, Any], losses: list[Loss]) -> Message:
+def _message(message: dict[str, Any], losses: list[TranslationLoss]) -> Message:
     role, content = message.get("role"), message.get("content")
     if role in ("system", "developer"):
         return Message("system", tuple(_content(content, losses)))
     if role in ("tool", "function"):
         call_id = lenient_json.text(message.get("tool_call_id")) or lenient_json.text(message.get("name"))
-        return Message("tool", (Result(call_id=call_id, parts=tuple(_content(content, losses))),))
+        return Message("tool", (ToolResultPart(call_id=call_id, parts=tuple(_content(content, losses))),))
     if role != "assistant":
         return Message("user", tuple(_content(content, losses)))
-    parts: list[Part] = []
+    parts: list[MessagePart] = []
     thoughts = lenient_json.text(message.get("reasoning_content")) or lenient_json.text(message.get("reasoning"))
     if thoughts:
-        parts.append(unstamp(lenient_json.text(message.get("reasoning_signature")), (thoughts,), shape="chat"))
+        parts.append(read_stamped(lenient_json.text(message.get("reasoning_signature")), (thoughts,), shape="chat"))
     parts.extend(_content(content, losses))
     parts.extend(_calls(message))
     return Message("assistant", tuple(parts))
 
 
-def _content(content: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+def _content(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | ImagePart]:
     if isinstance(content, str):
         if content:
-            yield Text(content)
+            yield TextPart(content)
         return
     for part in lenient_json.objects(content):
         kind = part.get("type")
         if kind == "image_url":
             image = part.get("image_url")
             inner = image if isinstance(image, dict) else {"url": image}
-            yield Image(lenient_json.text(inner.get("url")), lenient_json.text(inner.get("detail")) or None)
+            yield ImagePart(lenient_json.text(inner.get("url")), lenient_json.text(inner.get("detail")) or None)
         elif lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")):
-            yield Text(lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")))
+            yield TextPart(lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")))
         elif kind not in ("text", "refusal"):
-            losses.append(Loss("file", str(kind), "no such part in the neutral form"))
-            yield Text(f"[a part of the kind {kind} was left out]")
+            losses.append(TranslationLoss("file", str(kind), "no such part in the neutral form"))
+            yield TextPart(f"[a part of the kind {kind} was left out]")
 
 
-def _calls(message: dict[str, Any]) -> Iterator[Call]:
+def _calls(message: dict[str, Any]) -> Iterator[ToolCallPart]:
     calls = lenient_json.objects(message.get("tool_calls"))
-    old = lenient_json.an_object(message.get("function_call"))
+    old = lenient_json.as_object(message.get("function_call"))
     if old:
         calls.append({"id": lenient_json.text(old.get("name")), "function": old})
     for call in calls:
         custom = call.get("type") == "custom"
-        inner = lenient_json.an_object(call.get("custom" if custom else "function"))
-        yield Call(
+        inner = lenient_json.as_object(call.get("custom" if custom else "function"))
+        yield ToolCallPart(
             id=lenient_json.text(call.get("id")),
             name=lenient_json.text(inner.get("name")),
             arguments=lenient_json.as_json(inner.get("input" if custom else "arguments")),
@@ -127,21 +127,21 @@ def _calls(message: dict[str, Any]) -> Iterator[Call]:
         )
 
 
-def _tools(document: Mapping[str, Any]) -> tuple[tuple[Function, ...], tuple[str, ...]]:
-    tools: list[Function] = []
+def _tools(document: Mapping[str, Any]) -> tuple[tuple[ToolDefinition, ...], tuple[str, ...]]:
+    tools: list[ToolDefinition] = []
     hosted: list[str] = []
     declared = lenient_json.objects(document.get("tools"))
     for tool in (*declared, *({"function": old} for old in lenient_json.objects(document.get("functions")))):
         kind = lenient_json.text(tool.get("type")) or "function"
-        inner = lenient_json.an_object(tool.get(kind))
+        inner = lenient_json.as_object(tool.get(kind))
         if kind not in ("function", "custom"):
             hosted.append(kind)
             continue
         tools.append(
-            Function(
+            ToolDefinition(
                 name=lenient_json.text(inner.get("name")),
                 description=lenient_json.text(inner.get("description")),
-                schema=lenient_json.an_object(inner.get("parameters")),
+                schema=lenient_json.as_object(inner.get("parameters")),
                 strict=lenient_json.flag(inner.get("strict")),
                 custom=kind == "custom",
                 grammar=_grammar(inner.get("format")) if kind == "custom" else None,
@@ -152,32 +152,32 @@ def _tools(document: Mapping[str, Any]) -> tuple[tuple[Function, ...], tuple[str
 
 def _grammar(found: Any) -> dict[str, Any] | None:
     """Chat nests a grammar's text, Responses doesn't: the neutral form is that of Responses."""
-    inner = lenient_json.an_object(found)
+    inner = lenient_json.as_object(found)
     return {"type": "grammar", **inner["grammar"]} if isinstance(inner.get("grammar"), dict) else inner or None
 
 
-def _choice(found: Any) -> Choice | None:
+def _choice(found: Any) -> ToolChoice | None:
     if found == "auto" or found == "none" or found == "required":
         return found  # type: ignore[no-any-return]
-    named = lenient_json.an_object(found)
-    inner = lenient_json.an_object(named.get("function")) or lenient_json.an_object(named.get("custom"))
-    return Named(lenient_json.text(inner.get("name"))) if inner else None
+    named = lenient_json.as_object(found)
+    inner = lenient_json.as_object(named.get("function")) or lenient_json.as_object(named.get("custom"))
+    return NamedToolChoice(lenient_json.text(inner.get("name"))) if inner else None
 
 
-def _format(found: dict[str, Any]) -> Format | None:
+def _format(found: dict[str, Any]) -> ResponseFormat | None:
     if found.get("type") == "json_object":
-        return Format(kind="json_object")
-    inner = lenient_json.an_object(found.get("json_schema"))
+        return ResponseFormat(kind="json_object")
+    inner = lenient_json.as_object(found.get("json_schema"))
     if found.get("type") != "json_schema":
         return None
-    return Format(
+    return ResponseFormat(
         kind="json_schema",
         name=lenient_json.text(inner.get("name")) or "answer",
-        schema=lenient_json.an_object(inner.get("schema")),
+        schema=lenient_json.as_object(inner.get("schema")),
         strict=lenient_json.flag(inner.get("strict")),
     )
 
 
-def reasoning_member(part: Reasoning) -> dict[str, str]:
+def reasoning_member(part: ReasoningPart) -> dict[str, str]:
     """What a chat server that made this reasoning wants back."""
     return {"reasoning_content": "\n\n".join(part.summary)}

@@ -14,18 +14,18 @@ from autorouter.wire.chat.to_ir import reasoning_member
 from autorouter.wire.common import tool_names as naming
 from autorouter.wire.common.history import paired, settle
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Format,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Reasoning,
-    Result,
-    Text,
+    NamedToolChoice,
+    ReasoningPart,
+    RequestIR,
+    ResponseFormat,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
 from autorouter.wire.common.tool_names import Names
 
@@ -34,19 +34,19 @@ EFFORTS = {"max": "xhigh"}
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class UpstreamRequest:
     """A request for an upstream: its document, the table that leads tool names back, and all that was lost."""
 
     document: dict[str, Any]
     names: Names
-    losses: tuple[Loss, ...]
+    losses: tuple[TranslationLoss, ...]
 
 
-def from_neutral(conversation: Conversation, model: str, *, origin: str | None = None) -> Outgoing:
+def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -> UpstreamRequest:
     """The chat request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.flatten(conversation.tools)
     losses = list(conversation.losses)
-    losses.extend(Loss("tool", tool, "run by its provider only") for tool in conversation.hosted)
+    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
     messages: list[dict[str, Any]] = []
     if conversation.system:
         messages.append({"role": "system", "content": "\n\n".join(part.text for part in conversation.system)})
@@ -58,85 +58,87 @@ def from_neutral(conversation: Conversation, model: str, *, origin: str | None =
         document["stream_options"] = {"include_usage": True}
     if conversation.tools:
         document["tools"] = [_tool(tool, names) for tool in conversation.tools]
-        if conversation.choice is not None:
-            document["tool_choice"] = _choice(conversation.choice, names)
-        if conversation.parallel is not None:
-            document["parallel_tool_calls"] = conversation.parallel
+        if conversation.tool_choice is not None:
+            document["tool_choice"] = _choice(conversation.tool_choice, names)
+        if conversation.parallel_tool_calls is not None:
+            document["parallel_tool_calls"] = conversation.parallel_tool_calls
     document |= _wishes(conversation)
-    return Outgoing(document, names, tuple(losses))
+    return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: Conversation) -> dict[str, Any]:
+def _wishes(conversation: RequestIR) -> dict[str, Any]:
     wishes: dict[str, Any] = {
         "max_tokens": conversation.max_output_tokens,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
         "stop": list(conversation.stop) or None,
-        "reasoning_effort": EFFORTS.get(conversation.effort or "", conversation.effort),
-        "response_format": _format(conversation.format) if conversation.format else None,
+        "reasoning_effort": EFFORTS.get(conversation.reasoning_effort or "", conversation.reasoning_effort),
+        "response_format": _format(conversation.response_format) if conversation.response_format else None,
     }
     return {name: value for name, value in wishes.items() if value is not None}
 
 
-def _add(messages: list[dict[str, Any]], message: Message, names: Names, losses: list[Loss]) -> None:
+def _add(messages: list[dict[str, Any]], message: Message, names: Names, losses: list[TranslationLoss]) -> None:
     if message.role == "assistant":
         messages.append(_assistant(message, names))
         return
     if message.role != "tool":
         messages.append({"role": message.role, "content": _content(message)})
         return
-    images: list[Image] = []
+    images: list[ImagePart] = []
     for part in message.parts:
-        if isinstance(part, Result):
+        if isinstance(part, ToolResultPart):
             if part.is_error:
-                losses.append(Loss("field", "is_error", "a result isn't marked as failed there; its text stays"))
-            words = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
-            found = [inner for inner in part.parts if isinstance(inner, Image)]
+                losses.append(
+                    TranslationLoss("field", "is_error", "a result isn't marked as failed there; its text stays")
+                )
+            words = "\n".join(inner.text for inner in part.parts if isinstance(inner, TextPart))
+            found = [inner for inner in part.parts if isinstance(inner, ImagePart)]
             images.extend(found)
             messages.append({"role": "tool", "tool_call_id": part.call_id, "content": words or _stand_in(found)})
     if images:
         messages.append({"role": "user", "content": [_image(image) for image in images]})
 
 
-def _stand_in(images: list[Image]) -> str:
+def _stand_in(images: list[ImagePart]) -> str:
     return "[the image follows]" if images else ""
 
 
 def _assistant(message: Message, names: Names) -> dict[str, Any]:
-    words = [part.text for part in message.parts if isinstance(part, Text)]
-    calls = [_call(part, names) for part in message.parts if isinstance(part, Call)]
+    words = [part.text for part in message.parts if isinstance(part, TextPart)]
+    calls = [_call(part, names) for part in message.parts if isinstance(part, ToolCallPart)]
     out: dict[str, Any] = {"role": "assistant", "content": "\n\n".join(words) if words or not calls else None}
     for part in message.parts:
-        if isinstance(part, Reasoning) and part.summary:
+        if isinstance(part, ReasoningPart) and part.summary:
             out |= reasoning_member(part)
     if calls:
         out["tool_calls"] = calls
     return out
 
 
-def _call(call: Call, names: Names) -> dict[str, Any]:
-    arguments = naming.wrap_input(call.arguments) if call.custom else call.arguments or "{}"
+def _call(call: ToolCallPart, names: Names) -> dict[str, Any]:
+    arguments = naming.wrap_custom_input(call.arguments) if call.custom else call.arguments or "{}"
     function = {"name": names.on_wire(call.name, call.namespace), "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
     """Words alone go as one text, which every server takes."""
-    if not any(isinstance(part, Image) for part in message.parts):
-        return "\n\n".join(part.text for part in message.parts if isinstance(part, Text))
+    if not any(isinstance(part, ImagePart) for part in message.parts):
+        return "\n\n".join(part.text for part in message.parts if isinstance(part, TextPart))
     return [
-        _image(part) if isinstance(part, Image) else {"type": "text", "text": part.text}
+        _image(part) if isinstance(part, ImagePart) else {"type": "text", "text": part.text}
         for part in message.parts
-        if isinstance(part, Image | Text)
+        if isinstance(part, ImagePart | TextPart)
     ]
 
 
-def _image(image: Image) -> dict[str, Any]:
+def _image(image: ImagePart) -> dict[str, Any]:
     inner = {"url": image.url} | ({"detail": image.detail} if image.detail else {})
     return {"type": "image_url", "image_url": inner}
 
 
-def _tool(tool: Function, names: Names) -> dict[str, Any]:
+def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
     schema = naming.input_schema(tool) if tool.custom else tool.schema or {"type": "object", "properties": {}}
     function: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace), "parameters": schema}
     if tool.description:
@@ -146,13 +148,13 @@ def _tool(tool: Function, names: Names) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: Choice, names: Names) -> Any:
-    if isinstance(choice, Named):
+def _choice(choice: ToolChoice, names: Names) -> Any:
+    if isinstance(choice, NamedToolChoice):
         return {"type": "function", "function": {"name": names.on_wire(choice.name, choice.namespace)}}
     return choice
 
 
-def _format(wanted: Format) -> dict[str, Any]:
+def _format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind == "json_object":
         return {"type": "json_object"}
     inner: dict[str, Any] = {"name": wanted.name, "schema": wanted.schema}

@@ -11,9 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.ir import CallDelta, CallEnded, CallStarted, Event, Failed, Finished
-from autorouter.wire.common.sse import Frame, Splitter
-from autorouter.wire.common.stream_repair import Arguments
+from autorouter.wire.common.ir import (
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallStarted,
+)
+from autorouter.wire.common.sse import EventSplitter, SseEvent
+from autorouter.wire.common.stream_repair import ArgumentAccumulator
 
 
 class Calls:
@@ -23,7 +30,7 @@ class Calls:
     __slots__ = ("_open", "count")
 
     def __init__(self) -> None:
-        self._open: dict[Any, tuple[int, Arguments]] = {}
+        self._open: dict[Any, tuple[int, ArgumentAccumulator]] = {}
         self.count = 0
 
     def __contains__(self, key: Any) -> bool:
@@ -31,70 +38,70 @@ class Calls:
 
     def begin(
         self, key: Any, ident: str, name: str, *, namespace: str | None = None, custom: bool = False
-    ) -> CallStarted:
+    ) -> ToolCallStarted:
         """A new call."""
-        self._open[key] = (self.count, Arguments())
+        self._open[key] = (self.count, ArgumentAccumulator())
         self.count += 1
-        return CallStarted(self.count - 1, ident, name, namespace, custom)
+        return ToolCallStarted(self.count - 1, ident, name, namespace, custom)
 
-    def feed(self, key: Any, piece: str) -> Iterator[Event]:
+    def feed(self, key: Any, piece: str) -> Iterator[StreamEvent]:
         """More of a call's arguments."""
         index, arguments = self._open[key]
         if passed := arguments.feed(piece):
-            yield CallDelta(index, passed)
+            yield ToolCallDelta(index, passed)
 
-    def whole(self, key: Any, full: str) -> Iterator[Event]:
+    def whole(self, key: Any, full: str) -> Iterator[StreamEvent]:
         """All of a call's arguments: what is still missing of them."""
         index, arguments = self._open[key]
         if passed := arguments.whole(full):
-            yield CallDelta(index, passed)
+            yield ToolCallDelta(index, passed)
 
-    def end(self, key: Any) -> Iterator[Event]:
+    def end(self, key: Any) -> Iterator[StreamEvent]:
         """A call's end."""
         index, arguments = self._open.pop(key)
         if passed := arguments.end():
-            yield CallDelta(index, passed)
-        yield CallEnded(index)
+            yield ToolCallDelta(index, passed)
+        yield ToolCallEnded(index)
 
-    def end_if_whole(self, key: Any) -> Iterator[Event]:
+    def end_if_whole(self, key: Any) -> Iterator[StreamEvent]:
         """A call's end, unless its arguments break off: then only the answer's end says whether they were cut."""
         _, arguments = self._open[key]
         if lenient_json.loads((arguments.text + arguments.held) or "{}") is not None:
             yield from self.end(key)
 
-    def end_all(self, *, cut: bool = False) -> Iterator[Event]:
+    def end_all(self, *, cut: bool = False) -> Iterator[StreamEvent]:
         """The end of all that are open, in order. `cut`: the answer was cut off, so that the last one may have no end."""
         for key in tuple(self._open):
             index, arguments = self._open[key]
             if cut and index == self.count - 1 and lenient_json.loads(arguments.text + arguments.held) is None:
                 if passed := arguments.end():
-                    yield CallDelta(index, passed)
+                    yield ToolCallDelta(index, passed)
                 return
             yield from self.end(key)
 
 
-TOO_DEEP = Failed("an event of the upstream is nested too deeply", "malformed")
+TOO_DEEP = StreamFailed("an event of the upstream is nested too deeply", "malformed")
 
 
 class Decoder(ABC):
     """An upstream's stream -> events."""
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        self._splitter = EventSplitter()
         self.ended = False
         """The last event was given; all that still comes is ignored."""
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> list[StreamEvent]:
         """The events of a chunk."""
         if self.ended:
             return []
         try:
             frames = self._splitter.feed(chunk)
         except ValueError as exc:
-            return self._until_end(iter((Failed(str(exc), "too_large"),)))
+            return self._until_end(iter((StreamFailed(str(exc), "too_large"),)))
         return self._until_end(self._frames(frames))
 
-    def end(self) -> list[Event]:
+    def end(self) -> list[StreamEvent]:
         """The stream has ended."""
         if self.ended:
             return []
@@ -103,27 +110,27 @@ class Decoder(ABC):
             events += self._until_end(self._at_end())
         return events
 
-    def _until_end(self, events: Iterator[Event]) -> list[Event]:
-        passed: list[Event] = []
+    def _until_end(self, events: Iterator[StreamEvent]) -> list[StreamEvent]:
+        passed: list[StreamEvent] = []
         try:
             for event in events:
                 passed.append(event)
-                if isinstance(event, Finished | Failed):
+                if isinstance(event, StreamFinished | StreamFailed):
                     self.ended = True
                     break
-        except lenient_json.TooDeep:
+        except lenient_json.TooDeepError:
             self.ended = True
             passed.append(TOO_DEEP)
         return passed
 
-    def _frames(self, frames: list[Frame]) -> Iterator[Event]:
+    def _frames(self, frames: list[SseEvent]) -> Iterator[StreamEvent]:
         for frame in frames:
             if frame.data.strip() == b"[DONE]":
                 yield from self._done()
                 continue
             document = lenient_json.loads(frame.data)
             if document is None:
-                yield Failed("an event of the upstream is no JSON object", "malformed")
+                yield StreamFailed("an event of the upstream is no JSON object", "malformed")
                 return
             if document.get("error") and not document.get("type"):
                 yield failure(document["error"])
@@ -131,24 +138,24 @@ class Decoder(ABC):
             yield from self._document(frame.name, document)
 
     @abstractmethod
-    def _document(self, name: str, document: dict[str, Any]) -> Iterator[Event]:
+    def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         """The events of one frame."""
 
-    def _done(self) -> Iterator[Event]:
+    def _done(self) -> Iterator[StreamEvent]:
         """`[DONE]` came: only chat knows it."""
         return iter(())
 
-    def _at_end(self) -> Iterator[Event]:
+    def _at_end(self) -> Iterator[StreamEvent]:
         """The stream ended without its last event."""
-        yield Failed("the upstream's stream ended before the answer's end", "early_end")
+        yield StreamFailed("the upstream's stream ended before the answer's end", "early_end")
 
 
-def failure(found: Any, default: str = "the upstream reported an error") -> Failed:
+def failure(found: Any, default: str = "the upstream reported an error") -> StreamFailed:
     """An error object of any wire."""
     if isinstance(found, str):
-        return Failed(found or default)
-    inner = lenient_json.an_object(found)
+        return StreamFailed(found or default)
+    inner = lenient_json.as_object(found)
     code = inner.get("code")
     kind = lenient_json.text(inner.get("type")) or "server_error"
     word = str(code) if isinstance(code, str | int) and not isinstance(code, bool) and code else kind
-    return Failed(lenient_json.text(inner.get("message")) or default, word, kind)
+    return StreamFailed(lenient_json.text(inner.get("message")) or default, word, kind)

@@ -12,7 +12,14 @@ from typing import Any
 
 from autorouter.core.types import Usage
 from autorouter.wire.common.history import stamp
-from autorouter.wire.common.ir import Event, Failed, Finished, ReasoningSealed, Started, UsageEvent
+from autorouter.wire.common.ir import (
+    ReasoningEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
+    UsageEvent,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +34,7 @@ class Heading:
     created_s: int = 0
     wants_usage: bool = True
 
-    def sealed(self, event: ReasoningSealed) -> str:
+    def sealed(self, event: ReasoningEnded) -> str:
         """A reasoning's payload as the client gets it."""
         return stamp(event.payload, origin=self.origin, shape=event.shape, ident=event.id)
 
@@ -41,21 +48,21 @@ class Encoder(ABC):
         self.ended = False
         self._began = False
 
-    def feed(self, event: Event) -> bytes:
+    def feed(self, event: StreamEvent) -> bytes:
         """The bytes of an event."""
         if self.ended:
             return b""
         match event:
-            case Started():
+            case StreamStarted():
                 return self._once()
             case UsageEvent(usage):
                 self.usage = usage
                 return b""
-            case Finished():
+            case StreamFinished():
                 head = self._once()
                 self.ended = True
                 return head + self._finished(event)
-            case Failed():
+            case StreamFailed():
                 head = self._once()
                 self.ended = True
                 return head + self._failed(event)
@@ -64,7 +71,7 @@ class Encoder(ABC):
 
     def end(self) -> bytes:
         """The upstream's events have ended."""
-        return self.feed(Failed("the answer ended before its end", "early_end"))
+        return self.feed(StreamFailed("the answer ended before its end", "early_end"))
 
     def _once(self) -> bytes:
         if self._began:
@@ -77,15 +84,15 @@ class Encoder(ABC):
         """The beginning; called once, before all else."""
 
     @abstractmethod
-    def _part(self, event: Event) -> bytes:
+    def _part(self, event: StreamEvent) -> bytes:
         """Text, reasoning and calls."""
 
     @abstractmethod
-    def _finished(self, event: Finished) -> bytes:
+    def _finished(self, event: StreamFinished) -> bytes:
         """The end of a whole answer."""
 
     @abstractmethod
-    def _failed(self, event: Failed) -> bytes:
+    def _failed(self, event: StreamFailed) -> bytes:
         """The end of a broken one."""
 
 

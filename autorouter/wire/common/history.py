@@ -16,7 +16,16 @@ from collections.abc import Sequence
 from typing import get_args
 from urllib.parse import quote, unquote
 
-from autorouter.wire.common.ir import Call, Loss, Message, Part, Reasoning, Result, Shape, Text
+from autorouter.wire.common.ir import (
+    Message,
+    MessagePart,
+    ReasoningFormat,
+    ReasoningPart,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+    TranslationLoss,
+)
 
 STAMP = "ar1:"
 SUMMARY_CHARS = 1_000
@@ -25,26 +34,26 @@ NO_RESULT = "[no result: the call was interrupted]"
 ORPHAN = "[result of an earlier tool call]\n"
 
 
-def stamp(payload: str, *, origin: str, shape: Shape, ident: str = "") -> str:
+def stamp(payload: str, *, origin: str, shape: ReasoningFormat, ident: str = "") -> str:
     """A payload as a client of another wire gets it. `origin` is `upstream/model`."""
     return f"{STAMP}{quote(origin)}:{shape}:{quote(ident)}:{payload}"
 
 
-def unstamp(payload: str, summary: tuple[str, ...], *, shape: Shape, ident: str = "") -> Reasoning:
+def read_stamped(payload: str, summary: tuple[str, ...], *, shape: ReasoningFormat, ident: str = "") -> ReasoningPart:
     """A reasoning as a client sent it back; `shape` and `ident` hold for a payload without a stamp."""
     fields = payload.split(":", 4)
-    if payload.startswith(STAMP) and len(fields) == 5 and fields[2] in get_args(Shape):
-        return Reasoning(
+    if payload.startswith(STAMP) and len(fields) == 5 and fields[2] in get_args(ReasoningFormat):
+        return ReasoningPart(
             summary=summary,
             payload=fields[4],
             shape=_shape(fields[2]),
             origin=unquote(fields[1]),
             id=unquote(fields[3]),
         )
-    return Reasoning(summary=summary, payload=payload, shape=shape, id=ident)
+    return ReasoningPart(summary=summary, payload=payload, shape=shape, id=ident)
 
 
-def _shape(word: str) -> Shape:
+def _shape(word: str) -> ReasoningFormat:
     for shape in ("chat", "responses", "messages", "redacted"):
         if word == shape:
             return shape
@@ -52,48 +61,52 @@ def _shape(word: str) -> Shape:
 
 
 def settle(
-    messages: Sequence[Message], *, origin: str | None, shapes: tuple[Shape, ...], losses: list[Loss]
+    messages: Sequence[Message],
+    *,
+    origin: str | None,
+    shapes: tuple[ReasoningFormat, ...],
+    losses: list[TranslationLoss],
 ) -> list[Message]:
     """Messages whose reasoning is either the target's own, in a shape that it takes, or has become text."""
     settled = []
     for message in messages:
-        if any(isinstance(part, Reasoning) for part in message.parts):
-            parts: list[Part] = []
+        if any(isinstance(part, ReasoningPart) for part in message.parts):
+            parts: list[MessagePart] = []
             for part in message.parts:
-                own = not isinstance(part, Reasoning) or (part.origin == origin and part.shape in shapes)
-                parts.extend((part,) if own or not isinstance(part, Reasoning) else readable(part, losses))
+                own = not isinstance(part, ReasoningPart) or (part.origin == origin and part.shape in shapes)
+                parts.extend((part,) if own or not isinstance(part, ReasoningPart) else readable(part, losses))
             message = Message(message.role, tuple(parts))
         if message.parts:
             settled.append(message)
     return settled
 
 
-def readable(part: Reasoning, losses: list[Loss]) -> tuple[Part, ...]:
+def readable(part: ReasoningPart, losses: list[TranslationLoss]) -> tuple[MessagePart, ...]:
     """What can be read of a reasoning, as the assistant's text; the rest is a loss."""
     summary = "\n\n".join(part.summary).strip()[:SUMMARY_CHARS]
     if part.payload or summary:
         why = "its maker's only; the summary is kept as text" if summary else "its maker's only, and nothing to read"
-        losses.append(Loss("reasoning", part.origin or "unknown", why))
-    return (Text(f"<reasoning_summary>\n{summary}\n</reasoning_summary>"),) if summary else ()
+        losses.append(TranslationLoss("reasoning", part.origin or "unknown", why))
+    return (TextPart(f"<reasoning_summary>\n{summary}\n</reasoning_summary>"),) if summary else ()
 
 
-def paired(messages: Sequence[Message], losses: list[Loss]) -> list[Message]:
+def paired(messages: Sequence[Message], losses: list[TranslationLoss]) -> list[Message]:
     """Messages where each call is answered in the message behind it, and each result has its call. Ids that are used
     anew later in a conversation find the nearest answer."""
-    answers: dict[str, deque[tuple[int, Result]]] = defaultdict(deque)
+    answers: dict[str, deque[tuple[int, ToolResultPart]]] = defaultdict(deque)
     for place, message in enumerate(messages):
         for part in message.parts:
-            if isinstance(part, Result):
+            if isinstance(part, ToolResultPart):
                 answers[part.call_id].append((place, part))
     taken: set[int] = set()
     ordered: list[Message] = []
     for place, message in enumerate(messages):
-        left = tuple(part for part in message.parts if not isinstance(part, Result) or id(part) not in taken)
-        calls = [part for part in left if isinstance(part, Call)]
-        orphans = [part for part in left if isinstance(part, Result)]
+        left = tuple(part for part in message.parts if not isinstance(part, ToolResultPart) or id(part) not in taken)
+        calls = [part for part in left if isinstance(part, ToolCallPart)]
+        orphans = [part for part in left if isinstance(part, ToolResultPart)]
         if orphans:
-            losses.extend(Loss("result", part.call_id, "its call is not in the history") for part in orphans)
-            left = tuple(part for orphan in orphans for part in (Text(ORPHAN), *orphan.parts))
+            losses.extend(TranslationLoss("result", part.call_id, "its call is not in the history") for part in orphans)
+            left = tuple(part for orphan in orphans for part in (TextPart(ORPHAN), *orphan.parts))
             ordered.append(Message("user", left))
         elif left:
             ordered.append(Message(message.role, left))
@@ -104,10 +117,12 @@ def paired(messages: Sequence[Message], losses: list[Loss]) -> list[Message]:
     return ordered
 
 
-def _answer(call: Call, waiting: deque[tuple[int, Result]], place: int, losses: list[Loss]) -> Result:
+def _answer(
+    call: ToolCallPart, waiting: deque[tuple[int, ToolResultPart]], place: int, losses: list[TranslationLoss]
+) -> ToolResultPart:
     while waiting:
         where, found = waiting.popleft()
         if where > place:
             return found
-    losses.append(Loss("call", call.id, "has no result in the history"))
-    return Result(call_id=call.id, parts=(Text(NO_RESULT),), is_error=True, custom=call.custom)
+    losses.append(TranslationLoss("call", call.id, "has no result in the history"))
+    return ToolResultPart(call_id=call.id, parts=(TextPart(NO_RESULT),), is_error=True, custom=call.custom)

@@ -11,8 +11,8 @@ bytes -> `Event`s -> bytes. What the neutral form or the target can't hold is a 
 
 An answer in the neutral form, event by event, whatever wire it came on; and folded into one `Answer`.
 
-    Started("chatcmpl-1", "m") TextDelta("Let me") TextDelta(" look.") CallStarted(0, "call_1", "exec_command")
-    CallDelta(0, '{"cmd":') CallDelta(0, '"ls"}') CallEnded(0) UsageEvent(Usage(...)) Finished("tool_calls")
+    Started("chatcmpl-1", "m") TextDelta("Let me") TextDelta(" look.") ToolCallStarted(0, "call_1", "exec_command")
+    ToolCallDelta(0, '{"cmd":') ToolCallDelta(0, '"ls"}') ToolCallEnded(0) UsageEvent(Usage(...)) Finished("tool_calls")
 
 `Finished` or `Failed` is the last event, and there is exactly one of them.
 """
@@ -26,12 +26,12 @@ from typing import Any, Literal
 from autorouter.core.types import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
-Shape = Literal["chat", "responses", "messages", "redacted"]
+ReasoningFormat = Literal["chat", "responses", "messages", "redacted"]
 """How a reasoning's opaque payload is spelled: it goes back in this shape only. `redacted`: Anthropic's own kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class TranslationLoss:
     """What couldn't cross. `what` is the kind (`tool`, `field`, `reasoning`, `image`, `file`, `call`, `result`), `name`
     which one, `why` one clause for the receipt. Never holds a prompt's text."""
 
@@ -44,14 +44,14 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextPart:
     """Words."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ImagePart:
     """`url` is an address or a `data:` URL; `detail` is OpenAI's low, high or auto."""
 
     url: str
@@ -59,7 +59,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ToolCallPart:
     """A tool call. `arguments` is the text as the model wrote it: JSON, or the free-form input of a `custom` tool."""
 
     id: str
@@ -70,28 +70,28 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class ToolResultPart:
     """What a tool answered."""
 
     call_id: str
-    parts: tuple[Text | Image, ...]
+    parts: tuple[TextPart | ImagePart, ...]
     is_error: bool = False
     custom: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reasoning:
+class ReasoningPart:
     """A model's thoughts: what can be read of them, and the `payload` (encrypted content, a signature) that only their
     maker understands. `origin` says who that is; None is unknown."""
 
     summary: tuple[str, ...] = ()
     payload: str = ""
-    shape: Shape = "chat"
+    shape: ReasoningFormat = "chat"
     origin: str | None = None
     id: str = ""
 
 
-Part = Text | Image | Call | Result | Reasoning
+MessagePart = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +99,14 @@ class Message:
     """One speaker's parts in a row. Results stand in messages of the role `tool`, calls and reasoning in `assistant`."""
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[MessagePart, ...]
 
 
 # ---- tools and wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
+class ToolDefinition:
     """A tool with JSON arguments, or (`custom`) one with free-form input in `grammar`: OpenAI's `format` object."""
 
     name: str
@@ -119,18 +119,18 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedToolChoice:
     """The choice of one certain tool."""
 
     name: str
     namespace: str | None = None
 
 
-Choice = Literal["auto", "none", "required"] | Named
+ToolChoice = Literal["auto", "none", "required"] | NamedToolChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class ResponseFormat:
     """The shape that the answer must have: any JSON object, or one of a schema."""
 
     kind: Literal["json_object", "json_schema"]
@@ -140,34 +140,34 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conversation:
+class RequestIR:
     """A request without its wire. `effort` is the word as sent (`none` .. `max`); `hosted` are the provider's own tools,
     which nobody else can run; `namespaces` their descriptions; `cache_key` and `user` say who is speaking."""
 
-    system: tuple[Text, ...] = ()
+    system: tuple[TextPart, ...] = ()
     messages: tuple[Message, ...] = ()
-    tools: tuple[Function, ...] = ()
-    hosted: tuple[str, ...] = ()
+    tools: tuple[ToolDefinition, ...] = ()
+    hosted_tools: tuple[str, ...] = ()
     namespaces: tuple[tuple[str, str], ...] = ()
-    choice: Choice | None = None
-    parallel: bool | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     stop: tuple[str, ...] = ()
-    effort: str | None = None
-    format: Format | None = None
+    reasoning_effort: str | None = None
+    response_format: ResponseFormat | None = None
     stream: bool = False
     cache_key: str | None = None
     user: str | None = None
-    losses: tuple[Loss, ...] = ()
+    losses: tuple[TranslationLoss, ...] = ()
 
 
-Reason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StreamStarted:
     """The upstream began to answer; either may be empty where it doesn't say."""
 
     id: str
@@ -190,16 +190,16 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ReasoningSealed:
+class ReasoningEnded:
     """A block of reasoning ended; `payload` is what its maker wants back (empty: nothing)."""
 
     payload: str
-    shape: Shape
+    shape: ReasoningFormat
     id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class CallStarted:
+class ToolCallStarted:
     """A tool call began. `index` names it until its end and counts from 0 in the order of beginning. An empty `id` is
     filled by the encoder."""
 
@@ -211,7 +211,7 @@ class CallStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class CallDelta:
+class ToolCallDelta:
     """More of a call's arguments (or free-form input): never a repetition, never an empty text."""
 
     index: int
@@ -219,7 +219,7 @@ class CallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class CallEnded:
+class ToolCallEnded:
     """No more of this call will come."""
 
     index: int
@@ -233,15 +233,15 @@ class UsageEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class StreamFinished:
     """The answer is whole. `stop_sequence`: the one that ended it."""
 
-    reason: Reason
+    reason: FinishReason
     stop_sequence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class StreamFailed:
     """The answer can't be finished. `code` is the upstream's own, or `malformed`, `early_end`, `too_large`. `message` is
     the upstream's or ours and unscrubbed: the server decides what of it a client may see."""
 
@@ -250,66 +250,66 @@ class Failed:
     type: str = "server_error"
 
 
-Event = (
-    Started
+StreamEvent = (
+    StreamStarted
     | TextDelta
     | ReasoningDelta
-    | ReasoningSealed
-    | CallStarted
-    | CallDelta
-    | CallEnded
+    | ReasoningEnded
+    | ToolCallStarted
+    | ToolCallDelta
+    | ToolCallEnded
     | UsageEvent
-    | Finished
-    | Failed
+    | StreamFinished
+    | StreamFailed
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ResponseIR:
     """A whole answer. `failed` is set instead of `finished` where it is none."""
 
     id: str = ""
     model: str = ""
-    parts: tuple[Text | Call | Reasoning, ...] = ()
+    parts: tuple[TextPart | ToolCallPart | ReasoningPart, ...] = ()
     usage: Usage | None = None
-    finished: Finished | None = None
-    failed: Failed | None = None
+    finished: StreamFinished | None = None
+    failed: StreamFailed | None = None
 
 
-def collect(events: Iterable[Event]) -> Answer:
+def collect_events(events: Iterable[StreamEvent]) -> ResponseIR:
     """Fold events into the whole answer; parts stand in the order in which they began."""
     slots: list[list[Any]] = []
     calls: dict[int, list[Any]] = {}
-    started, usage, finished, failed = Started("", ""), None, None, None
+    started, usage, finished, failed = StreamStarted("", ""), None, None, None
     for event in events:
         match event:
-            case Started():
+            case StreamStarted():
                 started = event
             case UsageEvent():
                 usage = event.usage
-            case Finished():
+            case StreamFinished():
                 finished = event
-            case Failed():
+            case StreamFailed():
                 failed = event
             case _:
                 _take(event, slots, calls)
     parts = tuple(_part(slot) for slot in slots if slot[0] is not None)
-    return Answer(id=started.id, model=started.model, parts=parts, usage=usage, finished=finished, failed=failed)
+    return ResponseIR(id=started.id, model=started.model, parts=parts, usage=usage, finished=finished, failed=failed)
 
 
-def _take(event: Event, slots: list[list[Any]], calls: dict[int, list[Any]]) -> None:
+def _take(event: StreamEvent, slots: list[list[Any]], calls: dict[int, list[Any]]) -> None:
     """Put a piece of a part into the slot of its part, which begins with the part's class."""
     match event:
         case TextDelta(text):
-            _open(slots, Text).append(text)
+            _open(slots, TextPart).append(text)
         case ReasoningDelta():
-            _open(slots, Reasoning).append(event)
-        case ReasoningSealed():
-            _open(slots, Reasoning).append(event)
+            _open(slots, ReasoningPart).append(event)
+        case ReasoningEnded():
+            _open(slots, ReasoningPart).append(event)
             slots.append([None])
-        case CallStarted(index):
-            slots.append(calls.setdefault(index, [Call, event]))
-        case CallDelta(index, text) if index in calls:
+        case ToolCallStarted(index):
+            slots.append(calls.setdefault(index, [ToolCallPart, event]))
+        case ToolCallDelta(index, text) if index in calls:
             calls[index].append(text)
         case _:
             pass
@@ -321,12 +321,12 @@ def _open(slots: list[list[Any]], kind: type) -> list[Any]:
     return slots[-1]
 
 
-def _part(slot: list[Any]) -> Text | Call | Reasoning:
-    if slot[0] is Text:
-        return Text("".join(slot[1:]))
-    if slot[0] is Call:
-        began: CallStarted = slot[1]
-        return Call(
+def _part(slot: list[Any]) -> TextPart | ToolCallPart | ReasoningPart:
+    if slot[0] is TextPart:
+        return TextPart("".join(slot[1:]))
+    if slot[0] is ToolCallPart:
+        began: ToolCallStarted = slot[1]
+        return ToolCallPart(
             id=began.id,
             name=began.name,
             arguments="".join(slot[2:]),
@@ -334,10 +334,10 @@ def _part(slot: list[Any]) -> Text | Call | Reasoning:
             custom=began.custom,
         )
     summary: dict[int, str] = {}
-    sealed = ReasoningSealed("", "chat")
+    sealed = ReasoningEnded("", "chat")
     for event in slot[1:]:
         if isinstance(event, ReasoningDelta):
             summary[event.part] = summary.get(event.part, "") + event.text
         else:
             sealed = event
-    return Reasoning(summary=tuple(summary.values()), payload=sealed.payload, shape=sealed.shape, id=sealed.id)
+    return ReasoningPart(summary=tuple(summary.values()), payload=sealed.payload, shape=sealed.shape, id=sealed.id)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 
-def an_object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
     """`value` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
@@ -58,20 +58,20 @@ def loads(data: bytes | str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class TooDeep(TypeError):
+class TooDeepError(TypeError):
     """A value that could be read and can't be written: orjson reads 1,024 levels and writes 254."""
 
 
 def dumps(value: Any) -> str:
-    """JSON text of a value that came out of JSON. Raises TooDeep."""
+    """JSON text of a value that came out of JSON. Raises TooDeepError."""
     try:
         return orjson.dumps(value).decode()
     except TypeError as exc:
-        raise TooDeep(str(exc)) from exc
+        raise TooDeepError(str(exc)) from exc
 
 
 def as_json(value: Any) -> str:
-    """Arguments as JSON text: some servers send an object where a text belongs, and nothing where it has no members."""
+    """ArgumentAccumulator as JSON text: some servers send an object where a text belongs, and nothing where it has no members."""
     if isinstance(value, str):
         return value
     return "" if value is None else dumps(value)

@@ -1,4 +1,4 @@
-"""Taps on Responses and Messages streams: like `sse.ChatTap`, they look at the bytes that pass and change none.
+"""Taps on Responses and Messages streams: like `sse.ChatObserver`, they look at the bytes that pass and change none.
 
     Responses   response.created: the served model; response.completed, .incomplete: usage and the end; .failed, error
     Messages    message_start: the served model and the input's usage; message_delta: usage; message_stop: the end; error
@@ -13,18 +13,18 @@ from typing import Any
 
 from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.sse import Frame, Splitter
+from autorouter.wire.common.sse import EventSplitter, SseEvent
 from autorouter.wire.messages import decode as decode_messages
 from autorouter.wire.responses import decode as decode_responses
 
 
-class _Tap:
+class EventObserver:
     """Splits the stream and hands over the events whose data holds one of `marks`."""
 
     marks: tuple[bytes, ...] = ()
 
     def __init__(self) -> None:
-        self._splitter = Splitter()
+        self._splitter = EventSplitter()
         self.events = 0
         self.malformed = 0
         """Events that don't end as an object does and are none; they are passed on."""
@@ -50,7 +50,7 @@ class _Tap:
         self._look(self._splitter.rest())
         return b""
 
-    def _look(self, frames: list[Frame]) -> None:
+    def _look(self, frames: list[SseEvent]) -> None:
         for frame in frames:
             self.events += 1
             if not frame.data.endswith(b"}"):
@@ -73,13 +73,13 @@ def _is_malformed(data: bytes) -> bool:
     return bool(data) and data != b"[DONE]" and lenient_json.loads(data) is None
 
 
-class ResponsesTap(_Tap):
+class ResponsesObserver(EventObserver):
     """On a Responses stream."""
 
     marks = (b"response.completed", b"response.incomplete", b"response.failed", b"response.done", b'"error"')
 
     def _read(self, kind: str, document: dict[str, Any]) -> None:
-        response = lenient_json.an_object(document.get("response"))
+        response = lenient_json.as_object(document.get("response"))
         if kind in ("response.failed", "error") or (document.get("error") and not kind):
             found = response.get("error") or document.get("error") or document
             self.error = found if isinstance(found, dict) else {"message": str(found)}
@@ -90,7 +90,7 @@ class ResponsesTap(_Tap):
             self.complete = True
 
 
-class MessagesTap(_Tap):
+class MessagesObserver(EventObserver):
     """On a Messages stream."""
 
     marks = (b"message_start", b"message_delta", b"message_stop", b'"error"')
@@ -100,13 +100,13 @@ class MessagesTap(_Tap):
         self._found: dict[str, Any] = {}
 
     def _read(self, kind: str, document: dict[str, Any]) -> None:
-        message = lenient_json.an_object(document.get("message"))
+        message = lenient_json.as_object(document.get("message"))
         if kind == "error" or (document.get("error") and not kind):
             found = document.get("error")
             self.error = found if isinstance(found, dict) else {"message": str(found)}
         if kind != "ping":
             self._begin(message.get("model"))
-        usage = lenient_json.an_object(message.get("usage")) or lenient_json.an_object(document.get("usage"))
+        usage = lenient_json.as_object(message.get("usage")) or lenient_json.as_object(document.get("usage"))
         if usage:
             self._found |= {name: value for name, value in usage.items() if value or name not in self._found}
             self.usage = decode_messages.usage_of(self._found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from autorouter.clients import human_text
 from autorouter.core.types import TOOL_HISTORY_EVENTS, ToolCall, ToolEvent, ToolResult
-from autorouter.wire.common.ir import Call, Conversation, Image, Message, Result, Text
+from autorouter.wire.common.ir import ImagePart, Message, RequestIR, TextPart, ToolCallPart, ToolResultPart
 
 _TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")
 
@@ -26,12 +26,12 @@ class Reading:
     image_bytes: int
 
 
-def read(conversation: Conversation) -> Reading:
+def read(conversation: RequestIR) -> Reading:
     """Walk back to the human's last words and collect what tools did since; then look for the first words and images."""
     ask, fresh, steps = "", True, list[ToolEvent]()
     for message in reversed(conversation.messages):
         if message.role == "user":
-            words = words_of(message)
+            words = human_words(message)
             if words and not words.startswith(human_text.COMPACTED):
                 ask = words
                 break
@@ -51,9 +51,9 @@ def read(conversation: Conversation) -> Reading:
     )
 
 
-def words_of(message: Message) -> str:
+def human_words(message: Message) -> str:
     """What the human wrote in a user's message; empty where it is all the client's."""
-    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    texts = [part.text for part in message.parts if isinstance(part, TextPart)]
     return human_text.human_text([{"text": text} for text in texts if not _is_wrapper(text)])
 
 
@@ -66,24 +66,24 @@ def _is_wrapper(text: str) -> bool:
 def _steps(message: Message) -> Iterable[ToolEvent]:
     """The message's calls and results, latest first."""
     for part in reversed(message.parts):
-        if isinstance(part, Call):
+        if isinstance(part, ToolCallPart):
             yield ToolCall(part.name, human_text.excerpt(part.arguments))
-        elif isinstance(part, Result):
-            text = "\n".join(inner.text for inner in part.parts if isinstance(inner, Text))
+        elif isinstance(part, ToolResultPart):
+            text = "\n".join(inner.text for inner in part.parts if isinstance(inner, TextPart))
             yield ToolResult(human_text.excerpt(text), part.is_error)
 
 
-def _images(message: Message) -> Iterable[Image]:
+def _images(message: Message) -> Iterable[ImagePart]:
     for part in message.parts:
-        for inner in part.parts if isinstance(part, Result) else (part,):
-            if isinstance(inner, Image):
+        for inner in part.parts if isinstance(part, ToolResultPart) else (part,):
+            if isinstance(inner, ImagePart):
                 yield inner
 
 
 def _opening(messages: Iterable[Message]) -> str:
     for message in messages:
         if message.role == "user":
-            text = words_of(message)
+            text = human_words(message)
             if text and not human_text.is_example(text):
                 return text
     return ""

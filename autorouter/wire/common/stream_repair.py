@@ -14,7 +14,7 @@ import orjson
 OPEN, CLOSE = "<think>", "</think>"
 
 
-class Arguments:
+class ArgumentAccumulator:
     """The pieces of one call's arguments -> text that only ever grows.
 
     A piece that begins with all that came before may be a snapshot, or (rarely) a delta of nested objects. Then pieces
@@ -86,7 +86,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-class Thoughts:
+class ThinkTagFilter:
     """Tells leaked thoughts from the answer. Only a text that *begins* with the tag is taken for one."""
 
     __slots__ = ("_held", "_state")

@@ -18,7 +18,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.ir import CallDelta, CallEnded, CallStarted, Event, Failed, Finished, Function
+from autorouter.wire.common.ir import (
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallStarted,
+    ToolDefinition,
+)
 
 NAME_CHARS = 64
 """The longest name that OpenAI takes; Anthropic takes 128."""
@@ -32,7 +40,7 @@ class Names:
     there."""
 
     sent: dict[Key, str] = field(default_factory=dict)
-    meant: dict[str, Function] = field(default_factory=dict)
+    meant: dict[str, ToolDefinition] = field(default_factory=dict)
     wraps: bool = False
 
     def on_wire(self, name: str, namespace: str | None) -> str:
@@ -43,7 +51,7 @@ class Names:
         return _legal(name if not namespace or name not in self.meant else f"{namespace}__{name}")
 
 
-def flatten(tools: Iterable[Function], *, wraps: bool = True) -> Names:
+def flatten(tools: Iterable[ToolDefinition], *, wraps: bool = True) -> Names:
     """The table for a set of tools."""
     tools = tuple(tools)
     times = Counter(_legal(tool.name) for tool in tools)
@@ -71,9 +79,9 @@ def _shortened(legal: str, seed: str) -> str:
     return f"{legal[: NAME_CHARS - 9]}_{mark}"
 
 
-def input_schema(tool: Function) -> dict[str, Any]:
+def input_schema(tool: ToolDefinition) -> dict[str, Any]:
     """The JSON schema that stands for a free-form tool's input."""
-    grammar = lenient_json.text(lenient_json.an_object(tool.grammar).get("definition"))
+    grammar = lenient_json.text(lenient_json.as_object(tool.grammar).get("definition"))
     about = "The tool's whole input as plain text, not JSON."
     if grammar:
         about += f" It must match this grammar:\n{grammar}"
@@ -85,12 +93,12 @@ def input_schema(tool: Function) -> dict[str, Any]:
     }
 
 
-def wrap_input(text: str) -> str:
+def wrap_custom_input(text: str) -> str:
     """Free-form input as a function's arguments."""
     return lenient_json.dumps({"input": text})
 
 
-def unwrap_input(arguments: str) -> str:
+def unwrap_custom_input(arguments: str) -> str:
     """A function's arguments as free-form input. Models forget the wrapping or rename its only member: then what was
     meant is taken."""
     found = lenient_json.loads(arguments)
@@ -103,7 +111,7 @@ def unwrap_input(arguments: str) -> str:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else arguments
 
 
-class Restorer:
+class ToolCallRestorer:
     """Stands between decoder and encoder: gives calls their own names, namespaces and free-form input back. A wrapped
     input is held until its call has ended; all else passes at once."""
 
@@ -113,33 +121,33 @@ class Restorer:
         self._names = names
         self._held: dict[int, list[str]] = {}
 
-    def feed(self, event: Event) -> Iterator[Event]:
+    def feed(self, event: StreamEvent) -> Iterator[StreamEvent]:
         """The event as the client must see it."""
         match event:
-            case CallStarted():
+            case ToolCallStarted():
                 yield self._started(event)
-            case CallDelta(index, text) if index in self._held:
+            case ToolCallDelta(index, text) if index in self._held:
                 self._held[index].append(text)
-            case CallEnded(index):
+            case ToolCallEnded(index):
                 yield from self._release(index)
                 yield event
-            case Finished() | Failed():
+            case StreamFinished() | StreamFailed():
                 for index in tuple(self._held):
                     yield from self._release(index)
                 yield event
             case _:
                 yield event
 
-    def _started(self, event: CallStarted) -> CallStarted:
+    def _started(self, event: ToolCallStarted) -> ToolCallStarted:
         tool = self._names.meant.get(event.name)
         if tool is None:
             return event
         if tool.custom and self._names.wraps:
             self._held[event.index] = []
-        return CallStarted(event.index, event.id, tool.name, tool.namespace, tool.custom)
+        return ToolCallStarted(event.index, event.id, tool.name, tool.namespace, tool.custom)
 
-    def _release(self, index: int) -> Iterator[Event]:
+    def _release(self, index: int) -> Iterator[StreamEvent]:
         held = self._held.pop(index, None)
-        text = unwrap_input("".join(held)) if held else ""
+        text = unwrap_custom_input("".join(held)) if held else ""
         if text:
-            yield CallDelta(index, text)
+            yield ToolCallDelta(index, text)

@@ -19,18 +19,18 @@ from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import Calls, Decoder, failure
 from autorouter.wire.common.ir import (
-    Event,
-    Failed,
-    Finished,
-    Reason,
+    FinishReason,
     ReasoningDelta,
-    ReasoningSealed,
-    Started,
+    ReasoningEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
     TextDelta,
     UsageEvent,
 )
 
-REASONS: dict[str, Reason] = {
+REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "pause_turn": "stop",
@@ -46,7 +46,7 @@ def usage_of(found: dict[str, Any]) -> Usage:
     """A Messages usage object as `Usage`: there cached tokens are not part of the input, here they are."""
     read = lenient_json.count(found.get("cache_read_input_tokens"))
     written = lenient_json.count(found.get("cache_creation_input_tokens"))
-    details = lenient_json.an_object(found.get("output_tokens_details"))
+    details = lenient_json.as_object(found.get("output_tokens_details"))
     return Usage(
         input_tokens=lenient_json.count(found.get("input_tokens")) + read + written,
         cached_tokens=read,
@@ -64,27 +64,27 @@ class MessagesDecoder(Decoder):
         self._began = False
         self._calls = Calls()
         self._usage: dict[str, Any] = {}
-        self._reason: Reason | None = None
+        self._reason: FinishReason | None = None
         self._stop_sequence: str | None = None
         self._open: Any = None
         self._thinking: str | None = None
         """The signature so far of the thinking block that is open."""
 
-    def _document(self, name: str, document: dict[str, Any]) -> Iterator[Event]:
+    def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         kind = lenient_json.text(document.get("type")) or name
         match kind:
             case "message_start":
-                message = lenient_json.an_object(document.get("message"))
+                message = lenient_json.as_object(document.get("message"))
                 if not self._began:
                     self._began = True
-                    yield Started(lenient_json.text(message.get("id")), lenient_json.text(message.get("model")))
-                self._usage |= lenient_json.an_object(message.get("usage"))
+                    yield StreamStarted(lenient_json.text(message.get("id")), lenient_json.text(message.get("model")))
+                self._usage |= lenient_json.as_object(message.get("usage"))
             case "content_block_start":
                 yield from self._close()
                 self._open = self._key(document)
-                yield from self._start(lenient_json.an_object(document.get("content_block")))
+                yield from self._start(lenient_json.as_object(document.get("content_block")))
             case "content_block_delta":
-                yield from self._delta(self._key(document), lenient_json.an_object(document.get("delta")))
+                yield from self._delta(self._key(document), lenient_json.as_object(document.get("delta")))
             case "content_block_stop":
                 yield from self._close()
             case "message_delta":
@@ -98,7 +98,7 @@ class MessagesDecoder(Decoder):
         index = document.get("index")
         return index if isinstance(index, int) else self._open if self._open is not None else -1
 
-    def _start(self, block: dict[str, Any]) -> Iterator[Event]:
+    def _start(self, block: dict[str, Any]) -> Iterator[StreamEvent]:
         kind = block.get("type")
         if kind == "tool_use":
             yield self._calls.begin(
@@ -112,11 +112,11 @@ class MessagesDecoder(Decoder):
             if thought := lenient_json.text(block.get("thinking")):
                 yield ReasoningDelta(thought)
         elif kind == "redacted_thinking":
-            yield ReasoningSealed(lenient_json.text(block.get("data")), "redacted")
+            yield ReasoningEnded(lenient_json.text(block.get("data")), "redacted")
         elif words := lenient_json.text(block.get("text")):
             yield TextDelta(words)
 
-    def _delta(self, key: Any, delta: dict[str, Any]) -> Iterator[Event]:
+    def _delta(self, key: Any, delta: dict[str, Any]) -> Iterator[StreamEvent]:
         match delta.get("type"):
             case "text_delta":
                 if words := lenient_json.text(delta.get("text")):
@@ -130,40 +130,40 @@ class MessagesDecoder(Decoder):
             case "signature_delta":
                 self._thinking = (self._thinking or "") + lenient_json.text(delta.get("signature"))
 
-    def _close(self) -> Iterator[Event]:
+    def _close(self) -> Iterator[StreamEvent]:
         if self._open in self._calls:
             yield from self._calls.end_if_whole(self._open)
         if self._thinking is not None:
-            yield ReasoningSealed(self._thinking, "messages")
+            yield ReasoningEnded(self._thinking, "messages")
         self._open = self._thinking = None
 
     def _message_delta(self, document: dict[str, Any]) -> None:
-        delta = lenient_json.an_object(document.get("delta"))
+        delta = lenient_json.as_object(document.get("delta"))
         found = delta.get("stop_reason")
         if isinstance(found, str) and found:
             self._reason = REASONS.get(found, "stop")
         self._stop_sequence = lenient_json.text(delta.get("stop_sequence")) or self._stop_sequence
-        usage = lenient_json.an_object(document.get("usage"))
+        usage = lenient_json.as_object(document.get("usage"))
         # Some servers repeat the input's counts here, others say 0.
         self._usage |= {name: value for name, value in usage.items() if value or name not in self._usage}
 
-    def _finish(self) -> Iterator[Event]:
+    def _finish(self) -> Iterator[StreamEvent]:
         yield from self._close()
-        reason: Reason = self._reason or "stop"
+        reason: FinishReason = self._reason or "stop"
         if reason in ("stop", "tool_calls"):
             reason = "tool_calls" if self._calls.count else "stop"
         yield from self._calls.end_all(cut=reason == "length")
         if self._usage:
             yield UsageEvent(usage_of(self._usage))
-        yield Finished(reason, self._stop_sequence)
+        yield StreamFinished(reason, self._stop_sequence)
 
 
-def whole(document: dict[str, Any]) -> list[Event]:
+def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What is no message is `Failed`."""
     if document.get("type") == "error" or document.get("error"):
         return [failure(document.get("error"))]
     if not isinstance(document.get("content"), list):
-        return [Failed("the upstream's answer has no content", "malformed")]
+        return [StreamFailed("the upstream's answer has no content", "malformed")]
     decoder = MessagesDecoder()
     frames: list[dict[str, Any]] = [{"type": "message_start", "message": document}]
     for index, block in enumerate(lenient_json.objects(document["content"])):

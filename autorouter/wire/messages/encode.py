@@ -20,24 +20,24 @@ import orjson
 from autorouter.wire.common import lenient_json, sse
 from autorouter.wire.common.encoder import Encoder, Heading, messages_usage
 from autorouter.wire.common.ir import (
-    Answer,
-    Call,
-    CallDelta,
-    CallEnded,
-    CallStarted,
-    Event,
-    Failed,
-    Finished,
-    Reason,
-    Reasoning,
+    FinishReason,
     ReasoningDelta,
-    ReasoningSealed,
-    Text,
+    ReasoningEnded,
+    ReasoningPart,
+    ResponseIR,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
     TextDelta,
+    TextPart,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallPart,
+    ToolCallStarted,
 )
-from autorouter.wire.common.tool_names import wrap_input
+from autorouter.wire.common.tool_names import wrap_custom_input
 
-_REASONS: dict[Reason, str] = {
+_REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -66,7 +66,7 @@ class MessagesEncoder(Encoder):
         """The kind of the block that is open: `text`, `thinking` or `tool_use`."""
         self._call: int | None = None
         """The call whose block is open."""
-        self._waiting: list[Event] = []
+        self._waiting: list[StreamEvent] = []
         """Events that came while a call's block was open and belong behind it."""
 
     def _started(self) -> bytes:
@@ -74,12 +74,12 @@ class MessagesEncoder(Encoder):
         message["usage"] = {"input_tokens": 0, "output_tokens": 0}
         return sse.named({"type": "message_start", "message": message})
 
-    def _part(self, event: Event) -> bytes:
+    def _part(self, event: StreamEvent) -> bytes:
         if self._call is not None:
             match event:
-                case CallDelta(index, text) if index == self._call:
+                case ToolCallDelta(index, text) if index == self._call:
                     return self._delta({"type": "input_json_delta", "partial_json": text})
-                case CallEnded(index) if index == self._call:
+                case ToolCallEnded(index) if index == self._call:
                     return self._close() + self._release()
                 case _:
                     self._waiting.append(event)
@@ -92,9 +92,9 @@ class MessagesEncoder(Encoder):
             case ReasoningDelta(text):
                 opened = self._begin("thinking", {"type": "thinking", "thinking": "", "signature": ""})
                 return opened + self._delta({"type": "thinking_delta", "thinking": text})
-            case ReasoningSealed():
+            case ReasoningEnded():
                 return self._sealed(event)
-            case CallStarted(index):
+            case ToolCallStarted(index):
                 out = self._close()
                 self._call = index
                 return out + self._begin("tool_use", _tool_use(event, self.heading, self._index + 1, {}))
@@ -123,7 +123,7 @@ class MessagesEncoder(Encoder):
         self._open = self._call = None
         return sse.named({"type": "content_block_stop", "index": self._index})
 
-    def _sealed(self, event: ReasoningSealed) -> bytes:
+    def _sealed(self, event: ReasoningEnded) -> bytes:
         signature = self.heading.sealed(event)
         if event.shape == "redacted":
             return self._begin("redacted", {"type": "redacted_thinking", "data": signature}) + self._close()
@@ -132,7 +132,7 @@ class MessagesEncoder(Encoder):
         out = self._begin("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         return out + self._delta({"type": "signature_delta", "signature": signature}) + self._close()
 
-    def _finished(self, event: Finished) -> bytes:
+    def _finished(self, event: StreamFinished) -> bytes:
         out = b""
         while self._open is not None or self._waiting:
             out += self._close() + self._release()
@@ -144,17 +144,17 @@ class MessagesEncoder(Encoder):
         out += sse.named({"type": "message_delta", "delta": delta, "usage": usage})
         return out + sse.named({"type": "message_stop"})
 
-    def _failed(self, event: Failed) -> bytes:
+    def _failed(self, event: StreamFailed) -> bytes:
         return sse.named(error_document(event))
 
 
-def error_document(failed: Failed) -> dict[str, Any]:
+def error_document(failed: StreamFailed) -> dict[str, Any]:
     """An error in Anthropic's shape."""
     kind = ERROR_TYPES.get(failed.type) or ERROR_TYPES.get(failed.code) or "api_error"
     return {"type": "error", "error": {"type": kind, "message": failed.message}}
 
 
-def _stop_reason(finished: Finished) -> str:
+def _stop_reason(finished: StreamFinished) -> str:
     return "stop_sequence" if finished.stop_sequence is not None else _REASONS[finished.reason]
 
 
@@ -170,16 +170,18 @@ def _message(heading: Heading) -> dict[str, Any]:
     }
 
 
-def _tool_use(call: CallStarted | Call, heading: Heading, place: int, given: dict[str, Any]) -> dict[str, Any]:
+def _tool_use(
+    call: ToolCallStarted | ToolCallPart, heading: Heading, place: int, given: dict[str, Any]
+) -> dict[str, Any]:
     ident = call.id or f"toolu_{heading.seed}_{place}"
     name = f"{call.namespace}__{call.name}" if call.namespace else call.name
     return {"type": "tool_use", "id": ident, "name": name, "input": given}
 
 
-def whole(answer: Answer, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: Heading) -> bytes:
     """The body of an answer that isn't streamed. A failed answer gives the error object."""
     if answer.finished is None:
-        failed = answer.failed or Failed("the answer ended before its end", "early_end")
+        failed = answer.failed or StreamFailed("the answer ended before its end", "early_end")
         return orjson.dumps(error_document(failed))
     content = [_block(part, heading, place) for place, part in enumerate(answer.parts)]
     message = _message(heading)
@@ -190,15 +192,15 @@ def whole(answer: Answer, heading: Heading) -> bytes:
     return orjson.dumps(message)
 
 
-def _block(part: Text | Call | Reasoning, heading: Heading, place: int) -> dict[str, Any]:
+def _block(part: TextPart | ToolCallPart | ReasoningPart, heading: Heading, place: int) -> dict[str, Any]:
     match part:
-        case Text(text):
+        case TextPart(text):
             return {"type": "text", "text": text}
-        case Call():
-            given = lenient_json.loads(wrap_input(part.arguments) if part.custom else part.arguments or "{}")
+        case ToolCallPart():
+            given = lenient_json.loads(wrap_custom_input(part.arguments) if part.custom else part.arguments or "{}")
             return _tool_use(part, heading, place, {"arguments": part.arguments} if given is None else given)
-        case Reasoning():
-            signature = heading.sealed(ReasoningSealed(part.payload, part.shape, part.id))
+        case ReasoningPart():
+            signature = heading.sealed(ReasoningEnded(part.payload, part.shape, part.id))
             if part.shape == "redacted":
                 return {"type": "redacted_thinking", "data": signature}
             return {"type": "thinking", "thinking": "\n\n".join(part.summary), "signature": signature}

@@ -23,22 +23,22 @@ from autorouter.clients import identity
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.wire import fields
 from autorouter.wire.common import lenient_json, prompt_reader
-from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Format,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Part,
-    Result,
-    Text,
+    MessagePart,
+    NamedToolChoice,
+    RequestIR,
+    ResponseFormat,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
-from autorouter.wire.overrides import wishes_of
+from autorouter.wire.overrides import parse_overrides
 from autorouter.wire.responses.request import tool_names
 
 
@@ -52,15 +52,15 @@ class MessagesRequest:
 
 def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = fields.document_of(body)
+    document = fields.parse_document(body)
     label, stream = fields.label_of(document), fields.stream_of(document)
     messages = fields.messages_of(document)
     max_output_tokens = fields.max_output_of(document, "max_tokens")
-    conversation = to_neutral(document)
+    conversation = to_ir(document)
     read = prompt_reader.read(conversation)
     system = conversation.system[0].text if conversation.system else ""
-    client = identity.client_of(headers, system)
-    session, agent = identity.session_of(headers, document, client=client, system=system, opening=read.opening)
+    client = identity.client_name(headers, system)
+    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=read.opening)
     task = Task(
         wire="messages",
         label=label,
@@ -74,15 +74,15 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         tool_history=read.trail,
         tools=tool_names(conversation),
         images=read.images,
-        json_schema=conversation.format is not None,
-        reasoning_effort=conversation.effort,
+        json_schema=conversation.response_format is not None,
+        reasoning_effort=conversation.reasoning_effort,
         max_output_tokens=max_output_tokens,
         messages=len(messages),
         client=client,
         session=session,
         agent=agent,
-        headers=fields.kept_headers(headers),
-        overrides=wishes_of(document.get(fields.EXTENSION), headers),
+        headers=fields.policy_headers(headers),
+        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
     )
     return MessagesRequest(task, fields.place_of(body, document))
 
@@ -99,48 +99,48 @@ BUDGETS = ((4_096, "low"), (16_384, "medium"))
 """A thinking budget up to so many tokens, as a word; a larger one is `high`."""
 
 
-def to_neutral(document: Mapping[str, Any]) -> Conversation:
+def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a Messages request that `messages.parse` let pass."""
-    losses = [Loss("field", name, "unknown outside Messages") for name in document if name not in READ]
+    losses = [TranslationLoss("field", name, "unknown outside Messages") for name in document if name not in READ]
     messages: list[Message] = []
     for message in lenient_json.objects(document.get("messages")):
         messages.extend(_message(message, losses))
-    system = tuple(part for part in blocks(document.get("system"), losses) if isinstance(part, Text))
+    system = tuple(part for part in blocks(document.get("system"), losses) if isinstance(part, TextPart))
     tools, hosted = _tools(document.get("tools"))
-    choice = lenient_json.an_object(document.get("tool_choice"))
+    choice = lenient_json.as_object(document.get("tool_choice"))
     single = lenient_json.flag(choice.get("disable_parallel_tool_use"))
-    return Conversation(
+    return RequestIR(
         system=tuple(part for part in system if not part.text.startswith(BILLING)),
         messages=tuple(messages),
         tools=tools,
-        hosted=hosted,
-        choice=_choice(choice),
-        parallel=None if single is None else not single,
+        hosted_tools=hosted,
+        tool_choice=_choice(choice),
+        parallel_tool_calls=None if single is None else not single,
         max_output_tokens=lenient_json.count(document.get("max_tokens")) or None,
         temperature=lenient_json.number(document.get("temperature")),
         top_p=lenient_json.number(document.get("top_p")),
         stop=lenient_json.texts(document.get("stop_sequences")),
-        effort=effort_of(document),
-        format=_format(document),
+        reasoning_effort=effort_of(document),
+        response_format=_format(document),
         stream=document.get("stream") is True,
-        user=lenient_json.text(lenient_json.an_object(document.get("metadata")).get("user_id")) or None,
+        user=lenient_json.text(lenient_json.as_object(document.get("metadata")).get("user_id")) or None,
         losses=tuple(losses),
     )
 
 
 def effort_of(document: Mapping[str, Any]) -> str | None:
     """How hard to think: the word, or one for the thinking budget; `none` where thinking is switched off."""
-    effort = lenient_json.text(lenient_json.an_object(document.get("output_config")).get("effort"))
+    effort = lenient_json.text(lenient_json.as_object(document.get("output_config")).get("effort"))
     if effort:
         return effort
-    thinking = lenient_json.an_object(document.get("thinking"))
+    thinking = lenient_json.as_object(document.get("thinking"))
     if thinking.get("type") == "disabled":
         return "none"
     budget = lenient_json.count(thinking.get("budget_tokens"))
     return next((word for limit, word in BUDGETS if budget <= limit), "high") if budget else None
 
 
-def _message(message: dict[str, Any], losses: list[Loss]) -> Iterator[Message]:
+def _message(message: dict[str, Any], losses: list[TranslationLoss]) -> Iterator[Message]:
     role, content = message.get("role"), message.get("content")
     if role == "assistant":
         parts = tuple(_said(content, losses))
@@ -155,34 +155,34 @@ def _message(message: dict[str, Any], losses: list[Loss]) -> Iterator[Message]:
         yield Message("system" if role == "system" else "user", words)
 
 
-def blocks(content: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+def blocks(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | ImagePart]:
     """Words and images of a content value; results, calls and thoughts are passed over."""
     if isinstance(content, str):
         if content:
-            yield Text(content)
+            yield TextPart(content)
         return
     for block in lenient_json.objects(content):
         kind = block.get("type")
         if kind == "text":
             if words := lenient_json.text(block.get("text")):
-                yield Text(words)
+                yield TextPart(words)
         elif kind == "image":
-            url = _image_url(lenient_json.an_object(block.get("source")))
+            url = _image_url(lenient_json.as_object(block.get("source")))
             if url:
-                yield Image(url)
+                yield ImagePart(url)
             else:
-                losses.append(Loss("image", "image", "kept at its provider"))
-                yield Text("[an image was left out]")
-        elif kind == "document" and lenient_json.text(lenient_json.an_object(block.get("source")).get("data")):
-            source = lenient_json.an_object(block["source"])
+                losses.append(TranslationLoss("image", "image", "kept at its provider"))
+                yield TextPart("[an image was left out]")
+        elif kind == "document" and lenient_json.text(lenient_json.as_object(block.get("source")).get("data")):
+            source = lenient_json.as_object(block["source"])
             if source.get("type") == "text":
-                yield Text(lenient_json.text(source["data"]))
+                yield TextPart(lenient_json.text(source["data"]))
             else:
-                losses.append(Loss("file", "document", "no such part in the neutral form"))
-                yield Text("[a document was left out]")
+                losses.append(TranslationLoss("file", "document", "no such part in the neutral form"))
+                yield TextPart("[a document was left out]")
         elif kind not in ("tool_result", "tool_use", "thinking", "redacted_thinking"):
-            losses.append(Loss("file", str(kind), "no such part in the neutral form"))
-            yield Text(f"[a part of the kind {kind} was left out]")
+            losses.append(TranslationLoss("file", str(kind), "no such part in the neutral form"))
+            yield TextPart(f"[a part of the kind {kind} was left out]")
 
 
 def _image_url(source: dict[str, Any]) -> str:
@@ -191,17 +191,17 @@ def _image_url(source: dict[str, Any]) -> str:
     return lenient_json.text(source.get("url"))
 
 
-def _results(content: Any, losses: list[Loss]) -> Iterator[Result]:
+def _results(content: Any, losses: list[TranslationLoss]) -> Iterator[ToolResultPart]:
     for block in lenient_json.objects(content):
         if block.get("type") == "tool_result":
-            yield Result(
+            yield ToolResultPart(
                 call_id=lenient_json.text(block.get("tool_use_id")),
                 parts=tuple(blocks(block.get("content"), losses)),
                 is_error=block.get("is_error") is True,
             )
 
 
-def _said(content: Any, losses: list[Loss]) -> Iterator[Part]:
+def _said(content: Any, losses: list[TranslationLoss]) -> Iterator[MessagePart]:
     if isinstance(content, str):
         yield from blocks(content, losses)
         return
@@ -209,12 +209,14 @@ def _said(content: Any, losses: list[Loss]) -> Iterator[Part]:
         kind = block.get("type")
         if kind == "thinking":
             thoughts = lenient_json.text(block.get("thinking"))
-            yield unstamp(lenient_json.text(block.get("signature")), (thoughts,) if thoughts else (), shape="messages")
+            yield read_stamped(
+                lenient_json.text(block.get("signature")), (thoughts,) if thoughts else (), shape="messages"
+            )
         elif kind == "redacted_thinking":
-            yield unstamp(lenient_json.text(block.get("data")), (), shape="redacted")
+            yield read_stamped(lenient_json.text(block.get("data")), (), shape="redacted")
         elif kind == "tool_use":
             given = block.get("input")
-            yield Call(
+            yield ToolCallPart(
                 id=lenient_json.text(block.get("id")),
                 name=lenient_json.text(block.get("name")),
                 arguments=lenient_json.as_json(given),
@@ -223,9 +225,9 @@ def _said(content: Any, losses: list[Loss]) -> Iterator[Part]:
             yield from blocks([block], losses)
 
 
-def _tools(found: Any) -> tuple[tuple[Function, ...], tuple[str, ...]]:
+def _tools(found: Any) -> tuple[tuple[ToolDefinition, ...], tuple[str, ...]]:
     """Declared tools. A tool with a type other than `custom` is one that Anthropic runs or trained."""
-    tools: list[Function] = []
+    tools: list[ToolDefinition] = []
     hosted: list[str] = []
     for tool in lenient_json.objects(found):
         name = lenient_json.text(tool.get("name"))
@@ -233,28 +235,28 @@ def _tools(found: Any) -> tuple[tuple[Function, ...], tuple[str, ...]]:
             hosted.append(name or str(tool.get("type")))
             continue
         tools.append(
-            Function(
+            ToolDefinition(
                 name=name,
                 description=lenient_json.text(tool.get("description")),
-                schema=lenient_json.an_object(tool.get("input_schema")),
+                schema=lenient_json.as_object(tool.get("input_schema")),
                 strict=lenient_json.flag(tool.get("strict")),
             )
         )
     return tuple(tools), tuple(hosted)
 
 
-def _choice(found: dict[str, Any]) -> Choice | None:
+def _choice(found: dict[str, Any]) -> ToolChoice | None:
     kind = found.get("type")
     if kind == "auto" or kind == "none":
         return kind  # type: ignore[no-any-return]
     if kind == "any":
         return "required"
-    return Named(lenient_json.text(found.get("name"))) if kind == "tool" else None
+    return NamedToolChoice(lenient_json.text(found.get("name"))) if kind == "tool" else None
 
 
-def _format(document: Mapping[str, Any]) -> Format | None:
-    found = lenient_json.an_object(lenient_json.an_object(document.get("output_config")).get("format"))
-    found = found or lenient_json.an_object(document.get("output_format"))
+def _format(document: Mapping[str, Any]) -> ResponseFormat | None:
+    found = lenient_json.as_object(lenient_json.as_object(document.get("output_config")).get("format"))
+    found = found or lenient_json.as_object(document.get("output_format"))
     if found.get("type") != "json_schema":
         return None
-    return Format(kind="json_schema", schema=lenient_json.an_object(found.get("schema")))
+    return ResponseFormat(kind="json_schema", schema=lenient_json.as_object(found.get("schema")))

@@ -11,23 +11,23 @@ import hashlib
 import re
 from typing import Any, Literal
 
-from autorouter.wire.chat.to_upstream import Outgoing
+from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common import tool_names as naming
 from autorouter.wire.common.history import paired, settle
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Part,
-    Reasoning,
-    Result,
-    Text,
+    MessagePart,
+    NamedToolChoice,
+    ReasoningPart,
+    RequestIR,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
 from autorouter.wire.common.tool_names import Names
 
@@ -40,13 +40,13 @@ _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 _DATA_URL = re.compile(r"data:([^;,]*);base64,")
 
 
-def from_neutral(
-    conversation: Conversation, model: str, *, origin: str | None = None, max_tokens: int = MAX_TOKENS
-) -> Outgoing:
+def from_ir(
+    conversation: RequestIR, model: str, *, origin: str | None = None, max_tokens: int = MAX_TOKENS
+) -> UpstreamRequest:
     """The Messages request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.flatten(conversation.tools)
     losses = list(conversation.losses)
-    losses.extend(Loss("tool", tool, "run by its provider only") for tool in conversation.hosted)
+    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
     settled = settle(conversation.messages, origin=origin, shapes=("messages", "redacted"), losses=losses)
     document: dict[str, Any] = {
         "model": model,
@@ -59,13 +59,13 @@ def from_neutral(
         document["system"] = [*system[:-1], system[-1] | {"cache_control": _CACHED}]
     if conversation.tools:
         document["tools"] = [_tool(tool, names) for tool in conversation.tools]
-        if conversation.choice is not None or conversation.parallel is False:
+        if conversation.tool_choice is not None or conversation.parallel_tool_calls is False:
             document["tool_choice"] = _choice(conversation, names)
     document |= _wishes(conversation, losses)
-    return Outgoing(document, names, tuple(losses))
+    return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: Conversation, losses: list[Loss]) -> dict[str, Any]:
+def _wishes(conversation: RequestIR, losses: list[TranslationLoss]) -> dict[str, Any]:
     wishes: dict[str, Any] = {}
     output: dict[str, Any] = {}
     if conversation.temperature is not None:
@@ -74,14 +74,14 @@ def _wishes(conversation: Conversation, losses: list[Loss]) -> dict[str, Any]:
         wishes["top_p"] = conversation.top_p
     if conversation.stop:
         wishes["stop_sequences"] = list(conversation.stop)
-    if conversation.effort == "none":
+    if conversation.reasoning_effort == "none":
         wishes["thinking"] = {"type": "disabled"}
-    elif conversation.effort:
-        output["effort"] = EFFORTS.get(conversation.effort, conversation.effort)
-    if conversation.format is not None and conversation.format.schema is not None:
-        output["format"] = {"type": "json_schema", "schema": conversation.format.schema}
-    elif conversation.format is not None:
-        losses.append(Loss("field", "response_format", "Messages takes a schema only, not any object"))
+    elif conversation.reasoning_effort:
+        output["effort"] = EFFORTS.get(conversation.reasoning_effort, conversation.reasoning_effort)
+    if conversation.response_format is not None and conversation.response_format.schema is not None:
+        output["format"] = {"type": "json_schema", "schema": conversation.response_format.schema}
+    elif conversation.response_format is not None:
+        losses.append(TranslationLoss("field", "response_format", "Messages takes a schema only, not any object"))
     return wishes | ({"output_config": output} if output else {})
 
 
@@ -104,34 +104,38 @@ def _messages(messages: list[Message], names: Names) -> list[dict[str, Any]]:
     return out
 
 
-def _block(part: Part, names: Names, is_system: bool) -> dict[str, Any]:
+def _block(part: MessagePart, names: Names, is_system: bool) -> dict[str, Any]:
     match part:
-        case Text(text):
+        case TextPart(text):
             return {"type": "text", "text": f"<system-reminder>\n{text}\n</system-reminder>" if is_system else text}
-        case Image():
+        case ImagePart():
             return _image(part)
-        case Call():
+        case ToolCallPart():
             given = {"input": part.arguments} if part.custom else lenient_json.loads(part.arguments or "{}")
-            called = {"type": "tool_use", "id": legal_id(part.id), "name": names.on_wire(part.name, part.namespace)}
+            called = {
+                "type": "tool_use",
+                "id": valid_call_id(part.id),
+                "name": names.on_wire(part.name, part.namespace),
+            }
             return called | {"input": {"arguments": part.arguments} if given is None else given}
-        case Result():
+        case ToolResultPart():
             return _result(part, names)
-        case Reasoning():
+        case ReasoningPart():
             if part.shape == "redacted":
                 return {"type": "redacted_thinking", "data": part.payload}
             return {"type": "thinking", "thinking": "\n\n".join(part.summary), "signature": part.payload}
 
 
-def _result(part: Result, names: Names) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": legal_id(part.call_id)}
-    if len(part.parts) == 1 and isinstance(part.parts[0], Text):
+def _result(part: ToolResultPart, names: Names) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": valid_call_id(part.call_id)}
+    if len(part.parts) == 1 and isinstance(part.parts[0], TextPart):
         block["content"] = part.parts[0].text
     elif part.parts:
         block["content"] = [_block(inner, names, False) for inner in part.parts]
     return block | ({"is_error": True} if part.is_error else {})
 
 
-def legal_id(ident: str) -> str:
+def valid_call_id(ident: str) -> str:
     """A call's id as Messages takes it: the same one wherever it can be."""
     if ident and not _REFUSED.search(ident):
         return ident
@@ -139,7 +143,7 @@ def legal_id(ident: str) -> str:
     return f"{_REFUSED.sub('_', ident)}_{mark}"
 
 
-def _image(image: Image) -> dict[str, Any]:
+def _image(image: ImagePart) -> dict[str, Any]:
     match = _DATA_URL.match(image.url)
     if match is None:
         return {"type": "image", "source": {"type": "url", "url": image.url}}
@@ -147,7 +151,7 @@ def _image(image: Image) -> dict[str, Any]:
     return {"type": "image", "source": source}
 
 
-def _tool(tool: Function, names: Names) -> dict[str, Any]:
+def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
     schema = naming.input_schema(tool) if tool.custom else tool.schema
     out: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace)}
     if tool.description:
@@ -159,12 +163,12 @@ def _tool(tool: Function, names: Names) -> dict[str, Any]:
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
-def _choice(conversation: Conversation, names: Names) -> dict[str, Any]:
-    choice: Choice = conversation.choice or "auto"
-    if isinstance(choice, Named):
+def _choice(conversation: RequestIR, names: Names) -> dict[str, Any]:
+    choice: ToolChoice = conversation.tool_choice or "auto"
+    if isinstance(choice, NamedToolChoice):
         out: dict[str, Any] = {"type": "tool", "name": names.on_wire(choice.name, choice.namespace)}
     else:
         out = {"type": _CHOICES[choice]}
-    if conversation.parallel is False and choice != "none":
+    if conversation.parallel_tool_calls is False and choice != "none":
         out["disable_parallel_tool_use"] = True
     return out

@@ -18,13 +18,13 @@ from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import Calls, Decoder, failure
 from autorouter.wire.common.ir import (
-    Event,
-    Failed,
-    Finished,
-    Reason,
+    FinishReason,
     ReasoningDelta,
-    ReasoningSealed,
-    Started,
+    ReasoningEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
     TextDelta,
     UsageEvent,
 )
@@ -38,8 +38,8 @@ _THOUGHT = "response.reasoning_text."
 
 def usage_of(found: dict[str, Any]) -> Usage:
     """A Responses usage object as `Usage`."""
-    before = lenient_json.an_object(found.get("input_tokens_details"))
-    after = lenient_json.an_object(found.get("output_tokens_details"))
+    before = lenient_json.as_object(found.get("input_tokens_details"))
+    after = lenient_json.as_object(found.get("output_tokens_details"))
     return Usage(
         input_tokens=lenient_json.count(found.get("input_tokens")),
         cached_tokens=lenient_json.count(before.get("cached_tokens")),
@@ -64,24 +64,24 @@ class ResponsesDecoder(Decoder):
         self._latest: Any = 0
         """The key of the item that came last: where pieces belong that don't say where."""
 
-    def _document(self, name: str, document: dict[str, Any]) -> Iterator[Event]:
+    def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         kind = lenient_json.text(document.get("type")) or name
         response = document.get("response")
         if isinstance(response, dict) and not self._began and kind not in ("response.failed", "error"):
             self._began = True
-            yield Started(lenient_json.text(response.get("id")), lenient_json.text(response.get("model")))
+            yield StreamStarted(lenient_json.text(response.get("id")), lenient_json.text(response.get("model")))
         if kind in ("response.completed", "response.incomplete", "response.done"):
-            yield from self._last(lenient_json.an_object(response))
+            yield from self._last(lenient_json.as_object(response))
         elif kind in ("response.failed", "response.cancelled", "error"):
-            inner = lenient_json.an_object(response).get("error") or document.get("error") or document
+            inner = lenient_json.as_object(response).get("error") or document.get("error") or document
             yield failure(inner, "the upstream's response failed")
         elif kind.startswith("response.output_item."):
-            key = self._key(document, lenient_json.an_object(document.get("item")))
-            yield from self._item(key, lenient_json.an_object(document.get("item")), done=kind.endswith(".done"))
+            key = self._key(document, lenient_json.as_object(document.get("item")))
+            yield from self._item(key, lenient_json.as_object(document.get("item")), done=kind.endswith(".done"))
         else:
             yield from self._piece(kind, document)
 
-    def _piece(self, kind: str, document: dict[str, Any]) -> Iterator[Event]:
+    def _piece(self, kind: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         key = self._key(document, {})
         delta = lenient_json.text(document.get("delta"))
         if kind.startswith((_TEXT, _REFUSAL)):
@@ -107,12 +107,12 @@ class ResponsesDecoder(Decoder):
         ident = document.get("item_id") or item.get("id") or item.get("call_id")
         return ident if isinstance(ident, str) else self._latest
 
-    def _text(self, place: Any, delta: str, full: Any) -> Iterator[Event]:
+    def _text(self, place: Any, delta: str, full: Any) -> Iterator[StreamEvent]:
         missing = self._missing(place, delta, full)
         if missing:
             yield TextDelta(missing)
 
-    def _thought(self, place: Any, part: int, delta: str, full: Any) -> Iterator[Event]:
+    def _thought(self, place: Any, part: int, delta: str, full: Any) -> Iterator[StreamEvent]:
         missing = self._missing(place, delta, full)
         if missing:
             yield ReasoningDelta(missing, part)
@@ -126,7 +126,7 @@ class ResponsesDecoder(Decoder):
             self._passed[place] = passed + delta
         return delta
 
-    def _item(self, key: Any, item: dict[str, Any], *, done: bool) -> Iterator[Event]:
+    def _item(self, key: Any, item: dict[str, Any], *, done: bool) -> Iterator[StreamEvent]:
         kind, ident = lenient_json.text(item.get("type")), _ident(item)
         self._latest = key
         if ident in self._came:
@@ -144,7 +144,7 @@ class ResponsesDecoder(Decoder):
             # Servers that number all items 0 are met.
             self._passed = {place: text for place, text in self._passed.items() if place[0] != key}
 
-    def _call(self, key: Any, item: dict[str, Any], done: bool) -> Iterator[Event]:
+    def _call(self, key: Any, item: dict[str, Any], done: bool) -> Iterator[StreamEvent]:
         kind = lenient_json.text(item.get("type"))
         if key not in self._calls:
             yield self._calls.begin(
@@ -159,17 +159,17 @@ class ResponsesDecoder(Decoder):
             if item.get("status") != "incomplete":
                 yield from self._calls.end(key)
 
-    def _reasoning(self, key: Any, item: dict[str, Any]) -> Iterator[Event]:
+    def _reasoning(self, key: Any, item: dict[str, Any]) -> Iterator[StreamEvent]:
         for number, part in enumerate(lenient_json.objects(item.get("summary"))):
             yield from self._thought((key, True, number), number, "", part.get("text"))
         if not item.get("summary"):
             for number, part in enumerate(lenient_json.objects(item.get("content"))):
                 yield from self._thought((key, False, number), number, "", part.get("text"))
-        yield ReasoningSealed(
+        yield ReasoningEnded(
             lenient_json.text(item.get("encrypted_content")), "responses", lenient_json.text(item.get("id"))
         )
 
-    def _last(self, response: dict[str, Any]) -> Iterator[Event]:
+    def _last(self, response: dict[str, Any]) -> Iterator[StreamEvent]:
         came = list(self._came.values())
         for place, item in enumerate(lenient_json.objects(response.get("output"))):
             # An id may be another one here than in the stream.
@@ -177,14 +177,14 @@ class ResponsesDecoder(Decoder):
                 ident = lenient_json.text(item.get("id"))
                 named = any(key[0] == ident for key in self._passed) or ident in self._calls
                 yield from self._item(ident if named else place, item, done=True)
-        incomplete = lenient_json.text(lenient_json.an_object(response.get("incomplete_details")).get("reason"))
-        reason: Reason = "tool_calls" if self._calls.count else "refusal" if self._refused else "stop"
+        incomplete = lenient_json.text(lenient_json.as_object(response.get("incomplete_details")).get("reason"))
+        reason: FinishReason = "tool_calls" if self._calls.count else "refusal" if self._refused else "stop"
         if response.get("status") == "incomplete" or incomplete:
             reason = "content_filter" if incomplete == "content_filter" else "length"
         yield from self._calls.end_all(cut=reason in ("length", "content_filter"))
         if isinstance(response.get("usage"), dict):
             yield UsageEvent(usage_of(response["usage"]))
-        yield Finished(reason)
+        yield StreamFinished(reason)
 
 
 def _ident(item: dict[str, Any]) -> str:
@@ -192,11 +192,11 @@ def _ident(item: dict[str, Any]) -> str:
     return lenient_json.text(item.get("call_id")) or lenient_json.text(item.get("id"))
 
 
-def whole(document: dict[str, Any]) -> list[Event]:
+def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What is no response is `Failed`."""
     if document.get("status") in ("failed", "cancelled") or document.get("error"):
         return [failure(document.get("error"), "the upstream's response failed")]
     if not isinstance(document.get("output"), list):
-        return [Failed("the upstream's answer has no output", "malformed")]
+        return [StreamFailed("the upstream's answer has no output", "malformed")]
     last = {"type": "response.completed", "response": document}
     return ResponsesDecoder().feed(b"data: " + lenient_json.dumps(last).encode() + b"\n\n")

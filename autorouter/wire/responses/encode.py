@@ -24,18 +24,18 @@ from autorouter.core.types import Usage
 from autorouter.wire.common import sse
 from autorouter.wire.common.encoder import Encoder, Heading
 from autorouter.wire.common.ir import (
-    Answer,
-    Call,
-    CallDelta,
-    CallEnded,
-    CallStarted,
-    Event,
-    Failed,
-    Finished,
-    Reasoning,
     ReasoningDelta,
-    ReasoningSealed,
+    ReasoningEnded,
+    ReasoningPart,
+    ResponseIR,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
     TextDelta,
+    ToolCallDelta,
+    ToolCallEnded,
+    ToolCallPart,
+    ToolCallStarted,
 )
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -74,7 +74,7 @@ class ResponsesEncoder(Encoder):
         response = response_document(self.heading, "in_progress")
         return self._emit("response.created", response=response) + self._emit("response.in_progress", response=response)
 
-    def _finished(self, event: Finished) -> bytes:
+    def _finished(self, event: StreamFinished) -> bytes:
         status = "incomplete" if event.reason in _INCOMPLETE else "completed"
         out = self._close_speech(status) + b"".join(self._close_call(index, status) for index in tuple(self._calls))
         response = response_document(self.heading, status, output=self._output)
@@ -84,7 +84,7 @@ class ResponsesEncoder(Encoder):
             response["usage"] = responses_usage(self.usage)
         return out + self._emit(f"response.{status}", response=response)
 
-    def _failed(self, event: Failed) -> bytes:
+    def _failed(self, event: StreamFailed) -> bytes:
         response = response_document(self.heading, "failed", output=self._output)
         response["error"] = {"code": event.code, "message": event.message}
         if self.usage is not None:
@@ -93,21 +93,21 @@ class ResponsesEncoder(Encoder):
 
     # ---- items
 
-    def _part(self, event: Event) -> bytes:
+    def _part(self, event: StreamEvent) -> bytes:
         match event:
             case TextDelta(text):
                 return self._text(text)
             case ReasoningDelta(text, part):
                 return self._reasoning(text, part)
-            case ReasoningSealed():
+            case ReasoningEnded():
                 return self._sealed(event)
-            case CallStarted():
+            case ToolCallStarted():
                 return self._close_speech() + self._call(event)
-            case CallDelta(index, text) if index in self._calls:
+            case ToolCallDelta(index, text) if index in self._calls:
                 item = self._calls[index]
                 item.texts.append(text)
                 return self._emit(f"{_kind(item)}.delta", **_where(item), delta=text)
-            case CallEnded(index) if index in self._calls:
+            case ToolCallEnded(index) if index in self._calls:
                 return self._close_call(index)
             case _:
                 return b""
@@ -166,7 +166,7 @@ class ResponsesEncoder(Encoder):
         done = self._emit("response.reasoning_summary_text.done", **self._summary_place(), text=part["text"])
         return done + self._emit("response.reasoning_summary_part.done", **self._summary_place(), part=part)
 
-    def _sealed(self, event: ReasoningSealed) -> bytes:
+    def _sealed(self, event: ReasoningEnded) -> bytes:
         out = self._open_reasoning()
         assert self._speech is not None
         self._speech.document["encrypted_content"] = self.heading.sealed(event)
@@ -187,7 +187,7 @@ class ResponsesEncoder(Encoder):
         self._speech = None
         return out
 
-    def _call(self, event: CallStarted) -> bytes:
+    def _call(self, event: ToolCallStarted) -> bytes:
         document = call_item(event, self.heading, len(self._output), "in_progress")
         self._calls[event.index], added = self._open(document)
         return added
@@ -209,22 +209,22 @@ def _where(item: _Item) -> dict[str, Any]:
     return {"item_id": item.document["id"], "output_index": item.place}
 
 
-def whole(answer: Answer, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: Heading) -> bytes:
     """The body of an answer that isn't streamed: the response object of the stream's last event."""
     encoder = _Collector(heading)
     for index, part in enumerate(answer.parts):
-        if isinstance(part, Call):
-            encoder.feed(CallStarted(index, part.id, part.name, part.namespace, part.custom))
-            encoder.feed(CallDelta(index, part.arguments))
-            encoder.feed(CallEnded(index))
-        elif isinstance(part, Reasoning):
+        if isinstance(part, ToolCallPart):
+            encoder.feed(ToolCallStarted(index, part.id, part.name, part.namespace, part.custom))
+            encoder.feed(ToolCallDelta(index, part.arguments))
+            encoder.feed(ToolCallEnded(index))
+        elif isinstance(part, ReasoningPart):
             for number, summary in enumerate(part.summary):
                 encoder.feed(ReasoningDelta(summary, number))
-            encoder.feed(ReasoningSealed(part.payload, part.shape, part.id))
+            encoder.feed(ReasoningEnded(part.payload, part.shape, part.id))
         else:
             encoder.feed(TextDelta(part.text))
     encoder.usage = answer.usage
-    encoder.feed(answer.failed or answer.finished or Failed("the answer ended before its end", "early_end"))
+    encoder.feed(answer.failed or answer.finished or StreamFailed("the answer ended before its end", "early_end"))
     return orjson.dumps(encoder.response)
 
 
@@ -238,7 +238,7 @@ class _Collector(ResponsesEncoder):
         return b""
 
 
-def call_item(call: CallStarted | Call, heading: Heading, place: int, status: str) -> dict[str, Any]:
+def call_item(call: ToolCallStarted | ToolCallPart, heading: Heading, place: int, status: str) -> dict[str, Any]:
     """A call's output item, without its arguments."""
     kind, prefix, member = ("custom_tool_call", "ctc", "input") if call.custom else ("function_call", "fc", "arguments")
     item: dict[str, Any] = {

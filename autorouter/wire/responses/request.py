@@ -25,23 +25,23 @@ from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
 from autorouter.wire import fields
 from autorouter.wire.common import lenient_json, prompt_reader
-from autorouter.wire.common.history import unstamp
+from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Format,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Part,
-    Result,
+    MessagePart,
+    NamedToolChoice,
+    RequestIR,
+    ResponseFormat,
     Role,
-    Text,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
-from autorouter.wire.overrides import wishes_of
+from autorouter.wire.overrides import parse_overrides
 
 TURN_METADATA = "x-codex-turn-metadata"
 
@@ -56,7 +56,7 @@ class ResponsesRequest:
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = fields.document_of(body)
+    document = fields.parse_document(body)
     label, stream = fields.label_of(document), fields.stream_of(document)
     found = document.get("input")
     if not isinstance(found, str | list) or not found:
@@ -69,12 +69,12 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
             code="previous_response_not_found",
         )
     max_output_tokens = fields.max_output_of(document, "max_output_tokens")
-    conversation = to_neutral(document)
+    conversation = to_ir(document)
     read = prompt_reader.read(conversation)
     chore = _turn(document, headers).get("request_kind") == "compaction"
     system = conversation.system[0].text if conversation.system else ""
-    client = identity.client_of(headers, system)
-    session, agent = identity.session_of(headers, document, client=client, system=system, opening=read.opening)
+    client = identity.client_name(headers, system)
+    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=read.opening)
     if agent is None and headers.get("x-codex-parent-thread-id"):
         agent = session
     task = Task(
@@ -91,29 +91,29 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         tool_history=() if chore else read.trail,
         tools=() if chore else tool_names(conversation),
         images=read.images,
-        json_schema=conversation.format is not None and conversation.format.kind == "json_schema",
-        reasoning_effort=conversation.effort,
+        json_schema=conversation.response_format is not None and conversation.response_format.kind == "json_schema",
+        reasoning_effort=conversation.reasoning_effort,
         max_output_tokens=max_output_tokens,
         messages=len(conversation.messages) + bool(conversation.system),
         client=client,
         session=session,
         agent=agent,
-        headers=fields.kept_headers(headers),
-        overrides=wishes_of(document.get(fields.EXTENSION), headers),
+        headers=fields.policy_headers(headers),
+        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
     )
     return ResponsesRequest(task, fields.place_of(body, document))
 
 
-def tool_names(conversation: Conversation) -> tuple[str, ...]:
+def tool_names(conversation: RequestIR) -> tuple[str, ...]:
     """Names of the declared tools, hosted ones included; empty where the client forbids their use."""
-    if conversation.choice == "none":
+    if conversation.tool_choice == "none":
         return ()
-    return (*(tool.name for tool in conversation.tools), *conversation.hosted)
+    return (*(tool.name for tool in conversation.tools), *conversation.hosted_tools)
 
 
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
     """Codex's own words about the turn: from its header, else from the body, where the same stands."""
-    metadata = lenient_json.an_object(document.get("client_metadata"))
+    metadata = lenient_json.as_object(document.get("client_metadata"))
     said = headers.get(TURN_METADATA) or lenient_json.text(metadata.get(TURN_METADATA))
     return lenient_json.loads(said) or {} if said else {}
 
@@ -133,12 +133,12 @@ def input_items(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"role": "user", "content": found}] if isinstance(found, str) else lenient_json.objects(found)
 
 
-def to_neutral(document: Mapping[str, Any]) -> Conversation:
+def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a Responses request that `responses.parse` let pass."""
-    losses = [Loss("field", name, "unknown outside Responses") for name in document if name not in READ]
+    losses = [TranslationLoss("field", name, "unknown outside Responses") for name in document if name not in READ]
     tools = Tools()
     tools.add(document.get("tools"))
-    system = [Text(words)] if (words := lenient_json.text(document.get("instructions"))) else []
+    system = [TextPart(words)] if (words := lenient_json.text(document.get("instructions"))) else []
     messages: list[Message] = []
     for item in input_items(document):
         if item.get("type") == "additional_tools":
@@ -146,24 +146,24 @@ def to_neutral(document: Mapping[str, Any]) -> Conversation:
             continue
         role, parts = _item(item, losses)
         if role == "system" and not messages:
-            system.extend(part for part in parts if isinstance(part, Text))
+            system.extend(part for part in parts if isinstance(part, TextPart))
         elif messages and messages[-1].role == role and role in ("assistant", "tool"):
             messages[-1] = Message(role, messages[-1].parts + parts)
         elif parts:
             messages.append(Message(role, parts))
-    return Conversation(
+    return RequestIR(
         system=tuple(system),
         messages=tuple(messages),
         tools=tuple(tools.functions),
-        hosted=tuple(tools.hosted),
+        hosted_tools=tuple(tools.hosted),
         namespaces=tuple(tools.namespaces.items()),
-        choice=_choice(document.get("tool_choice"), losses),
-        parallel=lenient_json.flag(document.get("parallel_tool_calls")),
+        tool_choice=_choice(document.get("tool_choice"), losses),
+        parallel_tool_calls=lenient_json.flag(document.get("parallel_tool_calls")),
         max_output_tokens=lenient_json.count(document.get("max_output_tokens")) or None,
         temperature=lenient_json.number(document.get("temperature")),
         top_p=lenient_json.number(document.get("top_p")),
-        effort=lenient_json.text(lenient_json.an_object(document.get("reasoning")).get("effort")) or None,
-        format=_format(lenient_json.an_object(lenient_json.an_object(document.get("text")).get("format"))),
+        reasoning_effort=lenient_json.text(lenient_json.as_object(document.get("reasoning")).get("effort")) or None,
+        response_format=_format(lenient_json.as_object(lenient_json.as_object(document.get("text")).get("format"))),
         stream=document.get("stream") is True,
         cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
         user=lenient_json.text(document.get("safety_identifier")) or lenient_json.text(document.get("user")) or None,
@@ -171,7 +171,7 @@ def to_neutral(document: Mapping[str, Any]) -> Conversation:
     )
 
 
-def _item(item: dict[str, Any], losses: list[Loss]) -> tuple[Role, tuple[Part, ...]]:
+def _item(item: dict[str, Any], losses: list[TranslationLoss]) -> tuple[Role, tuple[MessagePart, ...]]:
     kind = item.get("type") or "message"
     if kind == "message":
         role = item.get("role")
@@ -182,10 +182,10 @@ def _item(item: dict[str, Any], losses: list[Loss]) -> tuple[Role, tuple[Part, .
         if not any(summary):
             summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("content")))
         payload, ident = lenient_json.text(item.get("encrypted_content")), lenient_json.text(item.get("id"))
-        return "assistant", (unstamp(payload, summary, shape="responses", ident=ident),)
+        return "assistant", (read_stamped(payload, summary, shape="responses", ident=ident),)
     if kind in ("function_call", "custom_tool_call"):
         custom = kind == "custom_tool_call"
-        call = Call(
+        call = ToolCallPart(
             id=lenient_json.text(item.get("call_id")),
             name=lenient_json.text(item.get("name")),
             arguments=lenient_json.as_json(item.get("input" if custom else "arguments")),
@@ -196,34 +196,36 @@ def _item(item: dict[str, Any], losses: list[Loss]) -> tuple[Role, tuple[Part, .
     if kind in ("function_call_output", "custom_tool_call_output"):
         shown = tuple(content(item.get("output"), losses))
         custom = kind == "custom_tool_call_output"
-        return "tool", (Result(call_id=lenient_json.text(item.get("call_id")), parts=shown, custom=custom),)
-    losses.append(Loss("field", f"input:{kind}", "no such item in the neutral form"))
+        return "tool", (ToolResultPart(call_id=lenient_json.text(item.get("call_id")), parts=shown, custom=custom),)
+    losses.append(TranslationLoss("field", f"input:{kind}", "no such item in the neutral form"))
     return "user", ()
 
 
-def content(found: Any, losses: list[Loss]) -> Iterator[Text | Image]:
+def content(found: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | ImagePart]:
     """The parts of a message's content or a call's output."""
     if isinstance(found, str):
         if found:
-            yield Text(found)
+            yield TextPart(found)
         return
     for part in lenient_json.objects(found):
         kind, url = part.get("type"), lenient_json.text(part.get("image_url"))
         words = lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal"))
         if kind == "input_image" and url:
-            yield Image(url, lenient_json.text(part.get("detail")) or None)
+            yield ImagePart(url, lenient_json.text(part.get("detail")) or None)
         elif words:
-            yield Text(words)
+            yield TextPart(words)
         elif kind not in ("input_text", "output_text", "refusal", "text"):
-            losses.append(Loss("image" if kind == "input_image" else "file", str(kind), "kept at its provider"))
-            yield Text(f"[a part of the kind {kind} was left out]")
+            losses.append(
+                TranslationLoss("image" if kind == "input_image" else "file", str(kind), "kept at its provider")
+            )
+            yield TextPart(f"[a part of the kind {kind} was left out]")
 
 
 class Tools:
     """Collects declared tools: functions and free-form ones, flat or in namespaces; and those that a provider hosts."""
 
     def __init__(self) -> None:
-        self.functions: list[Function] = []
+        self.functions: list[ToolDefinition] = []
         self.hosted: list[str] = []
         self.namespaces: dict[str, str] = {}
 
@@ -240,40 +242,42 @@ class Tools:
                 self.hosted.append(name or str(kind))
 
 
-def _function(tool: dict[str, Any], name: str, namespace: str | None) -> Function:
+def _function(tool: dict[str, Any], name: str, namespace: str | None) -> ToolDefinition:
     custom = tool.get("type") == "custom"
-    return Function(
+    return ToolDefinition(
         name=name,
         description=lenient_json.text(tool.get("description")),
-        schema=lenient_json.an_object(tool.get("parameters")),
+        schema=lenient_json.as_object(tool.get("parameters")),
         strict=lenient_json.flag(tool.get("strict")),
         namespace=namespace,
         custom=custom,
-        grammar=(lenient_json.an_object(tool.get("format")) or None) if custom else None,
+        grammar=(lenient_json.as_object(tool.get("format")) or None) if custom else None,
     )
 
 
-def _choice(found: Any, losses: list[Loss]) -> Choice | None:
+def _choice(found: Any, losses: list[TranslationLoss]) -> ToolChoice | None:
     if found == "auto" or found == "none" or found == "required":
         return found  # type: ignore[no-any-return]
-    named = lenient_json.an_object(found)
+    named = lenient_json.as_object(found)
     if named.get("type") in ("function", "custom"):
-        return Named(lenient_json.text(named.get("name")), lenient_json.text(named.get("namespace")) or None)
+        return NamedToolChoice(lenient_json.text(named.get("name")), lenient_json.text(named.get("namespace")) or None)
     if named:
         losses.append(
-            Loss("field", f"tool_choice:{named.get('type')}", "only some tools allowed: no other wire says so")
+            TranslationLoss(
+                "field", f"tool_choice:{named.get('type')}", "only some tools allowed: no other wire says so"
+            )
         )
     return "required" if named.get("mode") == "required" else "auto" if named else None
 
 
-def _format(found: dict[str, Any]) -> Format | None:
+def _format(found: dict[str, Any]) -> ResponseFormat | None:
     if found.get("type") == "json_object":
-        return Format(kind="json_object")
+        return ResponseFormat(kind="json_object")
     if found.get("type") != "json_schema":
         return None
-    return Format(
+    return ResponseFormat(
         kind="json_schema",
         name=lenient_json.text(found.get("name")) or "answer",
-        schema=lenient_json.an_object(found.get("schema")),
+        schema=lenient_json.as_object(found.get("schema")),
         strict=lenient_json.flag(found.get("strict")),
     )

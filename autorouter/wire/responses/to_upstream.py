@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from autorouter.wire.chat.to_upstream import Outgoing
+from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import tool_names as naming
 from autorouter.wire.common.history import paired, settle
 from autorouter.wire.common.ir import (
-    Call,
-    Choice,
-    Conversation,
-    Format,
-    Function,
-    Image,
-    Loss,
+    ImagePart,
     Message,
-    Named,
-    Reasoning,
-    Result,
-    Text,
+    NamedToolChoice,
+    ReasoningPart,
+    RequestIR,
+    ResponseFormat,
+    TextPart,
+    ToolCallPart,
+    ToolChoice,
+    ToolDefinition,
+    ToolResultPart,
+    TranslationLoss,
 )
 from autorouter.wire.common.tool_names import Names
 
@@ -31,19 +31,20 @@ EFFORTS = {"max": "xhigh"}
 """Words for effort that other wires have and Responses hasn't."""
 
 
-def from_neutral(conversation: Conversation, model: str, *, origin: str | None = None) -> Outgoing:
+def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -> UpstreamRequest:
     """The Responses request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.flatten(conversation.tools, wraps=False)
     losses = list(conversation.losses)
-    losses.extend(Loss("tool", tool, "run by its provider only") for tool in conversation.hosted)
+    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
     if conversation.stop:
-        losses.append(Loss("field", "stop", "Responses has no stop sequences"))
+        losses.append(TranslationLoss("field", "stop", "Responses has no stop sequences"))
     settled = settle(conversation.messages, origin=origin, shapes=("responses",), losses=losses)
     messages = paired(settled, losses)
     for message in messages:
-        failed = [part for part in message.parts if isinstance(part, Result) and part.is_error]
+        failed = [part for part in message.parts if isinstance(part, ToolResultPart) and part.is_error]
         losses.extend(
-            Loss("field", "is_error", "a result isn't marked as failed there; its text stays") for _ in failed
+            TranslationLoss("field", "is_error", "a result isn't marked as failed there; its text stays")
+            for _ in failed
         )
     items = [item for message in messages for item in _items(message)]
     document: dict[str, Any] = {
@@ -57,22 +58,22 @@ def from_neutral(conversation: Conversation, model: str, *, origin: str | None =
         document["instructions"] = "\n\n".join(part.text for part in conversation.system)
     if conversation.tools:
         document["tools"] = _tools(conversation, names)
-        if conversation.choice is not None:
-            document["tool_choice"] = _choice(conversation.choice, conversation)
-        if conversation.parallel is not None:
-            document["parallel_tool_calls"] = conversation.parallel
+        if conversation.tool_choice is not None:
+            document["tool_choice"] = _choice(conversation.tool_choice, conversation)
+        if conversation.parallel_tool_calls is not None:
+            document["parallel_tool_calls"] = conversation.parallel_tool_calls
     document |= _wishes(conversation)
-    return Outgoing(document, names, tuple(losses))
+    return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: Conversation) -> dict[str, Any]:
-    effort = EFFORTS.get(conversation.effort or "", conversation.effort)
+def _wishes(conversation: RequestIR) -> dict[str, Any]:
+    effort = EFFORTS.get(conversation.reasoning_effort or "", conversation.reasoning_effort)
     wishes: dict[str, Any] = {
         "max_output_tokens": conversation.max_output_tokens,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
         "reasoning": {"effort": effort, "summary": "auto"} if effort else None,
-        "text": {"format": _format(conversation.format)} if conversation.format else None,
+        "text": {"format": _format(conversation.response_format)} if conversation.response_format else None,
         "prompt_cache_key": conversation.cache_key,
     }
     return {name: value for name, value in wishes.items() if value is not None}
@@ -80,15 +81,15 @@ def _wishes(conversation: Conversation) -> dict[str, Any]:
 
 def _items(message: Message) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [_output(part) for part in message.parts if isinstance(part, Result)]
+        return [_output(part) for part in message.parts if isinstance(part, ToolResultPart)]
     role = "developer" if message.role == "system" else message.role
     items: list[dict[str, Any]] = []
     for part in message.parts:
-        if isinstance(part, Call):
+        if isinstance(part, ToolCallPart):
             items.append(_call(part))
-        elif isinstance(part, Reasoning):
+        elif isinstance(part, ReasoningPart):
             items.append(_reasoning(part))
-        elif isinstance(part, Text | Image):
+        elif isinstance(part, TextPart | ImagePart):
             shown = _shown(part, "output_text" if role == "assistant" else "input_text")
             if items and items[-1].get("role") == role:
                 items[-1]["content"].append(shown)
@@ -97,13 +98,13 @@ def _items(message: Message) -> list[dict[str, Any]]:
     return items
 
 
-def _shown(part: Text | Image, text_type: str) -> dict[str, Any]:
-    if isinstance(part, Text):
+def _shown(part: TextPart | ImagePart, text_type: str) -> dict[str, Any]:
+    if isinstance(part, TextPart):
         return {"type": text_type, "text": part.text}
     return {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
 
 
-def _call(call: Call) -> dict[str, Any]:
+def _call(call: ToolCallPart) -> dict[str, Any]:
     kind, member = ("custom_tool_call", "input") if call.custom else ("function_call", "arguments")
     item = {"type": kind, "call_id": call.id, "name": call.name}
     if call.namespace:
@@ -111,23 +112,23 @@ def _call(call: Call) -> dict[str, Any]:
     return item | {member: call.arguments if call.custom else call.arguments or "{}"}
 
 
-def _output(result: Result) -> dict[str, Any]:
+def _output(result: ToolResultPart) -> dict[str, Any]:
     kind = "custom_tool_call_output" if result.custom else "function_call_output"
-    words = [part.text for part in result.parts if isinstance(part, Text)]
+    words = [part.text for part in result.parts if isinstance(part, TextPart)]
     output: Any = "\n".join(words)
     if len(words) < len(result.parts):
         output = [_shown(part, "input_text") for part in result.parts]
     return {"type": kind, "call_id": result.call_id, "output": output}
 
 
-def _reasoning(part: Reasoning) -> dict[str, Any]:
+def _reasoning(part: ReasoningPart) -> dict[str, Any]:
     item: dict[str, Any] = {"type": "reasoning", "summary": [{"type": "summary_text", "text": t} for t in part.summary]}
     if part.id:
         item["id"] = part.id
     return item | ({"encrypted_content": part.payload} if part.payload else {})
 
 
-def _tools(conversation: Conversation, names: Names) -> list[dict[str, Any]]:
+def _tools(conversation: RequestIR, names: Names) -> list[dict[str, Any]]:
     about = dict(conversation.namespaces)
     groups: dict[str, dict[str, Any]] = {}
     tools: list[dict[str, Any]] = []
@@ -148,7 +149,7 @@ def _tools(conversation: Conversation, names: Names) -> list[dict[str, Any]]:
     return tools
 
 
-def _tool(tool: Function, names: Names) -> dict[str, Any]:
+def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
     name = tool.name if tool.namespace else names.on_wire(tool.name, None)
     out: dict[str, Any] = {"type": "custom" if tool.custom else "function", "name": name}
     if tool.description:
@@ -160,15 +161,15 @@ def _tool(tool: Function, names: Names) -> dict[str, Any]:
     return out
 
 
-def _choice(choice: Choice, conversation: Conversation) -> Any:
-    if not isinstance(choice, Named):
+def _choice(choice: ToolChoice, conversation: RequestIR) -> Any:
+    if not isinstance(choice, NamedToolChoice):
         return choice
     custom = any(tool.custom and tool.name == choice.name for tool in conversation.tools)
     out = {"type": "custom" if custom else "function", "name": choice.name}
     return out | ({"namespace": choice.namespace} if choice.namespace else {})
 
 
-def _format(wanted: Format) -> dict[str, Any]:
+def _format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind == "json_object":
         return {"type": "json_object"}
     out: dict[str, Any] = {"type": "json_schema", "name": wanted.name, "schema": wanted.schema}

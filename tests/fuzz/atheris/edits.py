@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from autorouter.adapters import changes, edits, model
-from autorouter.adapters.model import FileFormat
+from autorouter.adapters import changes, edits, registry
+from autorouter.adapters.registry import FileFormat
 from autorouter.errors import AdapterError
 from tests.fuzz.atheris import Target
 
-TARGET = model.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
+TARGET = registry.RouterTarget(base_url="http://127.0.0.1:8787", model="openfusion/auto", catalog="/s/cat.json")
 CLIENTS: dict[FileFormat, tuple[str, ...]] = {
     "toml": ("codex",),
     "yaml": ("continue", "aider"),
@@ -39,8 +39,10 @@ def run(form: FileFormat, data: bytes) -> None:
     except AdapterError:
         return
     for client in CLIENTS[form]:
-        spec = model.load_adapter(client).files[-1]
-        wanted = [(path, value, setting.only_if_missing) for setting, path, value in model.settings_for(spec, TARGET)]
+        spec = registry.load_adapter(client).files[-1]
+        wanted = [
+            (path, value, setting.only_if_missing) for setting, path, value in registry.settings_for(spec, TARGET)
+        ]
         try:
             new, made = edits.apply_settings(text, form, wanted)
         except AdapterError:

@@ -18,12 +18,12 @@ import orjson
 
 from autorouter.core.types import Candidate
 from autorouter.errors import ReceiptError
-from autorouter.receipts import chain, store
+from autorouter.receipts import chain, reader
 from autorouter.receipts.canonical import digest
-from autorouter.receipts.health_file import StateFile
 from autorouter.receipts.recovery import recover
 from autorouter.receipts.verify import check_directory, check_file
 from autorouter.server.receipts import _summaries
+from autorouter.state_file import StateFile
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import mutated, near_body, written
 
@@ -132,7 +132,7 @@ def run_receipts(data: bytes) -> None:
             continue
     if whole != good_day() and data[:1] < b"\x60":
         assert not any(report.ok for report in reports[:1])
-    for line in _summaries(store.latest_receipts(_PLACE, 10)):
+    for line in _summaries(reader.latest_receipts(_PLACE, 10)):
         assert line.keys() >= {"id", "result"}
     _taken_up(day, whole)
 

@@ -84,9 +84,9 @@ def run(wire: Wire, data: bytes) -> None:
     orjson.loads(secrets.masked(body, hits))
     _sent_on(request, stream=request.task.stream)
     shape = SHAPES[how // 4 % 4]
-    inner_request.restrained(request)
+    inner_request.has_output_options(request)
     try:
-        inner_request.tools_of(request)
+        inner_request.declared_tools(request)
         inner = inner_request.composed(request, "<more>\n", shape)
     except TypeError:
         assert fields.too_deep(body) is not None

@@ -15,13 +15,13 @@ import orjson
 
 from autorouter.core.types import Wire
 from autorouter.wire import translate
-from autorouter.wire.chat.passthrough import ChatTap
+from autorouter.wire.chat.passthrough import ChatObserver
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.encoder import Heading
-from autorouter.wire.common.observer import MessagesTap, ResponsesTap
-from autorouter.wire.common.sse import Splitter
+from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
+from autorouter.wire.common.sse import EventSplitter
 from autorouter.wire.common.tool_names import Names
-from autorouter.wire.exchange import ANSWER_MEMBER, NotAnAnswer, _answer
+from autorouter.wire.exchange import ANSWER_MEMBER, InvalidAnswerError, _answer
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body, near_stream
 
@@ -94,21 +94,21 @@ def run_sse(data: bytes) -> None:
     how, sent = sent_by(data)
     pieces = cuts(sent, how)
     assert _split([sent]) == _split(pieces)
-    for make in (lambda: ChatTap(drop_usage=how % 2 == 1), ResponsesTap, MessagesTap):
+    for make in (lambda: ChatObserver(drop_usage=how % 2 == 1), ResponsesObserver, MessagesObserver):
         at_once, cut = make(), make()
         whole = at_once.feed(sent) + at_once.rest()
         assert b"".join([cut.feed(piece) for piece in pieces]) + cut.rest() == whole or at_once.error is not None
         assert _found(at_once) == _found(cut), make
-        if at_once.error is None and not (isinstance(at_once, ChatTap) and how % 2):
+        if at_once.error is None and not (isinstance(at_once, ChatObserver) and how % 2):
             assert whole == sent
 
 
 def _split(pieces: list[bytes]) -> list[object]:
-    splitter = Splitter()
+    splitter = EventSplitter()
     return [frame for piece in pieces for frame in splitter.feed(piece)] + list(splitter.rest())
 
 
-def _found(tap: ChatTap | ResponsesTap | MessagesTap) -> tuple[object, ...]:
+def _found(tap: ChatObserver | ResponsesObserver | MessagesObserver) -> tuple[object, ...]:
     # A chat tap stops to count at an error, and that is in another place when the same chunk holds more.
     rest = () if tap.error is not None else (tap.events, tap.usage, tap.served_model)
     return (tap.error, *rest, tap.error is not None or tap.complete)
@@ -148,11 +148,11 @@ def run_whole(data: bytes) -> None:
     for wire in WIRES:
         try:
             document = _answer(data, wire)
-        except NotAnAnswer:
+        except InvalidAnswerError:
             continue
-        answer = translate.answer_of(document, wire, Names())
+        answer = translate.read_answer(document, wire, Names())
         for client in WIRES if answer.failed is None else ():
-            written = orjson.loads(translate.body_of(answer, client, HEADING))
+            written = orjson.loads(translate.encode_answer(answer, client, HEADING))
             assert isinstance(written[ANSWER_MEMBER[client]], list)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
-from autorouter.config import keys
+from autorouter.config import local_keys
 from autorouter.config.load import load
 from autorouter.config.template import starter_config
 from autorouter.errors import ConfigError
@@ -94,14 +94,14 @@ def run_keys(data: bytes) -> None:
     path.touch(0o600)
     path.write_bytes(data)
     try:
-        found = keys.read_keys(path)
+        found = local_keys.read_keys(path)
     except ConfigError:
         return
     for key in found.values():
         key.holds(1.8e9)
         assert key.budget_usd_per_day is None or math.isfinite(key.budget_usd_per_day)
-    keys.write_keys(path, found)
-    assert keys.read_keys(path).keys() == found.keys()
+    local_keys.write_keys(path, found)
+    assert local_keys.read_keys(path).keys() == found.keys()
 
 
 _changes = tuple(bytes([128, 8 * n, n, 2 * n]) for n in range(32))

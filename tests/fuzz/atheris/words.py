@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import orjson
 
-from autorouter.config.keys import parse_lifetime
+from autorouter.config.local_keys import parse_lifetime
 from autorouter.core import labels
 from autorouter.core.codec import to_plain
 from autorouter.core.review import verdicts
@@ -20,7 +20,7 @@ from autorouter.observe.request_context import request_id_of
 from autorouter.server.guard import parse_host
 from autorouter.simulator.faults.spec import parse as parse_faults
 from autorouter.upstream import errors
-from autorouter.wire.overrides import wishes_of
+from autorouter.wire.overrides import parse_overrides
 from tests.fuzz.atheris import Target
 
 KEY = "k3f9"
@@ -73,7 +73,7 @@ def wish(text: str) -> None:
         body = None
     for found, headers in ((None, {f"x-openfusion-{name}": value}), (body, {}), ({name: body}, {})):
         try:
-            to_plain(wishes_of(found, headers))
+            to_plain(parse_overrides(found, headers))
         except RequestError as error:
             if error.http_status != 400:
                 raise

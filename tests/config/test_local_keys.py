@@ -14,8 +14,8 @@ from keyring.errors import KeyringLocked
 
 from autorouter import runtime
 from autorouter.config.load import Settings, load
+from autorouter.config.provider_keys import api_key
 from autorouter.config.schema import UpstreamConfig
-from autorouter.config.upstream_keys import api_key
 from autorouter.errors import ConfigError
 
 KEY = "zq-key-of-the-upstream-1"

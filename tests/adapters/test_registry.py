@@ -11,28 +11,28 @@ from pathlib import Path
 import pytest
 
 from autorouter import resources
-from autorouter.adapters import codex_catalog, model
-from autorouter.adapters.render import render_guide
+from autorouter.adapters import codex_catalog, registry
+from autorouter.adapters.install import render_guide
 from autorouter.core import labels
 from autorouter.core.types import Candidate, Capability
 from autorouter.errors import AdapterError
 
-TARGET = model.RouterTarget(base_url="http://10.0.0.1:99", model="openfusion/coder", catalog="/s/cat.json")
+TARGET = registry.RouterTarget(base_url="http://10.0.0.1:99", model="openfusion/coder", catalog="/s/cat.json")
 TOOLS = frozenset({Capability.TOOLS})
 
 
 def test_all_clients_are_there_with_a_guide() -> None:
     expected = "aider anthropic-sdk claude-code cline codex continue curl langchain litellm openai-sdk opencode"
-    assert sorted(model.adapter_names()) == expected.split()
+    assert sorted(registry.adapter_names()) == expected.split()
     guides = {path.stem for path in resources.folder("adapters").glob("*.md")}
-    assert set(model.adapter_names()) == guides
+    assert set(registry.adapter_names()) == guides
 
 
-@pytest.mark.parametrize("name", model.adapter_names())
+@pytest.mark.parametrize("name", registry.adapter_names())
 def test_a_guide_holds_the_address_and_no_placeholder(name: str) -> None:
-    text = render_guide(model.load_adapter(name), TARGET)
+    text = render_guide(registry.load_adapter(name), TARGET)
     assert "http://10.0.0.1:99" in text
-    assert not re.search("|".join(rf"\{{{p}\}}" for p in model.PLACEHOLDERS), text)
+    assert not re.search("|".join(rf"\{{{p}\}}" for p in registry.PLACEHOLDERS), text)
     for block in re.findall(r"```json\n(.*?)```", text, re.S):
         json.loads(block)
     for block in re.findall(r"```toml\n(.*?)```", text, re.S):
@@ -41,36 +41,36 @@ def test_a_guide_holds_the_address_and_no_placeholder(name: str) -> None:
         compile(block, name, "exec")
 
 
-@pytest.mark.parametrize("name", model.adapter_names())
+@pytest.mark.parametrize("name", registry.adapter_names())
 def test_the_data_names_no_secret_and_a_real_version(name: str) -> None:
-    adapter = model.load_adapter(name)
+    adapter = registry.load_adapter(name)
     assert adapter.name == name
     assert adapter.tried_on is not None or adapter.tried_version in ("untried", "any")
     for spec in adapter.files:
         assert any(setting.decides for spec in adapter.files for setting in spec.settings)
-        assert model.config_path(spec, {"HOME": "/h"}, "linux").is_absolute()
+        assert registry.config_path(spec, {"HOME": "/h"}, "linux").is_absolute()
 
 
 def test_an_unknown_client_gets_the_nearest_name() -> None:
     with pytest.raises(AdapterError, match="did you mean codex"):
-        model.load_adapter("codx")
+        registry.load_adapter("codx")
     with pytest.raises(AdapterError):
-        model.load_adapter("../pyproject")
+        registry.load_adapter("../pyproject")
 
 
 def test_wrong_data_is_an_adapter_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bad.toml").write_text(
         'name="bad"\ntitle="B"\nwire="chat"\ntried_version="1"\n[env]\nX = "{nonsense}"\n'
     )
-    monkeypatch.setattr(model.resources, "folder", lambda _: tmp_path)
+    monkeypatch.setattr(registry.resources, "folder", lambda _: tmp_path)
     with pytest.raises(AdapterError, match="nonsense"):
-        model.load_adapter("bad")
+        registry.load_adapter("bad")
 
 
 def test_the_wires_that_are_served_are_those_that_have_a_module() -> None:
-    folder = Path(model.__file__).parents[1] / "wire"
-    assert model.served_wires() == {wire for wire in model.ENDPOINTS if (folder / f"{wire}.py").exists()}
-    assert "chat" in model.served_wires()
+    folder = Path(registry.__file__).parents[1] / "wire"
+    assert registry.served_wires() == {wire for wire in registry.ENDPOINTS if (folder / f"{wire}.py").exists()}
+    assert "chat" in registry.served_wires()
 
 
 def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None:

@@ -27,6 +27,7 @@ from autorouter import resources
 from autorouter.adapters.changes import ListItem
 from autorouter.adapters.changes import Path as DataPath
 from autorouter.errors import AdapterError
+from autorouter.suggest import close_matches
 
 Wire = Literal["chat", "responses", "messages"]
 FileFormat = Literal["toml", "yaml", "json"]
@@ -183,9 +184,7 @@ def load_adapter(name: str) -> Adapter:
     """A client's data; AdapterError with the nearest names when there is none, or when the file is wrong."""
     path = resources.folder("adapters") / f"{name}.toml"
     if not re.fullmatch(r"[a-z0-9-]+", name) or not path.is_file():
-        import difflib
-
-        near = difflib.get_close_matches(name, adapter_names(), n=1, cutoff=0.5)
+        near = close_matches(name, adapter_names(), cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(adapter_names())}"
         raise AdapterError(f"There is no adapter `{name}`", hint=hint)
     return _read(path)

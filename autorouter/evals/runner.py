@@ -15,12 +15,12 @@ from functools import partial
 from typing import TypeVar
 
 from autorouter.engine.deps import Deps
-from autorouter.evals import verdicts
-from autorouter.evals.asking import EvalAnswer, ask
+from autorouter.evals import judge_models
+from autorouter.evals.ask import EvalAnswer, ask
 from autorouter.evals.cases import Case
-from autorouter.evals.contestants import Entrant
+from autorouter.evals.entrants import Entrant
 from autorouter.evals.graders import Grade, RubricGrader
-from autorouter.evals.verdicts import PairResult, PairVerdict
+from autorouter.evals.judge_models import PairResult, PairVerdict
 
 T = TypeVar("T")
 Progress = Callable[[], None]
@@ -52,7 +52,7 @@ class PairComparison:
 
     @property
     def result(self) -> PairResult:
-        return verdicts.majority([judged.result for _, judged in self.graders])
+        return judge_models.majority([judged.result for _, judged in self.graders])
 
 
 async def run_concurrently(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done: Progress) -> list[T]:
@@ -113,10 +113,10 @@ async def grade_rubrics(
             return entry
         key = secrets.token_hex(8)
         criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.asked)]
-        answer = verdicts.redact_names(entry.asked.text, model_names(deps))
-        prompt = verdicts.criteria_prompt(key, entry.case.prompt, answer, criteria)
+        answer = judge_models.redact_names(entry.asked.text, model_names(deps))
+        prompt = judge_models.criteria_prompt(key, entry.case.prompt, answer, criteria)
         asked = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-        met = verdicts.parse_met_criteria(asked.text, key, rubric.asked)
+        met = judge_models.parse_met_criteria(asked.text, key, rubric.asked)
         found = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
         if met is None:
             why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
@@ -149,24 +149,24 @@ async def judge_pair(deps: Deps, grader: str, ours: CaseResult, theirs: CaseResu
     if any(missing):
         result: PairResult = "tie" if all(missing) else "loss" if missing[0] else "win"
         return PairVerdict(result=result, verdicts=(result, result), receipts=())
-    one, other = (verdicts.redact_names(entry.asked.text, model_names(deps)) for entry in (ours, theirs))
+    one, other = (judge_models.redact_names(entry.asked.text, model_names(deps)) for entry in (ours, theirs))
     first, first_asked = await _verdict(deps, grader, ours.case.prompt, one, other)
     second, second_asked = await _verdict(deps, grader, ours.case.prompt, other, one)
-    found = (verdicts.of_ours(first, "A"), verdicts.of_ours(second, "B"))
+    found = (judge_models.of_ours(first, "A"), judge_models.of_ours(second, "B"))
     both = (first_asked, second_asked)
     return PairVerdict(
-        result=verdicts.both(*found),
+        result=judge_models.both(*found),
         verdicts=found,
         receipts=tuple(asked.receipt for asked in both),
         cost_usd=total_usd(asked.cost_usd for asked in both),
     )
 
 
-async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[verdicts.Winner | None, EvalAnswer]:
+async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[judge_models.Winner | None, EvalAnswer]:
     key = secrets.token_hex(8)
-    prompt = verdicts.pair_prompt(key, task, a, b)
+    prompt = judge_models.pair_prompt(key, task, a, b)
     asked = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-    return verdicts.parse_winner(asked.text, key), asked
+    return judge_models.parse_winner(asked.text, key), asked
 
 
 def total_usd(costs: Iterable[float | None]) -> float | None:

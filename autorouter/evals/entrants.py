@@ -17,7 +17,7 @@ from autorouter.core.labels import AUTO, PREFIX
 from autorouter.core.types import Role, Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import route
-from autorouter.evals.asking import chat_body
+from autorouter.evals.ask import chat_body
 from autorouter.evals.cases import Case
 from autorouter.evals.statistics import mean
 from autorouter.wire import exchange

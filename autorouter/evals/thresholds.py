@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from autorouter.errors import RequestError
-from autorouter.evals import lines
+from autorouter.evals import jsonl
 
 SCHEMA = "autorouter.baseline.v1"
 
@@ -31,7 +31,7 @@ def read_baseline(path: Path, kind: str, cases: str) -> dict[str, float]:
     """The figures of a baseline. RequestError for a file that isn't one of this command on these cases: such figures can't be
     compared. Read before anything is asked, so that a slip costs nothing."""
     try:
-        found = orjson.loads(lines.read_file(path))
+        found = orjson.loads(jsonl.read_file(path))
         kept = {str(name): float(value) for name, value in found["figures"].items()}
         schema, of, on = found["schema"], found["kind"], found["cases"]
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as exc:

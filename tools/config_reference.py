@@ -1,6 +1,6 @@
 """The tables of keys in `docs/configuration.md`, from the schema's own descriptions.
 
-python -m autorouter.config.reference docs/configuration.md      rewrites them in place
+python -m tools.config_reference docs/configuration.md      rewrites them in place
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from autorouter.config.problems import table_model
 from autorouter.config.schema import Config
+from autorouter.config.validation import table_model
 
-BEGIN = "<!-- keys: written by `python -m autorouter.config.reference` -->"
+BEGIN = "<!-- keys: written by `python -m tools.config_reference` -->"
 END = "<!-- end of keys -->"
 
 

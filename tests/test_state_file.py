@@ -11,8 +11,8 @@ import pytest
 
 from autorouter.core.state.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
 from autorouter.core.types import Candidate
-from autorouter.engine.deps import DAY_S, State
-from autorouter.receipts.health_file import FILE_NAME, MAX_BYTES, StateFile
+from autorouter.engine.deps import DAY_S, RouterState
+from autorouter.state_file import FILE_NAME, MAX_BYTES, StateFile
 from tests.fakes import WAIT_S
 
 NOW_S = 1_800_000_000.0
@@ -61,7 +61,7 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
 
 def test_what_was_spent_today_is_kept_and_another_day_begins_at_nothing(tmp_path: Path) -> None:
     """Else a restart would be a way around `budget.per_day_usd`."""
-    before = State()
+    before = RouterState()
     before.resume(*opened(tmp_path).spent)
     file = opened(tmp_path)
     health = file.read()
@@ -71,7 +71,7 @@ def test_what_was_spent_today_is_kept_and_another_day_begins_at_nothing(tmp_path
     file.close()
     again = opened(tmp_path)
     again.read()
-    after = State()
+    after = RouterState()
     after.resume(*again.spent)
     assert after.spent_today_usd(NOW_S) == 0.25
     assert after.spent_today_usd(NOW_S + DAY_S) == 0.0

@@ -13,8 +13,7 @@ from typing import Any
 
 from autorouter.config import catalog as catalogue
 from autorouter.config.catalog import Catalog
-from autorouter.config.crosscheck import candidate_path
-from autorouter.config.problems import ConfigProblem
+from autorouter.config.validation import ConfigProblem, candidate_path
 
 
 @dataclass(slots=True, kw_only=True)

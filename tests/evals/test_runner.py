@@ -9,10 +9,10 @@ import pytest
 
 from autorouter.core.types import Role
 from autorouter.errors import UnknownModel
-from autorouter.evals import comparing, comparison_summary, contestants, plot
-from autorouter.evals.asking import ask
+from autorouter.evals import comparison_report, entrants, plot, runner
+from autorouter.evals.ask import ask
 from autorouter.evals.cases import Case
-from autorouter.evals.contestants import BEST_SINGLE, ROUTER_LABELS
+from autorouter.evals.entrants import BEST_SINGLE, ROUTER_LABELS
 from autorouter.evals.graders import ExactGrader
 from autorouter.evals.plot import PlotPoint
 from autorouter.upstream.transport import UpstreamCall
@@ -28,7 +28,7 @@ def by_strength(call: UpstreamCall, prompt: str) -> str | None:
 
 def test_the_field_has_a_role_the_best_and_the_panel(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
-    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
+    field = entrants.select_entrants(CASES, router.deps, Role.FAST)
     labels = [c.label for c in field.contestants]
     assert labels[0] == "openfusion/fast"
     assert tuple(labels[-3:]) == ROUTER_LABELS
@@ -42,13 +42,13 @@ def test_the_field_has_a_role_the_best_and_the_panel(scripted: RoutedRequest) ->
 
 def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
-    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
+    field = entrants.select_entrants(CASES, router.deps, Role.FAST)
     singles = [c for c in field.contestants if not c.ours]
     ticks: list[int] = []
 
-    async def whole(at_once: int) -> list[comparing.CaseResult]:
+    async def whole(at_once: int) -> list[runner.CaseResult]:
         done = lambda: ticks.append(1)  # noqa: E731
-        return await comparing.ask_all(CASES, singles, router.deps, at_once=at_once, max_tokens=None, done=done)
+        return await runner.ask_all(CASES, singles, router.deps, at_once=at_once, max_tokens=None, done=done)
 
     played = run(whole(2))
     assert [(p.case.id, p.contestant.label) for p in played] == [(c.id, s.label) for c in CASES for s in singles]
@@ -75,20 +75,18 @@ def test_questions_share_money_and_nothing_else(scripted: RoutedRequest) -> None
         run(ask(deps, "nobody", "x", session="a"))
 
 
-def summed(scripted: RoutedRequest) -> tuple[list[comparing.CaseResult], list[dict[str, Any]], contestants.EntrantSet]:
+def summed(scripted: RoutedRequest) -> tuple[list[runner.CaseResult], list[dict[str, Any]], entrants.EntrantSet]:
     router, _ = scripted(by_strength)
-    field = contestants.select_entrants(CASES, router.deps, Role.FAST)
-    ours = contestants.Entrant(label="strong", stands_for=("ours",), ours=True)
-    theirs = contestants.Entrant(label="cheap", stands_for=("theirs",))
+    field = entrants.select_entrants(CASES, router.deps, Role.FAST)
+    ours = entrants.Entrant(label="strong", stands_for=("ours",), ours=True)
+    theirs = entrants.Entrant(label="cheap", stands_for=("theirs",))
 
-    async def whole() -> list[comparing.CaseResult]:
-        played = await comparing.ask_all(
-            CASES, [ours, theirs], router.deps, at_once=4, max_tokens=50, done=lambda: None
-        )
-        return await comparing.grade_all(played, at_once=2, done=lambda: None)
+    async def whole() -> list[runner.CaseResult]:
+        played = await runner.ask_all(CASES, [ours, theirs], router.deps, at_once=4, max_tokens=50, done=lambda: None)
+        return await runner.grade_all(played, at_once=2, done=lambda: None)
 
     played = run(whole())
-    return played, comparison_summary.totals(played, [ours, theirs]), field
+    return played, comparison_report.totals(played, [ours, theirs]), field
 
 
 def test_totals_and_differences_follow_from_the_grades(scripted: RoutedRequest) -> None:
@@ -97,7 +95,7 @@ def test_totals_and_differences_follow_from_the_grades(scripted: RoutedRequest) 
     assert (ours["mean_score"], ours["successes"], theirs["mean_score"]) == (1.0, 4, 0.0)
     assert ours["usd_per_success"] == pytest.approx(ours["cost_usd"] / 4)
     assert theirs["usd_per_success"] is None
-    (difference,) = comparison_summary.differences(played, [p.contestant for p in played[:2]], 0)
+    (difference,) = comparison_report.differences(played, [p.contestant for p in played[:2]], 0)
     assert (difference["wins"], difference["losses"], difference["mean_difference"]) == (4, 0, 1.0)
     assert (difference["low"], difference["high"]) == (1.0, 1.0)
     assert difference["mcnemar_p"] == pytest.approx(2 / 16)
@@ -105,10 +103,10 @@ def test_totals_and_differences_follow_from_the_grades(scripted: RoutedRequest) 
 
 def test_prompts_and_answers_stay_out_of_the_file_unless_asked_for(scripted: RoutedRequest) -> None:
     played, _, _ = summed(scripted)
-    without = orjson.dumps(comparison_summary.result_rows(played, keep_answers=False)).decode()
+    without = orjson.dumps(comparison_report.result_rows(played, keep_answers=False)).decode()
     assert "fix the bug" not in without
     assert '"right"' not in without
-    assert '"answer_text":"right"' in orjson.dumps(comparison_summary.result_rows(played, keep_answers=True)).decode()
+    assert '"answer_text":"right"' in orjson.dumps(comparison_report.result_rows(played, keep_answers=True)).decode()
 
 
 def test_an_unknown_price_is_no_zero(scripted: RoutedRequest) -> None:
@@ -116,7 +114,7 @@ def test_an_unknown_price_is_no_zero(scripted: RoutedRequest) -> None:
     from dataclasses import replace
 
     unknown = [replace(p, asked=replace(p.asked, cost_usd=None)) if p.case.id == "0" else p for p in played]
-    for row in comparison_summary.totals(unknown, [p.contestant for p in played[:2]]):
+    for row in comparison_report.totals(unknown, [p.contestant for p in played[:2]]):
         assert row["cost_usd"] is None
         assert row["usd_per_success"] is None
 

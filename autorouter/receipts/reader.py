@@ -13,7 +13,6 @@ Reading takes no lock, skips what isn't a record (saying so is `verify_directory
 
 from __future__ import annotations
 
-import difflib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from autorouter.receipts.chain import (
     verify_directory,
 )
 from autorouter.receipts.writer import ReceiptWriter
+from autorouter.suggest import close_matches
 
 __all__ = [
     "GENESIS",
@@ -119,6 +119,6 @@ def _not_one(directory: Path, id_prefix: str, ids: list[str]) -> ReceiptError:
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         return ReceiptError(f"{len(ids)} receipts start with {id_prefix!r}: {shown}", hint="give more of the id")
     recent = [str(record.get("id")) for record in latest_receipts(directory, 1000)]
-    near = difflib.get_close_matches(id_prefix, recent, n=_SHOWN, cutoff=0.5) or recent[:_SHOWN]
+    near = close_matches(id_prefix, recent, limit=_SHOWN, cutoff=0.5) or recent[:_SHOWN]
     hint = f"near: {', '.join(near)}" if near else f"{directory} holds no receipts"
     return ReceiptError(f"no receipt {id_prefix!r}", hint=hint)

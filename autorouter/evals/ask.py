@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from autorouter.engine.deps import Deps, State
+from autorouter.engine.deps import Deps, RouterState
 from autorouter.engine.router import route
 from autorouter.engine.step import Step
 from autorouter.engine.trace import Trace
@@ -42,10 +42,10 @@ class EvalAnswer:
     phases: tuple[dict[str, Any], ...] = field(default=())
 
 
-class IsolatedState(State):
+class IsolatedState(RouterState):
     """Health and sessions of its own, money shared with `purse`."""
 
-    def __init__(self, purse: State) -> None:
+    def __init__(self, purse: RouterState) -> None:
         super().__init__()
         self._purse = purse
 

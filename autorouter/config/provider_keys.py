@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from autorouter.config.keys import check_private
+from autorouter.config.local_keys import check_private
 from autorouter.config.schema import UpstreamConfig
 from autorouter.errors import ConfigError
 

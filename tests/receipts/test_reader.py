@@ -14,7 +14,7 @@ import pytest
 
 import autorouter
 from autorouter.errors import ReceiptError
-from autorouter.receipts import store
+from autorouter.receipts import reader
 from autorouter.receipts.canonical import digest
 
 NOON = 1_782_907_200.0  # 2026-07-01T12:00:00Z
@@ -43,7 +43,7 @@ def open_writer(tmp_path, clock):
     opened = []
 
     def open_one(directory=tmp_path / "r", **options):
-        opened.append(store.ReceiptWriter(directory, clock=clock, **{"flush_s": 0.001, **options}))
+        opened.append(reader.ReceiptWriter(directory, clock=clock, **{"flush_s": 0.001, **options}))
         return opened[-1]
 
     yield open_one
@@ -62,7 +62,7 @@ def fill(writer, numbers, **more):
 
 
 def all_records(directory):
-    return [record for path in store.segment_files(directory) for _, record, _ in store.read_records(path)]
+    return [record for path in reader.segment_files(directory) for _, record, _ in reader.read_records(path)]
 
 
 def types(directory):
@@ -79,19 +79,19 @@ def ids(records):
 def test_receipts_are_chained_in_the_order_they_were_put(tmp_path, open_writer):
     writer = open_writer()
     fill(writer, range(3))
-    [path] = store.segment_files(tmp_path / "r")
-    lines = list(store.read_records(path))
+    [path] = reader.segment_files(tmp_path / "r")
+    lines = list(reader.read_records(path))
     assert path.name == "2026-07-01.jsonl"
     assert [(n, record["seq"], record["id"]) for n, record, _ in lines] == [
         (1, 0, "r-0000"),
         (2, 1, "r-0001"),
         (3, 2, "r-0002"),
     ]
-    assert lines[0][1]["prev"] == store.GENESIS
+    assert lines[0][1]["prev"] == reader.GENESIS
     assert lines[1][1]["prev"] == digest(lines[0][2])
     assert lines[1][1]["score"] == 1 / 7
     assert (writer.seq, writer.last_digest) == (3, digest(lines[2][2]))
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_directory_and_files_are_for_their_owner_only(tmp_path, open_writer):
@@ -112,7 +112,7 @@ def test_many_threads_can_put_at_once(tmp_path, open_writer):
         thread.join()
     assert writer.flush(60)
     assert sorted(ids(all_records(tmp_path / "r"))) == [f"r-{n:04}" for n in range(800)]
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_close_writes_what_is_pending_and_may_be_called_again(tmp_path, open_writer):
@@ -131,7 +131,7 @@ def test_close_from_atexit_loses_nothing(tmp_path):
     script = """
         import atexit, sys, time
         from pathlib import Path
-        from autorouter.receipts.store import Writer
+        from autorouter.receipts.reader import Writer
         writer = Writer(Path(sys.argv[1]), clock=time.time, flush_s=3600)
         atexit.register(writer.close)
         for number in range(50):
@@ -157,7 +157,7 @@ def test_close_waits_for_the_builder_that_is_at_work(tmp_path, open_writer):
 
 def test_fsync_is_a_choice(tmp_path, open_writer):
     fill(open_writer(fsync=True), range(2))
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_a_builder_that_fails_is_said_without_its_values_and_the_next_is_written(tmp_path, open_writer):
@@ -171,10 +171,10 @@ def test_a_builder_that_fails_is_said_without_its_values_and_the_next_is_written
     assert writer.flush(60)
     records = all_records(tmp_path / "r")
     assert [record["type"] for record in records] == ["lost"] * 4 + ["receipt"]
-    assert records[0]["reason"].startswith("KeyError at test_store.py:")
+    assert records[0]["reason"].startswith("KeyError at test_reader.py:")
     assert "canonical JSON" in records[1]["reason"]
     assert "secret" not in str(records)
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_what_a_full_queue_refuses_is_counted_and_said(tmp_path, open_writer):
@@ -215,7 +215,7 @@ def test_a_full_disk_leaves_no_half_line_and_is_said_later(tmp_path, open_writer
     fill(writer, range(4, 6))
     assert types(tmp_path / "r") == ["receipt", "receipt", "lost", "receipt", "receipt"]
     assert all_records(tmp_path / "r")[2]["count"] == 2
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_only_one_writer_per_directory(tmp_path, open_writer):
@@ -246,28 +246,28 @@ def test_a_context_stands_once_per_file_before_its_first_receipt(tmp_path, open_
     writer = open_writer()  # on the same day: the file has it already
     writer.context(POLICY_DIGEST, POLICY)
     fill(writer, range(5, 6), context=POLICY_DIGEST)
-    first, second = store.segment_files(tmp_path / "r")
-    assert [record["type"] for _, record, _ in store.read_records(first)] == [
+    first, second = reader.segment_files(tmp_path / "r")
+    assert [record["type"] for _, record, _ in reader.read_records(first)] == [
         "receipt",
         "context",
         "receipt",
         "receipt",
     ]
-    assert [record["type"] for _, record, _ in store.read_records(second)] == [
+    assert [record["type"] for _, record, _ in reader.read_records(second)] == [
         "context",
         "receipt",
         "receipt",
         "receipt",
     ]
-    assert store.read_context(tmp_path / "r", POLICY_DIGEST) == POLICY
-    assert store.read_context(first, POLICY_DIGEST) == POLICY
+    assert reader.read_context(tmp_path / "r", POLICY_DIGEST) == POLICY
+    assert reader.read_context(first, POLICY_DIGEST) == POLICY
     with pytest.raises(ReceiptError, match="no context"):
-        store.read_context(tmp_path / "r", store.GENESIS)
+        reader.read_context(tmp_path / "r", reader.GENESIS)
 
 
 def test_a_context_under_another_digest_is_refused(open_writer):
     with pytest.raises(ReceiptError, match="isn't the digest"):
-        open_writer().context(store.GENESIS, POLICY)
+        open_writer().context(reader.GENESIS, POLICY)
 
 
 def test_only_the_contexts_given_last_are_kept(tmp_path, open_writer):
@@ -279,7 +279,7 @@ def test_only_the_contexts_given_last_are_kept(tmp_path, open_writer):
         fill(writer, [number], context=digest(context))
     kept = [record["record"]["version"] for record in all_records(tmp_path / "r") if record["type"] == "context"]
     assert kept == [0, *range(2, 17)]
-    assert len(store.latest_receipts(tmp_path / "r", 100)) == 17
+    assert len(reader.latest_receipts(tmp_path / "r", 100)) == 17
 
 
 def test_the_chain_goes_on_over_days_and_restarts(tmp_path, open_writer, clock):
@@ -290,10 +290,10 @@ def test_the_chain_goes_on_over_days_and_restarts(tmp_path, open_writer, clock):
     writer.close()
     clock.now += 3 * DAY_S
     fill(open_writer(), range(4, 5))
-    paths = store.segment_files(tmp_path / "r")
+    paths = reader.segment_files(tmp_path / "r")
     assert [path.name for path in paths] == ["2026-07-01.jsonl", "2026-07-02.jsonl", "2026-07-05.jsonl"]
     assert [record["seq"] for record in all_records(tmp_path / "r")] == [0, 1, 0, 1, 0]
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_a_clock_that_goes_back_stays_on_the_newest_page(tmp_path, open_writer, clock):
@@ -303,8 +303,8 @@ def test_a_clock_that_goes_back_stays_on_the_newest_page(tmp_path, open_writer, 
     fill(writer, range(1, 2))
     writer.close()
     fill(open_writer(), range(2, 3))
-    assert [path.name for path in store.segment_files(tmp_path / "r")] == ["2026-07-01.jsonl"]
-    assert store.verify_directory(tmp_path / "r") == []
+    assert [path.name for path in reader.segment_files(tmp_path / "r")] == ["2026-07-01.jsonl"]
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_days_may_be_deleted_from_the_old_end_but_not_from_the_middle(tmp_path, open_writer, clock):
@@ -312,14 +312,14 @@ def test_days_may_be_deleted_from_the_old_end_but_not_from_the_middle(tmp_path, 
     for day in range(4):
         clock.now = NOON + day * DAY_S
         fill(writer, [day])
-    paths = store.segment_files(tmp_path / "r")
+    paths = reader.segment_files(tmp_path / "r")
     paths[0].unlink()
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
     paths[2].unlink()
-    [problem] = store.verify_directory(tmp_path / "r")
+    [problem] = reader.verify_directory(tmp_path / "r")
     assert (problem.file, problem.line) == (paths[3], 1)
     paths[3].unlink()
-    [problem] = store.verify_directory(tmp_path / "r")
+    [problem] = reader.verify_directory(tmp_path / "r")
     assert (problem.file, problem.reason) == (paths[3], "the newest file is missing")
 
 
@@ -332,10 +332,10 @@ def test_a_torn_last_line_is_moved_aside_and_said(tmp_path, open_writer, clock, 
     writer.context(POLICY_DIGEST, POLICY)
     fill(writer, range(3), context=POLICY_DIGEST)
     writer.close()
-    [path] = store.segment_files(tmp_path / "r")
+    [path] = reader.segment_files(tmp_path / "r")
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"attempts":[{"mod')
-    assert [(p.line, p.reason) for p in store.verify_chain(path)] == [(5, "the line is cut off after 18 bytes")]
+    assert [(p.line, p.reason) for p in reader.verify_chain(path)] == [(5, "the line is cut off after 18 bytes")]
     clock.now += days_later * DAY_S
     writer = open_writer()
     fill(writer, range(3, 4))
@@ -348,7 +348,7 @@ def test_a_torn_last_line_is_moved_aside_and_said(tmp_path, open_writer, clock, 
         "2026-07-01.torn-1",
         0,
     )
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_a_second_torn_line_does_not_overwrite_the_first(tmp_path, open_writer):
@@ -360,26 +360,26 @@ def test_a_second_torn_line_does_not_overwrite_the_first(tmp_path, open_writer):
     assert (tmp_path / "r" / "2026-07-01.torn-1").read_bytes() == b"one"
     assert (tmp_path / "r" / "2026-07-01.torn-2").read_bytes() == b"two\x00\n\x00"
     assert types(tmp_path / "r") == ["recovered", "recovered", "receipt"]
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_lines_that_a_power_cut_took_are_said_at_the_next_start(tmp_path, open_writer):
     writer = open_writer()
     fill(writer, range(5))
     writer.close()
-    [path] = store.segment_files(tmp_path / "r")
+    [path] = reader.segment_files(tmp_path / "r")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     fill(open_writer(), range(5, 6))
     said = all_records(tmp_path / "r")[3]
     assert (said["type"], said["missing_lines"], said["torn_bytes"]) == ("recovered", 2, 0)
-    assert store.verify_directory(tmp_path / "r") == []
+    assert reader.verify_directory(tmp_path / "r") == []
 
 
 def test_a_process_killed_under_load_leaves_a_chain_that_goes_on(tmp_path, open_writer, clock):
     script = """
         import sys
         from pathlib import Path
-        from autorouter.receipts.store import Writer
+        from autorouter.receipts.reader import Writer
         writer = Writer(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]), flush_s=0.0)
         number = 0
         while True:
@@ -400,7 +400,7 @@ def test_a_process_killed_under_load_leaves_a_chain_that_goes_on(tmp_path, open_
         fill(writer := open_writer(), range(1))
         writer.close()
         assert len(ids(all_records(directory))) == before + 1
-        assert store.verify_directory(directory) == []
+        assert reader.verify_directory(directory) == []
 
 
 # ── tampering ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -410,10 +410,10 @@ def test_a_process_killed_under_load_leaves_a_chain_that_goes_on(tmp_path, open_
 def thousand(tmp_path_factory):
     """The lines, with their newlines, of a file of 1,000 receipts, and its head."""
     directory = tmp_path_factory.mktemp("thousand")
-    writer = store.ReceiptWriter(directory, clock=Clock(), flush_s=0.001)
+    writer = reader.ReceiptWriter(directory, clock=Clock(), flush_s=0.001)
     fill(writer, range(1000))
     writer.close()
-    [path] = store.segment_files(directory)
+    [path] = reader.segment_files(directory)
     return path.read_bytes().splitlines(keepends=True), (directory / ".head").read_bytes()
 
 
@@ -426,8 +426,8 @@ def verify(tmp_path, thousand):
         path.write_bytes(b"".join(lines))
         if head:
             (tmp_path / ".head").write_bytes(head)
-        problems = store.verify_chain(path)
-        assert store.verify_directory(tmp_path) == problems
+        problems = reader.verify_chain(path)
+        assert reader.verify_directory(tmp_path) == problems
         return [problem.line for problem in problems]
 
     return check
@@ -483,7 +483,7 @@ def test_two_swapped_lines_are_the_two_that_are_named(verify, thousand, seed):
 
 def test_a_repeated_line_is_named(verify, thousand, tmp_path):
     assert verify([*thousand[0][:10], thousand[0][9], *thousand[0][10:]]) == [11]
-    [problem] = store.verify_chain(tmp_path / "2026-07-01.jsonl")
+    [problem] = reader.verify_chain(tmp_path / "2026-07-01.jsonl")
     assert problem.reason == "seq 9 is there twice"
 
 
@@ -493,10 +493,10 @@ def test_a_record_that_only_looks_different_is_a_changed_line(verify, thousand, 
 
 
 def test_a_line_that_was_replaced_with_a_right_sum_breaks_the_next_link(verify, thousand, tmp_path):
-    forged = store.ReceiptWriter(tmp_path / "forged", clock=Clock(), flush_s=0.001)
+    forged = reader.ReceiptWriter(tmp_path / "forged", clock=Clock(), flush_s=0.001)
     fill(forged, [7])
     forged.close()
-    [line] = store.segment_files(tmp_path / "forged")[0].read_bytes().splitlines(keepends=True)
+    [line] = reader.segment_files(tmp_path / "forged")[0].read_bytes().splitlines(keepends=True)
     assert verify([line, *thousand[0][1:]]) == [2]
     assert verify([line], head=thousand[1].replace(b'"seq":999', b'"seq":0  ')) == [1]
 
@@ -504,8 +504,8 @@ def test_a_line_that_was_replaced_with_a_right_sum_breaks_the_next_link(verify, 
 def test_verification_believes_or_demands_the_link_to_the_file_before(verify, thousand, tmp_path):
     verify(thousand[0])
     path = tmp_path / "2026-07-01.jsonl"
-    assert store.verify_chain(path, store.GENESIS) == []
-    [problem] = store.verify_chain(path, digest(b"another line"))
+    assert reader.verify_chain(path, reader.GENESIS) == []
+    [problem] = reader.verify_chain(path, digest(b"another line"))
     assert str(problem).startswith("2026-07-01.jsonl:1: the line doesn't follow")
 
 
@@ -514,9 +514,9 @@ def test_a_line_cut_off_an_earlier_day_is_missed_by_the_next(tmp_path, open_writ
     fill(writer, range(3))
     clock.now += DAY_S
     fill(writer, range(3, 6))
-    first, second = store.segment_files(tmp_path / "r")
+    first, second = reader.segment_files(tmp_path / "r")
     first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:2]))
-    [problem] = store.verify_directory(tmp_path / "r")
+    [problem] = reader.verify_directory(tmp_path / "r")
     assert (problem.file, problem.line) == (second, 1)
 
 
@@ -533,16 +533,16 @@ def three_days(tmp_path, open_writer, clock):
 
 
 def test_latest_gives_the_newest_first_over_days(three_days):
-    assert ids(store.latest_receipts(three_days, 12)) == [f"r-{n:04}" for n in range(29, 17, -1)]
-    assert len(store.latest_receipts(three_days, 100)) == 30
-    assert store.latest_receipts(three_days, 0) == []
+    assert ids(reader.latest_receipts(three_days, 12)) == [f"r-{n:04}" for n in range(29, 17, -1)]
+    assert len(reader.latest_receipts(three_days, 100)) == 30
+    assert reader.latest_receipts(three_days, 0) == []
 
 
 def test_find_takes_an_id_or_a_prefix_that_only_one_has(three_days):
-    assert store.find_receipt(three_days, "r-0003")["score"] == 3 / 7
-    assert store.find_receipt(three_days, "r-0029")["seq"] == 9
+    assert reader.find_receipt(three_days, "r-0003")["score"] == 3 / 7
+    assert reader.find_receipt(three_days, "r-0029")["seq"] == 9
     with pytest.raises(ReceiptError, match=r"10 receipts start with 'r-001': r-0010, .* …"):
-        store.find_receipt(three_days, "r-001")
+        reader.find_receipt(three_days, "r-001")
 
 
 def test_a_whole_id_is_found_although_longer_ones_start_so(tmp_path, open_writer):
@@ -550,29 +550,29 @@ def test_a_whole_id_is_found_although_longer_ones_start_so(tmp_path, open_writer
     for receipt_id in ("ab", "abc", "b"):
         writer.put(lambda receipt_id=receipt_id: {"id": receipt_id, "attempts": [{"id": "nested"}]})
     writer.flush(60)
-    assert store.find_receipt(tmp_path / "r", "ab")["id"] == "ab"
-    assert store.find_receipt(tmp_path / "r", "abc")["id"] == "abc"
+    assert reader.find_receipt(tmp_path / "r", "ab")["id"] == "ab"
+    assert reader.find_receipt(tmp_path / "r", "abc")["id"] == "abc"
     with pytest.raises(ReceiptError, match="no receipt 'nested'"):
-        store.find_receipt(tmp_path / "r", "nested")
+        reader.find_receipt(tmp_path / "r", "nested")
 
 
 def test_an_id_that_is_not_there_gives_the_nearest(three_days, tmp_path):
     with pytest.raises(ReceiptError, match=r"no receipt 'r-0039' \(near: r-00"):
-        store.find_receipt(three_days, "r-0039")
+        reader.find_receipt(three_days, "r-0039")
     with pytest.raises(ReceiptError, match="holds no receipts"):
-        store.find_receipt(tmp_path / "nowhere", "r-1")
+        reader.find_receipt(tmp_path / "nowhere", "r-1")
 
 
 def test_one_damaged_line_does_not_hide_the_others(three_days):
-    path = store.segment_files(three_days)[-1]
+    path = reader.segment_files(three_days)[-1]
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:4], b"damaged\n", *lines[5:], b'{"torn']))
-    assert len(store.latest_receipts(three_days, 100)) == 29
-    assert store.find_receipt(three_days, "r-0025")["seq"] == 5
+    assert len(reader.latest_receipts(three_days, 100)) == 29
+    assert reader.find_receipt(three_days, "r-0025")["seq"] == 5
     with pytest.raises(ReceiptError, match=r"2026-07-03\.jsonl:5 isn't a record"):
-        list(store.read_records(path))
+        list(reader.read_records(path))
 
 
 def test_a_file_that_is_not_there_is_a_receipt_error(tmp_path):
     with pytest.raises(ReceiptError, match="can't be read"):
-        store.verify_chain(tmp_path / "2026-07-01.jsonl")
+        reader.verify_chain(tmp_path / "2026-07-01.jsonl")

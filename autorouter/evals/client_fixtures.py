@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.types import Wire
-from autorouter.evals.labelled import LabelledRequest, TrailName
+from autorouter.evals.cases import LabelledRequest, TrailName
 
 LABEL = "openfusion/auto"
 RULES = """You are an interactive coding agent. You edit files, debug failing tests, review changes, plan work and explain code.
