@@ -131,10 +131,10 @@ class _AttemptLoop(Generic[T]):
         """Account for it, and see who is next."""
         verdict, deps = failed.verdict, self.caller.deps
         self.verdicts.append(verdict)
-        accounting.failed(attempt, verdict, failed.events, self._routed, deps)
+        accounting.record_failure(attempt, verdict, failed.events, self._routed, deps)
         if self._tried is None:
             self._tried = retry.RetryState()
-        move = retry.after(attempt.candidate, verdict, self.waiting, self._tried, self._place())
+        move = retry.decide_retry(attempt.candidate, verdict, self.waiting, self._tried, self._place())
         attempt.then, self.waiting = move.words, list(move.waiting)
         return move
 
@@ -191,14 +191,14 @@ class _AttemptLoop(Generic[T]):
 
         def lost(attempt: Attempt, failed: CallFailed) -> None:
             self.verdicts.append(failed.verdict)
-            accounting.failed(attempt, failed.verdict, failed.events, self._routed, deps)
+            accounting.record_failure(attempt, failed.verdict, failed.events, self._routed, deps)
             attempt.then = "the other one goes on"
 
         return await HedgeRace[T](
             lambda attempt: self._perform(self.caller, attempt, number + attempt.hedge),
             rival=rival,
             lost=lost,
-            stopped=lambda attempt: accounting.outrun(attempt, self._routed, deps),
+            stopped=lambda attempt: accounting.record_hedge_lost(attempt, self._routed, deps),
         ).run(lead, slow_s)
 
 

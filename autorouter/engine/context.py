@@ -133,7 +133,7 @@ class StepContext:
 
     def answered(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
         """An inner or whole answer has come: health, and what it used."""
-        accounting.answered(attempt, usage, tokens, self.routed, self.deps)
+        accounting.record_answer(attempt, usage, tokens, self.routed, self.deps)
 
     def give(self, draft: DraftReply) -> ClientReply:
         """Let a draft go out as it is."""
@@ -160,9 +160,9 @@ class StepContext:
             if attempt.result != "open":
                 continue
             if result == "late":
-                accounting.late(attempt, self.stream and attempt.phase not in TEXTS, self.routed, self.deps)
+                accounting.record_late(attempt, self.stream and attempt.phase not in TEXTS, self.routed, self.deps)
             else:
-                accounting.stopped(attempt, attempt.events, self.routed, self.deps, result=result)
+                accounting.record_stopped(attempt, attempt.events, self.routed, self.deps, result=result)
 
     async def _within(self, limit_s: float | None, mine: Sequence[Attempt], work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -175,7 +175,7 @@ class StepContext:
     async def _first(
         self, queue: Sequence[str], phase: str, request: Request | None, perform: attempts.AttemptCall[T]
     ) -> T:
-        return await attempts.first(
+        return await attempts.first_success(
             queue,
             self._caller(request),
             perform,

@@ -111,7 +111,7 @@ class Step:
             raise StreamBroken
         self.trace.result, self.trace.status = "answered", 200
         if opened.attempt.result == "open":
-            accounting.answered(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
+            accounting.record_answer(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
 
     def finish(self) -> None:
         """Settle the money, fold the session, hand over the receipt. Synchronous: it runs in cancelled tasks too."""
@@ -121,7 +121,7 @@ class Step:
         trace, deps, routed = self.trace, self._deps, self.routed
         if self._opened is not None:
             self._opened.reply.close()
-        accounting.left(trace, self._opened, routed, deps)
+        accounting.record_client_gone(trace, self._opened, routed, deps)
         if not trace.status:
             trace.result, trace.status = "client_gone", 499
         if trace.answer is not None:
@@ -167,7 +167,7 @@ class Step:
     def _broke(self, opened: StreamReply, kind: str) -> None:
         self.trace.result, self.trace.status, self.trace.error = "broken", 200, f"stream_{kind}"
         if opened.attempt.result == "open":
-            accounting.broke(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
+            accounting.record_stream_broken(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
 
 
 async def perform(run: StepContext, decision: Decision) -> ClientReply:

@@ -6,11 +6,9 @@
 Canonical JSON, one line; `sum` is the digest of all the rest, `page` that of the Markdown beside it. `receipts` names the
 requests by id and by the sum of their line in a day's file. Prompts and answers stand in it as digests only.
 
-What `receipt verify` looks at in an evidence file: the file itself, and the receipts that it names.
-
-A receipt is looked for in the day's files beside the evidence, then in the receipts' folder. Where it is found, its line must
-be the one that is named, and its decision is made again. Receipts that lie nowhere are counted, and no fault: days may have
-been deleted, or the evidence sent to somebody.
+`receipt verify` checks such a file and the receipts that it names. A receipt is looked up in the day files beside the
+evidence, then in the receipts' folder; its line must be the one that is named, and its decision is made again. Receipts
+in neither folder are counted, not reported as problems: old days may have been deleted, or the evidence sent elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +29,7 @@ from autorouter.receipts.verify import VerifyReport, check_receipt
 
 SCHEMA = "autorouter.evidence.v1"
 TYPE = "evidence"
+MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
 DRY_RUN_NOTICE = (
     "Dry run: the answers are made up here. This proves orchestration, not quality; no cost in it was paid."
 )
@@ -146,9 +145,6 @@ def find_records(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, d
     return found
 
 
-MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
-
-
 def read_evidence(path: Path) -> tuple[dict[str, Any], bytes] | None:
     """The evidence in a file with its bytes, None where it is another sort of file."""
     if path.suffix != ".json":
@@ -162,24 +158,25 @@ def read_evidence(path: Path) -> tuple[dict[str, Any], bytes] | None:
 
 
 def verify_evidence(path: Path, found: Mapping[str, Any], data: bytes, folder: Path | None) -> VerifyReport:
-    """Check evidence and, as far as they are there, its receipts; `folder` is the configured one."""
+    """Check an evidence file and those of its receipts that are at hand; `folder` is the configured receipts folder."""
     report = VerifyReport(files=1, evidence=1)
-    report.problems += [f"{path.name}:1: {fault}" for fault in document_problems(found, data, path)]
+    for reason in document_problems(found, data, path):
+        report.add_problem(path.name, 1, reason)
     named = _receipts_named(found)
     if named is None:
-        report.problems.append(f"{path.name}:1: `receipts` isn't a list of ids and sums")
+        report.add_problem(path.name, 1, "`receipts` isn't a list of ids and sums")
         return report
-    faulty: set[Path] = set()
+    checked: set[Path] = set()
     for place in dict.fromkeys((path.parent, *([folder] if folder else []))):
         there = find_records(place, named)
-        for day in sorted({day for day, _ in there.values()} - faulty):
-            faulty.add(day)
+        for day in sorted({day for day, _ in there.values()} - checked):
+            checked.add(day)
             report.add_chain_problems(reader.verify_chain(day))
         for name, (day, record) in there.items():
             if named.pop(name) not in (None, record.get("sum")):
-                report.problems.append(f"{path.name}:1: receipt {name} in {day.name} isn't the one that is named")
+                report.add_problem(path.name, 1, f"receipt {name} in {day.name} isn't the one that is named")
             context = reader.read_context(day, str(record.get("context")))
-            check_receipt(record, context, name, report)
+            check_receipt(record, context, report, file=name, line=None)
     report.absent = len(named)
     return report
 

@@ -28,14 +28,14 @@ async def whole(bench: Bench) -> Finding:
     if problem := bench.no_message(seen):
         return Finding("fail", problem)
     document, message = seen.document, message_of(seen)
-    if refusal := lenient_json.text(message.get("refusal")):
+    if refusal := lenient_json.as_text(message.get("refusal")):
         return Finding("fail", f"refused by the model: {quoted(refusal)}")
     wrong = []
     if document.get("object") != "chat.completion":
         wrong.append(f"object is {quoted(document.get('object'))}")
     if message.get("role") != "assistant":
         wrong.append(f"role is {quoted(message.get('role'))}")
-    if not lenient_json.text(document.get("id")):
+    if not lenient_json.as_text(document.get("id")):
         wrong.append("no id")
     if not finish_of(seen):
         wrong.append("no finish_reason")
@@ -106,7 +106,7 @@ async def end(bench: Bench) -> Finding:
     if gone := _no_stream(bench):
         return gone
     if found.errors:
-        message = scrub(lenient_json.text(found.errors[0].get("message")), bench.relay.key)
+        message = scrub(lenient_json.as_text(found.errors[0].get("message")), bench.relay.key)
         return Finding("fail", f"an error event inside a 200: {quoted(message)}")
     if not found.finishes and found.done_at is None:
         return Finding("fail", "a clean end of the stream without finish_reason and `[DONE]`")

@@ -71,7 +71,7 @@ async def window(bench: Bench) -> Finding:
         return Finding("skipped", f"a window of {tokens:,} tokens isn't filled here")
     seen = await bench.chat(WORD * int(tokens * OVER))
     if seen.ok:
-        used = lenient_json.count(lenient_json.as_object(seen.document.get("usage")).get("prompt_tokens"))
+        used = lenient_json.as_count(lenient_json.as_object(seen.document.get("usage")).get("prompt_tokens"))
         cut = used <= tokens
         told = f"{used:,} of about {int(tokens * OVER):,} tokens told"
         return Finding("fail", f"silently truncated: {told}") if cut else Finding("degraded", f"taken: {told}")

@@ -30,7 +30,7 @@ async def json_mode(bench: Bench) -> Finding:
     seen = await bench.chat(_JSON_ASK, response_format={"type": "json_object"})
     if problem := _unanswered(bench, seen):
         return problem
-    if lenient_json.loads(text_of(seen)) is None:
+    if lenient_json.parse_object(text_of(seen)) is None:
         return Finding("fail", f"JSON mode is ignored: {quoted(text_of(seen))}")
     return Finding("pass", quoted(text_of(seen), 60))
 
@@ -41,7 +41,7 @@ async def json_schema(bench: Bench) -> Finding:
     seen = await bench.chat(_NEUTRAL_ASK, response_format=asked)
     if problem := _unanswered(bench, seen):
         return problem
-    found = lenient_json.loads(text_of(seen))
+    found = lenient_json.parse_object(text_of(seen))
     if found is None:
         return Finding("fail", f"the schema is ignored: {quoted(text_of(seen))}")
     kinds = {"city": str, "degrees": int}
@@ -75,7 +75,9 @@ async def reasoning(bench: Bench) -> Finding:
     message = message_of(seen)
     shown = [name for name in ("reasoning_content", "reasoning", "reasoning_details") if message.get(name)]
     usage = lenient_json.as_object(seen.document.get("usage"))
-    tokens = lenient_json.count(lenient_json.as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"))
+    tokens = lenient_json.as_count(
+        lenient_json.as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")
+    )
     if "<think>" in text_of(seen):
         return Finding("degraded", "reasoning stands in the text, between `<think>` marks")
     counted = f", {tokens:,} reasoning tokens told" if tokens else ""

@@ -90,7 +90,7 @@ async def usage_streamed(bench: Bench) -> Finding:
 
 async def served(bench: Bench) -> Finding:
     """Who answers is who was asked."""
-    names = {lenient_json.text(bench.whole.document.get("model")), *bench.stream.models} - {""}
+    names = {lenient_json.as_text(bench.whole.document.get("model")), *bench.stream.models} - {""}
     if not names:
         return Finding("degraded", "it doesn't say which model answers")
     others = sorted(name for name in names if not same_model(bench.model, name))

@@ -82,7 +82,7 @@ async def parallel(bench: Bench) -> Finding:
         return Finding("skipped", f"no call to be seen: {problem.evidence}")
     if len(calls) < 2:
         return Finding("degraded", "one call a turn, though two were asked for")
-    ids = [lenient_json.text(call.get("id")) for call in calls]
+    ids = [lenient_json.as_text(call.get("id")) for call in calls]
     if len(set(ids)) < len(ids):
         return Finding("fail", f"{len(ids)} calls share an id")
     answered = await _answered(bench, ASK_TWO, message_of(seen), calls)
@@ -100,9 +100,9 @@ def _calls_of(bench: Bench, seen: Seen) -> tuple[list[dict[str, Any]], Finding |
         return [], Finding("fail", f"tools are refused: {bench.said(seen)}")
     if problem := bench.no_message(seen):
         return [], Finding("fail", problem)
-    calls = lenient_json.objects(message_of(seen).get("tool_calls"))
+    calls = lenient_json.as_objects(message_of(seen).get("tool_calls"))
     if not calls:
-        content = lenient_json.text(message_of(seen).get("content"))
+        content = lenient_json.as_text(message_of(seen).get("content"))
         return [], Finding("fail", f"tools are ignored: no call, but {quoted(content)}")
     return calls, None
 
@@ -110,15 +110,15 @@ def _calls_of(bench: Bench, seen: Seen) -> tuple[list[dict[str, Any]], Finding |
 def _call_faults(call: dict[str, Any]) -> list[str]:
     function = lenient_json.as_object(call.get("function"))
     wrong = []
-    if not lenient_json.text(call.get("id")):
+    if not lenient_json.as_text(call.get("id")):
         wrong.append("no id")
     if function.get("name") != NAME:
         wrong.append(f"its name is {quoted(function.get('name'))}")
     if not isinstance(function.get("arguments"), str):
         wrong.append("arguments are no string")
-    elif lenient_json.loads(function["arguments"]) is None:
+    elif lenient_json.parse_object(function["arguments"]) is None:
         wrong.append(f"arguments are no JSON object: {quoted(function['arguments'], 60)}")
-    elif not isinstance(lenient_json.as_object(lenient_json.loads(function["arguments"])).get("city"), str):
+    elif not isinstance(lenient_json.as_object(lenient_json.parse_object(function["arguments"])).get("city"), str):
         wrong.append(f"arguments don't fit the schema: {quoted(function['arguments'], 60)}")
     return wrong
 
@@ -132,7 +132,7 @@ def _stream_faults(call: StreamedCall) -> str | None:
         return "no id"
     if "".join(call.names[:1]) != NAME:
         return f"its name is {quoted(''.join(call.names))}"
-    if lenient_json.loads(call.arguments) is None:
+    if lenient_json.parse_object(call.arguments) is None:
         return f"arguments are no JSON object: {quoted(call.arguments, 60)}"
     return None
 
@@ -153,7 +153,7 @@ async def _answered(
         return _answered_by_stream(bench, seen)
     if problem := bench.no_message(seen):
         return Finding("fail", f"the result isn't taken: {problem}")
-    content = lenient_json.text(message_of(seen).get("content"))
+    content = lenient_json.as_text(message_of(seen).get("content"))
     if not content and not message_of(seen).get("tool_calls"):
         return Finding("fail", "no answer to the tool's result")
     return Finding("pass", quoted(content, 60) if content else "another call")

@@ -50,9 +50,11 @@ async def responses_stream(bench: Bench) -> Finding:
     if problem := missing(bench, seen):
         return problem
     frames = [
-        (frame.name, lenient_json.loads(frame.data) or {}) for frame in split(seen) if frame.data.strip() != b"[DONE]"
+        (frame.name, lenient_json.parse_object(frame.data) or {})
+        for frame in split(seen)
+        if frame.data.strip() != b"[DONE]"
     ]
-    kinds = [lenient_json.text(document.get("type")) for _, document in frames]
+    kinds = [lenient_json.as_text(document.get("type")) for _, document in frames]
     if not frames:
         return Finding("fail", f"no events ({quoted(seen.kind)})")
     if kinds[-1] not in RESPONSES_ENDS:
@@ -86,7 +88,7 @@ async def messages_stream(bench: Bench) -> Finding:
     seen = await bench.post("/messages", _messages(bench, stream=True), headers=VERSION)
     if problem := missing(bench, seen):
         return problem
-    kinds = [lenient_json.text((lenient_json.loads(frame.data) or {}).get("type")) for frame in split(seen)]
+    kinds = [lenient_json.as_text((lenient_json.parse_object(frame.data) or {}).get("type")) for frame in split(seen)]
     if not kinds:
         return Finding("fail", f"no events ({quoted(seen.kind)})")
     if kinds[-1] != "message_stop":
@@ -217,7 +219,7 @@ def _tool_call(events: list[StreamEvent]) -> _Call | Finding:
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
         return Finding("fail", f"tools are ignored: no call, but {quoted(text)}")
     text = "".join(event.text for event in events if isinstance(event, ToolCallDelta) and event.index == begun.index)
-    arguments = lenient_json.loads(text)
+    arguments = lenient_json.parse_object(text)
     if not begun.id or begun.name != NAME:
         return Finding("fail", f"a call with the id {quoted(begun.id)} and the name {quoted(begun.name)}")
     if arguments is None or not isinstance(arguments.get("city"), str):

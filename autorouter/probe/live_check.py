@@ -81,7 +81,7 @@ def _listed(name: str, target: UpstreamTarget, seen: Seen, mine: list[Candidate]
     if seen.status in (401, 403):
         fix = f"check the key in {target.key_env}" if target.key_env else f"set upstreams.{name}.api_key_env"
         return DoctorCheck(name=label, state="failed", evidence=f"refuses the key ({seen.status})", fix=fix)
-    known = {lenient_json.text(entry.get("id")).removeprefix("models/") for entry in listed_models(seen)}
+    known = {lenient_json.as_text(entry.get("id")).removeprefix("models/") for entry in listed_models(seen)}
     if not known:
         return DoctorCheck(name=label, state="ok", evidence=f"no list of models ({seen.status or seen.words})")
     gone = [candidate.model for candidate in mine if candidate.model not in known]
@@ -115,7 +115,7 @@ def _judged(candidate: Candidate, target: UpstreamTarget, seen: Seen) -> DoctorC
         return DoctorCheck(name=label, state="failed", evidence=f"{target.name}: {said}", fix=fix)
     usage = USAGE[target.wire](lenient_json.as_object(document.get("usage")))
     cost = _usd(candidate, usage)
-    served = lenient_json.text(document.get("model"))
+    served = lenient_json.as_text(document.get("model"))
     price = "cost unknown" if cost is None else f"${cost:.6f}"
     evidence = f"{seen.seconds:.2f} s, {usage.input_tokens} + {usage.output_tokens} tokens, {price}"
     if served and not same_model(candidate.model, served):

@@ -294,18 +294,18 @@ def _asked(client: httpx.Client, label: str) -> DoctorCheck:
     body = {"model": label, "messages": [{"role": "user", "content": ASK}]}
     try:
         answer = client.post("/v1/chat/completions", json=body)
-        document = lenient_json.loads(answer.content) or {}
+        document = lenient_json.parse_object(answer.content) or {}
     except httpx.HTTPError as exc:
         return DoctorCheck(
             name=name, state="failed", evidence=f"no answer ({type(exc).__name__})", fix="autorouter serve"
         )
     if answer.status_code != 200:
-        message = lenient_json.text(lenient_json.as_object(document.get("error")).get("message"))
+        message = lenient_json.as_text(lenient_json.as_object(document.get("error")).get("message"))
         fix = f'autorouter route "..." --model {label} --explain'
         return DoctorCheck(name=name, state="failed", evidence=bounded(f"{answer.status_code}: {message}"), fix=fix)
     done = answer.headers.get("x-autorouter-strategy", "unknown")
     wanted = label.removeprefix("openfusion/")
-    by = lenient_json.text(lenient_json.as_object(document.get("openfusion")).get("candidate"))
+    by = lenient_json.as_text(lenient_json.as_object(document.get("openfusion")).get("candidate"))
     answered: State = "ok" if wanted in ("auto", done) else "warning"
     fix = "" if answered == "ok" else f'autorouter route "..." --model {label} --explain says why'
     return DoctorCheck(name=name, state=answered, evidence=f"answered by {by or 'one'}, strategy {done}", fix=fix)

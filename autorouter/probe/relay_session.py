@@ -145,7 +145,7 @@ class Bench:
     def window_tokens(self) -> int | None:
         """The model's context as told or as listed."""
         listed = next((m for m in listed_models(self.models) if m.get("id") == self.model), {})
-        found = (lenient_json.count(listed.get(name)) for name in CONTEXT_KEYS)
+        found = (lenient_json.as_count(listed.get(name)) for name in CONTEXT_KEYS)
         return self.relay.window_tokens or next((tokens for tokens in found if tokens), None)
 
 
@@ -156,7 +156,7 @@ def refuses(seen: Seen) -> bool:
 
 def listed_models(seen: Seen) -> list[dict[str, Any]]:
     """The entries of a model list."""
-    return lenient_json.objects(seen.document.get("data"))
+    return lenient_json.as_objects(seen.document.get("data"))
 
 
 def error_message(document: Mapping[str, Any]) -> str:
@@ -164,28 +164,30 @@ def error_message(document: Mapping[str, Any]) -> str:
     error = document.get("error")
     if isinstance(error, str):
         return error
-    return lenient_json.text(lenient_json.as_object(error).get("message")) or lenient_json.text(document.get("message"))
+    return lenient_json.as_text(lenient_json.as_object(error).get("message")) or lenient_json.as_text(
+        document.get("message")
+    )
 
 
 def message_of(seen: Seen) -> dict[str, Any]:
     """The first choice's message."""
-    choices = lenient_json.objects(seen.document.get("choices"))
+    choices = lenient_json.as_objects(seen.document.get("choices"))
     return lenient_json.as_object(choices[0].get("message")) if choices else {}
 
 
 def text_of(seen: Seen) -> str:
     """The first choice's text."""
-    return lenient_json.text(message_of(seen).get("content"))
+    return lenient_json.as_text(message_of(seen).get("content"))
 
 
 def finish_of(seen: Seen) -> str:
     """The first choice's finish reason."""
-    choices = lenient_json.objects(seen.document.get("choices"))
-    return lenient_json.text(choices[0].get("finish_reason")) if choices else ""
+    choices = lenient_json.as_objects(seen.document.get("choices"))
+    return lenient_json.as_text(choices[0].get("finish_reason")) if choices else ""
 
 
 def _choose(models: Seen) -> str:
-    names = [lenient_json.text(entry.get("id")) for entry in listed_models(models)]
+    names = [lenient_json.as_text(entry.get("id")) for entry in listed_models(models)]
     return "openfusion/auto" if "openfusion/auto" in names else next((name for name in names if name), "")
 
 

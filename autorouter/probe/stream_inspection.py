@@ -44,7 +44,7 @@ class StreamedCall:
         """Each piece repeats what came before: joined, they are no JSON, but the last one is."""
         told = [piece for piece in self.pieces if piece]
         grows = len(told) > 1 and all(b.startswith(a) for a, b in pairwise(told))
-        return grows and lenient_json.loads(self.arguments) is None
+        return grows and lenient_json.parse_object(self.arguments) is None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,11 +129,11 @@ def _event(at: int, data: bytes, found: Streamed) -> None:
     if error := document.get("error"):
         found.errors.append(error if isinstance(error, dict) else {"message": str(error)})
         return
-    found.ids.add(lenient_json.text(document.get("id")))
-    found.kinds.add(lenient_json.text(document.get("object")))
-    if model := lenient_json.text(document.get("model")):
+    found.ids.add(lenient_json.as_text(document.get("id")))
+    found.kinds.add(lenient_json.as_text(document.get("object")))
+    if model := lenient_json.as_text(document.get("model")):
         found.models.append(model)
-    choices = lenient_json.objects(document.get("choices"))
+    choices = lenient_json.as_objects(document.get("choices"))
     if isinstance(document.get("usage"), dict):
         found.usages.append((at, document["usage"]))
         found.usage_with_choices |= bool(choices)
@@ -146,13 +146,13 @@ def _choice(at: int, choice: dict[str, Any], found: Streamed) -> None:
     delta = lenient_json.as_object(choice.get("delta"))
     if delta.get("role"):
         found.roles.append(at)
-    if text := lenient_json.text(delta.get("content")):
+    if text := lenient_json.as_text(delta.get("content")):
         found.texts.append(at)
         found.text += text
     for name in ("reasoning_content", "reasoning", "reasoning_details"):
         if delta.get(name):
             found.reasoning[name] = found.reasoning.get(name, 0) + 1
-    for piece in lenient_json.objects(delta.get("tool_calls")):
+    for piece in lenient_json.as_objects(delta.get("tool_calls")):
         found.texts.append(at)
         _call(piece, found)
     finish = choice.get("finish_reason")
@@ -166,9 +166,9 @@ def _call(piece: dict[str, Any], found: Streamed) -> None:
     call = found.calls[index if isinstance(index, int) else None]
     if not isinstance(index, int) or isinstance(index, bool):
         call.unusual.append("a piece without an index")
-    if ident := lenient_json.text(piece.get("id")):
+    if ident := lenient_json.as_text(piece.get("id")):
         call.ids.append(ident)
-    if name := lenient_json.text(function.get("name")):
+    if name := lenient_json.as_text(function.get("name")):
         call.names.append(name)
     arguments = function.get("arguments")
     if isinstance(arguments, str):

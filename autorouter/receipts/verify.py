@@ -1,11 +1,11 @@
-"""What `receipt verify` looks at: the chain of the lines, and every decision made again.
+"""Verifies receipts: the chain of the lines is whole, and every decision made again equals the recorded one.
 
     check_directory(dir)   all files and the links between them
     check_file(path)       one day's file, or a receipt that `receipt export` wrote
     check_receipt(...)     one receipt by itself: its sum, its context's digest, its decision
 
-A decision made again must equal the recorded one to the canonical byte. Receipts of another version are counted and
-left alone: their core may have decided otherwise, and rightly so.
+Decisions are compared to the canonical byte. Receipts of another version are counted but not decided again: their
+core may rightly have decided otherwise.
 """
 
 from __future__ import annotations
@@ -26,19 +26,39 @@ from autorouter.receipts.chain import RECEIPT_SCHEMA
 from autorouter.receipts.reader import ChainProblem
 
 EXPORTED_CONTEXT = "context_record"
-"""The member that makes a receipt self-contained."""
+"""The member that makes an exported receipt self-contained."""
 MAX_EXPORT_BYTES = 16 * 1024 * 1024
-"""A receipt has 10 kB, a context 30 kB."""
+"""Far beyond any export: a receipt is about 10 kB, a context about 30 kB."""
 ProgressWrapper = Callable[[Iterable[tuple[int, bytes]], str, int], Iterable[tuple[int, bytes]]]
-"""Shows progress over the lines of a file, given its name and how many there are."""
+"""Wraps the iteration over a file's lines to show progress; also gets the file's name and its number of lines."""
 _MALFORMED_RECORD_ERRORS = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, AutorouterError)
-"""What a record that isn't one of ours can raise."""
+"""What reading a record that this program didn't write can raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProblem:
+    """Something wrong in a file. `line` counts from 1; None for a receipt that was looked up by its id, in `file`."""
+
+    file: str
+    line: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}" if self.line is None else f"{self.file}:{self.line}: {self.reason}"
+
+    @property
+    def position(self) -> tuple[str, int]:
+        """Sorts problems by file and line."""
+        return self.file, self.line or 0
 
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """What was found. `decided`: decisions made again and equal; `lost`: receipts that their writer said are missing;
-    `evidence`: evidence files, `absent`: receipts that one of them names and that lie nowhere here."""
+    """Counts and problems.
+
+    `decided`: decisions made again and equal; `lost`: receipts that their writer recorded as dropped; `evidence`:
+    evidence files; `absent`: receipts that an evidence file names and that are in none of the folders.
+    """
 
     files: int = 0
     receipts: int = 0
@@ -47,58 +67,62 @@ class VerifyReport:
     lost: int = 0
     evidence: int = 0
     absent: int = 0
-    problems: list[str] = field(default_factory=list)
+    problems: list[VerifyProblem] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
-    def add_chain_problems(self, faults: Sequence[ChainProblem]) -> VerifyReport:
-        """The chain's faults too; all in the order of files and lines."""
-        self.problems += [str(fault) for fault in faults]
-        self.problems.sort(key=_sort_key)
+    def add_problem(self, file: str, line: int | None, reason: str) -> None:
+        self.problems.append(VerifyProblem(file, line, reason))
+
+    def add_chain_problems(self, chain_problems: Sequence[ChainProblem]) -> VerifyReport:
+        """Add problems of the chain, and sort all by file and line."""
+        for problem in chain_problems:
+            self.add_problem(problem.file.name, problem.line, problem.reason)
+        self.problems.sort(key=lambda problem: problem.position)
         return self
 
 
 def check_directory(directory: Path, track: ProgressWrapper) -> VerifyReport:
-    """Check all files. ReceiptError where there is nothing to check."""
+    """Check all files of a folder. ReceiptError when there are none."""
     days = reader.segment_files(directory)
     if not days:
         raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
     report = VerifyReport()
-    faults = reader.verify_directory(directory)
+    chain_problems = reader.verify_directory(directory)
     for path in days:
-        _check_lines(path, report, faults, track)
-    return report.add_chain_problems(faults)
+        _check_lines(path, report, chain_problems, track)
+    return report.add_chain_problems(chain_problems)
 
 
 def check_file(path: Path, track: ProgressWrapper) -> VerifyReport:
-    """Check one file, of either sort."""
+    """Check one day's file or one exported receipt."""
     exported = _read_export(path)
     report = VerifyReport()
     if exported is not None:
         context = exported.pop(EXPORTED_CONTEXT)
         report.files = 1
-        check_receipt(exported, context, f"{path.name}:1", report)
+        check_receipt(exported, context, report, file=path.name, line=1)
         return report
-    faults = reader.verify_chain(path)
-    _check_lines(path, report, faults, track)
-    report.add_chain_problems(faults)
+    chain_problems = reader.verify_chain(path)
+    _check_lines(path, report, chain_problems, track)
+    report.add_chain_problems(chain_problems)
     if not report.receipts and report.ok:
         raise ReceiptError(f"{path} holds no receipts", hint="give a day's .jsonl file, or what `receipt export` wrote")
     return report
 
 
-def check_receipt(record: dict[str, Any], context: Any, place: str, report: VerifyReport) -> None:
-    """Check a receipt that stands alone. What it says of the lines around it can't be known here."""
+def check_receipt(record: dict[str, Any], context: Any, report: VerifyReport, *, file: str, line: int | None) -> None:
+    """Check a single receipt without its neighbours, so without the links of the chain."""
     report.receipts += 1
     body = {key: value for key, value in record.items() if key != "sum"}
     if record.get("sum") != digest(body):
-        report.problems.append(f"{place}: the record doesn't match its sum: it was changed")
+        report.add_problem(file, line, "the record doesn't match its sum: it was changed")
     if digest(context) != record.get("context"):
-        report.problems.append(f"{place}: the context isn't the one that the receipt names: it was changed")
+        report.add_problem(file, line, "the context isn't the one that the receipt names: it was changed")
     else:
-        _check_decision(record, context, place, report)
+        _check_decision(record, context, report, file=file, line=line)
 
 
 def _read_export(path: Path) -> dict[str, Any] | None:
@@ -112,11 +136,13 @@ def _read_export(path: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) and EXPORTED_CONTEXT in document else None
 
 
-def _check_lines(path: Path, report: VerifyReport, faults: Sequence[ChainProblem], track: ProgressWrapper) -> None:
-    """Make the decisions of a file again. A line that the chain has faulted is counted, and not judged twice."""
+def _check_lines(
+    path: Path, report: VerifyReport, chain_problems: Sequence[ChainProblem], track: ProgressWrapper
+) -> None:
+    """Make the decisions of a file again. A line with a problem in the chain is counted but not reported twice."""
     report.files += 1
     contexts: dict[str, Any] = {}
-    faulty = {fault.line for fault in faults if fault.file.name == path.name}
+    broken = {problem.line for problem in chain_problems if problem.file.name == path.name}
     for number, raw in track(_read_lines(path), path.name, sum(1 for _ in _read_lines(path))):
         record = _parse_record(raw)
         kind = record.get("type")
@@ -126,13 +152,13 @@ def _check_lines(path: Path, report: VerifyReport, faults: Sequence[ChainProblem
             report.lost += record["count"] if isinstance(record.get("count"), int) else 0
         elif kind == "receipt":
             report.receipts += 1
-            if number in faulty:
+            if number in broken:
                 continue
             context = contexts.get(str(record.get("context")))
             if context is None:
-                report.problems.append(f"{path.name}:{number}: its context isn't in the file before it")
+                report.add_problem(path.name, number, "its context isn't in the file before it")
             else:
-                _check_decision(record, context, f"{path.name}:{number}", report)
+                _check_decision(record, context, report, file=path.name, line=number)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -151,7 +177,7 @@ def _parse_record(raw: bytes) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _check_decision(record: dict[str, Any], context: Any, place: str, report: VerifyReport) -> None:
+def _check_decision(record: dict[str, Any], context: Any, report: VerifyReport, *, file: str, line: int | None) -> None:
     if record.get("version") != __version__ or record.get("schema") != RECEIPT_SCHEMA:
         report.other_version += 1
         return
@@ -159,12 +185,12 @@ def _check_decision(record: dict[str, Any], context: Any, place: str, report: Ve
         again = canonical_json(replay_decision(record, context))
         recorded = canonical_json(record["decision"])
     except _MALFORMED_RECORD_ERRORS as exc:
-        report.problems.append(f"{place}: the decision can't be made again: {type(exc).__name__}")
+        report.add_problem(file, line, f"the decision can't be made again: {type(exc).__name__}")
         return
     if again == recorded:
         report.decided += 1
     else:
-        report.problems.append(f"{place}: the decision made again differs in {_difference(again, recorded)}")
+        report.add_problem(file, line, f"the decision made again differs in {_difference(again, recorded)}")
 
 
 def _difference(again: bytes, recorded: bytes) -> str:
@@ -173,10 +199,3 @@ def _difference(again: bytes, recorded: bytes) -> str:
     if not isinstance(other, dict):
         return "everything"
     return ", ".join(sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))) or "its form"
-
-
-def _sort_key(problem: str) -> tuple[str, int]:
-    """Sorts by file and by line."""
-    name, _, rest = problem.partition(":")
-    line = rest.partition(":")[0]
-    return name, int(line) if line.isdigit() else 0

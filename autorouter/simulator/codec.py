@@ -35,12 +35,12 @@ from autorouter.clients import human_text
 from autorouter.core.types import PROMPT_CHARS, Usage, Wire
 from autorouter.simulator import roles
 from autorouter.simulator.faults.bodies import ResponseBody
-from autorouter.simulator.model import Answer, DryRequest, Refused, Text, arguments_json
+from autorouter.simulator.model import RefusalAnswer, SimulatedAnswer, SimulatedRequest, TextAnswer, arguments_json
 from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
 from autorouter.wire import translate
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import Heading, messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata, messages_usage
 from autorouter.wire.common.ir import (
     StreamEvent,
     StreamFailed,
@@ -74,7 +74,7 @@ class DecodedRequest:
     """`parts` is the prompt in the order that a provider's cache sees it: the tools, then each message. `include_usage`:
     a stream tells its usage; on chat only where it was asked for."""
 
-    request: DryRequest
+    request: SimulatedRequest
     prompt_parts: tuple[bytes, ...]
     include_usage: bool
 
@@ -115,27 +115,27 @@ def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> DecodedReques
 
 def _of_chat(
     document: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], candidate_id: str, seed: bytes
-) -> DryRequest:
+) -> SimulatedRequest:
     task, rest = _take_role_task(messages)
     ask, raw, results = _latest(rest)
     system = "\n".join(
         human_text.text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")
     )
-    return DryRequest(
+    return SimulatedRequest(
         candidate_id=candidate_id,
-        ask=ask,
+        prompt=ask,
         seed=seed,
         system=system,
-        rules=f"{system}\n{raw}",
+        format_instructions=f"{system}\n{raw}",
         tools=_chat_tools(document),
-        results=results,
-        must_call=_chat_must_call(document.get("tool_choice")),
+        tool_results=results,
+        forced_tool=_chat_must_call(document.get("tool_choice")),
         schema=_chat_schema(document.get("response_format")),
-        task=task,
+        role_task=task,
     )
 
 
-def _of_conversation(conversation: RequestIR, candidate_id: str, seed: bytes) -> DryRequest:
+def _of_conversation(conversation: RequestIR, candidate_id: str, seed: bytes) -> SimulatedRequest:
     messages = list(_as_chat(conversation))
     task, rest = _take_role_task(messages)
     ask, raw, results = _latest(rest)
@@ -149,17 +149,17 @@ def _of_conversation(conversation: RequestIR, candidate_id: str, seed: bytes) ->
         for tool in (conversation.tools if choice != "none" else ())
     )
     must_call = "" if choice == "required" else None if choice is None or isinstance(choice, str) else choice.name
-    return DryRequest(
+    return SimulatedRequest(
         candidate_id=candidate_id,
-        ask=ask,
+        prompt=ask,
         seed=seed,
         system=system,
-        rules=f"{system}\n{raw}",
+        format_instructions=f"{system}\n{raw}",
         tools=tuple(tools),
-        results=results,
-        must_call=must_call,
+        tool_results=results,
+        forced_tool=must_call,
         schema=None if wanted is None else _JSON_OBJECT if wanted.kind == "json_object" else wanted.schema,
-        task=task,
+        role_task=task,
     )
 
 
@@ -267,7 +267,9 @@ class ResponseMetadata:
         return f"call_{self.seed[16:28].hex()}"
 
 
-def _encode_chat(answer: Answer, stamp: ResponseMetadata, *, stream: bool, include_usage: bool) -> ResponseBody:
+def _encode_chat(
+    answer: SimulatedAnswer, stamp: ResponseMetadata, *, stream: bool, include_usage: bool
+) -> ResponseBody:
     """The answer's bytes. `include_usage` is for streams: a whole answer tells its usage anyway."""
     return _chat_stream(answer, stamp, include_usage) if stream else _chat_document(answer, stamp)
 
@@ -289,9 +291,9 @@ def split_arguments(arguments: str, style: ArgumentChunking) -> list[str]:
     return [arguments[0 if style.cumulative else end - size : end] for end in ends]
 
 
-def _chat_document(answer: Answer, stamp: ResponseMetadata) -> ResponseBody:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, Text) else None}
-    if isinstance(answer, Refused):
+def _chat_document(answer: SimulatedAnswer, stamp: ResponseMetadata) -> ResponseBody:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, TextAnswer) else None}
+    if isinstance(answer, RefusalAnswer):
         message["refusal"] = answer.text
     if isinstance(answer, SimulatedToolCall):
         function = {"name": answer.name, "arguments": arguments_json(answer)}
@@ -303,7 +305,7 @@ def _chat_document(answer: Answer, stamp: ResponseMetadata) -> ResponseBody:
     return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
 
 
-def _chat_stream(answer: Answer, stamp: ResponseMetadata, include_usage: bool) -> ResponseBody:
+def _chat_stream(answer: SimulatedAnswer, stamp: ResponseMetadata, include_usage: bool) -> ResponseBody:
     head = _head(stamp, "chat.completion.chunk")
     choices = [_choice(delta) for delta in _deltas(answer, stamp)]
     choices.append(_choice({}, _finish(answer)))
@@ -314,10 +316,10 @@ def _chat_stream(answer: Answer, stamp: ResponseMetadata, include_usage: bool) -
     return ResponseBody(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
 
 
-def _deltas(answer: Answer, stamp: ResponseMetadata) -> list[dict[str, Any]]:
-    if isinstance(answer, Text):
+def _deltas(answer: SimulatedAnswer, stamp: ResponseMetadata) -> list[dict[str, Any]]:
+    if isinstance(answer, TextAnswer):
         return [{"role": "assistant", "content": ""}, *({"content": word} for word in split_words(answer.text))]
-    if isinstance(answer, Refused):
+    if isinstance(answer, RefusalAnswer):
         return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in split_words(answer.text))]
     arguments = arguments_json(answer)
     function = {"name": answer.name, "arguments": ""}
@@ -332,13 +334,13 @@ def _choice(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, An
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(answer: Answer) -> str:
+def _finish(answer: SimulatedAnswer) -> str:
     match answer:
-        case Text():
+        case TextAnswer():
             return "stop"
         case SimulatedToolCall():
             return "tool_calls"
-        case Refused():
+        case RefusalAnswer():
             return "content_filter"
 
 
@@ -374,10 +376,12 @@ TranslatedWire = Literal["responses", "messages"]
 _FAILED_EVENT: Final = StreamFailed(FAILED[2], FAILED[0], FAILED[1])
 
 
-def _encode_translated(answer: Answer, stamp: ResponseMetadata, wire: TranslatedWire, *, stream: bool) -> ResponseBody:
+def _encode_translated(
+    answer: SimulatedAnswer, stamp: ResponseMetadata, wire: TranslatedWire, *, stream: bool
+) -> ResponseBody:
     """The answer's bytes: one event a piece, or one document."""
     seed = stamp.seed[:12].hex()
-    heading = Heading(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
+    heading = ResponseMetadata(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
     events = list(_events(answer, stamp, wire))
     polish = _polish(answer, stamp.usage, wire)
     if not stream:
@@ -390,12 +394,12 @@ def _encode_translated(answer: Answer, stamp: ResponseMetadata, wire: Translated
     return ResponseBody(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
 
 
-def _events(answer: Answer, stamp: ResponseMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
+def _events(answer: SimulatedAnswer, stamp: ResponseMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
     yield StreamStarted("", stamp.model)
     match answer:
-        case Text(text) | Refused(text):
+        case TextAnswer(text) | RefusalAnswer(text):
             yield from (TextDelta(word) for word in split_words(text))
-            finished = StreamFinished("refusal" if isinstance(answer, Refused) else "stop")
+            finished = StreamFinished("refusal" if isinstance(answer, RefusalAnswer) else "stop")
         case _:
             # Each wire has ids of its own form; the encoder makes those of Messages.
             yield ToolCallStarted(
@@ -424,11 +428,11 @@ def _polished(frame: bytes, polish: _Polish) -> bytes:
     return sse.named(polish(orjson.loads(frame.partition(b"\ndata: ")[2])))
 
 
-def _polish(answer: Answer, usage: Usage | None, wire: TranslatedWire) -> _Polish:
+def _polish(answer: SimulatedAnswer, usage: Usage | None, wire: TranslatedWire) -> _Polish:
     """What is still to be done to each document."""
     if wire == "messages":
         return lambda document: _messages(document, usage)
-    return _refusing if isinstance(answer, Refused) else lambda document: document
+    return _refusing if isinstance(answer, RefusalAnswer) else lambda document: document
 
 
 def _messages(document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:

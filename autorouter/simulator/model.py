@@ -27,17 +27,17 @@ from autorouter.simulator import file_task as errands
 from autorouter.simulator import roles
 from autorouter.simulator.file_task import FileTask
 from autorouter.simulator.roles import RoleTask
-from autorouter.simulator.schema_instance import instance
+from autorouter.simulator.schema_instance import schema_instance
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall, minimal_call, show_call, write_call
 
-ECHO_CHARS: Final = 80
+PROMPT_ECHO_CHARS: Final = 80
 """So much of the ask is said back at most."""
 TITLE_WORDS: Final = 6
 BYTES_PER_TOKEN: Final = 4
 """A rough count that holds for English and code; the dry run has no tokenizer."""
 TEXT_ONLY: Final = "Respond with TEXT ONLY"
 """How a compaction begins that leaves its tools declared (Claude Code)."""
-_CHORE: Final = re.compile(
+_HOUSEKEEPING: Final = re.compile(
     r"\b(?:(?P<commit>commit messages?)|(?P<title>titles?)|(?P<summary>compaction|summar\w+))\b", re.I
 )
 """Which chore a housekeeping request asks for: the first that it names."""
@@ -50,7 +50,7 @@ _OPENINGS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DryRequest:
+class SimulatedRequest:
     """A request as its wire module read it.
 
     `ask` is what the human last wrote. `rules` is every text that may describe an edit format: the system's, and what
@@ -61,61 +61,61 @@ class DryRequest:
     """
 
     candidate_id: str
-    ask: str
+    prompt: str
     seed: bytes
     system: str = ""
-    rules: str = ""
+    format_instructions: str = ""
     tools: tuple[DeclaredTool, ...] = ()
-    results: int = 0
-    must_call: str | None = None
+    tool_results: int = 0
+    forced_tool: str | None = None
     schema: Mapping[str, Any] | None = None
-    task: RoleTask | None = None
-    agree: bool = False
-    revise: bool = False
+    role_task: RoleTask | None = None
+    same_for_all: bool = False
+    verifier_objects: bool = False
 
     @property
     def role(self) -> str:
         """The inner role, empty where there is none."""
-        return self.task.role if self.task is not None else ""
+        return self.role_task.role if self.role_task is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextAnswer:
     """An answer in words."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusalAnswer:
     """The model declines, in words."""
 
     text: str
 
 
-Answer = Text | SimulatedToolCall | Refused
+SimulatedAnswer = TextAnswer | SimulatedToolCall | RefusalAnswer
 
 
-def plan_answer(request: DryRequest) -> Answer:
+def plan_answer(request: SimulatedRequest) -> SimulatedAnswer:
     """What to answer. Pure and total: any request gets an answer."""
-    if request.task is not None and request.task.answers_json:
-        return Text(to_json(roles.role_answer(request.task, request.seed, revise=request.revise)))
-    text_only = TEXT_ONLY in request.ask
-    if text_only or (not request.tools and is_housekeeping(request.system, request.ask)):
-        return Text(_housekeeping(request))
-    errand = errands.find_file_task(request.ask)
+    if request.role_task is not None and request.role_task.answers_json:
+        return TextAnswer(to_json(roles.role_answer(request.role_task, request.seed, revise=request.verifier_objects)))
+    text_only = TEXT_ONLY in request.prompt
+    if text_only or (not request.tools and is_housekeeping(request.system, request.prompt)):
+        return TextAnswer(_housekeeping_text(request))
+    errand = errands.find_file_task(request.prompt)
     if request.tools and (call := _next_call(request, errand)):
         return call
     if request.schema is not None:
-        return Text(to_json(instance(request.schema)))
+        return TextAnswer(to_json(schema_instance(request.schema)))
     if errand is None:
-        return Text(_default_text(request))
+        return TextAnswer(_default_text(request))
     if request.tools:
-        return Text(_closing(request, errand))
-    return Text(errands.edit_block(request.rules, errand) or _default_text(request))
+        return TextAnswer(_final_text(request, errand))
+    return TextAnswer(errands.edit_block(request.format_instructions, errand) or _default_text(request))
 
 
-def output_tokens(answer: Answer) -> int:
+def output_tokens(answer: SimulatedAnswer) -> int:
     """At least one; `BYTES_PER_TOKEN` bytes each."""
     text = answer.name + arguments_json(answer) if isinstance(answer, SimulatedToolCall) else answer.text
     return max(1, len(text.encode()) // BYTES_PER_TOKEN)
@@ -126,51 +126,55 @@ def arguments_json(call: SimulatedToolCall) -> str:
     return to_json(call.arguments) if call.raw_arguments is None else call.raw_arguments
 
 
-def _next_call(request: DryRequest, errand: FileTask | None) -> SimulatedToolCall | None:
+def _next_call(request: SimulatedRequest, errand: FileTask | None) -> SimulatedToolCall | None:
     tools = request.tools
-    if request.must_call:
-        tools = tuple(tool for tool in tools if tool.name == request.must_call) or tools
-    if errand is not None and request.results == 0 and (call := write_call(tools, errand)):
+    if request.forced_tool:
+        tools = tuple(tool for tool in tools if tool.name == request.forced_tool) or tools
+    if errand is not None and request.tool_results == 0 and (call := write_call(tools, errand)):
         return call
-    if errand is not None and request.results == 1 and (call := show_call(tools, errand)):
+    if errand is not None and request.tool_results == 1 and (call := show_call(tools, errand)):
         return call
-    return minimal_call(tools[0]) if request.must_call is not None and request.results == 0 else None
+    return minimal_call(tools[0]) if request.forced_tool is not None and request.tool_results == 0 else None
 
 
-def _closing(request: DryRequest, errand: FileTask) -> str:
-    if request.results == 0:
-        return f"{_opening(request)} None of the declared tools can write {errand.path}."
-    return errand.final_message + _revised(request)
+def _final_text(request: SimulatedRequest, errand: FileTask) -> str:
+    if request.tool_results == 0:
+        return f"{_opening_sentence(request)} None of the declared tools can write {errand.path}."
+    return errand.final_message + _revised_suffix(request)
 
 
-def _default_text(request: DryRequest) -> str:
-    said = f"{_opening(request)}" if request.agree else f"{_opening(request)} Candidate: {request.candidate_id}."
-    ask = " ".join(request.ask.split())
+def _default_text(request: SimulatedRequest) -> str:
+    said = (
+        f"{_opening_sentence(request)}"
+        if request.same_for_all
+        else f"{_opening_sentence(request)} Candidate: {request.candidate_id}."
+    )
+    ask = " ".join(request.prompt.split())
     if ask:
-        said += f" You asked: {ask if len(ask) <= ECHO_CHARS else ask[: ECHO_CHARS - 1] + '…'}"
-    return said + _revised(request)
+        said += f" You asked: {ask if len(ask) <= PROMPT_ECHO_CHARS else ask[: PROMPT_ECHO_CHARS - 1] + '…'}"
+    return said + _revised_suffix(request)
 
 
-def _revised(request: DryRequest) -> str:
-    return roles.REVISED_SUFFIX if request.task is not None and request.task.role == "reviser" else ""
+def _revised_suffix(request: SimulatedRequest) -> str:
+    return roles.REVISED_SUFFIX if request.role_task is not None and request.role_task.role == "reviser" else ""
 
 
-def _opening(request: DryRequest) -> str:
-    if request.agree:
+def _opening_sentence(request: SimulatedRequest) -> str:
+    if request.same_for_all:
         return _OPENINGS[0]
     return _OPENINGS[int.from_bytes(request.seed[:4], "big") % len(_OPENINGS)]
 
 
-def _housekeeping(request: DryRequest) -> str:
+def _housekeeping_text(request: SimulatedRequest) -> str:
     if request.schema is not None:
-        return to_json(instance(request.schema))
-    chore = _CHORE.search(f"{request.system}\n{request.ask}")
+        return to_json(schema_instance(request.schema))
+    chore = _HOUSEKEEPING.search(f"{request.system}\n{request.prompt}")
     if chore and chore["commit"]:
         return "chore: dry run"
-    if TEXT_ONLY in request.ask or (chore and chore["summary"]):
+    if TEXT_ONLY in request.prompt or (chore and chore["summary"]):
         return f"Summary of a dry run by {request.candidate_id}: no model was called, nothing has to be kept."
-    words = re.findall(r"[^\W_][\w.'-]*", errands.without_markers(request.ask))
-    return " ".join(words[:TITLE_WORDS]).capitalize()[:ECHO_CHARS] or "Dry run"
+    words = re.findall(r"[^\W_][\w.'-]*", errands.without_markers(request.prompt))
+    return " ".join(words[:TITLE_WORDS]).capitalize()[:PROMPT_ECHO_CHARS] or "Dry run"
 
 
 def to_json(value: Any) -> str:

@@ -27,7 +27,7 @@ from autorouter.simulator.cache import PrefixCache
 from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.faults.spec import parse as parse_faults
-from autorouter.simulator.faults.types import BeforeAnswer, Fault, Refusal
+from autorouter.simulator.faults.types import ConnectionFailure, ErrorResponse, Fault
 from autorouter.upstream.transport import UpstreamCall
 
 JITTER: Final = 0.2
@@ -44,7 +44,7 @@ class SimulatedResponse:
     body: ResponseBody
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    connection_failure: BeforeAnswer | None = None
+    connection_failure: ConnectionFailure | None = None
     first_byte_delay_s: float = 0.0
     generation_s: float = 0.0
     event_delay_s: float = 0.0
@@ -75,18 +75,18 @@ def simulate_response(
     seed = hashlib.sha256(decoded.request.seed + f"{call.candidate.id}\0{call.attempt}".encode()).digest()
     jitter = _jitter(seed)
     ttft_s = call.candidate.ttft_s * jitter
-    if fault.failure is not None:
-        return SimulatedResponse(body=_NOTHING, connection_failure=fault.failure, fault=fault.name)
-    if fault.refusal is not None:
-        return replace(_refused(fault.refusal, wire, clock, key), wait_s=ttft_s, fault=fault.name)
+    if fault.connection_failure is not None:
+        return SimulatedResponse(body=_NOTHING, connection_failure=fault.connection_failure, fault=fault.name)
+    if fault.error_response is not None:
+        return replace(_refused(fault.error_response, wire, clock, key), first_byte_delay_s=ttft_s, fault=fault.name)
     answer, reshape = _answer(decoded.request, fault)
     usage = _usage(call, decoded.prompt_parts, model.output_tokens(answer), cache)
-    stream = call.stream and not fault.unstreamed
+    stream = call.stream and not fault.ignores_stream
     stamp = codec.ResponseMetadata(
         model=fault.served_model or call.candidate.model,
         seed=seed,
         usage=_told(usage, fault),
-        argument_chunking=fault.style,
+        argument_chunking=fault.argument_chunking,
     )
     flow = _encode(answer, stamp, wire, stream=stream, include_usage=decoded.include_usage)
     if reshape is not None:
@@ -95,27 +95,27 @@ def simulate_response(
     return SimulatedResponse(
         body=flow,
         headers={"content-type": "text/event-stream; charset=utf-8" if flow.stream else "application/json"},
-        first_byte_delay_s=ttft_s + fault.slow_s + (0 if stream else writing_s),
+        first_byte_delay_s=ttft_s + fault.first_byte_delay_s + (0 if stream else writing_s),
         generation_s=writing_s if stream else 0.0,
-        event_delay_s=fault.pace_s,
+        event_delay_s=fault.event_delay_s,
         fault=fault.name,
     )
 
 
 def _answer(
-    request: model.DryRequest, fault: Fault
-) -> tuple[model.Answer, Callable[[ResponseBody], ResponseBody] | None]:
+    request: model.SimulatedRequest, fault: Fault
+) -> tuple[model.SimulatedAnswer, Callable[[ResponseBody], ResponseBody] | None]:
     """The answer, and what is still to be done to its bytes."""
-    if fault.twist is None:
-        return model.plan_answer(request), fault.reshape
-    answer = fault.twist(request)
+    if fault.answer_override is None:
+        return model.plan_answer(request), fault.transform_body
+    answer = fault.answer_override(request)
     # Cut in its content, an answer comes whole.
     cut = fault.name == "half-json" and answer != model.plan_answer(request)
-    return answer, None if cut else fault.reshape
+    return answer, None if cut else fault.transform_body
 
 
 def _encode(
-    answer: model.Answer, stamp: codec.ResponseMetadata, wire: Wire, *, stream: bool, include_usage: bool
+    answer: model.SimulatedAnswer, stamp: codec.ResponseMetadata, wire: Wire, *, stream: bool, include_usage: bool
 ) -> ResponseBody:
     if wire == "chat":
         flow = codec._encode_chat(answer, stamp, stream=stream, include_usage=include_usage)
@@ -139,16 +139,16 @@ def _told(usage: Usage, fault: Fault) -> Usage | None:
     return replace(usage, input_tokens=usage.input_tokens * factor, output_tokens=usage.output_tokens * factor)
 
 
-def _refused(refusal: Refusal, wire: Wire, clock: Callable[[], float], key: str) -> SimulatedResponse:
-    message = refusal.anthropic if wire == "messages" and refusal.anthropic else refusal.message
-    if refusal.echo:
+def _refused(refusal: ErrorResponse, wire: Wire, clock: Callable[[], float], key: str) -> SimulatedResponse:
+    message = refusal.messages_text if wire == "messages" and refusal.messages_text else refusal.message
+    if refusal.echoes_key:
         message = f"{message} {key}"
     body = error_body(wire, refusal.status, refusal.code, refusal.error_type, message)
     headers = {"content-type": "application/json", **refusal.headers}
-    if refusal.html:
+    if refusal.html_page:
         body, headers = _PAGE, {"content-type": "text/html"}
-    if refusal.retry_date_s is not None:
-        headers["retry-after"] = formatdate(clock() + refusal.retry_date_s, usegmt=True)
+    if refusal.retry_after_date_s is not None:
+        headers["retry-after"] = formatdate(clock() + refusal.retry_after_date_s, usegmt=True)
     return SimulatedResponse(
         body=ResponseBody(pieces=(body,), stream=False, error=body), status=refusal.status, headers=headers
     )
@@ -172,7 +172,7 @@ def _jitter(seed: bytes) -> float:
 
 
 _NOTHING: Final = ResponseBody(pieces=(), stream=False, error=b"")
-_NO_PATH: Final = Refusal(
+_NO_PATH: Final = ErrorResponse(
     status=404,
     code="not_found",
     error_type="invalid_request_error",
@@ -180,5 +180,5 @@ _NO_PATH: Final = Refusal(
 )
 
 
-def _bad_request(message: str) -> Refusal:
-    return Refusal(status=400, code="invalid_request", error_type="invalid_request_error", message=message)
+def _bad_request(message: str) -> ErrorResponse:
+    return ErrorResponse(status=400, code="invalid_request", error_type="invalid_request_error", message=message)

@@ -20,7 +20,7 @@ MAX_CHARS: Final = 10_000
 MAX_ITEMS: Final = 16
 """Longest string and array that are made to satisfy minLength and minItems: a hostile schema must not cost memory."""
 
-MAX_WHOLE: Final = 2**63
+MAX_INTEGER: Final = 2**63
 """Beyond it a number stays a float: encoders refuse longer integers."""
 
 _KEYWORD_TYPES: Final = (
@@ -34,7 +34,7 @@ _KEYWORD_TYPES: Final = (
 """A keyword -> the type that it speaks of, for schemas that don't say theirs."""
 
 
-def instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
+def schema_instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
     """A value for `schema`; `root` is the document that its `$ref`s point into."""
     root = schema if root is None else root
     if depth > MAX_DEPTH:
@@ -50,8 +50,8 @@ def instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
         case "object":
             return _object(plain, root, depth)
         case "array":
-            least = _whole(plain.get("minItems"), 0)
-            return [instance(plain.get("items", {}), root, depth + 1) for _ in range(min(least, MAX_ITEMS))]
+            least = _non_negative(plain.get("minItems"), 0)
+            return [schema_instance(plain.get("items", {}), root, depth + 1) for _ in range(min(least, MAX_ITEMS))]
         case "integer" | "number" as kind:
             return _number(plain, whole=kind == "integer")
         case "boolean":
@@ -67,12 +67,12 @@ def resolve(schema: Any, root: Any, depth: int = 0) -> Mapping[str, Any]:
     plain: dict[str, Any] = dict(schema) if isinstance(schema, Mapping) else {}
     for _ in range(MAX_DEPTH):
         if isinstance(plain.get("$ref"), str):
-            plain = {**_pointed(plain.pop("$ref"), root), **plain}
+            plain = {**_resolve_pointer(plain.pop("$ref"), root), **plain}
         elif variants := _variants(plain):
-            plain = _merged({k: v for k, v in plain.items() if k not in ("anyOf", "oneOf")}, _first(variants, root))
+            plain = _merge({k: v for k, v in plain.items() if k not in ("anyOf", "oneOf")}, _first(variants, root))
         elif isinstance(plain.get("allOf"), list):
             for part in plain.pop("allOf") if depth < MAX_DEPTH else ():
-                plain = _merged(plain, resolve(part, root, depth + 1))
+                plain = _merge(plain, resolve(part, root, depth + 1))
         else:
             break
     return plain
@@ -102,7 +102,7 @@ def _first(variants: Sequence[Any], root: Any) -> Mapping[str, Any]:
     return next((v for v in found if v.get("type") != "null"), found[0] if found else {})
 
 
-def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**base, **more}
     for keyword in ("properties", "required"):
         old, new = base.get(keyword), more.get(keyword)
@@ -113,7 +113,7 @@ def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _pointed(reference: str, root: Any) -> Mapping[str, Any]:
+def _resolve_pointer(reference: str, root: Any) -> Mapping[str, Any]:
     """What `#/$defs/Name` points at; an empty schema for anything else."""
     place = root
     for step in reference.removeprefix("#").split("/")[1:]:
@@ -124,10 +124,10 @@ def _pointed(reference: str, root: Any) -> Mapping[str, Any]:
 def _object(plain: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
     properties = plain.get("properties")
     properties = properties if isinstance(properties, Mapping) else {}
-    return {name: instance(properties.get(name, {}), root, depth + 1) for name in required(plain)}
+    return {name: schema_instance(properties.get(name, {}), root, depth + 1) for name in required_names(plain)}
 
 
-def required(plain: Mapping[str, Any]) -> list[str]:
+def required_names(plain: Mapping[str, Any]) -> list[str]:
     """The names that an object must have."""
     names = plain.get("required")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
@@ -142,7 +142,7 @@ def _number(plain: Mapping[str, Any], *, whole: bool) -> int | float:
     step = plain.get("multipleOf")
     if _numeric(step) and step > 0 and math.isfinite(value / step):
         value = math.ceil(value / step) * step
-    return math.ceil(value) if whole and abs(value) < MAX_WHOLE else value
+    return math.ceil(value) if whole and abs(value) < MAX_INTEGER else value
 
 
 def _bound(plain: Mapping[str, Any], name: str, inwards: int) -> float | None:
@@ -158,9 +158,9 @@ def _numeric(value: Any) -> TypeGuard[int | float]:
 
 
 def _string(plain: Mapping[str, Any]) -> str:
-    least = min(_whole(plain.get("minLength"), 0), MAX_CHARS)
-    return FILLER.ljust(least, ".")[: _whole(plain.get("maxLength"), MAX_CHARS)]
+    least = min(_non_negative(plain.get("minLength"), 0), MAX_CHARS)
+    return FILLER.ljust(least, ".")[: _non_negative(plain.get("maxLength"), MAX_CHARS)]
 
 
-def _whole(value: Any, otherwise: int) -> int:
+def _non_negative(value: Any, otherwise: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else otherwise

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from autorouter.simulator import file_task as errands
 from autorouter.simulator.file_task import FileTask
-from autorouter.simulator.schema_instance import FILLER, instance, required, resolve, type_of
+from autorouter.simulator.schema_instance import FILLER, required_names, resolve, schema_instance, type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def minimal_call(tool: DeclaredTool) -> SimulatedToolCall:
     """A call of this very tool with nothing but its required arguments, for a client that insists."""
     if tool.free_form:
         return _free_form_call(tool, FILLER)
-    made = instance({**tool.schema, "type": "object"}, tool.schema)
+    made = schema_instance({**tool.schema, "type": "object"}, tool.schema)
     return SimulatedToolCall(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
 
 
@@ -139,7 +139,7 @@ def _fill_arguments(tool: DeclaredTool, known: Mapping[frozenset[str], str]) -> 
     """Arguments: what is known where a parameter's name says so, and the required rest by its schema. Each known value
     is given once unless a further parameter of its sort is required."""
     plain = resolve(tool.schema, tool.schema)
-    musts = required(plain)
+    musts = required_names(plain)
     properties = _properties(tool)
     arguments: dict[str, Any] = {}
     given: set[frozenset[str]] = set()
@@ -161,23 +161,23 @@ def _default_value(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
         for choice in _CREATING:
             if choice in choices:
                 return choice
-    return instance(schema, root)
+    return schema_instance(schema, root)
 
 
 def _fit_to_schema(name: str, schema: Mapping[str, Any], root: Mapping[str, Any], value: str, *, command: bool) -> Any:
     """The value as the parameter wants it: a string, or an array of words, of strings or of objects."""
     if type_of(schema) != "array":
-        return value if type_of(schema) == "string" else instance(schema, root)
+        return value if type_of(schema) == "string" else schema_instance(schema, root)
     items = resolve(schema.get("items", {}), root)
     if type_of(items) == "object":
-        made = instance(items, root)
+        made = schema_instance(items, root)
         inner = items.get("properties")
         for key, below in inner.items() if isinstance(inner, Mapping) else ():
             if command and _normalized(key) in _COMMANDS:
                 made[key] = _fit_to_schema(key, resolve(below, root), root, value, command=True)
         return [made]
     if type_of(items) != "string" or "enum" in items or "const" in items:
-        return instance(schema, root)
+        return schema_instance(schema, root)
     if command and not _normalized(name).endswith("s"):
         return ["bash", "-lc", value]
     return [value]

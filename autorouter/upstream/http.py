@@ -26,7 +26,7 @@ class IdleTimer:
     malformed chunk without waking the reader. This one is a timer per answer.
     """
 
-    __slots__ = ("_handle", "_limit_s", "_loop", "_response", "_since")
+    __slots__ = ("_handle", "_limit_s", "_loop", "_response", "_waiting_since")
 
     def __init__(self, response: aiohttp.ClientResponse, limit_s: float) -> None:
         self._response = response

@@ -24,9 +24,9 @@ from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.request import ChatRequest
 
 if TYPE_CHECKING:
-    from autorouter.wire.common.encoder import Heading
+    from autorouter.wire.common.encoder import ResponseMetadata
     from autorouter.wire.common.ir import TranslationLoss
-    from autorouter.wire.common.tool_names import Names
+    from autorouter.wire.common.tool_names import ToolNameMap
 
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 """Where each wire is spoken, below an upstream's base URL."""
@@ -148,7 +148,7 @@ class PassthroughExchange:
             from autorouter.wire import reasoning_history
 
             body = fields.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
-            self.body, losses = reasoning_history.settled(body, self._wire, origin=origin, strip=strip)
+            self.body, losses = reasoning_history.filter_reasoning(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
     def tap(self) -> Tap:
@@ -180,7 +180,7 @@ class Translated:
         self, request: Request, upstream: Wire, model: str, *, origin: str | None, heading: tuple[str, str, int]
     ) -> None:
         from autorouter.wire import translate
-        from autorouter.wire.common.encoder import Heading
+        from autorouter.wire.common.encoder import ResponseMetadata
 
         task = request.task
         sent = translate.outgoing(task.body, task.wire, upstream, model, origin=origin)
@@ -189,7 +189,9 @@ class Translated:
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
         wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
         stamped, seed, created_s = heading
-        self._heading = Heading(seed=seed, model=model, origin=stamped, created_s=created_s, wants_usage=wants_usage)
+        self._heading = ResponseMetadata(
+            seed=seed, model=model, origin=stamped, created_s=created_s, wants_usage=wants_usage
+        )
 
     def tap(self) -> Tap:
         return TranslatingObserver(self._client, self._upstream, self._names, self._heading)
@@ -213,7 +215,7 @@ class TranslatingObserver:
     """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire. Nor is
     what is malformed, for it can't be translated: it fails, so that `malformed` stays 0."""
 
-    def __init__(self, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
+    def __init__(self, client: Wire, upstream: Wire, names: ToolNameMap, heading: ResponseMetadata) -> None:
         from autorouter.wire.translate import Translation
 
         self._translation = Translation(client=client, upstream=upstream, names=names, heading=heading)

@@ -16,7 +16,7 @@ import orjson
 
 from autorouter.core.types import Wire
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.history import STAMP, read_stamped, readable
+from autorouter.wire.common.history import STAMP, read_stamped, reasoning_as_text
 from autorouter.wire.common.ir import ReasoningFormat, ReasoningPart, TextPart, TranslationLoss
 
 _MARK = f'"{STAMP}'.encode()
@@ -27,12 +27,14 @@ _SHAPES: dict[Wire, tuple[ReasoningFormat, ...]] = {
 }
 
 
-def settled(body: bytes, wire: Wire, *, origin: str, strip: bool = False) -> tuple[bytes, tuple[TranslationLoss, ...]]:
+def filter_reasoning(
+    body: bytes, wire: Wire, *, origin: str, strip: bool = False
+) -> tuple[bytes, tuple[TranslationLoss, ...]]:
     """The body for the target `origin` (`upstream/model`) of the same wire, and what was lost. The same bytes where nothing
     is to be done; chat carries no reasoning that anyone would refuse."""
     if wire == "chat" or (not strip and _MARK not in body):
         return body, ()
-    document = lenient_json.loads(body)
+    document = lenient_json.parse_object(body)
     if document is None:
         return body, ()
     losses: list[TranslationLoss] = []
@@ -59,14 +61,16 @@ def _kept(found: ReasoningPart, wire: Wire, origin: str, strip: bool) -> bool:
 def _item(item: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:
     if not isinstance(item, dict) or item.get("type") != "reasoning":
         return [item]
-    summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("summary")))
-    payload = lenient_json.text(item.get("encrypted_content"))
-    found = read_stamped(payload, summary, shape="responses", ident=lenient_json.text(item.get("id")))
+    summary = tuple(lenient_json.as_text(part.get("text")) for part in lenient_json.as_objects(item.get("summary")))
+    payload = lenient_json.as_text(item.get("encrypted_content"))
+    found = read_stamped(payload, summary, shape="responses", ident=lenient_json.as_text(item.get("id")))
     if _kept(found, "responses", origin, strip):
         own = {"encrypted_content": found.payload} | ({"id": found.id} if found.id else {})
         return [item if found.origin is None else item | own]
     words = [
-        {"type": "output_text", "text": part.text} for part in readable(found, losses) if isinstance(part, TextPart)
+        {"type": "output_text", "text": part.text}
+        for part in reasoning_as_text(found, losses)
+        if isinstance(part, TextPart)
     ]
     return [{"type": "message", "role": "assistant", "content": words}] if words else []
 
@@ -84,9 +88,11 @@ def _block(block: Any, origin: str, strip: bool, losses: list[TranslationLoss]) 
     if kind not in ("thinking", "redacted_thinking"):
         return [block]
     member, shape = ("signature", "messages") if kind == "thinking" else ("data", "redacted")
-    thoughts = lenient_json.text(block.get("thinking"))
+    thoughts = lenient_json.as_text(block.get("thinking"))
     known: ReasoningFormat = "messages" if shape == "messages" else "redacted"
-    found = read_stamped(lenient_json.text(block.get(member)), (thoughts,) if thoughts else (), shape=known)
+    found = read_stamped(lenient_json.as_text(block.get(member)), (thoughts,) if thoughts else (), shape=known)
     if _kept(found, "messages", origin, strip):
         return [block if found.origin is None else block | {member: found.payload}]
-    return [{"type": "text", "text": part.text} for part in readable(found, losses) if isinstance(part, TextPart)]
+    return [
+        {"type": "text", "text": part.text} for part in reasoning_as_text(found, losses) if isinstance(part, TextPart)
+    ]

@@ -24,8 +24,8 @@ from autorouter.wire.chat import to_ir as neutral_chat
 from autorouter.wire.chat import to_upstream as chat_out
 from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.decoder import TOO_DEEP, Decoder
-from autorouter.wire.common.encoder import Encoder, Heading
+from autorouter.wire.common.decoder import TOO_DEEP, StreamDecoder
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     RequestIR,
     ResponseIR,
@@ -35,7 +35,7 @@ from autorouter.wire.common.ir import (
     UsageEvent,
     collect_events,
 )
-from autorouter.wire.common.tool_names import Names, ToolCallRestorer
+from autorouter.wire.common.tool_names import ToolCallRestorer, ToolNameMap
 from autorouter.wire.messages import decode as decode_messages
 from autorouter.wire.messages import encode as encode_messages
 from autorouter.wire.messages import request as messages_request
@@ -50,12 +50,12 @@ TO_IR = {
     "responses": responses_request.to_ir,
     "messages": messages_request.to_ir,
 }
-DECODERS: dict[Wire, type[Decoder]] = {
+DECODERS: dict[Wire, type[StreamDecoder]] = {
     "chat": decode_chat.ChatDecoder,
     "responses": decode_responses.ResponsesDecoder,
     "messages": decode_messages.MessagesDecoder,
 }
-ENCODERS: dict[Wire, type[Encoder]] = {
+ENCODERS: dict[Wire, type[StreamEncoder]] = {
     "chat": encode_chat.ChatEncoder,
     "responses": encode_responses.ResponsesEncoder,
     "messages": encode_messages.MessagesEncoder,
@@ -116,7 +116,7 @@ class Translation:
     """An upstream's stream in one wire -> a client's in another. `served_model`, `usage`, `failed` as for a tap; `events`
     counts the events."""
 
-    def __init__(self, *, client: Wire, upstream: Wire, names: Names, heading: Heading) -> None:
+    def __init__(self, *, client: Wire, upstream: Wire, names: ToolNameMap, heading: ResponseMetadata) -> None:
         self._decoder = DECODERS[upstream]()
         self._restorer = ToolCallRestorer(names)
         self._encoder = ENCODERS[client](heading)
@@ -152,7 +152,7 @@ class Translation:
         return b"".join(out)
 
 
-def read_answer(document: dict[str, Any], upstream: Wire, names: Names) -> ResponseIR:
+def read_answer(document: dict[str, Any], upstream: Wire, names: ToolNameMap) -> ResponseIR:
     """An upstream's whole answer, with the client's own tool names; `failed` is set where it is none."""
     restorer = ToolCallRestorer(names)
     return collect_events(
@@ -160,6 +160,6 @@ def read_answer(document: dict[str, Any], upstream: Wire, names: Names) -> Respo
     )
 
 
-def encode_answer(answer: ResponseIR, client: Wire, heading: Heading) -> bytes:
+def encode_answer(answer: ResponseIR, client: Wire, heading: ResponseMetadata) -> bytes:
     """A whole answer as the client's wire has it."""
     return ANSWER_ENCODERS[client](answer, heading)

@@ -128,4 +128,4 @@ def _add(usage: dict[str, Any], wire: Wire, before: Usage, *, inputs: bool, outp
 def _plus(found: Any, name: str, more: int) -> None:
     """Add to a number that is there; details that the upstream doesn't tell stay untold."""
     if isinstance(found, dict) and isinstance(found.get(name), int):
-        found[name] = lenient_json.count(found[name]) + more
+        found[name] = lenient_json.as_count(found[name]) + more

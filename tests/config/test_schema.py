@@ -8,10 +8,12 @@ import pytest
 from autorouter.config import policy_schema, schema
 from autorouter.config.convert import is_local, to_candidates, to_policy
 from autorouter.config.schema import Config
+from autorouter.config.types import ConfigTable
 from autorouter.config.validation import ConfigProblem, validate
 from autorouter.core import policy as core
 from autorouter.core import types
 from autorouter.core.types import Capability, Price, Role, TaskKind
+from tools import config_reference
 
 RELAY = {"base_url": "http://127.0.0.1:18080/v1", "api_key_env": "RELAY_KEY"}
 CHEAP = {"id": "cheap", "upstream": "relay", "model": "vendor/cheap"}

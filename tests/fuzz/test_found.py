@@ -22,7 +22,7 @@ from autorouter.wire import exchange, fields, translate
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.passthrough import usage_of
 from autorouter.wire.common.ir import StreamFailed
-from autorouter.wire.common.tool_names import Names
+from autorouter.wire.common.tool_names import ToolNameMap
 from autorouter.wire.usage_sum import summed
 from tests.fuzz.atheris import target
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start
@@ -92,7 +92,7 @@ def test_an_upstreams_deep_event_is_malformed_and_no_exception(wire: Wire) -> No
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
 def test_an_upstreams_deep_answer_is_none(wire: Wire) -> None:
     document = orjson.loads(b'{"%s":[{"type":"x","a":%s}]}' % (exchange.ANSWER_MEMBER[wire].encode(), DEEP))
-    assert translate.read_answer(document, wire, Names()).failed is not None
+    assert translate.read_answer(document, wire, ToolNameMap()).failed is not None
 
 
 def test_a_damaged_receipt_does_not_hide_the_others(dry: Router) -> None:
@@ -183,7 +183,7 @@ def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
-    return DeclaredTools.of(request).fault(translate.read_answer(answer, "chat", Names()))
+    return DeclaredTools.of(request).fault(translate.read_answer(answer, "chat", ToolNameMap()))
 
 
 def test_a_tools_schema_fetches_nothing(tmp_path: Path) -> None:

@@ -80,17 +80,17 @@ def test_every_fault_does_on_the_socket_what_its_row_says(mock: Mock, name: str,
     fault = named(name)
     raw = ask(mock, wire, name, stream=stream)
     assert raw.end == ENDS.get(name, "whole")
-    if fault.refusal is not None:
-        assert raw.status == fault.refusal.status
+    if fault.error_response is not None:
+        assert raw.status == fault.error_response.status
         assert ("retry-after" in raw.headers) == name.startswith("429-retry-after")
-        if fault.refusal.html:
+        if fault.error_response.html_page:
             assert raw.data.startswith(b"<html>")
         elif wire == "messages":
             assert raw.document["type"] == "error"
         else:
-            assert raw.document["error"]["code"] == fault.refusal.code
+            assert raw.document["error"]["code"] == fault.error_response.code
         return
-    if fault.failure is not None:
+    if fault.connection_failure is not None:
         assert (raw.status, raw.data) == (0, b"")
         return
     assert raw.status == 200

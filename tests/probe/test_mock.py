@@ -21,7 +21,7 @@ SAID = frozenset({"agree", "verdict-revise"})
 """What a role says, which is no matter of the wire."""
 UNCOUNTED = frozenset({"no-usage"})
 """A client comes through it unharmed, a router's budget doesn't."""
-SWIFT = [name for name, fault in FAULTS.items() if not (fault.slow_s or fault.pace_s)]
+SWIFT = [name for name, fault in FAULTS.items() if not (fault.first_byte_delay_s or fault.event_delay_s)]
 """All but those that only take their time."""
 
 

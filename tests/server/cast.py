@@ -40,7 +40,7 @@ from autorouter.receipts.canonical import canonical_json
 from autorouter.simulator import codec
 from autorouter.simulator.codec import ResponseMetadata
 from autorouter.simulator.faults.bodies import ResponseBody
-from autorouter.simulator.model import Refused, Text
+from autorouter.simulator.model import RefusalAnswer, TextAnswer
 from autorouter.simulator.tools import SimulatedToolCall
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 from autorouter.wire import exchange
@@ -69,7 +69,7 @@ class Broken:
 class Cut:
     """The connection breaks in the middle of this answer."""
 
-    line: Text | SimulatedToolCall
+    line: TextAnswer | SimulatedToolCall
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class After:
 
 
 HANG: Final = Hang()
-Line = Text | SimulatedToolCall | Refused | Status | Broken | Cut | Raw | Hang | After
+Line = TextAnswer | SimulatedToolCall | RefusalAnswer | Status | Broken | Cut | Raw | Hang | After
 _BLOCK: Final = re.compile(r'<autorouter-task role="(\w+)" key="(\w+)">(.*)</autorouter-task>\Z', re.DOTALL)
 _PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.MULTILINE)
 
@@ -170,11 +170,11 @@ class Cast:
                 return Answered(self, 200, pieces[: len(pieces) // 2] or (pieces[0][:20],), cut=True)
             case Raw(body):
                 return Answered(self, 200, (body,))
-            case Text() | SimulatedToolCall() | Refused():
+            case TextAnswer() | SimulatedToolCall() | RefusalAnswer():
                 return Answered(self, 200, self._flow(line, asked).pieces)
         raise AssertionError(line)
 
-    def _flow(self, line: Text | SimulatedToolCall | Refused, asked: Asked) -> ResponseBody:
+    def _flow(self, line: TextAnswer | SimulatedToolCall | RefusalAnswer, asked: Asked) -> ResponseBody:
         call, document = asked.call, asked.document
         words = line.raw_arguments or str(line.arguments) if isinstance(line, SimulatedToolCall) else line.text
         spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.said) + 2

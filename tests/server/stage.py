@@ -13,7 +13,7 @@ from tests.server.cast import (
     Cast,
     Done,
     Line,
-    Text,
+    TextAnswer,
     asking,
     perform,
 )
@@ -25,21 +25,21 @@ SCHEMA = {"type": "object", "properties": {"command": {"type": "string"}}, "requ
 TOOLS = [{"type": "function", "function": {"name": n, "parameters": SCHEMA}} for n in ("bash", "read_file")]
 
 
-def says(**more: Any) -> Callable[[Asked], Text]:
-    return lambda asked: Text(json.dumps({"key": asked.key} | more))
+def says(**more: Any) -> Callable[[Asked], TextAnswer]:
+    return lambda asked: TextAnswer(json.dumps({"key": asked.key} | more))
 
 
 def cast(
     member: Callable[[Asked], Line] | None = None,
     judge: Callable[[Asked], Line] | None = None,
-    writer: Line = Text("Written anew."),  # noqa: B008
+    writer: Line = TextAnswer("Written anew."),  # noqa: B008
 ) -> Cast:
     """Members, a judge in whatever role, and who writes; each may be replaced."""
 
     def play(asked: Asked) -> Line:
         match asked.role:
             case "member" | "debater" | "refiner" | "":
-                return member(asked) if member else Text(f"Use the method of {asked.who}.")
+                return member(asked) if member else TextAnswer(f"Use the method of {asked.who}.")
             case "judge":
                 return judge(asked) if judge else says(best=None)(asked)
             case "ranker":

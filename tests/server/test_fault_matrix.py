@@ -170,26 +170,26 @@ def expected(name: str, wire: Wire, streamed: bool) -> tuple[str, ...] | None:
     base = next((long for long, short in SHORTER.items() if short == name), name)
     if not applies(fault, wire) or base in TOLERATED:
         return ("answered",)
-    if fault.refusal is not None:
+    if fault.error_response is not None:
         return _refused(name, fault, wire)
-    if fault.failure in ("reset", "closed"):
+    if fault.connection_failure in ("reset", "closed"):
         return ("reset", "reset", "answered")
-    if fault.failure == "timeout":
+    if fault.connection_failure == "timeout":
         return ("timeout", "answered")
-    if fault.twist is not None and fault.reshape is None:
+    if fault.answer_override is not None and fault.transform_body is None:
         return ("answered",)
     return EXPECTED.get((name, streamed))
 
 
 def _refused(name: str, fault: Fault, wire: Wire) -> tuple[str, ...]:
-    assert fault.refusal is not None
+    assert fault.error_response is not None
     if name == "signature-400":
         return ("reasoning", "reasoning")
     if name == "window-400":
         return ("context", "answered")
     # A Messages error has no code, and a 429 of Anthropic's is a rate limit.
-    quota = "quota" in fault.refusal.code and not (wire == "messages" and fault.refusal.status == 429)
-    kind = "quota" if quota else KINDS[fault.refusal.status]
+    quota = "quota" in fault.error_response.code and not (wire == "messages" and fault.error_response.status == 429)
+    kind = "quota" if quota else KINDS[fault.error_response.status]
     return (kind, "answered")
 
 

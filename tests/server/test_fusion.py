@@ -23,7 +23,7 @@ from tests.server.cast import (
     Line,
     SimulatedToolCall,
     Status,
-    Text,
+    TextAnswer,
     asking,
     perform,
     summed_usage,
@@ -38,7 +38,7 @@ from tests.server.stage import ASK, FUSION, SCHEMA, TOOLS, cast, fused, panel, s
 @pytest.mark.parametrize("way", ["judge", "ranked", "vote", "debate", "layers", "refine", "self"])
 def test_one_model_may_have_every_place(way: PanelMethod, tmp_path: Path) -> None:
     count = iter(range(99))
-    scripted = cast(lambda _: Text(f"Answer: draft {next(count)}"))
+    scripted = cast(lambda _: TextAnswer(f"Answer: draft {next(count)}"))
     one = panel(way, models=("m0",) * 3, judge="m0", synthesizer="m0")
     done = fused(scripted, tmp_path, one, names=("m0", "m1"))
     assert done.error is None
@@ -59,7 +59,7 @@ def test_a_pool_of_one_fuses_with_itself(label: str, streamed: bool, tmp_path: P
 
 def test_somebody_outside_answers_where_no_member_can(tmp_path: Path) -> None:
     """The panel is the three best: whoever is left is asked, best first, and plainly as the client asked."""
-    scripted = cast(lambda asked: Status(500) if asked.role == "member" else Text(f"Alone, {asked.who}."))
+    scripted = cast(lambda asked: Status(500) if asked.role == "member" else TextAnswer(f"Alone, {asked.who}."))
     done = fused(scripted, tmp_path)
     assert done.text == "Alone, m3."
     assert done.phases[-1] == "answer"
@@ -161,8 +161,8 @@ def test_a_draft_of_no_use_is_no_proposal(fault: str, tmp_path: Path) -> None:
 
     def member(asked: Asked) -> Line:
         if asked.role == "member":
-            return Text(f"Use the method of {asked.who}.")
-        return Text("") if fault == "empty" else SimulatedToolCall("bash", risky)
+            return TextAnswer(f"Use the method of {asked.who}.")
+        return TextAnswer("") if fault == "empty" else SimulatedToolCall("bash", risky)
 
     scripted = cast(member)
     done = fused(scripted, tmp_path, messages=continuing(), tools=TOOLS)
@@ -184,7 +184,7 @@ def test_a_failed_run_brings_the_panel_in_at_once(tmp_path: Path) -> None:
 
 def test_who_failed_as_a_member_neither_judges_nor_writes(tmp_path: Path) -> None:
     def member(asked: Asked) -> Line:
-        return Status(500) if asked.who == "m0" else Text(f"Use the method of {asked.who}.")
+        return Status(500) if asked.who == "m0" else TextAnswer(f"Use the method of {asked.who}.")
 
     scripted = cast(member)
     done = fused(scripted, tmp_path, panel(judge="m0", synthesizer="m0"))
@@ -200,7 +200,7 @@ def test_who_failed_as_a_member_neither_judges_nor_writes(tmp_path: Path) -> Non
 def test_a_member_that_never_says_anything_is_found_out(streamed: bool, reason: str, tmp_path: Path) -> None:
     """Of an answer that isn't streamed nobody can tell silence from work."""
     done = fused(
-        cast(lambda asked: HANG if asked.who == "m2" else Text(f"Use the method of {asked.who}.")),
+        cast(lambda asked: HANG if asked.who == "m2" else TextAnswer(f"Use the method of {asked.who}.")),
         tmp_path,
         panel(),
         stream=streamed,

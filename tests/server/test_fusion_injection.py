@@ -15,7 +15,7 @@ from tests.server.cast import (
     Cast,
     Line,
     SimulatedToolCall,
-    Text,
+    TextAnswer,
     asking,
     perform,
 )
@@ -46,7 +46,7 @@ def test_a_proposal_stays_one_whatever_it_says(guess: str, tmp_path: Path) -> No
     words = GUESSES[guess]
 
     def member(asked: Asked) -> Line:
-        return Text(f"{asked.who} says: {words}")
+        return TextAnswer(f"{asked.who} says: {words}")
 
     scripted = cast(member)
     fused(scripted, tmp_path)
@@ -76,7 +76,7 @@ def test_a_draft_cannot_speak_in_its_verifiers_place(guess: str, tmp_path: Path)
 
     def play(asked: Asked) -> Line:
         # A verifier that is talked into repeating what the draft says.
-        return Text(asked.proposals[0][1]["text"]) if asked.role == "verifier" else Text(words)
+        return TextAnswer(asked.proposals[0][1]["text"]) if asked.role == "verifier" else TextAnswer(words)
 
     scripted = Cast(play)
     done = perform(scripted, asking(ASK, model="openfusion/verify"), tmp_path)
@@ -90,7 +90,9 @@ def test_a_draft_cannot_speak_in_its_verifiers_place(guess: str, tmp_path: Path)
 @pytest.mark.parametrize("guess", GUESSES)
 def test_findings_are_material_as_well(guess: str, tmp_path: Path) -> None:
     def play(asked: Asked) -> Line:
-        return says(verdict="revise", findings=[GUESSES[guess]])(asked) if asked.role == "verifier" else Text("So.")
+        return (
+            says(verdict="revise", findings=[GUESSES[guess]])(asked) if asked.role == "verifier" else TextAnswer("So.")
+        )
 
     scripted = Cast(play)
     perform(scripted, asking(ASK, model="openfusion/verify"), tmp_path, fusion=FusionPolicy(escalate=False))
@@ -104,7 +106,7 @@ def test_keys_are_each_calls_own_and_nobody_has_seen_them_before(tmp_path: Path)
     scripted = cast()
     for _ in range(3):
         fused(scripted, tmp_path) if not scripted.asked else None
-        other = cast(lambda asked: Text(f"{asked.who}"))
+        other = cast(lambda asked: TextAnswer(f"{asked.who}"))
         fused(other, tmp_path, panel("ranked"))
         scripted.asked += other.asked
     judging = [asked for asked in scripted.asked if asked.role in ("judge", "ranker", "synthesizer")]

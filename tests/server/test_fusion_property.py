@@ -30,10 +30,10 @@ from tests.server.cast import (
     Done,
     Line,
     Raw,
-    Refused,
+    RefusalAnswer,
     SimulatedToolCall,
     Status,
-    Text,
+    TextAnswer,
     asking,
     perform,
     summed_usage,
@@ -52,22 +52,22 @@ WORDS: Final[Mapping[str, Line]] = {
     "429": Status(429),
     "reset": Broken("reset"),
     "slow": HANG,
-    "cut": Cut(Text("Use the method that was never told in full.")),
-    "empty": Text(""),
-    "refuses": Refused("I can't help with that."),
+    "cut": Cut(TextAnswer("Use the method that was never told in full.")),
+    "empty": TextAnswer(""),
+    "refuses": RefusalAnswer("I can't help with that."),
     "no-json": Raw(b'{"choices": [{"mess'),
-    "good": Text(""),
+    "good": TextAnswer(""),
 }
 """How a member behaves where there are no tools; what a good one says is its own."""
 CALLS: Final[Mapping[str, Line]] = {
     "500": Status(500),
     "slow": HANG,
-    "empty": Text(""),
+    "empty": TextAnswer(""),
     "unknown-tool": SimulatedToolCall("destroy", {"path": "/"}),
     "misfit": SimulatedToolCall("edit", {"path": 5}),
     "no-arguments": SimulatedToolCall("edit", {}),
     "broken-arguments": SimulatedToolCall("edit", {}, raw_arguments="{'path': 'a.py',}"),
-    "good": Text(""),
+    "good": TextAnswer(""),
 }
 MISFIT, BROKEN = "a call's arguments don't fit the tool's schema", "a call's arguments are no JSON"
 REASONS: Final[Mapping[str, str]] = {
@@ -110,15 +110,17 @@ class Scene:
             case "judge" | "ranker":
                 return self._judge(asked)
             case "synthesizer":
-                return Text("Written anew.") if self.writer == "ok" else Status(500)
+                return TextAnswer("Written anew.") if self.writer == "ok" else Status(500)
         # Nobody of the panel could be used: somebody outside of it answers alone.
-        return Text("Alone.") if self.writer == "ok" else Status(500)
+        return TextAnswer("Alone.") if self.writer == "ok" else Status(500)
 
     def _member(self, who: str) -> Line:
         behaviour = self.members[self.names.index(who)]
         if behaviour != "good":
             return (CALLS if self.tools else WORDS)[behaviour]
-        return SimulatedToolCall("edit", {"path": f"{who}.py"}) if self.tools else Text(f"Use the method of {who}.")
+        return (
+            SimulatedToolCall("edit", {"path": f"{who}.py"}) if self.tools else TextAnswer(f"Use the method of {who}.")
+        )
 
     def _judge(self, asked: Asked) -> Line:
         letters = [letter for letter, _ in asked.proposals]
@@ -129,14 +131,14 @@ class Scene:
         )
         match self.judge:
             case "ok":
-                return Text(orjson.dumps(said).decode())
+                return TextAnswer(orjson.dumps(said).decode())
             case "500":
                 return Status(500)
             case "late":
                 return HANG
             case "other-key":
-                return Text(orjson.dumps(said | {"key": "k000000000000000"}).decode())
-        return Text("The best is B, I think: " + orjson.dumps(said).decode())
+                return TextAnswer(orjson.dumps(said | {"key": "k000000000000000"}).decode())
+        return TextAnswer("The best is B, I think: " + orjson.dumps(said).decode())
 
     def good(self) -> list[str]:
         return [name for name, how in zip(self.names, self.members, strict=True) if how == "good"]

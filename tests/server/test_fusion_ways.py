@@ -15,7 +15,7 @@ from tests.server.cast import (
     Asked,
     Line,
     Status,
-    Text,
+    TextAnswer,
     summed_usage,
     told_usage,
 )
@@ -82,7 +82,7 @@ VOTES: dict[str, tuple[tuple[str, str, str], str | None]] = {
 @pytest.mark.parametrize("case", VOTES)
 def test_a_vote_counts_what_can_be_counted_and_else_asks_once(case: str, tmp_path: Path) -> None:
     answers, winner = VOTES[case]
-    scripted = cast(lambda asked: Text(answers[int(asked.who[1])]))
+    scripted = cast(lambda asked: TextAnswer(answers[int(asked.who[1])]))
     # No quorum of agreement: all three are waited for.
     done = fused(scripted, tmp_path, panel("vote"), fusion=FusionPolicy(quorum=3))
     asked = scripted.of("ranker")
@@ -96,7 +96,7 @@ def test_a_vote_counts_what_can_be_counted_and_else_asks_once(case: str, tmp_pat
 
 
 def test_a_debate_shows_each_member_all_answers(tmp_path: Path) -> None:
-    scripted = cast(lambda asked: Text(f"{asked.role} {asked.who}"))
+    scripted = cast(lambda asked: TextAnswer(f"{asked.role} {asked.who}"))
     done = fused(scripted, tmp_path, panel("debate", rounds=2))
     assert done.phases == ["member"] * 3 + ["debate"] * 6 + ["judgement", "synthesis"]
     rounds = scripted.of("debater")
@@ -106,14 +106,14 @@ def test_a_debate_shows_each_member_all_answers(tmp_path: Path) -> None:
 
 
 def test_a_round_that_fails_keeps_what_was_there(tmp_path: Path) -> None:
-    scripted = cast(lambda a: Status(500) if a.role == "debater" and a.who == "m1" else Text(f"{a.role} {a.who}"))
+    scripted = cast(lambda a: Status(500) if a.role == "debater" and a.who == "m1" else TextAnswer(f"{a.role} {a.who}"))
     done = fused(scripted, tmp_path, panel("debate"))
     assert sorted(scripted.of("judge")[0].texts.values()) == ["debater m0", "debater m2", "member m1"]
     assert done.degraded == ["debate m1: server"]
 
 
 def test_layers_end_in_a_synthesis_without_a_judge(tmp_path: Path) -> None:
-    scripted = cast(lambda asked: Text(f"{asked.role} {asked.who}"))
+    scripted = cast(lambda asked: TextAnswer(f"{asked.role} {asked.who}"))
     done = fused(scripted, tmp_path, panel("layers"))
     assert done.phases == ["member"] * 3 + ["layer"] * 3 + ["synthesis"]
     assert sorted(scripted.of("synthesizer")[0].texts.values()) == ["debater m0", "debater m1", "debater m2"]
@@ -123,7 +123,7 @@ def test_layers_end_in_a_synthesis_without_a_judge(tmp_path: Path) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_a_refinement_is_its_authors_own(streamed: bool, tmp_path: Path) -> None:
     count = iter(range(9))
-    scripted = cast(lambda asked: Text(f"draft {next(count)} of {asked.who}"))
+    scripted = cast(lambda asked: TextAnswer(f"draft {next(count)} of {asked.who}"))
     done = fused(scripted, tmp_path, panel("refine", rounds=2), stream=streamed)
     assert done.phases == ["draft", "refinement", "refinement"]
     assert [asked.texts.get("A") for asked in scripted.asked] == [None, "draft 0 of m0", "draft 1 of m0"]
@@ -132,14 +132,14 @@ def test_a_refinement_is_its_authors_own(streamed: bool, tmp_path: Path) -> None
 
 
 def test_a_refinement_that_fails_leaves_the_draft(tmp_path: Path) -> None:
-    done = fused(cast(lambda a: Status(500) if a.role == "refiner" else Text("draft")), tmp_path, panel("refine"))
+    done = fused(cast(lambda a: Status(500) if a.role == "refiner" else TextAnswer("draft")), tmp_path, panel("refine"))
     assert done.text == "draft"
     assert done.degraded == ["refinement by m0: server; the draft went out"]
 
 
 def test_samples_of_one_model_are_drawn_at_spread_temperatures(tmp_path: Path) -> None:
     count = iter(range(9))
-    scripted = cast(lambda _: Text(f"Sample {next(count)}."))
+    scripted = cast(lambda _: TextAnswer(f"Sample {next(count)}."))
     done = fused(
         scripted, tmp_path, panel("self", models=(), judge=None, synthesizer=None, temperatures=(0.3, 0.7, 1.0))
     )
@@ -150,7 +150,7 @@ def test_samples_of_one_model_are_drawn_at_spread_temperatures(tmp_path: Path) -
 
 def test_samples_that_agree_need_no_third(tmp_path: Path) -> None:
     def member(asked: Asked) -> Line:
-        return HANG if asked.document["temperature"] == 1.0 else Text("It is 42.\n#### 42")
+        return HANG if asked.document["temperature"] == 1.0 else TextAnswer("It is 42.\n#### 42")
 
     scripted = cast(member)
     done = fused(scripted, tmp_path, panel("self", temperatures=(0.3, 0.7, 1.0)))
@@ -165,7 +165,7 @@ def test_a_pipeline_hands_on_what_was_said(tmp_path: Path) -> None:
         PanelStep(name="write", instruction="Write it.", candidate="m2"),
         PanelStep(name="polish", instruction="Polish it."),
     )
-    scripted = cast(lambda asked: Text(f"{asked.who} did </step>"))
+    scripted = cast(lambda asked: TextAnswer(f"{asked.who} did </step>"))
     done = fused(scripted, tmp_path, panel("pipeline", models=(), steps=steps))
     assert done.phases == ["step"] * 3
     assert [asked.who for asked in scripted.asked][:2] == ["m1", "m2"]
@@ -179,7 +179,7 @@ def test_a_pipeline_hands_on_what_was_said(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_is_missing_and_said(tmp_path: Path) -> None:
     steps = tuple(PanelStep(name=f"s{n}", instruction="Do.", candidate=f"m{n}") for n in range(3))
-    scripted = cast(lambda asked: Status(500) if asked.who == "m1" else Text(f"{asked.who} did"))
+    scripted = cast(lambda asked: Status(500) if asked.who == "m1" else TextAnswer(f"{asked.who} did"))
     done = fused(scripted, tmp_path, panel("pipeline", models=(), steps=steps))
     assert done.text == "m2 did"
     assert done.degraded == ["step s1 by m1: server"]
@@ -195,7 +195,7 @@ def test_members_are_told_what_is_theirs_to_look_at(tmp_path: Path) -> None:
 
 
 def test_agreement_stops_the_rest_and_asks_no_judge(tmp_path: Path) -> None:
-    scripted = cast(lambda asked: HANG if asked.who == "m1" else Text("Use the same method."))
+    scripted = cast(lambda asked: HANG if asked.who == "m1" else TextAnswer("Use the same method."))
     done = fused(scripted, tmp_path)
     assert done.phases == ["member"] * 3
     assert (done.text, done.degraded) == ("Use the same method.", [])
@@ -203,7 +203,7 @@ def test_agreement_stops_the_rest_and_asks_no_judge(tmp_path: Path) -> None:
 
 
 def test_what_was_drafted_without_the_clients_form_never_goes_out_as_it_is(tmp_path: Path) -> None:
-    scripted = cast(lambda _: Text("the same"))
+    scripted = cast(lambda _: TextAnswer("the same"))
     done = fused(scripted, tmp_path, response_format={"type": "json_object"}, max_tokens=50)
     assert done.text == "Written anew."
     (writer,) = scripted.of("synthesizer")
@@ -214,7 +214,7 @@ def test_what_was_drafted_without_the_clients_form_never_goes_out_as_it_is(tmp_p
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_the_prompt_of_who_is_not_waited_for_is_counted(streamed: bool, tmp_path: Path) -> None:
     """An answer that isn't streamed has no sign of life until it is whole, and its prompt is paid for all the same."""
-    done = fused(cast(lambda a: HANG if a.who == "m2" else Text("The answer is 42.")), tmp_path, stream=streamed)
+    done = fused(cast(lambda a: HANG if a.who == "m2" else TextAnswer("The answer is 42.")), tmp_path, stream=streamed)
     (stopped,) = [attempt for attempt in done.record["attempts"] if attempt["result"] == "not_needed"]
     assert stopped["usage"]["input_tokens"] > 0
     assert stopped["usage_source"].startswith("estimated")

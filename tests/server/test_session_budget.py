@@ -14,7 +14,7 @@ from autorouter.engine.router import route, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import AutorouterError, BudgetExceeded
 from autorouter.wire import exchange
-from tests.server.cast import After, Asked, Broken, Cast, Line, SimulatedToolCall, Text, asking, deps_for, run
+from tests.server.cast import After, Asked, Broken, Cast, Line, SimulatedToolCall, TextAnswer, asking, deps_for, run
 from tests.server.stage import TOOLS
 
 NAMED = {"x-session-id": "s1"}
@@ -46,7 +46,7 @@ def found_usd(deps: Deps) -> float:
 
 def test_requests_at_the_same_time_share_what_their_session_may_spend(tmp_path: Path) -> None:
     def play(_: Asked) -> Line:
-        return After(lambda: asyncio.sleep(1), Text("A cache."))
+        return After(lambda: asyncio.sleep(1), TextAnswer("A cache."))
 
     cap_usd = 0.02
     deps, _ = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2"), budget=Budget(per_session_usd=cap_usd))

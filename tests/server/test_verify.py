@@ -24,7 +24,7 @@ from tests.server.cast import (
     Raw,
     SimulatedToolCall,
     Status,
-    Text,
+    TextAnswer,
     asking,
     perform,
 )
@@ -47,10 +47,10 @@ LOOK = SimulatedToolCall("read_file", {"command": "cat README.md"})
 
 
 def verdict(asked: Asked, said: dict[str, Any]) -> Line:
-    return Text(json.dumps({"key": asked.key} | said))
+    return TextAnswer(json.dumps({"key": asked.key} | said))
 
 
-def cast(draft: Line, said: dict[str, Any] | Line = ACCEPT, again: Line = Text("Mended.")) -> Cast:  # noqa: B008
+def cast(draft: Line, said: dict[str, Any] | Line = ACCEPT, again: Line = TextAnswer("Mended.")) -> Cast:  # noqa: B008
     """A primary that drafts, a verifier, and whoever answers again."""
 
     def play(asked: Asked) -> Line:
@@ -62,14 +62,14 @@ def cast(draft: Line, said: dict[str, Any] | Line = ACCEPT, again: Line = Text("
 
 
 def test_a_plan_names_another_verifier_than_its_primary(tmp_path: Path) -> None:
-    done = perform(cast(Text("So.")), asking(ASK, model=VERIFY), tmp_path)
+    done = perform(cast(TextAnswer("So.")), asking(ASK, model=VERIFY), tmp_path)
     plan = done.record["decision"]["plan"]
     assert plan["verifier"] != plan["primary"]
     assert [a["candidate"] for a in done.record["attempts"]] == [plan["primary"], plan["verifier"]]
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("draft", [Text("So it is: …"), DESTROY], ids=["words", "calls"])
+@pytest.mark.parametrize("draft", [TextAnswer("So it is: …"), DESTROY], ids=["words", "calls"])
 @pytest.mark.parametrize("wire", WIRES)
 def test_an_accepted_draft_costs_one_call_more_and_changes_no_byte(
     wire: Wire, draft: Line, streamed: bool, tmp_path: Path
@@ -91,7 +91,7 @@ def test_an_accepted_draft_of_another_wire_ends_once(
     wire: Wire, upstream: Wire, streamed: bool, tmp_path: Path
 ) -> None:
     asked = asking(ASK, wire, stream=streamed, model=VERIFY)
-    done = perform(cast(Text("So it is.")), asked, tmp_path, wire=wire, upstream=upstream)
+    done = perform(cast(TextAnswer("So it is.")), asked, tmp_path, wire=wire, upstream=upstream)
     assert (done.phases, done.text) == (["draft", "verdict"], "So it is.")
     ends = {"chat": b"data: [DONE]", "responses": b"event: response.completed", "messages": b"event: message_stop"}
     assert done.body.count(ends[wire]) == (1 if streamed else 0)
@@ -101,7 +101,7 @@ def test_an_accepted_draft_of_another_wire_ends_once(
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_drafts_request_is_the_clients_byte_for_byte(wire: Wire, streamed: bool, tmp_path: Path) -> None:
     asked = asking(ASK, wire, model=VERIFY, stream=streamed, temperature=0.50, unknown={"kept": [1, 2.50, "ä"]})
-    scripted = cast(Text("So."))
+    scripted = cast(TextAnswer("So."))
     perform(scripted, asked, tmp_path, wire=wire)
     primary = scripted.asked[0].call
     assert primary.body == orjson.dumps(asked | {"model": primary.candidate.model})
@@ -126,7 +126,7 @@ def test_the_verifier_sees_the_conversation_and_the_draft_and_may_call_nothing(t
 def test_a_rejected_draft_is_mended_by_its_author_who_is_told_why_once(
     wire: Wire, streamed: bool, tmp_path: Path
 ) -> None:
-    scripted = cast(Text("Wrong."), REVISE)
+    scripted = cast(TextAnswer("Wrong."), REVISE)
     asked = asking(ASK, wire, model=VERIFY, stream=streamed)
     done = perform(scripted, asked, tmp_path, wire=wire, fusion=FusionPolicy(escalate=False))
     assert done.phases == ["draft", "verdict", "revision"]
@@ -143,7 +143,7 @@ def test_a_rejected_draft_is_mended_by_its_author_who_is_told_why_once(
 def test_a_rejected_draft_goes_to_the_planned_better_one(tmp_path: Path) -> None:
     """Authors that never mend anything, so that the plan is to ask somebody better."""
     names = (Model("cheap", 0.1, 60), Model("better", 0.3, 75), Model("dear", 20.0, 90))
-    scripted = cast(Text("Wrong."), REVISE)
+    scripted = cast(TextAnswer("Wrong."), REVISE)
     tuning = Tuning(fix_rate=0.0, escalated_share=1.0)
     done = perform(scripted, asking(HARD, model=VERIFY), tmp_path, names=names, dial=10.0, tuning=tuning)
     plan = done.record["decision"]["plan"]
@@ -154,7 +154,7 @@ def test_a_rejected_draft_goes_to_the_planned_better_one(tmp_path: Path) -> None
 
 
 def test_a_second_answer_that_fails_leaves_the_draft(tmp_path: Path) -> None:
-    done = perform(cast(Text("Wrong."), REVISE, Status(500)), asking(ASK, model=VERIFY), tmp_path)
+    done = perform(cast(TextAnswer("Wrong."), REVISE, Status(500)), asking(ASK, model=VERIFY), tmp_path)
     assert done.text == "Wrong."
     (said,) = done.degraded
     assert "server; the rejected draft went out" in said
@@ -186,7 +186,7 @@ RED = [
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_a_claim_that_the_tools_deny_is_rejected_without_a_verifier(streamed: bool, tmp_path: Path) -> None:
-    scripted = cast(Text("Done: all tests pass."), ACCEPT, Text("Two tests still fail."))
+    scripted = cast(TextAnswer("Done: all tests pass."), ACCEPT, TextAnswer("Two tests still fail."))
     asked = asking("", model=VERIFY, tools=TOOLS["chat"], stream=streamed) | {"messages": RED}
     done = perform(scripted, asked, tmp_path)
     assert done.record["decision"]["plan"]["strategy"] == "verify"
@@ -200,9 +200,12 @@ def test_a_claim_that_the_tools_deny_is_rejected_without_a_verifier(streamed: bo
 DOWN: dict[str, tuple[Line, str]] = {
     "down": (Status(500), "server"),
     "late": (HANG, "late, 45 s"),
-    "prose": (Text("Looks good to me!"), "its answer was none"),
-    "empty": (Text(""), "its answer was none"),
-    "another-key": (Text('{"key": "k000000000000000", "verdict": "revise", "findings": ["x"]}'), "its answer was none"),
+    "prose": (TextAnswer("Looks good to me!"), "its answer was none"),
+    "empty": (TextAnswer(""), "its answer was none"),
+    "another-key": (
+        TextAnswer('{"key": "k000000000000000", "verdict": "revise", "findings": ["x"]}'),
+        "its answer was none",
+    ),
     "no-json": (Raw(b"<html>"), "protocol"),
     "no-choices": (Raw(b'{"choices": []}'), "its answer was none"),
     "odd-choices": (Raw(b'{"choices": [null, {"message": 7}]}'), "its answer was none"),
@@ -214,7 +217,7 @@ DOWN: dict[str, tuple[Line, str]] = {
 @pytest.mark.parametrize("how", DOWN)
 def test_without_a_verdict_the_draft_goes_out_and_it_is_said(how: str, streamed: bool, tmp_path: Path) -> None:
     line, reason = DOWN[how]
-    done = perform(cast(Text("So."), line), asking(ASK, model=VERIFY, stream=streamed), tmp_path)
+    done = perform(cast(TextAnswer("So."), line), asking(ASK, model=VERIFY, stream=streamed), tmp_path)
     verifier = done.record["decision"]["plan"]["verifier"]
     assert done.text == "So."
     assert done.degraded == [f"verifier {verifier}: {reason}; the draft went out unverified"]
@@ -226,7 +229,7 @@ SEEN: dict[VerifyScope, dict[str, bool]] = {
     "always": {"final": True, "risky": True, "plain": True},
     "off": {"final": False, "risky": False, "plain": False},
 }
-DRAFTS: dict[str, Line] = {"final": Text("So."), "risky": DESTROY, "plain": LOOK}
+DRAFTS: dict[str, Line] = {"final": TextAnswer("So."), "risky": DESTROY, "plain": LOOK}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
@@ -238,14 +241,14 @@ def test_what_is_looked_at_is_a_matter_of_care(care: VerifyScope, weight: str, s
     done = perform(scripted, asked, tmp_path)
     assert bool(scripted.of("verifier")) == SEEN[care][weight]
     assert done.degraded == ([] if care != "off" else done.degraded)
-    if isinstance(DRAFTS[weight], Text):
+    if isinstance(DRAFTS[weight], TextAnswer):
         assert done.text == "So."
     else:
         assert len(done.calls) == 1
 
 
 def test_one_model_alone_drafts_and_verifies(tmp_path: Path) -> None:
-    done = perform(cast(Text("So.")), asking(ASK, model=VERIFY), tmp_path, names=("only",))
+    done = perform(cast(TextAnswer("So.")), asking(ASK, model=VERIFY), tmp_path, names=("only",))
     assert [a["candidate"] for a in done.record["attempts"]] == ["only", "only"]
     assert done.text == "So."
 
@@ -352,23 +355,23 @@ def test_a_draft_that_breaks_off_is_replaced_before_the_client_sees_any(router: 
 def test_where_nobody_looks_at_a_draft_it_streams_at_once(tmp_path: Path) -> None:
     """Risky calls only, and there are no tools to call: nothing is held."""
     asked = asking(ASK, model=VERIFY, stream=True, openfusion={"verify": "risky"})
-    done = perform(cast(Text("So it is, in many words.")), asked, tmp_path)
+    done = perform(cast(TextAnswer("So it is, in many words.")), asked, tmp_path)
     assert done.phases == ["draft"]
     assert len(done.chunks) > 2
-    held = perform(cast(Text("So it is, in many words.")), asked | {"openfusion": {"verify": "final"}}, tmp_path)
+    held = perform(cast(TextAnswer("So it is, in many words.")), asked | {"openfusion": {"verify": "final"}}, tmp_path)
     assert len(held.chunks) == 1, "held, and then let go"
 
 
 def test_a_second_answer_that_the_budget_does_not_hold_is_left_out_and_said(tmp_path: Path) -> None:
     asked = asking(ASK, model=VERIFY)
-    plan = perform(cast(Text("Wrong."), REVISE), asked, tmp_path).record["decision"]["plan"]
+    plan = perform(cast(TextAnswer("Wrong."), REVISE), asked, tmp_path).record["decision"]["plan"]
     cap_usd, verdict_usd = plan["reserve_usd"] * 1.001, plan["calls"][1]["usd"]
     # A draft so dear that the cap holds the verdict, and nothing behind it.
     usd_per_token = 4e-6 * (0.5 + 0.1 * MEMBERS.index(plan["primary"]))
     tokens = int((0.98 * cap_usd - 1.3 * verdict_usd) / usd_per_token)
 
     def play(call: Asked) -> Line:
-        return verdict(call, REVISE) if call.role == "verifier" else Text("Wrong.")
+        return verdict(call, REVISE) if call.role == "verifier" else TextAnswer("Wrong.")
 
     scripted = Cast(play, lambda call: 200 if call.role == "verifier" else tokens)
     done = perform(scripted, asked, tmp_path, budget=Budget(per_request_usd=cap_usd))

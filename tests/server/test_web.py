@@ -18,7 +18,7 @@ from autorouter.core.policy import Budget, CandidateLimits
 from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.web import WebSettings
-from autorouter.simulator.model import Text
+from autorouter.simulator.model import TextAnswer
 from tests.server.cast import MEMBERS, Asked, Cast, Done, asking, carried, deps_for
 
 ASK: Final = "which limiter is fairer under bursts?"
@@ -27,9 +27,9 @@ TOOLS: Final = [{"type": "function", "function": {"name": "ls", "parameters": {"
 FOUND: Final = [{"title": "Buckets", "url": "https://example.org/b", "text": "A bucket leaks."}]
 
 
-def good(asked: Asked) -> Text:
+def good(asked: Asked) -> TextAnswer:
     """Everybody answers, each in its own words, so that nobody agrees."""
-    return Text(f"{asked.who} holds that {'fair' * (1 + len(asked.who))} is {asked.who[-1]}")
+    return TextAnswer(f"{asked.who} holds that {'fair' * (1 + len(asked.who))} is {asked.who[-1]}")
 
 
 def command(tmp_path: Path, printed: str = json.dumps(FOUND), code: int = 0) -> tuple[str, ...]:

@@ -331,16 +331,16 @@ def test_what_a_provider_would_refuse_is_refused():
     assert "`cut-stream`" in orjson.loads(chunks[0])["error"]["message"]
 
 
-@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.refusal])
+@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.error_response])
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_refusal_is_an_error_document(name, stream):
     transport = DryRunTransport(time_scale=0, clock=lambda: 1_750_000_000.0)
     status, headers, chunks = run(call(stream=stream, fault=name), transport)
-    wanted = FAULTS[name].refusal
+    wanted = FAULTS[name].error_response
     assert status == wanted.status
     waits = {"429-retry-after": "2", "429-retry-after-date": "Sun, 15 Jun 2025 15:06:42 GMT"}
     assert headers.get("retry-after") == waits.get(name)
-    if wanted.html:
+    if wanted.html_page:
         assert headers["content-type"] == "text/html"
         assert chunks[0].startswith(b"<html>")
     else:

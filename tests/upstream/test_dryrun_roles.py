@@ -90,7 +90,7 @@ def test_a_block_behind_tool_results_does_not_begin_the_errand_again():
         {"role": "user", "content": block("member")},
     ]
     request = decode(orjson.dumps({"messages": messages}), "up/m").request
-    assert (request.results, request.ask, request.role) == (1, ERRAND, "member")
+    assert (request.tool_results, request.prompt, request.role) == (1, ERRAND, "member")
 
 
 def test_the_judging_roles_answer_json_and_never_call_a_tool():

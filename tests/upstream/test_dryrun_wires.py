@@ -11,7 +11,7 @@ from autorouter.core.types import Candidate
 from autorouter.simulator.faults.spec import FAULTS
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget
-from autorouter.wire.common.decoder import Decoder
+from autorouter.wire.common.decoder import StreamDecoder
 from autorouter.wire.common.ir import collect_events
 from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
 from tests.upstream.test_dryrun_roles import block
@@ -79,7 +79,7 @@ def answer(wire, talk, *, fault=None, **more):
     assert reply.status == 200, chunks
     if not document["stream"]:
         return collect_events(ANSWER_DECODERS[wire](orjson.loads(b"".join(chunks))))
-    decoder: Decoder = DECODERS[wire]()
+    decoder: StreamDecoder = DECODERS[wire]()
     events = [event for chunk in chunks for event in decoder.feed(chunk)]
     return collect_events([*events, *decoder.end()])
 
@@ -195,16 +195,18 @@ def test_refusals_are_told_as_the_wire_tells_them(wire, stream):
 
 @WIRES
 @STREAMED
-@pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault.refusal and not fault.refusal.html])
+@pytest.mark.parametrize(
+    "name", [name for name, fault in FAULTS.items() if fault.error_response and not fault.error_response.html_page]
+)
 def test_errors_have_the_wires_own_shape(wire, stream, name):
     reply, chunks = fetch(call(wire, body(wire, HI, stream=stream), name))
     document = orjson.loads(b"".join(chunks))
-    assert reply.status == FAULTS[name].refusal.status
+    assert reply.status == FAULTS[name].error_response.status
     if wire == "messages":
         assert document["type"] == "error"
         assert set(document["error"]) == {"type", "message"}
     else:
-        assert document["error"]["code"] == FAULTS[name].refusal.code
+        assert document["error"]["code"] == FAULTS[name].error_response.code
 
 
 @WIRES

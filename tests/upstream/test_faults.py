@@ -14,7 +14,7 @@ WHOLE = ResponseBody(pieces=(orjson.dumps({"text": "schön", "choices": []}),), 
 
 
 def reshaped(name, flow):
-    return FAULTS[name].reshape(flow)
+    return FAULTS[name].transform_body(flow)
 
 
 def name_at(spec, attempt, candidate="a"):
@@ -53,9 +53,9 @@ def test_a_fault_can_be_aimed_at_a_role():
 
 def test_one_fault_of_the_content_and_one_of_its_way_go_together():
     both = parse("crlf,empty,503").at(1, "a")
-    assert both.reshape is FAULTS["crlf"].reshape
-    assert both.twist is FAULTS["empty"].twist
-    assert both.refusal is None
+    assert both.transform_body is FAULTS["crlf"].transform_body
+    assert both.answer_override is FAULTS["empty"].answer_override
+    assert both.error_response is None
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,20 @@ def test_any_text_is_a_spec_or_a_value_error(text):
 
 def test_every_fault_says_one_thing_that_happens():
     for name, fault in FAULTS.items():
-        said = [fault.refusal, fault.failure, fault.slow_s, fault.pace_s, fault.served_model, fault.usage_factor != 1]
-        said += [fault.unstreamed, fault.style != DEFAULT_CHUNKING, fault.reshape, fault.twist]
+        said = [
+            fault.error_response,
+            fault.connection_failure,
+            fault.first_byte_delay_s,
+            fault.event_delay_s,
+            fault.served_model,
+            fault.usage_factor != 1,
+        ]
+        said += [
+            fault.ignores_stream,
+            fault.argument_chunking != DEFAULT_CHUNKING,
+            fault.transform_body,
+            fault.answer_override,
+        ]
         assert sum(map(bool, said)) == (2 if name == "half-json" else 1), name
         assert fault.name == name
         assert fault.summary
@@ -160,9 +172,9 @@ def test_names_with_a_number():
         fault = named(family.example)
         assert fault.name == family.example
         assert fault.advice == FAULTS[family.like].advice
-    assert named("429-retry-after-30").refusal.headers == {"retry-after": "30"}
-    assert named("slow-first-byte-0.5").slow_s == 0.5
-    assert named("slow-stream-0.2").pace_s == 0.2
+    assert named("429-retry-after-30").error_response.headers == {"retry-after": "30"}
+    assert named("slow-first-byte-0.5").first_byte_delay_s == 0.5
+    assert named("slow-stream-0.2").event_delay_s == 0.2
     for bad in ("stall-after-0", "stall-after-x", "cut-after--1", "stall-after", "slow-stream-"):
         assert named(bad) is None
 
@@ -170,7 +182,7 @@ def test_names_with_a_number():
 @pytest.mark.parametrize(("number", "kept"), [(1, 1), (3, 3), (5, 5), (6, 5), (99, 5)])
 def test_a_stream_breaks_behind_its_nth_event_and_never_behind_its_last(number, kept):
     for kind, ending in (("stall", "timeout"), ("cut", "cut")):
-        flow = named(f"{kind}-after-{number}").reshape(STREAM)
+        flow = named(f"{kind}-after-{number}").transform_body(STREAM)
         assert (flow.pieces, flow.ending) == (EVENTS[:kept], ending)
 
 
@@ -178,4 +190,6 @@ def test_a_stream_breaks_behind_its_nth_event_and_never_behind_its_last(number, 
 def test_an_answer_breaks_behind_its_nth_byte(flow):
     whole = b"".join(flow.pieces)
     for number in (1, 10, 10_000):
-        assert b"".join(named(f"cut-after-{number}b").reshape(flow).pieces) == whole[: min(number, len(whole) - 1)]
+        assert (
+            b"".join(named(f"cut-after-{number}b").transform_body(flow).pieces) == whole[: min(number, len(whole) - 1)]
+        )

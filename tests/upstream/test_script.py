@@ -3,8 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.simulator.model import DeclaredTool, DryRequest, Text, arguments_json, output_tokens, plan_answer
-from autorouter.simulator.schema_instance import instance
+from autorouter.simulator.model import (
+    DeclaredTool,
+    SimulatedRequest,
+    TextAnswer,
+    arguments_json,
+    output_tokens,
+    plan_answer,
+)
+from autorouter.simulator.schema_instance import schema_instance
 from autorouter.simulator.tools import SimulatedToolCall
 
 ASK = "Create the file PROBE_FILE with PROBE_TEXT, then show it. PROBE_FILE=/tmp/a/probe.txt PROBE_TEXT=ok_1_2"
@@ -28,7 +35,7 @@ WRITING = "printf '%s\\n' ok_1_2 > /tmp/a/probe.txt"
 
 
 def plan(ask=ASK, **more):
-    return plan_answer(DryRequest(candidate_id="up/model", ask=ask, seed=b"\0" * 32, **more))
+    return plan_answer(SimulatedRequest(candidate_id="up/model", prompt=ask, seed=b"\0" * 32, **more))
 
 
 @pytest.mark.parametrize(
@@ -86,8 +93,8 @@ def test_an_errand_is_write_then_show_then_the_closing_text():
     tools = (WRITE, BASH)
     assert plan(tools=tools, results=0).name == "Write"
     assert plan(tools=tools, results=1) == SimulatedToolCall("Bash", {"command": "cat /tmp/a/probe.txt"})
-    assert plan(tools=tools, results=2) == Text("PROBE_DONE wrote /tmp/a/probe.txt")
-    assert plan(tools=(WRITE,), results=1) == Text("PROBE_DONE wrote /tmp/a/probe.txt")
+    assert plan(tools=tools, results=2) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
+    assert plan(tools=(WRITE,), results=1) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
 
 
 def test_required_parameters_that_nobody_knows_are_filled_by_type():
@@ -129,7 +136,7 @@ def test_paths_and_words_are_quoted_for_the_shell():
 def test_the_latest_name_counts_and_closes():
     ask = "ONE_FILE=/a.txt ONE_TEXT=x then TWO_FILE=/b.txt TWO_TEXT=y."
     assert plan(ask, tools=(WRITE,)).arguments == {"file_path": "/b.txt", "content": "y\n"}
-    assert plan(ask, tools=(WRITE,), results=1) == Text("TWO_DONE wrote /b.txt")
+    assert plan(ask, tools=(WRITE,), results=1) == TextAnswer("TWO_DONE wrote /b.txt")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +152,7 @@ def test_the_latest_name_counts_and_closes():
 )
 def test_simple_english_is_an_errand_too(ask, path, content):
     assert plan(ask, tools=(WRITE,)).arguments == {"file_path": path, "content": content}
-    assert plan(ask, tools=(WRITE,), results=1) == Text(f"Done (dry run): wrote {path}")
+    assert plan(ask, tools=(WRITE,), results=1) == TextAnswer(f"Done (dry run): wrote {path}")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +167,7 @@ def test_simple_english_is_an_errand_too(ask, path, content):
 )
 def test_other_words_are_no_errand(ask):
     answer = plan(ask, tools=(WRITE, BASH))
-    assert isinstance(answer, Text)
+    assert isinstance(answer, TextAnswer)
     assert "dry run" in answer.text.lower()
     assert "up/model" in answer.text
 
@@ -190,11 +197,11 @@ def test_without_tools_and_format_nothing_is_claimed_to_be_done():
 
 def test_housekeeping_gets_a_title_or_a_commit_message():
     title = plan(ASK, system="You are a title generator. You output ONLY a thread title.")
-    assert title == Text("Create the file probe_file with probe_text")
+    assert title == TextAnswer("Create the file probe_file with probe_text")
     commit = "You are an expert engineer that generates concise, one-line Git commit messages based on the diffs."
-    assert plan(ASK + "\n+a title", system=commit) == Text("chore: dry run")
+    assert plan(ASK + "\n+a title", system=commit) == TextAnswer("chore: dry run")
     compaction = plan("CRITICAL: Respond with TEXT ONLY. Do NOT call any tools. " + ASK, tools=(WRITE,))
-    assert isinstance(compaction, Text)
+    assert isinstance(compaction, TextAnswer)
     assert compaction.text.startswith("Summary")
 
 
@@ -207,7 +214,7 @@ def test_a_client_that_insists_gets_a_call():
     pick = tool("pick", "colour", colour={"enum": ["red", "blue"]})
     assert plan("hi", tools=(WRITE, pick), must_call="pick") == SimulatedToolCall("pick", {"colour": "red"})
     assert plan("hi", tools=(pick,), must_call="") == SimulatedToolCall("pick", {"colour": "red"})
-    assert isinstance(plan("hi", tools=(pick,), must_call="", results=1), Text)
+    assert isinstance(plan("hi", tools=(pick,), must_call="", results=1), TextAnswer)
 
 
 def test_a_schema_gets_an_instance():
@@ -231,15 +238,15 @@ def test_a_schema_gets_an_instance():
 
 
 def test_schemas_that_refer_to_themselves_come_to_an_end():
-    assert instance({"type": "object", "required": ["me"], "properties": {"me": {"$ref": "#"}}})
-    assert instance({"allOf": [{"$ref": "#"}]}) == "dry run"
-    assert instance({"$ref": "#"}) == "dry run"
+    assert schema_instance({"type": "object", "required": ["me"], "properties": {"me": {"$ref": "#"}}})
+    assert schema_instance({"allOf": [{"$ref": "#"}]}) == "dry run"
+    assert schema_instance({"$ref": "#"}) == "dry run"
 
 
 def test_output_tokens_are_bytes_by_four():
-    assert output_tokens(Text("ab" * 10)) == 5
-    assert output_tokens(Text("")) == 1
-    assert output_tokens(Text("ä" * 8)) == 4
+    assert output_tokens(TextAnswer("ab" * 10)) == 5
+    assert output_tokens(TextAnswer("")) == 1
+    assert output_tokens(TextAnswer("ä" * 8)) == 4
 
 
 def satisfies(value, wanted):
@@ -291,7 +298,7 @@ schemas = objects(leaves | arrays | objects(leaves))
 @given(st.sampled_from(["Write", "editor", "bash", "run_commands", "apply_patch"]), schemas, st.integers(0, 3))
 def test_arguments_are_json_and_satisfy_the_schema(name, wanted, results):
     answer = plan(tools=(DeclaredTool(name, wanted),), results=results, must_call="")
-    if isinstance(answer, Text):
+    if isinstance(answer, TextAnswer):
         assert results > 0
         return
     made = orjson.loads(arguments_json(answer))
@@ -305,7 +312,7 @@ def test_arguments_are_json_and_satisfy_the_schema(name, wanted, results):
 
 @given(schemas)
 def test_an_instance_satisfies_its_schema(wanted):
-    assert satisfies(instance(wanted), wanted)
+    assert satisfies(schema_instance(wanted), wanted)
 
 
 json_values = st.recursive(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autorouter.core.types import Usage
 from autorouter.wire.common.ir import ImagePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from autorouter.wire.common.tool_names import Names, ToolCallRestorer
+from autorouter.wire.common.tool_names import ToolCallRestorer, ToolNameMap
 from autorouter.wire.translate import DECODERS
 
 WIRES = ("chat", "responses", "messages")
@@ -30,7 +30,7 @@ def stream(frames, wire):
 
 def decode(data, wire, size=None, names=None):
     """All events of a stream, fed in pieces of so many bytes."""
-    decoder, restorer = DECODERS[wire](), ToolCallRestorer(names or Names())
+    decoder, restorer = DECODERS[wire](), ToolCallRestorer(names or ToolNameMap())
     size = size or len(data) or 1
     events = [event for at in range(0, len(data), size) for event in decoder.feed(data[at : at + size])]
     events += decoder.end()

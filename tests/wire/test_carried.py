@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from autorouter.wire.common.history import stamp
-from autorouter.wire.reasoning_history import settled
+from autorouter.wire.common.history import stamp_payload
+from autorouter.wire.reasoning_history import filter_reasoning
 
 
 def item(payload, **members):
@@ -36,13 +36,13 @@ TEXT = "<reasoning_summary>\nPlan.\n</reasoning_summary>"
 @pytest.mark.parametrize(("wire", "make"), CASES)
 def test_a_body_without_a_stamp_is_the_same_bytes(wire, make):
     sent = body(wire, make("gAAAA"))
-    assert settled(sent, wire, origin="up/m") == (sent, ())
+    assert filter_reasoning(sent, wire, origin="up/m") == (sent, ())
 
 
 @pytest.mark.parametrize(("wire", "make"), CASES)
 def test_the_maker_gets_its_own_back(wire, make):
-    sealed = stamp("gAAAA", origin="up/m", shape=wire, ident="rs_theirs" if wire == "responses" else "")
-    sent, losses = settled(body(wire, make(sealed)), wire, origin="up/m")
+    sealed = stamp_payload("gAAAA", origin="up/m", shape=wire, ident="rs_theirs" if wire == "responses" else "")
+    sent, losses = filter_reasoning(body(wire, make(sealed)), wire, origin="up/m")
     assert part_of(sent, wire) == (make("gAAAA", id="rs_theirs") if wire == "responses" else make("gAAAA"))
     assert losses == ()
 
@@ -50,8 +50,8 @@ def test_the_maker_gets_its_own_back(wire, make):
 @pytest.mark.parametrize(("wire", "make"), CASES)
 @pytest.mark.parametrize(("origin", "shape"), [("other/m", None), ("up/m", "chat")])
 def test_anyone_else_gets_the_summary(wire, make, origin, shape):
-    sealed = stamp("gAAAA", origin=origin, shape=shape or wire)
-    sent, losses = settled(body(wire, make(sealed)), wire, origin="up/m")
+    sealed = stamp_payload("gAAAA", origin=origin, shape=shape or wire)
+    sent, losses = filter_reasoning(body(wire, make(sealed)), wire, origin="up/m")
     part = part_of(sent, wire)
     assert (part["content"][0] if wire == "responses" else part)["text"] == TEXT
     assert b"gAAAA" not in sent
@@ -60,16 +60,16 @@ def test_anyone_else_gets_the_summary(wire, make, origin, shape):
 
 @pytest.mark.parametrize(("wire", "make"), CASES)
 def test_what_the_target_refused_is_stripped_once_asked(wire, make):
-    sent, losses = settled(body(wire, make("gAAAA")), wire, origin="up/m", strip=True)
+    sent, losses = filter_reasoning(body(wire, make("gAAAA")), wire, origin="up/m", strip=True)
     assert b"gAAAA" not in sent
     assert b"Plan." in sent
     assert [loss.name for loss in losses] == ["unknown"]
 
 
 def test_a_message_of_nothing_but_foreign_secrets_is_left_out():
-    block = {"type": "redacted_thinking", "data": stamp("x", origin="other/m", shape="redacted")}
+    block = {"type": "redacted_thinking", "data": stamp_payload("x", origin="other/m", shape="redacted")}
     document = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": [block]}]}
-    sent, losses = settled(json.dumps(document).encode(), "messages", origin="up/m")
+    sent, losses = filter_reasoning(json.dumps(document).encode(), "messages", origin="up/m")
     assert json.loads(sent)["messages"] == document["messages"][:1]
     assert len(losses) == 1
 
@@ -77,4 +77,4 @@ def test_a_message_of_nothing_but_foreign_secrets_is_left_out():
 @pytest.mark.parametrize("raw", [b"[]", b'{"input":"ar1:"}', b'{"messages":[1,{"role":"assistant"}]}', b"no"])
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
 def test_what_is_no_conversation_passes(raw, wire):
-    assert settled(raw, wire, origin="up/m", strip=True) == (raw, ())
+    assert filter_reasoning(raw, wire, origin="up/m", strip=True) == (raw, ())

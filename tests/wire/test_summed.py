@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autorouter.core.types import Usage, Wire
 from autorouter.simulator import codec
 from autorouter.simulator.codec import ResponseMetadata
-from autorouter.simulator.model import Text
+from autorouter.simulator.model import TextAnswer
 from autorouter.wire.chat import passthrough
 from autorouter.wire.common import observer
 from autorouter.wire.exchange import Tap
@@ -30,8 +30,8 @@ TEXT = 'So "usage" it is: {"usage": {"prompt_tokens": 1}}\ndata: {"usage": 2}'
 
 def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
     if wire == "chat":
-        return codec._encode_chat(Text(TEXT), STAMP, stream=stream, include_usage=True).pieces
-    return codec._encode_translated(Text(TEXT), STAMP, wire, stream=stream).pieces
+        return codec._encode_chat(TextAnswer(TEXT), STAMP, stream=stream, include_usage=True).pieces
+    return codec._encode_translated(TextAnswer(TEXT), STAMP, wire, stream=stream).pieces
 
 
 def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:

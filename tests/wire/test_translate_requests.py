@@ -15,7 +15,7 @@ from autorouter.wire.common.ir import (
     ToolDefinition,
     ToolResultPart,
 )
-from autorouter.wire.translate import Heading
+from autorouter.wire.translate import ResponseMetadata
 from tests.wire.fixtures import PAIRS, WIRES, load, meaning
 
 CONVERSATIONS, CROSSINGS = load("conversations"), load("crossings")
@@ -66,8 +66,10 @@ def test_names_are_flattened_with_their_namespace_only_where_they_clash():
         ToolDefinition(name=name, namespace=space) for space, name in (("a", "read"), ("b", "read"), ("a", "only"))
     )
     names = translate.chat_out.from_ir(RequestIR(tools=tools), "m").names
-    assert [names.on_wire(tool.name, tool.namespace) for tool in tools] == ["a__read", "b__read", "only"]
-    assert {name: (names.meant[name].namespace, names.meant[name].name) for name in ("a__read", "only", "a__only")} == {
+    assert [names.upstream_name(tool.name, tool.namespace) for tool in tools] == ["a__read", "b__read", "only"]
+    assert {
+        name: (names.declared[name].namespace, names.declared[name].name) for name in ("a__read", "only", "a__only")
+    } == {
         "a__read": ("a", "read"),
         "only": ("a", "only"),
         "a__only": ("a", "only"),
@@ -77,10 +79,10 @@ def test_names_are_flattened_with_their_namespace_only_where_they_clash():
 def test_names_that_other_wires_refuse_are_changed_and_found_again():
     tools = (ToolDefinition(name="mcp.x/read"), ToolDefinition(name="mcp_x_read"), ToolDefinition(name="n" * 90))
     names = translate.chat_out.from_ir(RequestIR(tools=tools), "m").names
-    sent = [names.on_wire(tool.name, None) for tool in tools]
+    sent = [names.upstream_name(tool.name, None) for tool in tools]
     assert len(set(sent)) == 3
     assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in sent)
-    assert [names.meant[name].name for name in sent] == [tool.name for tool in tools]
+    assert [names.declared[name].name for name in sent] == [tool.name for tool in tools]
 
 
 def test_the_choice_of_a_tool_follows_its_name():
@@ -119,8 +121,10 @@ def test_reasoning_comes_home_whole():
 @pytest.mark.parametrize("shape", ["responses", "messages", "redacted", "chat"])
 @pytest.mark.parametrize("origin", ["relay/claude", "a:b/ü %3A", ""])
 def test_a_stamp_is_read_as_it_was_written(shape, origin):
-    heading = Heading(seed="s", model="m", origin=origin)
-    found = history.read_stamped(heading.sealed(ReasoningEnded("a:b=:", shape, "rs:1")), ("s",), shape="responses")
+    heading = ResponseMetadata(seed="s", model="m", origin=origin)
+    found = history.read_stamped(
+        heading.stamped_payload(ReasoningEnded("a:b=:", shape, "rs:1")), ("s",), shape="responses"
+    )
     assert found == ReasoningPart(summary=("s",), payload="a:b=:", shape=shape, origin=origin, id="rs:1")
 
 
@@ -140,7 +144,7 @@ def result(ident, text):
 
 def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
     losses = []
-    messages = history.paired(
+    messages = history.pair_tool_calls(
         [
             Message("tool", (result("a", "old"),)),
             Message("assistant", (call("a"), call("b"))),

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from autorouter.wire import translate
 from autorouter.wire.common.ir import StreamFailed, StreamFinished, collect_events
 from autorouter.wire.common.stream_repair import ArgumentAccumulator
-from autorouter.wire.common.tool_names import Names, unwrap_custom_input
-from autorouter.wire.translate import DECODERS, Heading, Translation
+from autorouter.wire.common.tool_names import ToolNameMap, unwrap_custom_input
+from autorouter.wire.translate import DECODERS, ResponseMetadata, Translation
 from tests.wire.fixtures import PAIRS, WIRES, decode, load, parts_of, stream, usage_of
 
 ANSWERS, TRAPS, CROSSINGS = load("answers"), load("traps"), load("crossings")
-HEADING = Heading(seed="s1", model="openfusion/auto", origin="up/m", created_s=1)
+HEADING = ResponseMetadata(seed="s1", model="openfusion/auto", origin="up/m", created_s=1)
 TERMINAL = {
     "chat": (b"data: [DONE]\n\n", b'data: {"error":'),
     "responses": (b"event: response.completed\n", b"event: response.incomplete\n", b"event: response.failed\n"),
@@ -22,7 +22,7 @@ TERMINAL = {
 
 def across(data, client, upstream, *, size=None, names=None):
     """(what the client gets, the translation) for an upstream's bytes."""
-    translation = Translation(client=client, upstream=upstream, names=names or Names(), heading=HEADING)
+    translation = Translation(client=client, upstream=upstream, names=names or ToolNameMap(), heading=HEADING)
     size = size or len(data) or 1
     out = b"".join(translation.feed(data[at : at + size]) for at in range(0, len(data), size))
     return out + translation.end(), translation
@@ -72,9 +72,9 @@ def test_other_line_ends_and_comments_change_nothing(wire, ending):
 def test_a_whole_answer_says_what_its_stream_says(name, client, upstream):
     events = decode(stream(ANSWERS[name][upstream], upstream), upstream)
     body = json.loads(translate.encode_answer(collect_events(events), upstream, HEADING))
-    answer = translate.read_answer(body, upstream, Names())
+    answer = translate.read_answer(body, upstream, ToolNameMap())
     document = json.loads(translate.encode_answer(answer, client, HEADING))
-    back = translate.read_answer(document, client, Names())
+    back = translate.read_answer(document, client, ToolNameMap())
     assert back.finished.reason == ANSWERS[name]["reason"]
     expected = ANSWERS[name]["parts"]
     if name == "cut_by_length" and "messages" in (client, upstream):
@@ -177,8 +177,8 @@ def test_a_call_that_the_limit_cut_is_not_called_complete(upstream):
 
 def test_a_chat_client_gets_usage_only_where_it_asked():
     data = stream(ANSWERS["text"]["chat"], "chat")
-    heading = Heading(seed="s", model="m", origin="o", wants_usage=False)
-    translation = Translation(client="chat", upstream="chat", names=Names(), heading=heading)
+    heading = ResponseMetadata(seed="s", model="m", origin="o", wants_usage=False)
+    translation = Translation(client="chat", upstream="chat", names=ToolNameMap(), heading=heading)
     assert b'"usage"' not in translation.feed(data)
     assert b'"usage"' in across(data, "chat", "chat")[0]
 
@@ -330,7 +330,7 @@ def test_bytes_without_sense_end_in_one_failure(wire, raw):
 @pytest.mark.parametrize("wire", WIRES)
 @given(document=st.dictionaries(st.sampled_from(["choices", "output", "content", "error", "usage", "status"]), JSON))
 def test_no_whole_answer_raises(wire, document):
-    answer = translate.read_answer(document, wire, Names())
+    answer = translate.read_answer(document, wire, ToolNameMap())
     assert (answer.finished is None) != (answer.failed is None)
     for client in WIRES:
         json.loads(translate.encode_answer(answer, client, HEADING))

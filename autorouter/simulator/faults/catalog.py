@@ -15,7 +15,7 @@ from typing import Final
 from autorouter.simulator import roles
 from autorouter.simulator.codec import ArgumentChunking
 from autorouter.simulator.faults import answers, bodies
-from autorouter.simulator.faults.types import Fault, Refusal
+from autorouter.simulator.faults.types import ErrorResponse, Fault
 
 RETRY_AFTER_S: Final = 2
 PLACEHOLDER_KEY: Final = "sk-dry-run-not-a-key"
@@ -38,16 +38,16 @@ def _refused(
     html: bool = False,
     echo: bool = False,
 ) -> Fault:
-    refusal = Refusal(
+    refusal = ErrorResponse(
         status=status,
         code=code,
         error_type=error_type,
         message=f"{message} (dry-run fault).",
-        anthropic=f"{anthropic} (dry-run fault)." if anthropic else "",
-        html=html,
-        echo=echo,
+        messages_text=f"{anthropic} (dry-run fault)." if anthropic else "",
+        html_page=html,
+        echoes_key=echo,
     )
-    return Fault(name=name, summary=summary or f"{status} {code}", advice=advice, refusal=refusal)
+    return Fault(name=name, summary=summary or f"{status} {code}", advice=advice, error_response=refusal)
 
 
 def limited(name: str, *, retry_after: str | None = None, date_s: int | None = None) -> Fault:
@@ -57,15 +57,15 @@ def limited(name: str, *, retry_after: str | None = None, date_s: int | None = N
     if date_s is not None:
         told = f"Retry-After: a date in {date_s} s"
     advice = "elsewhere; wait as long as is asked for" if retry_after or date_s else "elsewhere; wait longer each time"
-    refusal = Refusal(
+    refusal = ErrorResponse(
         status=429,
         code=code,
         error_type=error_type,
         message=message,
         headers={"retry-after": retry_after} if retry_after else {},
-        retry_date_s=date_s,
+        retry_after_date_s=date_s,
     )
-    return Fault(name=name, summary=f"429 {code}, {told}", advice=advice, refusal=refusal)
+    return Fault(name=name, summary=f"429 {code}, {told}", advice=advice, error_response=refusal)
 
 
 REFUSALS: Final = (
@@ -169,31 +169,31 @@ _NO_ANSWER: Final = (
         name="reset",
         summary="the connection is reset before an answer",
         advice="once more on a new connection, then elsewhere",
-        failure="reset",
+        connection_failure="reset",
     ),
     Fault(
         name="hang-up",
         summary="the connection is closed politely, without a byte",
         advice="once more on a new connection: kept ones go stale",
-        failure="closed",
+        connection_failure="closed",
     ),
     Fault(
         name="timeout",
         summary="no answer within the first-byte limit",
         advice="have such a limit; then elsewhere",
-        failure="timeout",
+        connection_failure="timeout",
     ),
     Fault(
         name="slow-first-byte",
         summary=f"{SLOW_S:g} s of silence, then a good answer",
         advice="wait; keep the client's line alive meanwhile",
-        slow_s=SLOW_S,
+        first_byte_delay_s=SLOW_S,
     ),
     Fault(
         name="slow-stream",
         summary=f"{PACE_S:g} s between events",
         advice="pass each event on as it comes; limit silence, not length",
-        pace_s=PACE_S,
+        event_delay_s=PACE_S,
     ),
 )
 _BROKEN: Final = (
@@ -201,72 +201,80 @@ _BROKEN: Final = (
         name="stall",
         summary="half of the answer, then silence until the limit",
         advice="have a limit between bytes; then as for cut-stream",
-        reshape=bodies.stall,
+        transform_body=bodies.stall,
     ),
     Fault(
-        name="cut-stream", summary="the connection breaks in the answer", advice=_BREAKS, reshape=bodies.cut_connection
+        name="cut-stream",
+        summary="the connection breaks in the answer",
+        advice=_BREAKS,
+        transform_body=bodies.cut_connection,
     ),
     Fault(
         name="rst-stream",
         summary="the connection is reset in the answer",
         advice=_BREAKS,
-        reshape=bodies.reset_connection,
+        transform_body=bodies.reset_connection,
     ),
     Fault(
         name="bad-framing",
         summary="half of the answer, then bytes that are no HTTP chunk",
         advice=_BREAKS,
-        reshape=bodies.break_framing,
+        transform_body=bodies.break_framing,
     ),
     Fault(
         name="clean-eof",
         summary="a clean end without finish reason and terminal event",
         advice="miss the terminal event, and take it for a cut: four of six agents believe it, and lose work",
-        reshape=bodies.end_early,
+        transform_body=bodies.end_early,
     ),
     Fault(
         name="no-done",
         summary="the last event is missing: [DONE], response.completed, message_stop",
         advice="chat: a finish reason is enough; elsewhere as for clean-eof",
-        reshape=bodies.drop_last_event,
+        transform_body=bodies.drop_last_event,
     ),
     Fault(
         name="finish-early",
         summary="half of the content, with a good end",
         advice="nothing shows it on the wire; tests and verifiers do",
-        twist=answers.finish_early,
+        answer_override=answers.finish_early,
     ),
     Fault(
         name="malformed-chunk",
         summary="one event isn't JSON; a whole answer is HTML",
         advice="whole: elsewhere; stream: pass it on or break, don't crash",
-        reshape=bodies.malform_event,
+        transform_body=bodies.malform_event,
     ),
-    Fault(name="half-body", summary="a clean end in the middle of the body", advice=_BREAKS, reshape=bodies.truncate),
+    Fault(
+        name="half-body",
+        summary="a clean end in the middle of the body",
+        advice=_BREAKS,
+        transform_body=bodies.truncate,
+    ),
     Fault(
         name="half-json",
         summary="JSON that ends in its middle: a tool's arguments, a role's answer, else the body",
         advice="tell the model that its call couldn't be read; never run half of it; a judge that can't be read is none",
-        reshape=bodies.truncate,
-        twist=answers.half_json,
+        transform_body=bodies.truncate,
+        answer_override=answers.half_json,
     ),
     Fault(
         name="error-event",
         summary="an error inside an answer that began with 200",
         advice="before content: elsewhere; later as for cut-stream",
-        reshape=bodies.append_error,
+        transform_body=bodies.append_error,
     ),
     Fault(
         name="error-in-200",
         summary="an error object with the status 200",
         advice="look at the body, not at the status alone; elsewhere",
-        reshape=bodies.replace_with_error,
+        transform_body=bodies.replace_with_error,
     ),
     Fault(
         name="json-for-stream",
         summary="a whole answer where a stream was asked for",
         advice="read the content type; elsewhere, or make events of it",
-        unstreamed=True,
+        ignores_stream=True,
     ),
 )
 _SAID: Final = (
@@ -274,35 +282,35 @@ _SAID: Final = (
         name="broken-args",
         summary="a tool call whose arguments are no JSON",
         advice="tell the model, don't guess",
-        twist=answers.broken_args,
+        answer_override=answers.broken_args,
     ),
     Fault(
         name="empty",
         summary="a good end without text and calls",
         advice="ask again, or elsewhere: an agent would stop",
-        twist=answers.empty,
+        answer_override=answers.empty,
     ),
     Fault(
         name="refusal",
         summary="a refusal: content_filter, stop_reason refusal",
         advice="show it; don't try it elsewhere unasked",
-        twist=answers.refuse,
+        answer_override=answers.refuse,
     ),
     Fault(
         name="agree",
         summary="all candidates answer the same text",
         advice="a panel may stop early",
-        twist=answers.agree,
+        answer_override=answers.agree,
         roles=roles.ANSWERING_ROLES | {""},
-        lasting=True,
+        every_attempt=True,
     ),
     Fault(
         name="verdict-revise",
         summary="a panel's verifier answers revise, with one finding",
         advice="revise once, within the budget",
-        twist=answers.revise,
+        answer_override=answers.revise,
         roles=frozenset({"verifier"}),
-        lasting=True,
+        every_attempt=True,
     ),
 )
 _ODD: Final = (
@@ -324,37 +332,37 @@ _ODD: Final = (
         advice="doubt counts beyond the body's own size before a budget stops on them",
         usage_factor=WRONG_FACTOR,
     ),
-    Fault(name="crlf", summary="lines end with CR LF", advice=_SAME, reshape=bodies.use_crlf),
+    Fault(name="crlf", summary="lines end with CR LF", advice=_SAME, transform_body=bodies.use_crlf),
     Fault(
         name="split-utf8",
         summary="the bytes come cut inside characters and events",
         advice="decode events, never chunks",
-        reshape=bodies.split_bytes,
+        transform_body=bodies.split_bytes,
     ),
     Fault(
         name="comments",
         summary="a `: keep-alive` comment before each event",
         advice="skip them; they count as a sign of life",
-        reshape=bodies.add_comments,
+        transform_body=bodies.add_comments,
     ),
     Fault(
         name="huge-line",
         summary="one event has a line of 1 MiB",
         advice="no line limit below it, a bound above it",
-        reshape=bodies.add_huge_line,
+        transform_body=bodies.add_huge_line,
     ),
     Fault(
         name="tool-delta-split",
         summary="a tool call's arguments come a character at a time",
         advice="join by index; parse at the end only",
-        style=ArgumentChunking(argument_chars=1),
+        argument_chunking=ArgumentChunking(argument_chars=1),
     ),
     Fault(
         name="tool-cumulative",
         summary="each piece of a tool call's arguments repeats all before it",
         advice="see that a piece begins with what is there already, or fail; never run the joined text",
         wires=frozenset({"chat"}),
-        style=ArgumentChunking(cumulative=True),
+        argument_chunking=ArgumentChunking(cumulative=True),
     ),
 )
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (*REFUSALS, *_NO_ANSWER, *_BROKEN, *_SAID, *_ODD)}

@@ -64,14 +64,14 @@ def _after(name: str, match: re.Match[str]) -> Fault:
     what = "silence" if kind == "stall" else "the connection breaks"
     advice = FAULTS["stall" if kind == "stall" else "cut-stream"].advice
     reshape = partial(bodies.break_after, count=number, unit=unit, ending=ending)
-    return Fault(name=name, summary=f"{number} {unit}, then {what}", advice=advice, reshape=reshape)
+    return Fault(name=name, summary=f"{number} {unit}, then {what}", advice=advice, transform_body=reshape)
 
 
 def _slow(name: str, match: re.Match[str]) -> Fault:
     number, base = float(match[2]), FAULTS[match[1]]
-    if base.slow_s:
-        return Fault(name=name, summary=f"{number:g} s of silence first", advice=base.advice, slow_s=number)
-    return Fault(name=name, summary=f"{number:g} s between events", advice=base.advice, pace_s=number)
+    if base.first_byte_delay_s:
+        return Fault(name=name, summary=f"{number:g} s of silence first", advice=base.advice, first_byte_delay_s=number)
+    return Fault(name=name, summary=f"{number:g} s between events", advice=base.advice, event_delay_s=number)
 
 
 def _retry_after(name: str, match: re.Match[str]) -> Fault:
@@ -139,11 +139,11 @@ class FaultSpec:
         """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
         that is no inner one. The first that changes the content and the first other one are made one."""
         found = [rule.fault for rule in self.rules if rule.applies(attempt, candidate_id, role)]
-        said = next((fault for fault in found if fault.twist is not None), None)
-        way = next((fault for fault in found if fault.twist is None), None)
+        said = next((fault for fault in found if fault.answer_override is not None), None)
+        way = next((fault for fault in found if fault.answer_override is None), None)
         if said is None or way is None:
             return said or way
-        return replace(way, twist=said.twist)
+        return replace(way, answer_override=said.answer_override)
 
 
 _RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<target>.*))?", re.DOTALL)
@@ -165,7 +165,7 @@ def _fault_rule(part: str, bare: int | None) -> FaultRule:
     if target is not None and not target.strip():
         raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`, or a role of a panel")
     if count is None:
-        attempts = bare if target is None and not fault.lasting else None
+        attempts = bare if target is None and not fault.every_attempt else None
     elif count.strip() == "all":
         attempts = None
     elif re.fullmatch(r"[1-9][0-9]{0,8}", count.strip()):

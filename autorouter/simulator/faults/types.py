@@ -9,15 +9,15 @@ from typing import Final, Literal
 from autorouter.core.types import Wire
 from autorouter.simulator.codec import DEFAULT_CHUNKING, ArgumentChunking
 from autorouter.simulator.faults.bodies import ResponseBody
-from autorouter.simulator.model import Answer, DryRequest
+from autorouter.simulator.model import SimulatedAnswer, SimulatedRequest
 
 ALL_WIRES: Final[frozenset[Wire]] = frozenset({"chat", "responses", "messages"})
-BeforeAnswer = Literal["reset", "closed", "timeout"]
+ConnectionFailure = Literal["reset", "closed", "timeout"]
 """RST, a clean close without a byte, or silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class ErrorResponse:
     """An answer that isn't a success. `anthropic`: the message on the Messages wire, where it is another. `html`: a proxy's
     page in place of an error object. `echo`: the message ends with the key that the client sent. `retry_date_s`: a
     Retry-After as an HTTP date, so many seconds from now."""
@@ -27,10 +27,10 @@ class Refusal:
     error_type: str
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    anthropic: str = ""
-    html: bool = False
-    echo: bool = False
-    retry_date_s: int | None = None
+    messages_text: str = ""
+    html_page: bool = False
+    echoes_key: bool = False
+    retry_after_date_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +50,15 @@ class Fault:
     summary: str
     advice: str = ""
     wires: frozenset[Wire] = ALL_WIRES
-    refusal: Refusal | None = None
-    failure: BeforeAnswer | None = None
-    slow_s: float = 0.0
-    pace_s: float = 0.0
+    error_response: ErrorResponse | None = None
+    connection_failure: ConnectionFailure | None = None
+    first_byte_delay_s: float = 0.0
+    event_delay_s: float = 0.0
     served_model: str | None = None
     usage_factor: int | None = 1
-    unstreamed: bool = False
-    style: ArgumentChunking = DEFAULT_CHUNKING
-    reshape: Callable[[ResponseBody], ResponseBody] | None = None
-    twist: Callable[[DryRequest], Answer] | None = None
+    ignores_stream: bool = False
+    argument_chunking: ArgumentChunking = DEFAULT_CHUNKING
+    transform_body: Callable[[ResponseBody], ResponseBody] | None = None
+    answer_override: Callable[[SimulatedRequest], SimulatedAnswer] | None = None
     roles: frozenset[str] = frozenset()
-    lasting: bool = False
+    every_attempt: bool = False

@@ -17,7 +17,7 @@ from typing import Any
 
 from autorouter.wire.chat.passthrough import usage_of
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.decoder import Calls, Decoder, failure
+from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -46,7 +46,7 @@ REASONS: dict[str, FinishReason] = {
 """Finish reasons as they are met; any other word is a stop."""
 
 
-class ChatDecoder(Decoder):
+class ChatDecoder(StreamDecoder):
     """Feed it the stream of a chat upstream."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class ChatDecoder(Decoder):
         self._refused = False
         self._thinking = False
         self._thoughts = ThinkTagFilter()
-        self._calls = Calls()
+        self._calls = ToolCallTracker()
         self._latest: Any = None
         """The key of the call that came last: where pieces without an index and an id belong."""
         self._at: dict[int, Any] = {}
@@ -66,33 +66,36 @@ class ChatDecoder(Decoder):
 
     def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         if document.get("error"):
-            yield failure(document["error"])
+            yield failed_event(document["error"])
             return
         if not self._began:
             self._began = True
-            yield StreamStarted(lenient_json.text(document.get("id")), lenient_json.text(document.get("model")))
+            yield StreamStarted(lenient_json.as_text(document.get("id")), lenient_json.as_text(document.get("model")))
         if isinstance(document.get("usage"), dict):
             yield UsageEvent(usage_of(document["usage"]))
-        for choice in lenient_json.objects(document.get("choices")):
+        for choice in lenient_json.as_objects(document.get("choices")):
             if choice.get("index") in (0, None):
                 yield from self._choice(choice)
 
     def _choice(self, choice: dict[str, Any]) -> Iterator[StreamEvent]:
         delta = lenient_json.as_object(choice.get("delta")) or lenient_json.as_object(choice.get("message"))
-        thought = lenient_json.text(delta.get("reasoning_content")) or lenient_json.text(delta.get("reasoning"))
+        thought = lenient_json.as_text(delta.get("reasoning_content")) or lenient_json.as_text(delta.get("reasoning"))
         if thought:
             yield from self._words([(True, thought)])
         for content in _texts(delta.get("content")):
             yield from self._words(self._thoughts.feed(content))
-        if refusal := lenient_json.text(delta.get("refusal")):
+        if refusal := lenient_json.as_text(delta.get("refusal")):
             self._refused = True
             yield from self._words([(False, refusal)])
         old = lenient_json.as_object(delta.get("function_call"))
-        for call in (*lenient_json.objects(delta.get("tool_calls")), *([{"index": 0, "function": old}] if old else ())):
+        for call in (
+            *lenient_json.as_objects(delta.get("tool_calls")),
+            *([{"index": 0, "function": old}] if old else ()),
+        ):
             yield from self._call(call)
         found = choice.get("finish_reason")
         if found == "error":
-            yield failure(choice.get("error"), "the upstream broke off with an error")
+            yield failed_event(choice.get("error"), "the upstream broke off with an error")
         elif isinstance(found, str) and found:
             self._reason = REASONS.get(found.lower(), "stop")
 
@@ -113,13 +116,13 @@ class ChatDecoder(Decoder):
     def _call(self, call: dict[str, Any]) -> Iterator[StreamEvent]:
         custom = isinstance(call.get("custom"), dict)
         function = lenient_json.as_object(call.get("custom" if custom else "function"))
-        ident, name = lenient_json.text(call.get("id")), lenient_json.text(function.get("name"))
+        ident, name = lenient_json.as_text(call.get("id")), lenient_json.as_text(function.get("name"))
         key = self._latest = self._key(call.get("index"), ident, name)
         arguments = function.get("input" if custom else "arguments")
         if key not in self._calls:
             early = self._nameless.pop(key, [""])
             if not name:
-                self._nameless[key] = [early[0] or ident, *early[1:], lenient_json.as_json(arguments)]
+                self._nameless[key] = [early[0] or ident, *early[1:], lenient_json.as_json_text(arguments)]
                 return
             yield from self._words(self._thoughts.end())
             yield from self._sealed()
@@ -129,7 +132,7 @@ class ChatDecoder(Decoder):
         if isinstance(arguments, dict | list):
             yield from self._calls.whole(key, lenient_json.dumps(arguments))
         else:
-            yield from self._calls.feed(key, lenient_json.text(arguments))
+            yield from self._calls.feed(key, lenient_json.as_text(arguments))
 
     def _key(self, index: Any, ident: str, name: str) -> Any:
         """Which call a piece belongs to. A new id on a known index is a new call; without both, a name begins one."""
@@ -166,15 +169,15 @@ def _texts(content: Any) -> Iterator[str]:
         if content:
             yield content
         return
-    for part in lenient_json.objects(content):
-        if words := lenient_json.text(part.get("text")):
+    for part in lenient_json.as_objects(content):
+        if words := lenient_json.as_text(part.get("text")):
             yield words
 
 
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What has no choices is `Failed`."""
     decoder = ChatDecoder()
-    choices = lenient_json.objects(document.get("choices"))
+    choices = lenient_json.as_objects(document.get("choices"))
     if not choices and not document.get("error"):
         return [StreamFailed("the upstream's answer has no choices", "malformed")]
     return decoder.feed(b"data: " + lenient_json.dumps(document).encode() + b"\n\ndata: [DONE]\n\n")

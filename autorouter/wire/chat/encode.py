@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import Encoder, Heading, chat_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, chat_usage
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -41,16 +41,16 @@ _REASONS: dict[FinishReason, str] = {
 }
 
 
-class ChatEncoder(Encoder):
+class ChatEncoder(StreamEncoder):
     """Feed it events; it gives the bytes of a chat stream."""
 
-    def __init__(self, heading: Heading) -> None:
+    def __init__(self, heading: ResponseMetadata) -> None:
         super().__init__(heading)
         self._custom: set[int] = set()
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return sse.format_data({**_envelope(self.heading, "chat.completion.chunk"), "choices": [choice]})
+        return sse.format_data({**_envelope(self.metadata, "chat.completion.chunk"), "choices": [choice]})
 
     def _started(self) -> bytes:
         return self._chunk({"role": "assistant", "content": ""})
@@ -62,11 +62,11 @@ class ChatEncoder(Encoder):
             case ReasoningDelta(text):
                 return self._chunk({"reasoning_content": text})
             case ReasoningEnded(payload) if payload:
-                return self._chunk({"reasoning_signature": self.heading.sealed(event)})
+                return self._chunk({"reasoning_signature": self.metadata.stamped_payload(event)})
             case ToolCallStarted(index):
                 if event.custom:
                     self._custom.add(index)
-                return self._chunk({"tool_calls": [{"index": index, **_call(event, index, self.heading, "")}]})
+                return self._chunk({"tool_calls": [{"index": index, **_call(event, index, self.metadata, "")}]})
             case ToolCallDelta(index, text):
                 inner = {"custom": {"input": text}} if index in self._custom else {"function": {"arguments": text}}
                 return self._chunk({"tool_calls": [{"index": index, **inner}]})
@@ -75,8 +75,8 @@ class ChatEncoder(Encoder):
 
     def _finished(self, event: StreamFinished) -> bytes:
         out = self._chunk({}, _REASONS[event.reason])
-        if self.heading.wants_usage and self.usage is not None:
-            envelope = _envelope(self.heading, "chat.completion.chunk")
+        if self.metadata.wants_usage and self.usage is not None:
+            envelope = _envelope(self.metadata, "chat.completion.chunk")
             out += sse.format_data({**envelope, "choices": [], "usage": chat_usage(self.usage)})
         return out + b"data: [DONE]\n\n"
 
@@ -85,7 +85,7 @@ class ChatEncoder(Encoder):
         return sse.format_data({"error": error})
 
 
-def _envelope(heading: Heading, kind: str) -> dict[str, Any]:
+def _envelope(heading: ResponseMetadata, kind: str) -> dict[str, Any]:
     return {
         "id": f"chatcmpl-{heading.seed}",
         "object": kind,
@@ -94,13 +94,15 @@ def _envelope(heading: Heading, kind: str) -> dict[str, Any]:
     }
 
 
-def _call(call: ToolCallStarted | ToolCallPart, index: int, heading: Heading, arguments: str) -> dict[str, Any]:
+def _call(
+    call: ToolCallStarted | ToolCallPart, index: int, heading: ResponseMetadata, arguments: str
+) -> dict[str, Any]:
     kind, member = ("custom", "input") if call.custom else ("function", "arguments")
     name = f"{call.namespace}__{call.name}" if call.namespace else call.name
     return {"id": call.id or f"call_{heading.seed}_{index}", "type": kind, kind: {"name": name, member: arguments}}
 
 
-def whole(answer: ResponseIR, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     """The body of an answer that isn't streamed. A failed answer gives the error object."""
     if answer.finished is None:
         failed = answer.failed or StreamFailed("the answer ended before its end", "early_end")

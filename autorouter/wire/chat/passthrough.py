@@ -145,7 +145,7 @@ def _details(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(found: dict[str, Any], name: str) -> int:
-    return lenient_json.count(found.get(name))
+    return lenient_json.as_count(found.get(name))
 
 
 def _malformed(whole: bytes) -> int:

@@ -42,7 +42,7 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
     losses = [TranslationLoss("field", name, "unknown outside chat") for name in document if name not in READ]
     system: list[TextPart] = []
     messages: list[Message] = []
-    for message in lenient_json.objects(document.get("messages")):
+    for message in lenient_json.as_objects(document.get("messages")):
         read = _message(message, losses)
         if read.role == "system" and not messages:
             system.extend(part for part in read.parts if isinstance(part, TextPart))
@@ -57,20 +57,20 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
         tools=tools,
         hosted_tools=hosted,
         tool_choice=_choice(document.get("tool_choice")),
-        parallel_tool_calls=lenient_json.flag(document.get("parallel_tool_calls")),
-        max_output_tokens=lenient_json.count(document.get("max_completion_tokens"))
-        or lenient_json.count(document.get("max_tokens"))
+        parallel_tool_calls=lenient_json.as_bool(document.get("parallel_tool_calls")),
+        max_output_tokens=lenient_json.as_count(document.get("max_completion_tokens"))
+        or lenient_json.as_count(document.get("max_tokens"))
         or None,
-        temperature=lenient_json.number(document.get("temperature")),
-        top_p=lenient_json.number(document.get("top_p")),
-        stop=lenient_json.texts(document.get("stop")),
-        reasoning_effort=lenient_json.text(document.get("reasoning_effort"))
-        or lenient_json.text(lenient_json.as_object(document.get("reasoning")).get("effort"))
+        temperature=lenient_json.as_number(document.get("temperature")),
+        top_p=lenient_json.as_number(document.get("top_p")),
+        stop=lenient_json.as_texts(document.get("stop")),
+        reasoning_effort=lenient_json.as_text(document.get("reasoning_effort"))
+        or lenient_json.as_text(lenient_json.as_object(document.get("reasoning")).get("effort"))
         or None,
         response_format=_format(lenient_json.as_object(document.get("response_format"))),
         stream=document.get("stream") is True,
-        cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
-        user=lenient_json.text(document.get("user")) or None,
+        cache_key=lenient_json.as_text(document.get("prompt_cache_key")) or None,
+        user=lenient_json.as_text(document.get("user")) or None,
         losses=tuple(losses),
     )
 
@@ -80,14 +80,14 @@ def _message(message: dict[str, Any], losses: list[TranslationLoss]) -> Message:
     if role in ("system", "developer"):
         return Message("system", tuple(_content(content, losses)))
     if role in ("tool", "function"):
-        call_id = lenient_json.text(message.get("tool_call_id")) or lenient_json.text(message.get("name"))
+        call_id = lenient_json.as_text(message.get("tool_call_id")) or lenient_json.as_text(message.get("name"))
         return Message("tool", (ToolResultPart(call_id=call_id, parts=tuple(_content(content, losses))),))
     if role != "assistant":
         return Message("user", tuple(_content(content, losses)))
     parts: list[MessagePart] = []
-    thoughts = lenient_json.text(message.get("reasoning_content")) or lenient_json.text(message.get("reasoning"))
+    thoughts = lenient_json.as_text(message.get("reasoning_content")) or lenient_json.as_text(message.get("reasoning"))
     if thoughts:
-        parts.append(read_stamped(lenient_json.text(message.get("reasoning_signature")), (thoughts,), shape="chat"))
+        parts.append(read_stamped(lenient_json.as_text(message.get("reasoning_signature")), (thoughts,), shape="chat"))
     parts.extend(_content(content, losses))
     parts.extend(_calls(message))
     return Message("assistant", tuple(parts))
@@ -98,31 +98,31 @@ def _content(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart |
         if content:
             yield TextPart(content)
         return
-    for part in lenient_json.objects(content):
+    for part in lenient_json.as_objects(content):
         kind = part.get("type")
         if kind == "image_url":
             image = part.get("image_url")
             inner = image if isinstance(image, dict) else {"url": image}
-            yield ImagePart(lenient_json.text(inner.get("url")), lenient_json.text(inner.get("detail")) or None)
-        elif lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")):
-            yield TextPart(lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal")))
+            yield ImagePart(lenient_json.as_text(inner.get("url")), lenient_json.as_text(inner.get("detail")) or None)
+        elif lenient_json.as_text(part.get("text")) or lenient_json.as_text(part.get("refusal")):
+            yield TextPart(lenient_json.as_text(part.get("text")) or lenient_json.as_text(part.get("refusal")))
         elif kind not in ("text", "refusal"):
             losses.append(TranslationLoss("file", str(kind), "no such part in the neutral form"))
             yield TextPart(f"[a part of the kind {kind} was left out]")
 
 
 def _calls(message: dict[str, Any]) -> Iterator[ToolCallPart]:
-    calls = lenient_json.objects(message.get("tool_calls"))
+    calls = lenient_json.as_objects(message.get("tool_calls"))
     old = lenient_json.as_object(message.get("function_call"))
     if old:
-        calls.append({"id": lenient_json.text(old.get("name")), "function": old})
+        calls.append({"id": lenient_json.as_text(old.get("name")), "function": old})
     for call in calls:
         custom = call.get("type") == "custom"
         inner = lenient_json.as_object(call.get("custom" if custom else "function"))
         yield ToolCallPart(
-            id=lenient_json.text(call.get("id")),
-            name=lenient_json.text(inner.get("name")),
-            arguments=lenient_json.as_json(inner.get("input" if custom else "arguments")),
+            id=lenient_json.as_text(call.get("id")),
+            name=lenient_json.as_text(inner.get("name")),
+            arguments=lenient_json.as_json_text(inner.get("input" if custom else "arguments")),
             custom=custom,
         )
 
@@ -130,19 +130,19 @@ def _calls(message: dict[str, Any]) -> Iterator[ToolCallPart]:
 def _tools(document: Mapping[str, Any]) -> tuple[tuple[ToolDefinition, ...], tuple[str, ...]]:
     tools: list[ToolDefinition] = []
     hosted: list[str] = []
-    declared = lenient_json.objects(document.get("tools"))
-    for tool in (*declared, *({"function": old} for old in lenient_json.objects(document.get("functions")))):
-        kind = lenient_json.text(tool.get("type")) or "function"
+    declared = lenient_json.as_objects(document.get("tools"))
+    for tool in (*declared, *({"function": old} for old in lenient_json.as_objects(document.get("functions")))):
+        kind = lenient_json.as_text(tool.get("type")) or "function"
         inner = lenient_json.as_object(tool.get(kind))
         if kind not in ("function", "custom"):
             hosted.append(kind)
             continue
         tools.append(
             ToolDefinition(
-                name=lenient_json.text(inner.get("name")),
-                description=lenient_json.text(inner.get("description")),
+                name=lenient_json.as_text(inner.get("name")),
+                description=lenient_json.as_text(inner.get("description")),
                 schema=lenient_json.as_object(inner.get("parameters")),
-                strict=lenient_json.flag(inner.get("strict")),
+                strict=lenient_json.as_bool(inner.get("strict")),
                 custom=kind == "custom",
                 grammar=_grammar(inner.get("format")) if kind == "custom" else None,
             )
@@ -161,7 +161,7 @@ def _choice(found: Any) -> ToolChoice | None:
         return found  # type: ignore[no-any-return]
     named = lenient_json.as_object(found)
     inner = lenient_json.as_object(named.get("function")) or lenient_json.as_object(named.get("custom"))
-    return NamedToolChoice(lenient_json.text(inner.get("name"))) if inner else None
+    return NamedToolChoice(lenient_json.as_text(inner.get("name"))) if inner else None
 
 
 def _format(found: dict[str, Any]) -> ResponseFormat | None:
@@ -172,9 +172,9 @@ def _format(found: dict[str, Any]) -> ResponseFormat | None:
         return None
     return ResponseFormat(
         kind="json_schema",
-        name=lenient_json.text(inner.get("name")) or "answer",
+        name=lenient_json.as_text(inner.get("name")) or "answer",
         schema=lenient_json.as_object(inner.get("schema")),
-        strict=lenient_json.flag(inner.get("strict")),
+        strict=lenient_json.as_bool(inner.get("strict")),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from autorouter.wire.chat.to_ir import reasoning_member
 from autorouter.wire.common import tool_names as naming
-from autorouter.wire.common.history import paired, settle
+from autorouter.wire.common.history import keep_own_reasoning, pair_tool_calls
 from autorouter.wire.common.ir import (
     ImagePart,
     Message,
@@ -27,7 +27,7 @@ from autorouter.wire.common.ir import (
     ToolResultPart,
     TranslationLoss,
 )
-from autorouter.wire.common.tool_names import Names
+from autorouter.wire.common.tool_names import ToolNameMap
 
 EFFORTS = {"max": "xhigh"}
 """Words for effort that other wires have and chat hasn't."""
@@ -38,20 +38,20 @@ class UpstreamRequest:
     """A request for an upstream: its document, the table that leads tool names back, and all that was lost."""
 
     document: dict[str, Any]
-    names: Names
+    names: ToolNameMap
     losses: tuple[TranslationLoss, ...]
 
 
 def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -> UpstreamRequest:
     """The chat request. `origin` is the target as stamped on reasoning: `upstream/model`."""
-    names = naming.flatten(conversation.tools)
+    names = naming.map_tool_names(conversation.tools)
     losses = list(conversation.losses)
     losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
     messages: list[dict[str, Any]] = []
     if conversation.system:
         messages.append({"role": "system", "content": "\n\n".join(part.text for part in conversation.system)})
-    settled = settle(conversation.messages, origin=origin, shapes=("chat",), losses=losses)
-    for message in paired(settled, losses):
+    settled = keep_own_reasoning(conversation.messages, origin=origin, formats=("chat",), losses=losses)
+    for message in pair_tool_calls(settled, losses):
         _add(messages, message, names, losses)
     document: dict[str, Any] = {"model": model, "messages": messages, "stream": conversation.stream}
     if conversation.stream:
@@ -78,7 +78,7 @@ def _wishes(conversation: RequestIR) -> dict[str, Any]:
     return {name: value for name, value in wishes.items() if value is not None}
 
 
-def _add(messages: list[dict[str, Any]], message: Message, names: Names, losses: list[TranslationLoss]) -> None:
+def _add(messages: list[dict[str, Any]], message: Message, names: ToolNameMap, losses: list[TranslationLoss]) -> None:
     if message.role == "assistant":
         messages.append(_assistant(message, names))
         return
@@ -104,7 +104,7 @@ def _stand_in(images: list[ImagePart]) -> str:
     return "[the image follows]" if images else ""
 
 
-def _assistant(message: Message, names: Names) -> dict[str, Any]:
+def _assistant(message: Message, names: ToolNameMap) -> dict[str, Any]:
     words = [part.text for part in message.parts if isinstance(part, TextPart)]
     calls = [_call(part, names) for part in message.parts if isinstance(part, ToolCallPart)]
     out: dict[str, Any] = {"role": "assistant", "content": "\n\n".join(words) if words or not calls else None}
@@ -116,9 +116,9 @@ def _assistant(message: Message, names: Names) -> dict[str, Any]:
     return out
 
 
-def _call(call: ToolCallPart, names: Names) -> dict[str, Any]:
+def _call(call: ToolCallPart, names: ToolNameMap) -> dict[str, Any]:
     arguments = naming.wrap_custom_input(call.arguments) if call.custom else call.arguments or "{}"
-    function = {"name": names.on_wire(call.name, call.namespace), "arguments": arguments}
+    function = {"name": names.upstream_name(call.name, call.namespace), "arguments": arguments}
     return {"id": call.id, "type": "function", "function": function}
 
 
@@ -138,9 +138,9 @@ def _image(image: ImagePart) -> dict[str, Any]:
     return {"type": "image_url", "image_url": inner}
 
 
-def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
-    schema = naming.input_schema(tool) if tool.custom else tool.schema or {"type": "object", "properties": {}}
-    function: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace), "parameters": schema}
+def _tool(tool: ToolDefinition, names: ToolNameMap) -> dict[str, Any]:
+    schema = naming.custom_input_schema(tool) if tool.custom else tool.schema or {"type": "object", "properties": {}}
+    function: dict[str, Any] = {"name": names.upstream_name(tool.name, tool.namespace), "parameters": schema}
     if tool.description:
         function["description"] = tool.description
     if tool.strict is not None and not tool.custom:
@@ -148,9 +148,9 @@ def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice, names: Names) -> Any:
+def _choice(choice: ToolChoice, names: ToolNameMap) -> Any:
     if isinstance(choice, NamedToolChoice):
-        return {"type": "function", "function": {"name": names.on_wire(choice.name, choice.namespace)}}
+        return {"type": "function", "function": {"name": names.upstream_name(choice.name, choice.namespace)}}
     return choice
 
 

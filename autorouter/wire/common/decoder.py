@@ -23,7 +23,7 @@ from autorouter.wire.common.sse import EventSplitter, SseEvent
 from autorouter.wire.common.stream_repair import ArgumentAccumulator
 
 
-class Calls:
+class ToolCallTracker:
     """The calls of one answer: numbered in the order of beginning, each with its growing arguments. `key` is whatever
     the wire tells calls apart by."""
 
@@ -66,14 +66,14 @@ class Calls:
     def end_if_whole(self, key: Any) -> Iterator[StreamEvent]:
         """A call's end, unless its arguments break off: then only the answer's end says whether they were cut."""
         _, arguments = self._open[key]
-        if lenient_json.loads((arguments.text + arguments.held) or "{}") is not None:
+        if lenient_json.parse_object((arguments.text + arguments.held) or "{}") is not None:
             yield from self.end(key)
 
     def end_all(self, *, cut: bool = False) -> Iterator[StreamEvent]:
         """The end of all that are open, in order. `cut`: the answer was cut off, so that the last one may have no end."""
         for key in tuple(self._open):
             index, arguments = self._open[key]
-            if cut and index == self.count - 1 and lenient_json.loads(arguments.text + arguments.held) is None:
+            if cut and index == self.count - 1 and lenient_json.parse_object(arguments.text + arguments.held) is None:
                 if passed := arguments.end():
                     yield ToolCallDelta(index, passed)
                 return
@@ -83,7 +83,7 @@ class Calls:
 TOO_DEEP = StreamFailed("an event of the upstream is nested too deeply", "malformed")
 
 
-class Decoder(ABC):
+class StreamDecoder(ABC):
     """An upstream's stream -> events."""
 
     def __init__(self) -> None:
@@ -128,12 +128,12 @@ class Decoder(ABC):
             if frame.data.strip() == b"[DONE]":
                 yield from self._done()
                 continue
-            document = lenient_json.loads(frame.data)
+            document = lenient_json.parse_object(frame.data)
             if document is None:
                 yield StreamFailed("an event of the upstream is no JSON object", "malformed")
                 return
             if document.get("error") and not document.get("type"):
-                yield failure(document["error"])
+                yield failed_event(document["error"])
                 return
             yield from self._document(frame.name, document)
 
@@ -150,12 +150,12 @@ class Decoder(ABC):
         yield StreamFailed("the upstream's stream ended before the answer's end", "early_end")
 
 
-def failure(found: Any, default: str = "the upstream reported an error") -> StreamFailed:
+def failed_event(found: Any, default: str = "the upstream reported an error") -> StreamFailed:
     """An error object of any wire."""
     if isinstance(found, str):
         return StreamFailed(found or default)
     inner = lenient_json.as_object(found)
     code = inner.get("code")
-    kind = lenient_json.text(inner.get("type")) or "server_error"
+    kind = lenient_json.as_text(inner.get("type")) or "server_error"
     word = str(code) if isinstance(code, str | int) and not isinstance(code, bool) and code else kind
-    return StreamFailed(lenient_json.text(inner.get("message")) or default, word, kind)
+    return StreamFailed(lenient_json.as_text(inner.get("message")) or default, word, kind)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autorouter.core.types import Usage
-from autorouter.wire.common.history import stamp
+from autorouter.wire.common.history import stamp_payload
 from autorouter.wire.common.ir import (
     ReasoningEnded,
     StreamEvent,
@@ -23,7 +23,7 @@ from autorouter.wire.common.ir import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heading:
+class ResponseMetadata:
     """What an encoder needs to know besides the events. `seed` is unique to the request: ids that an upstream left out
     are made of it. `model` is what the client is told, `origin` (`upstream/model`) what reasoning is stamped with.
     `created_s` is Unix time. `wants_usage`: a chat client asked for it."""
@@ -34,16 +34,16 @@ class Heading:
     created_s: int = 0
     wants_usage: bool = True
 
-    def sealed(self, event: ReasoningEnded) -> str:
+    def stamped_payload(self, event: ReasoningEnded) -> str:
         """A reasoning's payload as the client gets it."""
-        return stamp(event.payload, origin=self.origin, shape=event.shape, ident=event.id)
+        return stamp_payload(event.payload, origin=self.origin, shape=event.shape, ident=event.id)
 
 
-class Encoder(ABC):
+class StreamEncoder(ABC):
     """Events -> a client's stream."""
 
-    def __init__(self, heading: Heading) -> None:
-        self.heading = heading
+    def __init__(self, heading: ResponseMetadata) -> None:
+        self.metadata = heading
         self.usage: Usage | None = None
         self.ended = False
         self._began = False

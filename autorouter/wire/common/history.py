@@ -34,7 +34,7 @@ NO_RESULT = "[no result: the call was interrupted]"
 ORPHAN = "[result of an earlier tool call]\n"
 
 
-def stamp(payload: str, *, origin: str, shape: ReasoningFormat, ident: str = "") -> str:
+def stamp_payload(payload: str, *, origin: str, shape: ReasoningFormat, ident: str = "") -> str:
     """A payload as a client of another wire gets it. `origin` is `upstream/model`."""
     return f"{STAMP}{quote(origin)}:{shape}:{quote(ident)}:{payload}"
 
@@ -60,11 +60,11 @@ def _shape(word: str) -> ReasoningFormat:
     raise ValueError(word)
 
 
-def settle(
+def keep_own_reasoning(
     messages: Sequence[Message],
     *,
     origin: str | None,
-    shapes: tuple[ReasoningFormat, ...],
+    formats: tuple[ReasoningFormat, ...],
     losses: list[TranslationLoss],
 ) -> list[Message]:
     """Messages whose reasoning is either the target's own, in a shape that it takes, or has become text."""
@@ -73,15 +73,15 @@ def settle(
         if any(isinstance(part, ReasoningPart) for part in message.parts):
             parts: list[MessagePart] = []
             for part in message.parts:
-                own = not isinstance(part, ReasoningPart) or (part.origin == origin and part.shape in shapes)
-                parts.extend((part,) if own or not isinstance(part, ReasoningPart) else readable(part, losses))
+                own = not isinstance(part, ReasoningPart) or (part.origin == origin and part.shape in formats)
+                parts.extend((part,) if own or not isinstance(part, ReasoningPart) else reasoning_as_text(part, losses))
             message = Message(message.role, tuple(parts))
         if message.parts:
             settled.append(message)
     return settled
 
 
-def readable(part: ReasoningPart, losses: list[TranslationLoss]) -> tuple[MessagePart, ...]:
+def reasoning_as_text(part: ReasoningPart, losses: list[TranslationLoss]) -> tuple[MessagePart, ...]:
     """What can be read of a reasoning, as the assistant's text; the rest is a loss."""
     summary = "\n\n".join(part.summary).strip()[:SUMMARY_CHARS]
     if part.payload or summary:
@@ -90,7 +90,7 @@ def readable(part: ReasoningPart, losses: list[TranslationLoss]) -> tuple[Messag
     return (TextPart(f"<reasoning_summary>\n{summary}\n</reasoning_summary>"),) if summary else ()
 
 
-def paired(messages: Sequence[Message], losses: list[TranslationLoss]) -> list[Message]:
+def pair_tool_calls(messages: Sequence[Message], losses: list[TranslationLoss]) -> list[Message]:
     """Messages where each call is answered in the message behind it, and each result has its call. Ids that are used
     anew later in a conversation find the nearest answer."""
     answers: dict[str, deque[tuple[int, ToolResultPart]]] = defaultdict(deque)

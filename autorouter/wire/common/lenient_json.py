@@ -13,17 +13,17 @@ def as_object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def objects(value: Any) -> list[dict[str, Any]]:
+def as_objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; empty for anything else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """`value` if it is text, else an empty one."""
     return value if isinstance(value, str) else ""
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def as_texts(value: Any) -> tuple[str, ...]:
     """A text alone, or the texts of a list."""
     if isinstance(value, str):
         return (value,)
@@ -34,22 +34,22 @@ MAX_COUNT = 10**12
 """Nobody uses more tokens for one answer; and sums of what is larger have no place in 64 bits."""
 
 
-def count(value: Any) -> int:
+def as_count(value: Any) -> int:
     """`value` if it is a whole number above 0 and at most `MAX_COUNT`, else 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_COUNT else 0
 
 
-def number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """`value` if it is a number, else None."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def flag(value: Any) -> bool | None:
+def as_bool(value: Any) -> bool | None:
     """`value` if it is true or false, else None."""
     return value if isinstance(value, bool) else None
 
 
-def loads(data: bytes | str) -> dict[str, Any] | None:
+def parse_object(data: bytes | str) -> dict[str, Any] | None:
     """The object that JSON text stands for; None where it is none."""
     try:
         found = orjson.loads(data)
@@ -70,7 +70,7 @@ def dumps(value: Any) -> str:
         raise TooDeepError(str(exc)) from exc
 
 
-def as_json(value: Any) -> str:
+def as_json_text(value: Any) -> str:
     """ArgumentAccumulator as JSON text: some servers send an object where a text belongs, and nothing where it has no members."""
     if isinstance(value, str):
         return value

@@ -56,21 +56,21 @@ class EventObserver:
             if not frame.data.endswith(b"}"):
                 self.malformed += _is_malformed(frame.data)
             if self.served_model is None or any(mark in frame.data for mark in self.marks):
-                document = lenient_json.loads(frame.data)
+                document = lenient_json.parse_object(frame.data)
                 if document is not None:
-                    self._read(lenient_json.text(document.get("type")) or frame.name, document)
+                    self._read(lenient_json.as_text(document.get("type")) or frame.name, document)
 
     def _read(self, kind: str, document: dict[str, Any]) -> None:
         raise NotImplementedError
 
     def _begin(self, model: Any) -> None:
         if self.served_model is None:
-            self.served_model = lenient_json.text(model)
+            self.served_model = lenient_json.as_text(model)
 
 
 def _is_malformed(data: bytes) -> bool:
     data = data.strip()
-    return bool(data) and data != b"[DONE]" and lenient_json.loads(data) is None
+    return bool(data) and data != b"[DONE]" and lenient_json.parse_object(data) is None
 
 
 class ResponsesObserver(EventObserver):

@@ -15,18 +15,18 @@ _TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class PromptReading:
     """What a decision needs to know of a conversation; the fields are those of `Task`."""
 
-    ask: str
-    fresh: bool
-    trail: tuple[ToolEvent, ...]
-    opening: str
+    prompt: str
+    is_new_turn: bool
+    tool_history: tuple[ToolEvent, ...]
+    first_prompt: str
     images: int
     image_bytes: int
 
 
-def read(conversation: RequestIR) -> Reading:
+def read_prompt(conversation: RequestIR) -> PromptReading:
     """Walk back to the human's last words and collect what tools did since; then look for the first words and images."""
     ask, fresh, steps = "", True, list[ToolEvent]()
     for message in reversed(conversation.messages):
@@ -41,11 +41,11 @@ def read(conversation: RequestIR) -> Reading:
             if len(steps) < TOOL_HISTORY_EVENTS:
                 steps.extend(_steps(message))
     found = [image for message in conversation.messages for image in _images(message)]
-    return Reading(
-        ask=ask,
-        fresh=fresh,
-        trail=tuple(reversed(steps[:TOOL_HISTORY_EVENTS])),
-        opening=_opening(conversation.messages),
+    return PromptReading(
+        prompt=ask,
+        is_new_turn=fresh,
+        tool_history=tuple(reversed(steps[:TOOL_HISTORY_EVENTS])),
+        first_prompt=_opening(conversation.messages),
         images=len(found),
         image_bytes=sum(len(image.url) for image in found if image.url.startswith("data:")),
     )

@@ -31,41 +31,41 @@ from autorouter.wire.common.ir import (
 NAME_CHARS = 64
 """The longest name that OpenAI takes; Anthropic takes 128."""
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
-Key = tuple[str | None, str]
+ToolKey = tuple[str | None, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class ToolNameMap:
     """Both ways between (namespace, name) and the name on the upstream's wire. `wraps`: free-form tools are functions
     there."""
 
-    sent: dict[Key, str] = field(default_factory=dict)
-    meant: dict[str, ToolDefinition] = field(default_factory=dict)
-    wraps: bool = False
+    upstream_names: dict[ToolKey, str] = field(default_factory=dict)
+    declared: dict[str, ToolDefinition] = field(default_factory=dict)
+    wraps_custom: bool = False
 
-    def on_wire(self, name: str, namespace: str | None) -> str:
+    def upstream_name(self, name: str, namespace: str | None) -> str:
         """The name to send. A tool of the history that is no longer declared keeps its own."""
-        found = self.sent.get((namespace, name))
+        found = self.upstream_names.get((namespace, name))
         if found is not None:
             return found
-        return _legal(name if not namespace or name not in self.meant else f"{namespace}__{name}")
+        return _legal(name if not namespace or name not in self.declared else f"{namespace}__{name}")
 
 
-def flatten(tools: Iterable[ToolDefinition], *, wraps: bool = True) -> Names:
+def map_tool_names(tools: Iterable[ToolDefinition], *, wraps_custom: bool = True) -> ToolNameMap:
     """The table for a set of tools."""
     tools = tuple(tools)
     times = Counter(_legal(tool.name) for tool in tools)
-    names = Names(wraps=wraps)
+    names = ToolNameMap(wraps_custom=wraps_custom)
     for tool in tools:
         plain = _legal(tool.name)
         sent = plain if times[plain] == 1 or not tool.namespace else _legal(f"{tool.namespace}__{tool.name}")
-        if sent in names.meant:
+        if sent in names.declared:
             sent = _shortened(sent, f"{tool.namespace}/{tool.name}")
-        names.sent[(tool.namespace, tool.name)] = sent
-        names.meant[sent] = tool
+        names.upstream_names[(tool.namespace, tool.name)] = sent
+        names.declared[sent] = tool
     for tool in tools:
         for alias in (f"{tool.namespace}__{tool.name}", f"{tool.namespace}.{tool.name}") if tool.namespace else ():
-            names.meant.setdefault(alias, tool)
+            names.declared.setdefault(alias, tool)
     return names
 
 
@@ -79,9 +79,9 @@ def _shortened(legal: str, seed: str) -> str:
     return f"{legal[: NAME_CHARS - 9]}_{mark}"
 
 
-def input_schema(tool: ToolDefinition) -> dict[str, Any]:
+def custom_input_schema(tool: ToolDefinition) -> dict[str, Any]:
     """The JSON schema that stands for a free-form tool's input."""
-    grammar = lenient_json.text(lenient_json.as_object(tool.grammar).get("definition"))
+    grammar = lenient_json.as_text(lenient_json.as_object(tool.grammar).get("definition"))
     about = "The tool's whole input as plain text, not JSON."
     if grammar:
         about += f" It must match this grammar:\n{grammar}"
@@ -101,7 +101,7 @@ def wrap_custom_input(text: str) -> str:
 def unwrap_custom_input(arguments: str) -> str:
     """A function's arguments as free-form input. Models forget the wrapping or rename its only member: then what was
     meant is taken."""
-    found = lenient_json.loads(arguments)
+    found = lenient_json.parse_object(arguments)
     if found is None:
         return arguments
     inner = found.get("input")
@@ -117,7 +117,7 @@ class ToolCallRestorer:
 
     __slots__ = ("_held", "_names")
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: ToolNameMap) -> None:
         self._names = names
         self._held: dict[int, list[str]] = {}
 
@@ -139,10 +139,10 @@ class ToolCallRestorer:
                 yield event
 
     def _started(self, event: ToolCallStarted) -> ToolCallStarted:
-        tool = self._names.meant.get(event.name)
+        tool = self._names.declared.get(event.name)
         if tool is None:
             return event
-        if tool.custom and self._names.wraps:
+        if tool.custom and self._names.wraps_custom:
             self._held[event.index] = []
         return ToolCallStarted(event.index, event.id, tool.name, tool.namespace, tool.custom)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.decoder import Calls, Decoder, failure
+from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -44,25 +44,25 @@ REASONS: dict[str, FinishReason] = {
 
 def usage_of(found: dict[str, Any]) -> Usage:
     """A Messages usage object as `Usage`: there cached tokens are not part of the input, here they are."""
-    read = lenient_json.count(found.get("cache_read_input_tokens"))
-    written = lenient_json.count(found.get("cache_creation_input_tokens"))
+    read = lenient_json.as_count(found.get("cache_read_input_tokens"))
+    written = lenient_json.as_count(found.get("cache_creation_input_tokens"))
     details = lenient_json.as_object(found.get("output_tokens_details"))
     return Usage(
-        input_tokens=lenient_json.count(found.get("input_tokens")) + read + written,
+        input_tokens=lenient_json.as_count(found.get("input_tokens")) + read + written,
         cached_tokens=read,
         cache_write_tokens=written,
-        output_tokens=lenient_json.count(found.get("output_tokens")),
-        reasoning_tokens=lenient_json.count(details.get("thinking_tokens")),
+        output_tokens=lenient_json.as_count(found.get("output_tokens")),
+        reasoning_tokens=lenient_json.as_count(details.get("thinking_tokens")),
     )
 
 
-class MessagesDecoder(Decoder):
+class MessagesDecoder(StreamDecoder):
     """Feed it the stream of a Messages upstream."""
 
     def __init__(self) -> None:
         super().__init__()
         self._began = False
-        self._calls = Calls()
+        self._calls = ToolCallTracker()
         self._usage: dict[str, Any] = {}
         self._reason: FinishReason | None = None
         self._stop_sequence: str | None = None
@@ -71,13 +71,15 @@ class MessagesDecoder(Decoder):
         """The signature so far of the thinking block that is open."""
 
     def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
-        kind = lenient_json.text(document.get("type")) or name
+        kind = lenient_json.as_text(document.get("type")) or name
         match kind:
             case "message_start":
                 message = lenient_json.as_object(document.get("message"))
                 if not self._began:
                     self._began = True
-                    yield StreamStarted(lenient_json.text(message.get("id")), lenient_json.text(message.get("model")))
+                    yield StreamStarted(
+                        lenient_json.as_text(message.get("id")), lenient_json.as_text(message.get("model"))
+                    )
                 self._usage |= lenient_json.as_object(message.get("usage"))
             case "content_block_start":
                 yield from self._close()
@@ -92,7 +94,7 @@ class MessagesDecoder(Decoder):
             case "message_stop":
                 yield from self._finish()
             case "error":
-                yield failure(document.get("error"))
+                yield failed_event(document.get("error"))
 
     def _key(self, document: dict[str, Any]) -> Any:
         index = document.get("index")
@@ -102,33 +104,33 @@ class MessagesDecoder(Decoder):
         kind = block.get("type")
         if kind == "tool_use":
             yield self._calls.begin(
-                self._open, lenient_json.text(block.get("id")), lenient_json.text(block.get("name"))
+                self._open, lenient_json.as_text(block.get("id")), lenient_json.as_text(block.get("name"))
             )
-            given = lenient_json.as_json(block.get("input"))
+            given = lenient_json.as_json_text(block.get("input"))
             if given not in ("", "{}"):
                 yield from self._calls.feed(self._open, given)
         elif kind == "thinking":
-            self._thinking = lenient_json.text(block.get("signature"))
-            if thought := lenient_json.text(block.get("thinking")):
+            self._thinking = lenient_json.as_text(block.get("signature"))
+            if thought := lenient_json.as_text(block.get("thinking")):
                 yield ReasoningDelta(thought)
         elif kind == "redacted_thinking":
-            yield ReasoningEnded(lenient_json.text(block.get("data")), "redacted")
-        elif words := lenient_json.text(block.get("text")):
+            yield ReasoningEnded(lenient_json.as_text(block.get("data")), "redacted")
+        elif words := lenient_json.as_text(block.get("text")):
             yield TextDelta(words)
 
     def _delta(self, key: Any, delta: dict[str, Any]) -> Iterator[StreamEvent]:
         match delta.get("type"):
             case "text_delta":
-                if words := lenient_json.text(delta.get("text")):
+                if words := lenient_json.as_text(delta.get("text")):
                     yield TextDelta(words)
             case "input_json_delta" if key in self._calls:
-                yield from self._calls.feed(key, lenient_json.text(delta.get("partial_json")))
+                yield from self._calls.feed(key, lenient_json.as_text(delta.get("partial_json")))
             case "thinking_delta":
                 self._thinking = self._thinking or ""
-                if thought := lenient_json.text(delta.get("thinking")):
+                if thought := lenient_json.as_text(delta.get("thinking")):
                     yield ReasoningDelta(thought)
             case "signature_delta":
-                self._thinking = (self._thinking or "") + lenient_json.text(delta.get("signature"))
+                self._thinking = (self._thinking or "") + lenient_json.as_text(delta.get("signature"))
 
     def _close(self) -> Iterator[StreamEvent]:
         if self._open in self._calls:
@@ -142,7 +144,7 @@ class MessagesDecoder(Decoder):
         found = delta.get("stop_reason")
         if isinstance(found, str) and found:
             self._reason = REASONS.get(found, "stop")
-        self._stop_sequence = lenient_json.text(delta.get("stop_sequence")) or self._stop_sequence
+        self._stop_sequence = lenient_json.as_text(delta.get("stop_sequence")) or self._stop_sequence
         usage = lenient_json.as_object(document.get("usage"))
         # Some servers repeat the input's counts here, others say 0.
         self._usage |= {name: value for name, value in usage.items() if value or name not in self._usage}
@@ -161,12 +163,12 @@ class MessagesDecoder(Decoder):
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What is no message is `Failed`."""
     if document.get("type") == "error" or document.get("error"):
-        return [failure(document.get("error"))]
+        return [failed_event(document.get("error"))]
     if not isinstance(document.get("content"), list):
         return [StreamFailed("the upstream's answer has no content", "malformed")]
     decoder = MessagesDecoder()
     frames: list[dict[str, Any]] = [{"type": "message_start", "message": document}]
-    for index, block in enumerate(lenient_json.objects(document["content"])):
+    for index, block in enumerate(lenient_json.as_objects(document["content"])):
         frames.append({"type": "content_block_start", "index": index, "content_block": block})
         frames.append({"type": "content_block_stop", "index": index})
     frames.append({"type": "message_delta", "delta": document, "usage": document.get("usage")})

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import lenient_json, sse
-from autorouter.wire.common.encoder import Encoder, Heading, messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, messages_usage
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -56,10 +56,10 @@ ERROR_TYPES = {
 """Types of errors that Anthropic's clients know; any other one is an `api_error`."""
 
 
-class MessagesEncoder(Encoder):
+class MessagesEncoder(StreamEncoder):
     """Feed it events; it gives the bytes of a Messages stream."""
 
-    def __init__(self, heading: Heading) -> None:
+    def __init__(self, heading: ResponseMetadata) -> None:
         super().__init__(heading)
         self._index = -1
         self._open: str | None = None
@@ -70,7 +70,7 @@ class MessagesEncoder(Encoder):
         """Events that came while a call's block was open and belong behind it."""
 
     def _started(self) -> bytes:
-        message = _message(self.heading)
+        message = _message(self.metadata)
         message["usage"] = {"input_tokens": 0, "output_tokens": 0}
         return sse.named({"type": "message_start", "message": message})
 
@@ -97,7 +97,7 @@ class MessagesEncoder(Encoder):
             case ToolCallStarted(index):
                 out = self._close()
                 self._call = index
-                return out + self._begin("tool_use", _tool_use(event, self.heading, self._index + 1, {}))
+                return out + self._begin("tool_use", _tool_use(event, self.metadata, self._index + 1, {}))
             case _:
                 return b""
 
@@ -124,7 +124,7 @@ class MessagesEncoder(Encoder):
         return sse.named({"type": "content_block_stop", "index": self._index})
 
     def _sealed(self, event: ReasoningEnded) -> bytes:
-        signature = self.heading.sealed(event)
+        signature = self.metadata.stamped_payload(event)
         if event.shape == "redacted":
             return self._begin("redacted", {"type": "redacted_thinking", "data": signature}) + self._close()
         if self._open != "thinking" and not event.payload:
@@ -158,7 +158,7 @@ def _stop_reason(finished: StreamFinished) -> str:
     return "stop_sequence" if finished.stop_sequence is not None else _REASONS[finished.reason]
 
 
-def _message(heading: Heading) -> dict[str, Any]:
+def _message(heading: ResponseMetadata) -> dict[str, Any]:
     return {
         "id": f"msg_{heading.seed}",
         "type": "message",
@@ -171,14 +171,14 @@ def _message(heading: Heading) -> dict[str, Any]:
 
 
 def _tool_use(
-    call: ToolCallStarted | ToolCallPart, heading: Heading, place: int, given: dict[str, Any]
+    call: ToolCallStarted | ToolCallPart, heading: ResponseMetadata, place: int, given: dict[str, Any]
 ) -> dict[str, Any]:
     ident = call.id or f"toolu_{heading.seed}_{place}"
     name = f"{call.namespace}__{call.name}" if call.namespace else call.name
     return {"type": "tool_use", "id": ident, "name": name, "input": given}
 
 
-def whole(answer: ResponseIR, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     """The body of an answer that isn't streamed. A failed answer gives the error object."""
     if answer.finished is None:
         failed = answer.failed or StreamFailed("the answer ended before its end", "early_end")
@@ -192,15 +192,17 @@ def whole(answer: ResponseIR, heading: Heading) -> bytes:
     return orjson.dumps(message)
 
 
-def _block(part: TextPart | ToolCallPart | ReasoningPart, heading: Heading, place: int) -> dict[str, Any]:
+def _block(part: TextPart | ToolCallPart | ReasoningPart, heading: ResponseMetadata, place: int) -> dict[str, Any]:
     match part:
         case TextPart(text):
             return {"type": "text", "text": text}
         case ToolCallPart():
-            given = lenient_json.loads(wrap_custom_input(part.arguments) if part.custom else part.arguments or "{}")
+            given = lenient_json.parse_object(
+                wrap_custom_input(part.arguments) if part.custom else part.arguments or "{}"
+            )
             return _tool_use(part, heading, place, {"arguments": part.arguments} if given is None else given)
         case ReasoningPart():
-            signature = heading.sealed(ReasoningEnded(part.payload, part.shape, part.id))
+            signature = heading.stamped_payload(ReasoningEnded(part.payload, part.shape, part.id))
             if part.shape == "redacted":
                 return {"type": "redacted_thinking", "data": signature}
             return {"type": "thinking", "thinking": "\n\n".join(part.summary), "signature": signature}

@@ -57,21 +57,23 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
     messages = fields.messages_of(document)
     max_output_tokens = fields.max_output_of(document, "max_tokens")
     conversation = to_ir(document)
-    read = prompt_reader.read(conversation)
+    read = prompt_reader.read_prompt(conversation)
     system = conversation.system[0].text if conversation.system else ""
     client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=read.opening)
+    session, agent = identity.session_digests(
+        headers, document, client=client, system=system, opening=read.first_prompt
+    )
     task = Task(
         wire="messages",
         label=label,
         stream=stream,
         body=body,
         prompt_bytes=len(body) - read.image_bytes,
-        prompt=read.ask,
-        is_new_turn=read.fresh,
+        prompt=read.prompt,
+        is_new_turn=read.is_new_turn,
         system=system[:EXCERPT_CHARS],
-        first_prompt=read.opening,
-        tool_history=read.trail,
+        first_prompt=read.first_prompt,
+        tool_history=read.tool_history,
         tools=tool_names(conversation),
         images=read.images,
         json_schema=conversation.response_format is not None,
@@ -103,12 +105,12 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a Messages request that `messages.parse` let pass."""
     losses = [TranslationLoss("field", name, "unknown outside Messages") for name in document if name not in READ]
     messages: list[Message] = []
-    for message in lenient_json.objects(document.get("messages")):
+    for message in lenient_json.as_objects(document.get("messages")):
         messages.extend(_message(message, losses))
     system = tuple(part for part in blocks(document.get("system"), losses) if isinstance(part, TextPart))
     tools, hosted = _tools(document.get("tools"))
     choice = lenient_json.as_object(document.get("tool_choice"))
-    single = lenient_json.flag(choice.get("disable_parallel_tool_use"))
+    single = lenient_json.as_bool(choice.get("disable_parallel_tool_use"))
     return RequestIR(
         system=tuple(part for part in system if not part.text.startswith(BILLING)),
         messages=tuple(messages),
@@ -116,27 +118,27 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
         hosted_tools=hosted,
         tool_choice=_choice(choice),
         parallel_tool_calls=None if single is None else not single,
-        max_output_tokens=lenient_json.count(document.get("max_tokens")) or None,
-        temperature=lenient_json.number(document.get("temperature")),
-        top_p=lenient_json.number(document.get("top_p")),
-        stop=lenient_json.texts(document.get("stop_sequences")),
+        max_output_tokens=lenient_json.as_count(document.get("max_tokens")) or None,
+        temperature=lenient_json.as_number(document.get("temperature")),
+        top_p=lenient_json.as_number(document.get("top_p")),
+        stop=lenient_json.as_texts(document.get("stop_sequences")),
         reasoning_effort=effort_of(document),
         response_format=_format(document),
         stream=document.get("stream") is True,
-        user=lenient_json.text(lenient_json.as_object(document.get("metadata")).get("user_id")) or None,
+        user=lenient_json.as_text(lenient_json.as_object(document.get("metadata")).get("user_id")) or None,
         losses=tuple(losses),
     )
 
 
 def effort_of(document: Mapping[str, Any]) -> str | None:
     """How hard to think: the word, or one for the thinking budget; `none` where thinking is switched off."""
-    effort = lenient_json.text(lenient_json.as_object(document.get("output_config")).get("effort"))
+    effort = lenient_json.as_text(lenient_json.as_object(document.get("output_config")).get("effort"))
     if effort:
         return effort
     thinking = lenient_json.as_object(document.get("thinking"))
     if thinking.get("type") == "disabled":
         return "none"
-    budget = lenient_json.count(thinking.get("budget_tokens"))
+    budget = lenient_json.as_count(thinking.get("budget_tokens"))
     return next((word for limit, word in BUDGETS if budget <= limit), "high") if budget else None
 
 
@@ -161,10 +163,10 @@ def blocks(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | I
         if content:
             yield TextPart(content)
         return
-    for block in lenient_json.objects(content):
+    for block in lenient_json.as_objects(content):
         kind = block.get("type")
         if kind == "text":
-            if words := lenient_json.text(block.get("text")):
+            if words := lenient_json.as_text(block.get("text")):
                 yield TextPart(words)
         elif kind == "image":
             url = _image_url(lenient_json.as_object(block.get("source")))
@@ -173,10 +175,10 @@ def blocks(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | I
             else:
                 losses.append(TranslationLoss("image", "image", "kept at its provider"))
                 yield TextPart("[an image was left out]")
-        elif kind == "document" and lenient_json.text(lenient_json.as_object(block.get("source")).get("data")):
+        elif kind == "document" and lenient_json.as_text(lenient_json.as_object(block.get("source")).get("data")):
             source = lenient_json.as_object(block["source"])
             if source.get("type") == "text":
-                yield TextPart(lenient_json.text(source["data"]))
+                yield TextPart(lenient_json.as_text(source["data"]))
             else:
                 losses.append(TranslationLoss("file", "document", "no such part in the neutral form"))
                 yield TextPart("[a document was left out]")
@@ -187,15 +189,17 @@ def blocks(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | I
 
 def _image_url(source: dict[str, Any]) -> str:
     if source.get("type") == "base64":
-        return f"data:{lenient_json.text(source.get('media_type'))};base64,{lenient_json.text(source.get('data'))}"
-    return lenient_json.text(source.get("url"))
+        return (
+            f"data:{lenient_json.as_text(source.get('media_type'))};base64,{lenient_json.as_text(source.get('data'))}"
+        )
+    return lenient_json.as_text(source.get("url"))
 
 
 def _results(content: Any, losses: list[TranslationLoss]) -> Iterator[ToolResultPart]:
-    for block in lenient_json.objects(content):
+    for block in lenient_json.as_objects(content):
         if block.get("type") == "tool_result":
             yield ToolResultPart(
-                call_id=lenient_json.text(block.get("tool_use_id")),
+                call_id=lenient_json.as_text(block.get("tool_use_id")),
                 parts=tuple(blocks(block.get("content"), losses)),
                 is_error=block.get("is_error") is True,
             )
@@ -205,21 +209,21 @@ def _said(content: Any, losses: list[TranslationLoss]) -> Iterator[MessagePart]:
     if isinstance(content, str):
         yield from blocks(content, losses)
         return
-    for block in lenient_json.objects(content):
+    for block in lenient_json.as_objects(content):
         kind = block.get("type")
         if kind == "thinking":
-            thoughts = lenient_json.text(block.get("thinking"))
+            thoughts = lenient_json.as_text(block.get("thinking"))
             yield read_stamped(
-                lenient_json.text(block.get("signature")), (thoughts,) if thoughts else (), shape="messages"
+                lenient_json.as_text(block.get("signature")), (thoughts,) if thoughts else (), shape="messages"
             )
         elif kind == "redacted_thinking":
-            yield read_stamped(lenient_json.text(block.get("data")), (), shape="redacted")
+            yield read_stamped(lenient_json.as_text(block.get("data")), (), shape="redacted")
         elif kind == "tool_use":
             given = block.get("input")
             yield ToolCallPart(
-                id=lenient_json.text(block.get("id")),
-                name=lenient_json.text(block.get("name")),
-                arguments=lenient_json.as_json(given),
+                id=lenient_json.as_text(block.get("id")),
+                name=lenient_json.as_text(block.get("name")),
+                arguments=lenient_json.as_json_text(given),
             )
         else:
             yield from blocks([block], losses)
@@ -229,17 +233,17 @@ def _tools(found: Any) -> tuple[tuple[ToolDefinition, ...], tuple[str, ...]]:
     """Declared tools. A tool with a type other than `custom` is one that Anthropic runs or trained."""
     tools: list[ToolDefinition] = []
     hosted: list[str] = []
-    for tool in lenient_json.objects(found):
-        name = lenient_json.text(tool.get("name"))
+    for tool in lenient_json.as_objects(found):
+        name = lenient_json.as_text(tool.get("name"))
         if tool.get("type") not in (None, "custom") or "input_schema" not in tool:
             hosted.append(name or str(tool.get("type")))
             continue
         tools.append(
             ToolDefinition(
                 name=name,
-                description=lenient_json.text(tool.get("description")),
+                description=lenient_json.as_text(tool.get("description")),
                 schema=lenient_json.as_object(tool.get("input_schema")),
-                strict=lenient_json.flag(tool.get("strict")),
+                strict=lenient_json.as_bool(tool.get("strict")),
             )
         )
     return tuple(tools), tuple(hosted)
@@ -251,7 +255,7 @@ def _choice(found: dict[str, Any]) -> ToolChoice | None:
         return kind  # type: ignore[no-any-return]
     if kind == "any":
         return "required"
-    return NamedToolChoice(lenient_json.text(found.get("name"))) if kind == "tool" else None
+    return NamedToolChoice(lenient_json.as_text(found.get("name"))) if kind == "tool" else None
 
 
 def _format(document: Mapping[str, Any]) -> ResponseFormat | None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common import tool_names as naming
-from autorouter.wire.common.history import paired, settle
+from autorouter.wire.common.history import keep_own_reasoning, pair_tool_calls
 from autorouter.wire.common.ir import (
     ImagePart,
     Message,
@@ -29,7 +29,7 @@ from autorouter.wire.common.ir import (
     ToolResultPart,
     TranslationLoss,
 )
-from autorouter.wire.common.tool_names import Names
+from autorouter.wire.common.tool_names import ToolNameMap
 
 MAX_TOKENS = 16_000
 """Asked for where the client didn't say: Messages has no default."""
@@ -44,14 +44,14 @@ def from_ir(
     conversation: RequestIR, model: str, *, origin: str | None = None, max_tokens: int = MAX_TOKENS
 ) -> UpstreamRequest:
     """The Messages request. `origin` is the target as stamped on reasoning: `upstream/model`."""
-    names = naming.flatten(conversation.tools)
+    names = naming.map_tool_names(conversation.tools)
     losses = list(conversation.losses)
     losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
-    settled = settle(conversation.messages, origin=origin, shapes=("messages", "redacted"), losses=losses)
+    settled = keep_own_reasoning(conversation.messages, origin=origin, formats=("messages", "redacted"), losses=losses)
     document: dict[str, Any] = {
         "model": model,
         "max_tokens": conversation.max_output_tokens or max_tokens,
-        "messages": _messages(paired(settled, losses), names),
+        "messages": _messages(pair_tool_calls(settled, losses), names),
         "stream": conversation.stream,
     }
     system = [{"type": "text", "text": part.text} for part in conversation.system]
@@ -85,7 +85,7 @@ def _wishes(conversation: RequestIR, losses: list[TranslationLoss]) -> dict[str,
     return wishes | ({"output_config": output} if output else {})
 
 
-def _messages(messages: list[Message], names: Names) -> list[dict[str, Any]]:
+def _messages(messages: list[Message], names: ToolNameMap) -> list[dict[str, Any]]:
     """Speakers in turn; a system message inside the conversation is a block of the user's, marked as a reminder."""
     out: list[dict[str, Any]] = []
     for message in messages:
@@ -104,18 +104,18 @@ def _messages(messages: list[Message], names: Names) -> list[dict[str, Any]]:
     return out
 
 
-def _block(part: MessagePart, names: Names, is_system: bool) -> dict[str, Any]:
+def _block(part: MessagePart, names: ToolNameMap, is_system: bool) -> dict[str, Any]:
     match part:
         case TextPart(text):
             return {"type": "text", "text": f"<system-reminder>\n{text}\n</system-reminder>" if is_system else text}
         case ImagePart():
             return _image(part)
         case ToolCallPart():
-            given = {"input": part.arguments} if part.custom else lenient_json.loads(part.arguments or "{}")
+            given = {"input": part.arguments} if part.custom else lenient_json.parse_object(part.arguments or "{}")
             called = {
                 "type": "tool_use",
                 "id": valid_call_id(part.id),
-                "name": names.on_wire(part.name, part.namespace),
+                "name": names.upstream_name(part.name, part.namespace),
             }
             return called | {"input": {"arguments": part.arguments} if given is None else given}
         case ToolResultPart():
@@ -126,7 +126,7 @@ def _block(part: MessagePart, names: Names, is_system: bool) -> dict[str, Any]:
             return {"type": "thinking", "thinking": "\n\n".join(part.summary), "signature": part.payload}
 
 
-def _result(part: ToolResultPart, names: Names) -> dict[str, Any]:
+def _result(part: ToolResultPart, names: ToolNameMap) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": valid_call_id(part.call_id)}
     if len(part.parts) == 1 and isinstance(part.parts[0], TextPart):
         block["content"] = part.parts[0].text
@@ -151,9 +151,9 @@ def _image(image: ImagePart) -> dict[str, Any]:
     return {"type": "image", "source": source}
 
 
-def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
-    schema = naming.input_schema(tool) if tool.custom else tool.schema
-    out: dict[str, Any] = {"name": names.on_wire(tool.name, tool.namespace)}
+def _tool(tool: ToolDefinition, names: ToolNameMap) -> dict[str, Any]:
+    schema = naming.custom_input_schema(tool) if tool.custom else tool.schema
+    out: dict[str, Any] = {"name": names.upstream_name(tool.name, tool.namespace)}
     if tool.description:
         out["description"] = tool.description
     out["input_schema"] = {"type": "object", **schema} if schema else {"type": "object", "properties": {}}
@@ -163,10 +163,10 @@ def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
-def _choice(conversation: RequestIR, names: Names) -> dict[str, Any]:
+def _choice(conversation: RequestIR, names: ToolNameMap) -> dict[str, Any]:
     choice: ToolChoice = conversation.tool_choice or "auto"
     if isinstance(choice, NamedToolChoice):
-        out: dict[str, Any] = {"type": "tool", "name": names.on_wire(choice.name, choice.namespace)}
+        out: dict[str, Any] = {"type": "tool", "name": names.upstream_name(choice.name, choice.namespace)}
     else:
         out = {"type": _CHOICES[choice]}
     if conversation.parallel_tool_calls is False and choice != "none":

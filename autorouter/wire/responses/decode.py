@@ -16,7 +16,7 @@ from typing import Any
 
 from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.decoder import Calls, Decoder, failure
+from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -41,22 +41,22 @@ def usage_of(found: dict[str, Any]) -> Usage:
     before = lenient_json.as_object(found.get("input_tokens_details"))
     after = lenient_json.as_object(found.get("output_tokens_details"))
     return Usage(
-        input_tokens=lenient_json.count(found.get("input_tokens")),
-        cached_tokens=lenient_json.count(before.get("cached_tokens")),
-        cache_write_tokens=lenient_json.count(before.get("cache_write_tokens")),
-        output_tokens=lenient_json.count(found.get("output_tokens")),
-        reasoning_tokens=lenient_json.count(after.get("reasoning_tokens")),
+        input_tokens=lenient_json.as_count(found.get("input_tokens")),
+        cached_tokens=lenient_json.as_count(before.get("cached_tokens")),
+        cache_write_tokens=lenient_json.as_count(before.get("cache_write_tokens")),
+        output_tokens=lenient_json.as_count(found.get("output_tokens")),
+        reasoning_tokens=lenient_json.as_count(after.get("reasoning_tokens")),
     )
 
 
-class ResponsesDecoder(Decoder):
+class ResponsesDecoder(StreamDecoder):
     """Feed it the stream of a Responses upstream."""
 
     def __init__(self) -> None:
         super().__init__()
         self._began = False
         self._refused = False
-        self._calls = Calls()
+        self._calls = ToolCallTracker()
         self._passed: dict[Any, str] = {}
         """Text passed on, by item and part: what a `done` repeats is not passed again."""
         self._came: dict[str, str] = {}
@@ -65,16 +65,16 @@ class ResponsesDecoder(Decoder):
         """The key of the item that came last: where pieces belong that don't say where."""
 
     def _document(self, name: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
-        kind = lenient_json.text(document.get("type")) or name
+        kind = lenient_json.as_text(document.get("type")) or name
         response = document.get("response")
         if isinstance(response, dict) and not self._began and kind not in ("response.failed", "error"):
             self._began = True
-            yield StreamStarted(lenient_json.text(response.get("id")), lenient_json.text(response.get("model")))
+            yield StreamStarted(lenient_json.as_text(response.get("id")), lenient_json.as_text(response.get("model")))
         if kind in ("response.completed", "response.incomplete", "response.done"):
             yield from self._last(lenient_json.as_object(response))
         elif kind in ("response.failed", "response.cancelled", "error"):
             inner = lenient_json.as_object(response).get("error") or document.get("error") or document
-            yield failure(inner, "the upstream's response failed")
+            yield failed_event(inner, "the upstream's response failed")
         elif kind.startswith("response.output_item."):
             key = self._key(document, lenient_json.as_object(document.get("item")))
             yield from self._item(key, lenient_json.as_object(document.get("item")), done=kind.endswith(".done"))
@@ -83,21 +83,23 @@ class ResponsesDecoder(Decoder):
 
     def _piece(self, kind: str, document: dict[str, Any]) -> Iterator[StreamEvent]:
         key = self._key(document, {})
-        delta = lenient_json.text(document.get("delta"))
+        delta = lenient_json.as_text(document.get("delta"))
         if kind.startswith((_TEXT, _REFUSAL)):
             self._refused = self._refused or kind.startswith(_REFUSAL)
             full = document.get("refusal" if kind.startswith(_REFUSAL) else "text")
-            place = (key, "text", lenient_json.count(document.get("content_index")))
+            place = (key, "text", lenient_json.as_count(document.get("content_index")))
             yield from self._text(place, delta, full)
         elif kind.startswith((_SUMMARY, _THOUGHT)):
-            part = lenient_json.count(document.get("summary_index" if kind.startswith(_SUMMARY) else "content_index"))
+            part = lenient_json.as_count(
+                document.get("summary_index" if kind.startswith(_SUMMARY) else "content_index")
+            )
             yield from self._thought((key, kind.startswith(_SUMMARY), part), part, delta, document.get("text"))
         elif kind.endswith(("call_arguments.delta", "tool_call_input.delta")) and key in self._calls:
             yield from self._calls.feed(key, delta)
         elif kind.endswith(("call_arguments.done", "tool_call_input.done")) and key in self._calls:
             full = document.get("arguments", document.get("input"))
             if full is not None:
-                yield from self._calls.whole(key, lenient_json.as_json(full))
+                yield from self._calls.whole(key, lenient_json.as_json_text(full))
 
     def _key(self, document: dict[str, Any], item: dict[str, Any]) -> Any:
         """What tells items apart: their place; their id where there is none."""
@@ -127,14 +129,14 @@ class ResponsesDecoder(Decoder):
         return delta
 
     def _item(self, key: Any, item: dict[str, Any], *, done: bool) -> Iterator[StreamEvent]:
-        kind, ident = lenient_json.text(item.get("type")), _ident(item)
+        kind, ident = lenient_json.as_text(item.get("type")), _ident(item)
         self._latest = key
         if ident in self._came:
             return
         if kind in _CALLS:
             yield from self._call(key, item, done)
         elif done and kind == "message":
-            for number, part in enumerate(lenient_json.objects(item.get("content"))):
+            for number, part in enumerate(lenient_json.as_objects(item.get("content"))):
                 self._refused = self._refused or part.get("type") == "refusal"
                 yield from self._text((key, "text", number), "", part.get("text") or part.get("refusal"))
         elif done and kind == "reasoning":
@@ -145,39 +147,39 @@ class ResponsesDecoder(Decoder):
             self._passed = {place: text for place, text in self._passed.items() if place[0] != key}
 
     def _call(self, key: Any, item: dict[str, Any], done: bool) -> Iterator[StreamEvent]:
-        kind = lenient_json.text(item.get("type"))
+        kind = lenient_json.as_text(item.get("type"))
         if key not in self._calls:
             yield self._calls.begin(
                 key,
-                lenient_json.text(item.get("call_id")) or lenient_json.text(item.get("id")),
-                lenient_json.text(item.get("name")),
-                namespace=lenient_json.text(item.get("namespace")) or None,
+                lenient_json.as_text(item.get("call_id")) or lenient_json.as_text(item.get("id")),
+                lenient_json.as_text(item.get("name")),
+                namespace=lenient_json.as_text(item.get("namespace")) or None,
                 custom=kind == "custom_tool_call",
             )
         if done:
-            yield from self._calls.whole(key, lenient_json.as_json(item.get(_CALLS[kind])))
+            yield from self._calls.whole(key, lenient_json.as_json_text(item.get(_CALLS[kind])))
             if item.get("status") != "incomplete":
                 yield from self._calls.end(key)
 
     def _reasoning(self, key: Any, item: dict[str, Any]) -> Iterator[StreamEvent]:
-        for number, part in enumerate(lenient_json.objects(item.get("summary"))):
+        for number, part in enumerate(lenient_json.as_objects(item.get("summary"))):
             yield from self._thought((key, True, number), number, "", part.get("text"))
         if not item.get("summary"):
-            for number, part in enumerate(lenient_json.objects(item.get("content"))):
+            for number, part in enumerate(lenient_json.as_objects(item.get("content"))):
                 yield from self._thought((key, False, number), number, "", part.get("text"))
         yield ReasoningEnded(
-            lenient_json.text(item.get("encrypted_content")), "responses", lenient_json.text(item.get("id"))
+            lenient_json.as_text(item.get("encrypted_content")), "responses", lenient_json.as_text(item.get("id"))
         )
 
     def _last(self, response: dict[str, Any]) -> Iterator[StreamEvent]:
         came = list(self._came.values())
-        for place, item in enumerate(lenient_json.objects(response.get("output"))):
+        for place, item in enumerate(lenient_json.as_objects(response.get("output"))):
             # An id may be another one here than in the stream.
             if _ident(item) not in self._came and came[place : place + 1] != [item.get("type")]:
-                ident = lenient_json.text(item.get("id"))
+                ident = lenient_json.as_text(item.get("id"))
                 named = any(key[0] == ident for key in self._passed) or ident in self._calls
                 yield from self._item(ident if named else place, item, done=True)
-        incomplete = lenient_json.text(lenient_json.as_object(response.get("incomplete_details")).get("reason"))
+        incomplete = lenient_json.as_text(lenient_json.as_object(response.get("incomplete_details")).get("reason"))
         reason: FinishReason = "tool_calls" if self._calls.count else "refusal" if self._refused else "stop"
         if response.get("status") == "incomplete" or incomplete:
             reason = "content_filter" if incomplete == "content_filter" else "length"
@@ -189,13 +191,13 @@ class ResponsesDecoder(Decoder):
 
 def _ident(item: dict[str, Any]) -> str:
     """An item's own id; a call's is the one that its result will name."""
-    return lenient_json.text(item.get("call_id")) or lenient_json.text(item.get("id"))
+    return lenient_json.as_text(item.get("call_id")) or lenient_json.as_text(item.get("id"))
 
 
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
     """The events of an answer that came whole. What is no response is `Failed`."""
     if document.get("status") in ("failed", "cancelled") or document.get("error"):
-        return [failure(document.get("error"), "the upstream's response failed")]
+        return [failed_event(document.get("error"), "the upstream's response failed")]
     if not isinstance(document.get("output"), list):
         return [StreamFailed("the upstream's answer has no output", "malformed")]
     last = {"type": "response.completed", "response": document}

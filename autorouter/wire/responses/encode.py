@@ -22,7 +22,7 @@ import orjson
 
 from autorouter.core.types import Usage
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import Encoder, Heading
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     ReasoningDelta,
     ReasoningEnded,
@@ -53,10 +53,10 @@ class _Item:
         self.parts: list[tuple[int, list[str]]] = []
 
 
-class ResponsesEncoder(Encoder):
+class ResponsesEncoder(StreamEncoder):
     """Feed it events; it gives the bytes of a Responses stream."""
 
-    def __init__(self, heading: Heading) -> None:
+    def __init__(self, heading: ResponseMetadata) -> None:
         super().__init__(heading)
         self._number = -1
         self._output: list[dict[str, Any]] = []
@@ -71,13 +71,13 @@ class ResponsesEncoder(Encoder):
         return sse.named({"type": kind, "sequence_number": self._number, **members})
 
     def _started(self) -> bytes:
-        response = response_document(self.heading, "in_progress")
+        response = response_document(self.metadata, "in_progress")
         return self._emit("response.created", response=response) + self._emit("response.in_progress", response=response)
 
     def _finished(self, event: StreamFinished) -> bytes:
         status = "incomplete" if event.reason in _INCOMPLETE else "completed"
         out = self._close_speech(status) + b"".join(self._close_call(index, status) for index in tuple(self._calls))
-        response = response_document(self.heading, status, output=self._output)
+        response = response_document(self.metadata, status, output=self._output)
         if event.reason in _INCOMPLETE:
             response["incomplete_details"] = {"reason": _INCOMPLETE[event.reason]}
         if self.usage is not None:
@@ -85,7 +85,7 @@ class ResponsesEncoder(Encoder):
         return out + self._emit(f"response.{status}", response=response)
 
     def _failed(self, event: StreamFailed) -> bytes:
-        response = response_document(self.heading, "failed", output=self._output)
+        response = response_document(self.metadata, "failed", output=self._output)
         response["error"] = {"code": event.code, "message": event.message}
         if self.usage is not None:
             response["usage"] = responses_usage(self.usage)
@@ -125,7 +125,7 @@ class ResponsesEncoder(Encoder):
         out = b""
         if self._speech is None or self._speech.document["type"] != "message":
             out = self._close_speech()
-            ident = f"msg_{self.heading.seed}_{len(self._output)}"
+            ident = f"msg_{self.metadata.seed}_{len(self._output)}"
             opened = {"type": "message", "id": ident, "status": "in_progress", "role": "assistant", "content": []}
             self._speech, added = self._open(opened)
             part = {"type": "output_text", "text": "", "annotations": []}
@@ -148,7 +148,7 @@ class ResponsesEncoder(Encoder):
         if self._speech is not None and self._speech.document["type"] == "reasoning":
             return b""
         out = self._close_speech()
-        ident = ident or f"rs_{self.heading.seed}_{len(self._output)}"
+        ident = ident or f"rs_{self.metadata.seed}_{len(self._output)}"
         self._speech, added = self._open({"type": "reasoning", "id": ident, "summary": []})
         return out + added
 
@@ -169,7 +169,7 @@ class ResponsesEncoder(Encoder):
     def _sealed(self, event: ReasoningEnded) -> bytes:
         out = self._open_reasoning()
         assert self._speech is not None
-        self._speech.document["encrypted_content"] = self.heading.sealed(event)
+        self._speech.document["encrypted_content"] = self.metadata.stamped_payload(event)
         return out + self._close_speech()
 
     def _close_speech(self, status: str = "completed") -> bytes:
@@ -188,7 +188,7 @@ class ResponsesEncoder(Encoder):
         return out
 
     def _call(self, event: ToolCallStarted) -> bytes:
-        document = call_item(event, self.heading, len(self._output), "in_progress")
+        document = call_item(event, self.metadata, len(self._output), "in_progress")
         self._calls[event.index], added = self._open(document)
         return added
 
@@ -209,7 +209,7 @@ def _where(item: _Item) -> dict[str, Any]:
     return {"item_id": item.document["id"], "output_index": item.place}
 
 
-def whole(answer: ResponseIR, heading: Heading) -> bytes:
+def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     """The body of an answer that isn't streamed: the response object of the stream's last event."""
     encoder = _Collector(heading)
     for index, part in enumerate(answer.parts):
@@ -238,7 +238,9 @@ class _Collector(ResponsesEncoder):
         return b""
 
 
-def call_item(call: ToolCallStarted | ToolCallPart, heading: Heading, place: int, status: str) -> dict[str, Any]:
+def call_item(
+    call: ToolCallStarted | ToolCallPart, heading: ResponseMetadata, place: int, status: str
+) -> dict[str, Any]:
     """A call's output item, without its arguments."""
     kind, prefix, member = ("custom_tool_call", "ctc", "input") if call.custom else ("function_call", "fc", "arguments")
     item: dict[str, Any] = {
@@ -252,7 +254,9 @@ def call_item(call: ToolCallStarted | ToolCallPart, heading: Heading, place: int
     return item | {member: "", "status": status}
 
 
-def response_document(heading: Heading, status: str, *, output: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def response_document(
+    heading: ResponseMetadata, status: str, *, output: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """The response object; `usage` stays null where the upstream said nothing, for Codex acts on what stands there."""
     return {
         "id": f"resp_{heading.seed}",

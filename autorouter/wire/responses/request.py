@@ -70,11 +70,13 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         )
     max_output_tokens = fields.max_output_of(document, "max_output_tokens")
     conversation = to_ir(document)
-    read = prompt_reader.read(conversation)
+    read = prompt_reader.read_prompt(conversation)
     chore = _turn(document, headers).get("request_kind") == "compaction"
     system = conversation.system[0].text if conversation.system else ""
     client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=read.opening)
+    session, agent = identity.session_digests(
+        headers, document, client=client, system=system, opening=read.first_prompt
+    )
     if agent is None and headers.get("x-codex-parent-thread-id"):
         agent = session
     task = Task(
@@ -83,12 +85,12 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         stream=stream,
         body=body,
         prompt_bytes=len(body) - read.image_bytes,
-        prompt=read.ask,
-        is_new_turn=read.fresh,
+        prompt=read.prompt,
+        is_new_turn=read.is_new_turn,
         system=system[:EXCERPT_CHARS],
-        first_prompt=read.opening,
+        first_prompt=read.first_prompt,
         # A compaction is known by its shape downstream: no tools, no trail.
-        tool_history=() if chore else read.trail,
+        tool_history=() if chore else read.tool_history,
         tools=() if chore else tool_names(conversation),
         images=read.images,
         json_schema=conversation.response_format is not None and conversation.response_format.kind == "json_schema",
@@ -114,8 +116,8 @@ def tool_names(conversation: RequestIR) -> tuple[str, ...]:
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
     """Codex's own words about the turn: from its header, else from the body, where the same stands."""
     metadata = lenient_json.as_object(document.get("client_metadata"))
-    said = headers.get(TURN_METADATA) or lenient_json.text(metadata.get(TURN_METADATA))
-    return lenient_json.loads(said) or {} if said else {}
+    said = headers.get(TURN_METADATA) or lenient_json.as_text(metadata.get(TURN_METADATA))
+    return lenient_json.parse_object(said) or {} if said else {}
 
 
 _READ = (
@@ -130,7 +132,7 @@ READ = frozenset(_READ.split())
 def input_items(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`input` as items: a text is the user's."""
     found = document.get("input")
-    return [{"role": "user", "content": found}] if isinstance(found, str) else lenient_json.objects(found)
+    return [{"role": "user", "content": found}] if isinstance(found, str) else lenient_json.as_objects(found)
 
 
 def to_ir(document: Mapping[str, Any]) -> RequestIR:
@@ -138,7 +140,7 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
     losses = [TranslationLoss("field", name, "unknown outside Responses") for name in document if name not in READ]
     tools = Tools()
     tools.add(document.get("tools"))
-    system = [TextPart(words)] if (words := lenient_json.text(document.get("instructions"))) else []
+    system = [TextPart(words)] if (words := lenient_json.as_text(document.get("instructions"))) else []
     messages: list[Message] = []
     for item in input_items(document):
         if item.get("type") == "additional_tools":
@@ -158,15 +160,17 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
         hosted_tools=tuple(tools.hosted),
         namespaces=tuple(tools.namespaces.items()),
         tool_choice=_choice(document.get("tool_choice"), losses),
-        parallel_tool_calls=lenient_json.flag(document.get("parallel_tool_calls")),
-        max_output_tokens=lenient_json.count(document.get("max_output_tokens")) or None,
-        temperature=lenient_json.number(document.get("temperature")),
-        top_p=lenient_json.number(document.get("top_p")),
-        reasoning_effort=lenient_json.text(lenient_json.as_object(document.get("reasoning")).get("effort")) or None,
+        parallel_tool_calls=lenient_json.as_bool(document.get("parallel_tool_calls")),
+        max_output_tokens=lenient_json.as_count(document.get("max_output_tokens")) or None,
+        temperature=lenient_json.as_number(document.get("temperature")),
+        top_p=lenient_json.as_number(document.get("top_p")),
+        reasoning_effort=lenient_json.as_text(lenient_json.as_object(document.get("reasoning")).get("effort")) or None,
         response_format=_format(lenient_json.as_object(lenient_json.as_object(document.get("text")).get("format"))),
         stream=document.get("stream") is True,
-        cache_key=lenient_json.text(document.get("prompt_cache_key")) or None,
-        user=lenient_json.text(document.get("safety_identifier")) or lenient_json.text(document.get("user")) or None,
+        cache_key=lenient_json.as_text(document.get("prompt_cache_key")) or None,
+        user=lenient_json.as_text(document.get("safety_identifier"))
+        or lenient_json.as_text(document.get("user"))
+        or None,
         losses=tuple(losses),
     )
 
@@ -178,25 +182,27 @@ def _item(item: dict[str, Any], losses: list[TranslationLoss]) -> tuple[Role, tu
         parts = tuple(content(item.get("content"), losses))
         return ("system" if role in ("system", "developer") else "assistant" if role == "assistant" else "user"), parts
     if kind == "reasoning":
-        summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("summary")))
+        summary = tuple(lenient_json.as_text(part.get("text")) for part in lenient_json.as_objects(item.get("summary")))
         if not any(summary):
-            summary = tuple(lenient_json.text(part.get("text")) for part in lenient_json.objects(item.get("content")))
-        payload, ident = lenient_json.text(item.get("encrypted_content")), lenient_json.text(item.get("id"))
+            summary = tuple(
+                lenient_json.as_text(part.get("text")) for part in lenient_json.as_objects(item.get("content"))
+            )
+        payload, ident = lenient_json.as_text(item.get("encrypted_content")), lenient_json.as_text(item.get("id"))
         return "assistant", (read_stamped(payload, summary, shape="responses", ident=ident),)
     if kind in ("function_call", "custom_tool_call"):
         custom = kind == "custom_tool_call"
         call = ToolCallPart(
-            id=lenient_json.text(item.get("call_id")),
-            name=lenient_json.text(item.get("name")),
-            arguments=lenient_json.as_json(item.get("input" if custom else "arguments")),
-            namespace=lenient_json.text(item.get("namespace")) or None,
+            id=lenient_json.as_text(item.get("call_id")),
+            name=lenient_json.as_text(item.get("name")),
+            arguments=lenient_json.as_json_text(item.get("input" if custom else "arguments")),
+            namespace=lenient_json.as_text(item.get("namespace")) or None,
             custom=custom,
         )
         return "assistant", (call,)
     if kind in ("function_call_output", "custom_tool_call_output"):
         shown = tuple(content(item.get("output"), losses))
         custom = kind == "custom_tool_call_output"
-        return "tool", (ToolResultPart(call_id=lenient_json.text(item.get("call_id")), parts=shown, custom=custom),)
+        return "tool", (ToolResultPart(call_id=lenient_json.as_text(item.get("call_id")), parts=shown, custom=custom),)
     losses.append(TranslationLoss("field", f"input:{kind}", "no such item in the neutral form"))
     return "user", ()
 
@@ -207,11 +213,11 @@ def content(found: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | Im
         if found:
             yield TextPart(found)
         return
-    for part in lenient_json.objects(found):
-        kind, url = part.get("type"), lenient_json.text(part.get("image_url"))
-        words = lenient_json.text(part.get("text")) or lenient_json.text(part.get("refusal"))
+    for part in lenient_json.as_objects(found):
+        kind, url = part.get("type"), lenient_json.as_text(part.get("image_url"))
+        words = lenient_json.as_text(part.get("text")) or lenient_json.as_text(part.get("refusal"))
         if kind == "input_image" and url:
-            yield ImagePart(url, lenient_json.text(part.get("detail")) or None)
+            yield ImagePart(url, lenient_json.as_text(part.get("detail")) or None)
         elif words:
             yield TextPart(words)
         elif kind not in ("input_text", "output_text", "refusal", "text"):
@@ -231,10 +237,10 @@ class Tools:
 
     def add(self, found: Any, namespace: str | None = None) -> None:
         """Take in a list of declarations."""
-        for tool in lenient_json.objects(found):
-            kind, name = tool.get("type"), lenient_json.text(tool.get("name"))
+        for tool in lenient_json.as_objects(found):
+            kind, name = tool.get("type"), lenient_json.as_text(tool.get("name"))
             if kind == "namespace" and namespace is None:
-                self.namespaces[name] = lenient_json.text(tool.get("description"))
+                self.namespaces[name] = lenient_json.as_text(tool.get("description"))
                 self.add(tool.get("tools"), name)
             elif kind in ("function", "custom"):
                 self.functions.append(_function(tool, name, namespace))
@@ -246,9 +252,9 @@ def _function(tool: dict[str, Any], name: str, namespace: str | None) -> ToolDef
     custom = tool.get("type") == "custom"
     return ToolDefinition(
         name=name,
-        description=lenient_json.text(tool.get("description")),
+        description=lenient_json.as_text(tool.get("description")),
         schema=lenient_json.as_object(tool.get("parameters")),
-        strict=lenient_json.flag(tool.get("strict")),
+        strict=lenient_json.as_bool(tool.get("strict")),
         namespace=namespace,
         custom=custom,
         grammar=(lenient_json.as_object(tool.get("format")) or None) if custom else None,
@@ -260,7 +266,9 @@ def _choice(found: Any, losses: list[TranslationLoss]) -> ToolChoice | None:
         return found  # type: ignore[no-any-return]
     named = lenient_json.as_object(found)
     if named.get("type") in ("function", "custom"):
-        return NamedToolChoice(lenient_json.text(named.get("name")), lenient_json.text(named.get("namespace")) or None)
+        return NamedToolChoice(
+            lenient_json.as_text(named.get("name")), lenient_json.as_text(named.get("namespace")) or None
+        )
     if named:
         losses.append(
             TranslationLoss(
@@ -277,7 +285,7 @@ def _format(found: dict[str, Any]) -> ResponseFormat | None:
         return None
     return ResponseFormat(
         kind="json_schema",
-        name=lenient_json.text(found.get("name")) or "answer",
+        name=lenient_json.as_text(found.get("name")) or "answer",
         schema=lenient_json.as_object(found.get("schema")),
-        strict=lenient_json.flag(found.get("strict")),
+        strict=lenient_json.as_bool(found.get("strict")),
     )

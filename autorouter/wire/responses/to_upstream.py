@@ -10,7 +10,7 @@ from typing import Any
 
 from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import tool_names as naming
-from autorouter.wire.common.history import paired, settle
+from autorouter.wire.common.history import keep_own_reasoning, pair_tool_calls
 from autorouter.wire.common.ir import (
     ImagePart,
     Message,
@@ -25,7 +25,7 @@ from autorouter.wire.common.ir import (
     ToolResultPart,
     TranslationLoss,
 )
-from autorouter.wire.common.tool_names import Names
+from autorouter.wire.common.tool_names import ToolNameMap
 
 EFFORTS = {"max": "xhigh"}
 """Words for effort that other wires have and Responses hasn't."""
@@ -33,13 +33,13 @@ EFFORTS = {"max": "xhigh"}
 
 def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -> UpstreamRequest:
     """The Responses request. `origin` is the target as stamped on reasoning: `upstream/model`."""
-    names = naming.flatten(conversation.tools, wraps=False)
+    names = naming.map_tool_names(conversation.tools, wraps_custom=False)
     losses = list(conversation.losses)
     losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
     if conversation.stop:
         losses.append(TranslationLoss("field", "stop", "Responses has no stop sequences"))
-    settled = settle(conversation.messages, origin=origin, shapes=("responses",), losses=losses)
-    messages = paired(settled, losses)
+    settled = keep_own_reasoning(conversation.messages, origin=origin, formats=("responses",), losses=losses)
+    messages = pair_tool_calls(settled, losses)
     for message in messages:
         failed = [part for part in message.parts if isinstance(part, ToolResultPart) and part.is_error]
         losses.extend(
@@ -128,7 +128,7 @@ def _reasoning(part: ReasoningPart) -> dict[str, Any]:
     return item | ({"encrypted_content": part.payload} if part.payload else {})
 
 
-def _tools(conversation: RequestIR, names: Names) -> list[dict[str, Any]]:
+def _tools(conversation: RequestIR, names: ToolNameMap) -> list[dict[str, Any]]:
     about = dict(conversation.namespaces)
     groups: dict[str, dict[str, Any]] = {}
     tools: list[dict[str, Any]] = []
@@ -149,8 +149,8 @@ def _tools(conversation: RequestIR, names: Names) -> list[dict[str, Any]]:
     return tools
 
 
-def _tool(tool: ToolDefinition, names: Names) -> dict[str, Any]:
-    name = tool.name if tool.namespace else names.on_wire(tool.name, None)
+def _tool(tool: ToolDefinition, names: ToolNameMap) -> dict[str, Any]:
+    name = tool.name if tool.namespace else names.upstream_name(tool.name, None)
     out: dict[str, Any] = {"type": "custom" if tool.custom else "function", "name": name}
     if tool.description:
         out["description"] = tool.description

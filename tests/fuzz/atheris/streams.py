@@ -17,15 +17,15 @@ from autorouter.core.types import Wire
 from autorouter.wire import translate
 from autorouter.wire.chat.passthrough import ChatObserver
 from autorouter.wire.common import lenient_json
-from autorouter.wire.common.encoder import Heading
+from autorouter.wire.common.encoder import ResponseMetadata
 from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from autorouter.wire.common.sse import EventSplitter
-from autorouter.wire.common.tool_names import Names
+from autorouter.wire.common.tool_names import ToolNameMap
 from autorouter.wire.exchange import ANSWER_MEMBER, InvalidAnswerError, _answer
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body, near_stream
 
-HEADING = Heading(seed="ar_1", model="m", origin="one/m", created_s=1)
+HEADING = ResponseMetadata(seed="ar_1", model="m", origin="one/m", created_s=1)
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 CHAT = (
     b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"hi"}}]}\n\n'
@@ -132,10 +132,10 @@ def _events(wire: Wire, pieces: list[bytes]) -> Iterator[object]:
 
 
 def _translated(client: Wire, upstream: Wire, pieces: list[bytes]) -> bytes:
-    translation = translate.Translation(client=client, upstream=upstream, names=Names(), heading=HEADING)
+    translation = translate.Translation(client=client, upstream=upstream, names=ToolNameMap(), heading=HEADING)
     sent = b"".join([*map(translation.feed, pieces), translation.end()])
     for frame in _split([sent]):
-        assert frame.data == b"[DONE]" or lenient_json.loads(frame.data) is not None  # type: ignore[attr-defined]
+        assert frame.data == b"[DONE]" or lenient_json.parse_object(frame.data) is not None  # type: ignore[attr-defined]
     return sent
 
 
@@ -150,7 +150,7 @@ def run_whole(data: bytes) -> None:
             document = _answer(data, wire)
         except InvalidAnswerError:
             continue
-        answer = translate.read_answer(document, wire, Names())
+        answer = translate.read_answer(document, wire, ToolNameMap())
         for client in WIRES if answer.failed is None else ():
             written = orjson.loads(translate.encode_answer(answer, client, HEADING))
             assert isinstance(written[ANSWER_MEMBER[client]], list)
