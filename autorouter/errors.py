@@ -22,6 +22,9 @@ Foreign exceptions are translated where they occur, with `raise ... from`.
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 EXIT_OK = 0
 EXIT_CHECK_FAILED = 1
 EXIT_USAGE = 2
@@ -189,3 +192,16 @@ class AdapterError(AutorouterError):
 
     code = "adapter_error"
     exit_code = EXIT_ADAPTER
+
+
+SITE_FRAMES = 6
+
+
+def exception_site(exc: BaseException, *, frames: int = SITE_FRAMES) -> str:
+    """Where an exception came from: `KeyError at chat.py:41 > router.py:33`, innermost frame last.
+
+    The message is left out on purpose: it may quote a prompt, and the result goes into logs and receipts.
+    """
+    stack = traceback.extract_tb(exc.__traceback__)[-frames:]
+    sites = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in stack)
+    return f"{type(exc).__name__} at {sites}" if sites else type(exc).__name__

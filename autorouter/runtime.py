@@ -25,6 +25,7 @@ from autorouter.engine.retry import HedgeBudget, RetryPolicy
 from autorouter.engine.web import WebSettings
 from autorouter.observe.access_log import AccessLog
 from autorouter.observe.dispatch import RequestDispatcher
+from autorouter.observe.events import RequestObserver
 from autorouter.observe.metrics import RequestMetrics
 from autorouter.observe.otel_export import OtelExporter, otlp_endpoint
 from autorouter.receipts.canonical import digest
@@ -67,14 +68,14 @@ class NullReceiptSink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A built router. `writer` is None where receipts are off, `spans` where nothing is exported."""
+    """A built router. `writer` is None where receipts are off, `otel_exporter` where nothing is exported."""
 
     settings: Settings
     deps: Deps
     writer: ReceiptWriter | None
-    observed: RequestDispatcher
-    tally: RequestMetrics
-    spans: OtelExporter | None
+    dispatcher: RequestDispatcher
+    metrics: RequestMetrics
+    otel_exporter: OtelExporter | None
     health: StateFile | None
 
     async def aclose(self) -> None:
@@ -83,7 +84,7 @@ class Runtime:
 
     def close(self) -> None:
         """Write what is still pending. After the loop has ended, so that every step has handed over its receipt."""
-        self.observed.close()
+        self.dispatcher.close()
         if self.health is not None:
             self.health.close()
         if self.writer is not None:
@@ -115,8 +116,11 @@ def build(
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
-    tally, spans = RequestMetrics(), OtelExporter(endpoint, targets) if endpoint is not None else None
-    observed = RequestDispatcher(receipts, [tally, AccessLog(), *([spans] if spans is not None else [])])
+    metrics, otel_exporter = RequestMetrics(), OtelExporter(endpoint, targets) if endpoint is not None else None
+    observers: list[RequestObserver] = [metrics, AccessLog()]
+    if otel_exporter is not None:
+        observers.append(otel_exporter)
+    dispatcher = RequestDispatcher(receipts, observers)
     state, health = _state(settings, writer, clock)
     deps = Deps(
         candidates=settings.candidates,
@@ -125,7 +129,7 @@ def build(
         web=WebSettings(**dict(config.web)),
         prompts=prompts.load(Path(config.fusion.prompts_dir).expanduser() if config.fusion.prompts_dir else None),
         transport=with_slots(transport or make_transport(settings), config.upstreams),
-        receipts=observed,
+        receipts=dispatcher,
         state=state,
         clock=clock,
         timer=timer,
@@ -136,10 +140,16 @@ def build(
         retry=RetryPolicy(**dict(config.retry)),
         hedging=HedgeBudget(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
         trace_upstream=config.server.trace_upstream,
-        trace_sampled=spans is not None,
+        trace_sampled=otel_exporter is not None,
     )
     return Runtime(
-        settings=settings, deps=deps, writer=writer, observed=observed, tally=tally, spans=spans, health=health
+        settings=settings,
+        deps=deps,
+        writer=writer,
+        dispatcher=dispatcher,
+        metrics=metrics,
+        otel_exporter=otel_exporter,
+        health=health,
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.codec import from_plain, to_plain
-from autorouter.core.state.health import Health, restored
+from autorouter.core.state.health import Health, restore_health
 from autorouter.core.types import Candidate
 
 FILE_NAME = "health.json"
@@ -100,7 +100,7 @@ class StateFile:
         self.spent = _spent_of(document.get("spent"))
         now_s = self._clock()
         entries = {name: entry for name, entry in document["candidates"].items() if self._is_same(name, entry)}
-        return {name: restored(_checked(entry["health"]), now_s) for name, entry in entries.items()}
+        return {name: restore_health(_checked(entry["health"]), now_s) for name, entry in entries.items()}
 
     def _is_same(self, name: str, entry: Any) -> bool:
         own = self._candidates.get(name)

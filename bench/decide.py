@@ -48,22 +48,22 @@ def steps(body: bytes) -> dict[str, Callable[[], Any]]:
     """What is timed, by name. Raises if the body leads to no decision: a refusal would be quick and prove nothing."""
     from autorouter.core.decision.decide import decide
     from autorouter.core.policy import Policy
-    from autorouter.core.signals.features import features
+    from autorouter.core.signals.features import extract_features
     from autorouter.core.state.snapshot import Snapshot
     from autorouter.wire.chat import request as chat_request
 
     policy = Policy()
     snapshot = Snapshot(now_s=NOW_S, candidates=candidates())
     task = chat_request.parse(body, HEADERS).task
-    read = features(task, policy)
+    read = extract_features(task, policy)
     decision = decide(read, snapshot, policy)
     if decision.candidate is None:
         raise SystemExit(f"the bench's body was refused: {decision.refusal}")
     return {
         "parse: bytes to task": lambda: chat_request.parse(body, HEADERS),
-        "features: task to features": lambda: features(task, policy),
+        "features: task to features": lambda: extract_features(task, policy),
         "decide: features to decision": lambda: decide(read, snapshot, policy),
-        "all three": lambda: decide(features(chat_request.parse(body, HEADERS).task, policy), snapshot, policy),
+        "all three": lambda: decide(extract_features(chat_request.parse(body, HEADERS).task, policy), snapshot, policy),
     }
 
 

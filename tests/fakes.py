@@ -14,12 +14,13 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-WAIT_S: Final = 20.0
+WAIT_S: Final = 60.0
 """Longest wait for anything that must come: only a test that fails reaches it."""
 CUT: Final = "cut"
 """The connection is closed with what was sent so far."""
@@ -31,6 +32,14 @@ STALL: Final = "stall"
 Part = bytes | str | threading.Event
 Play = Sequence[Part]
 MODEL: Final = "served/model"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that another thread or process does."""
+    limit_s = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < limit_s, "it never came"
+        time.sleep(0.005)
 
 
 @dataclass

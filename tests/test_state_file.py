@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from autorouter.core.state.health import UNKNOWN, Health, Outcome, cooling_s, observe, probing
+from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, begin_probe, cooldown_left_s, observe
 from autorouter.core.types import Candidate
 from autorouter.engine.deps import DAY_S, RouterState
 from autorouter.state_file import FILE_NAME, MAX_BYTES, StateFile
@@ -18,7 +18,7 @@ from tests.fakes import WAIT_S
 NOW_S = 1_800_000_000.0
 A = Candidate(id="a", upstream="one", model="vendor/a")
 B = Candidate(id="b", upstream="two", model="vendor/b")
-GOOD = observe(UNKNOWN, Outcome(ok=True, ttft_s=0.5, output_tokens=100, stream_s=2.0), NOW_S)
+GOOD = observe(UNKNOWN_HEALTH, AttemptOutcome(ok=True, ttft_s=0.5, output_tokens=100, stream_s=2.0), NOW_S)
 
 
 def opened(folder: Path, *candidates: Candidate, now_s: float = NOW_S) -> StateFile:
@@ -34,7 +34,7 @@ def kept(folder: Path, health: dict[str, Health]) -> None:
 
 
 def failed(reason: str, **more: float) -> Health:
-    return observe(UNKNOWN, Outcome(ok=False, reason=reason, **more), NOW_S)
+    return observe(UNKNOWN_HEALTH, AttemptOutcome(ok=False, reason=reason, **more), NOW_S)
 
 
 def test_what_was_measured_comes_back_to_the_digit(tmp_path: Path) -> None:
@@ -92,18 +92,20 @@ def test_a_change_is_written_while_it_runs(tmp_path: Path) -> None:
 
 def test_a_cooldown_comes_back_only_while_it_holds(tmp_path: Path) -> None:
     kept(tmp_path, {"a": failed("rate_limited", retry_after_s=600.0)})
-    assert cooling_s(opened(tmp_path, now_s=NOW_S + 100).read()["a"], NOW_S + 100) == 500.0
+    assert cooldown_left_s(opened(tmp_path, now_s=NOW_S + 100).read()["a"], NOW_S + 100) == 500.0
     later = opened(tmp_path, now_s=NOW_S + 700).read()["a"]
-    assert cooling_s(later, NOW_S + 700) == 0.0
+    assert cooldown_left_s(later, NOW_S + 700) == 0.0
     assert later.failures_in_row == 1, "the next request is a probe"
     before = opened(tmp_path, now_s=NOW_S - 9_000).read()["a"]
-    assert cooling_s(before, NOW_S - 9_000) == cooling_s(before, NOW_S) == 0.0, "not by a clock that was set back"
+    assert cooldown_left_s(before, NOW_S - 9_000) == cooldown_left_s(before, NOW_S) == 0.0, (
+        "not by a clock that was set back"
+    )
 
 
 def test_a_refused_key_and_a_probe_are_not_held_against_a_new_process(tmp_path: Path) -> None:
-    kept(tmp_path, {"a": failed("auth"), "b": probing(failed("server"), NOW_S)})
+    kept(tmp_path, {"a": failed("auth"), "b": begin_probe(failed("server"), NOW_S)})
     found = opened(tmp_path, now_s=NOW_S + 1).read()
-    assert cooling_s(found["a"], NOW_S + 1) == 0.0
+    assert cooldown_left_s(found["a"], NOW_S + 1) == 0.0
     assert found["b"].probe_until_s == 0.0
 
 

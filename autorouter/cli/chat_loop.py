@@ -74,13 +74,13 @@ class ChatSession:
     def why(self) -> None:
         """The decision on the last answer, from its receipt."""
         from autorouter.cli.decision_render import headline
-        from autorouter.cli.receipt_render import view_of
+        from autorouter.cli.receipt_render import view_of_receipt
 
         record = self.client.receipt(self.answers[-1].receipt) if self.answers else None
         if record is None:
             output.show("nothing was answered yet" if not self.answers else "this router keeps no receipts")
         else:
-            output.show(headline(view_of(record, None)))
+            output.show(headline(view_of_receipt(record, None)))
 
 
 def footer(answer: ChatAnswer) -> str:

@@ -15,7 +15,7 @@ from autorouter.cli.options import json_option
 from autorouter.core.types import Wire
 
 if TYPE_CHECKING:
-    from autorouter.simulator.server.app import RequestLog, Setting
+    from autorouter.simulator.server.app import MockSettings, RequestLog
 
 WIRES = get_args(Wire)
 
@@ -94,22 +94,22 @@ def command(
     asyncio.run(_serve(setting, host, port, quiet=quiet))
 
 
-def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> Setting:
-    from autorouter.simulator.faults.spec import parse as parse_faults
+def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> MockSettings:
+    from autorouter.simulator.faults.spec import parse_faults as parse_faults
     from autorouter.simulator.server import rules
-    from autorouter.simulator.server.app import Setting
+    from autorouter.simulator.server.app import MockSettings
 
     if scenario:
         try:
             parse_faults(scenario)
         except ValueError as exc:
             raise click.BadParameter(f"{exc}. `autorouter mock --list` shows all.", param_hint="--scenario") from exc
-    found = rules.load(script) if script is not None else None
+    found = rules.load_script(script) if script is not None else None
     wires = frozenset(WIRES) if wire == "all" else frozenset({cast(Wire, wire)})
-    return Setting(chooser=rules.Chooser(found, scenario), wires=wires, key=key)
+    return MockSettings(chooser=rules.FaultChooser(found, scenario), wires=wires, key=key)
 
 
-async def _serve(setting: Setting, host: str, port: int, *, quiet: bool) -> None:
+async def _serve(setting: MockSettings, host: str, port: int, *, quiet: bool) -> None:
     from autorouter.simulator.server.app import MockServer
 
     server = MockServer(setting, (lambda _: None) if quiet else _print)
@@ -149,7 +149,7 @@ def _list(as_json: bool) -> None:
         (f.name, f.summary, "all" if f.wires == ALL_WIRES else ", ".join(sorted(f.wires)), f.advice, others[f.name])
         for f in FAULTS.values()
     ]
-    rows += [(f.shown, f.summary, "all", FAULTS[f.like].advice, []) for f in FAMILIES]
+    rows += [(f.display_name, f.summary, "all", FAULTS[f.base_fault].advice, []) for f in FAMILIES]
     if as_json:
         names = ("name", "summary", "wires", "advice", "aliases")
         output.emit({"object": "list", "data": [dict(zip(names, row, strict=True)) for row in rows]})

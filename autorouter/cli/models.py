@@ -16,7 +16,7 @@ from autorouter.cli import output
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
 from autorouter.config.load import Settings
 from autorouter.core.codec import to_plain
-from autorouter.core.state.health import Health, availability, cooling_s
+from autorouter.core.state.health import Health, availability, cooldown_left_s
 from autorouter.state_file import FILE_NAME, StateFile
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _times(seen: Health) -> tuple[str, str]:
 
 
 def _state(seen: Health, now_s: float) -> Any:
-    left_s = cooling_s(seen, now_s)
+    left_s = cooldown_left_s(seen, now_s)
     if left_s:
         return f"cooling down for {left_s:.0f} s after {seen.cooldown_reason or 'a failure'}"
     if seen.failures_in_row:

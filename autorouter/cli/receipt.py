@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
 from autorouter.cli import output
+from autorouter.cli.decision_render import explanation, headline, limit_width
 from autorouter.cli.evidence import out_option
-from autorouter.cli.options import config_option, dry_run_option, json_option
-from autorouter.cli.receipt_ask import PromptGroup
-from autorouter.errors import EXIT_RECEIPT, ReceiptError
-
-if TYPE_CHECKING:
-    from autorouter.receipts.verify import VerifyReport
+from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+from autorouter.cli.receipt_render import attempts, joint_work, listing, outcome, view_of_receipt
+from autorouter.errors import EXIT_RECEIPT, ReceiptError, RequestError
+from autorouter.evals import evidence
+from autorouter.receipts import reader
+from autorouter.receipts import verify as verify_receipts
+from autorouter.receipts.canonical import canonical_json
 
 PROBLEMS_SHOWN = 20
 dir_option = click.option(
     "--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="The receipts' folder."
 )
+
+
+class PromptGroup(click.Group):
+    """A group whose first word may be a prompt instead of a command: `receipt "PROMPT"` is `receipt ask "PROMPT"`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self._with_ask(ctx, args))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        return super().resolve_command(ctx, self._with_ask(ctx, args))
+
+    def _with_ask(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts `ask` first, unless the first word is a command or looks like a mistyped one."""
+        names = self.list_commands(ctx)
+        if not args or args[0] in names or args[0] in ctx.help_option_names:
+            return args
+        if " " not in args[0] and not args[0].startswith("-") and close_matches(args[0], names):
+            return args
+        return ["ask", *args]
 
 
 @click.group(name="receipt", cls=PromptGroup)
@@ -58,7 +83,6 @@ def ask(prompt: str | None, label: str, out: Path | None, path: Path | None, dry
       autorouter receipt ask --dry-run "debug this failing API test"
       autorouter receipt "review this design" --label openfusion/fusion
     """
-    from autorouter.cli import receipt_ask
 
     receipt_ask.run(output.prompt_text(prompt), label, out, path, dry_run=dry_run, as_json=as_json)
 
@@ -80,14 +104,11 @@ def list_(
       autorouter receipt list -n 5
       autorouter receipt list --failed --since 2h
     """
-    from autorouter.cli.receipt_find import moment, newest, place
-    from autorouter.cli.receipt_render import listing
-    from autorouter.server.receipts import summary
 
-    where = place(directory, path)
-    begin = moment(since) if since else ""
+    where = receipts_folder(directory, path)
+    begin = parse_since(since) if since else ""
     found, foreign = [], 0
-    for record in newest(where, number, begin, failed):
+    for record in newest_receipts(where, number, begin, failed):
         try:
             found.append(summary(record))
         except (KeyError, TypeError):
@@ -114,19 +135,15 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
     Example:
       autorouter receipt show last
     """
-    from autorouter.cli import receipt_render
-    from autorouter.cli.decision_render import headline, limit_width
-    from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
-    from autorouter.cli.receipt_render import together
 
-    where = place(directory, path)
-    record = find(where, receipt_id)
+    where = receipts_folder(directory, path)
+    record = find_receipt(where, receipt_id)
     if as_json:
         output.emit(record)
         return
-    with damage_told():
-        view = receipt_render.view_of(record, context_if_there(where, record))
-        shown = (receipt_render.outcome(record), *together(record), receipt_render.attempts(record))
+    with malformed_receipts_reported():
+        view = view_of_receipt(record, context_or_none(where, record))
+        shown = (outcome(record), *joint_work(record), attempts(record))
         output.show(*map(limit_width, (*shown, output.section("Decision", headline(view)))))
 
 
@@ -143,20 +160,16 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     Example:
       autorouter receipt explain last
     """
-    from autorouter.cli import decision_render, receipt_render
-    from autorouter.cli.decision_render import limit_width
-    from autorouter.cli.receipt_find import context_if_there, damage_told, find, place
-    from autorouter.cli.receipt_render import together
 
-    where = place(directory, path)
-    record = find(where, receipt_id)
+    where = receipts_folder(directory, path)
+    record = find_receipt(where, receipt_id)
     if as_json:
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
-    with damage_told():
-        view = receipt_render.view_of(record, context_if_there(where, record))
-        head = (f"receipt {record['id']} of {record['at']}", "", decision_render.headline(view))
-        output.show(*map(limit_width, (*head, *together(record), *decision_render.explanation(view, every=every))))
+    with malformed_receipts_reported():
+        view = view_of_receipt(record, context_or_none(where, record))
+        head = (f"receipt {record['id']} of {record['at']}", "", headline(view))
+        output.show(*map(limit_width, (*head, *joint_work(record), *explanation(view, every=every))))
 
 
 @command.command()
@@ -175,7 +188,6 @@ def verify(target: str | None, directory: Path | None, path: Path | None, as_jso
       autorouter receipt verify 2026-11-20.jsonl
       autorouter receipt export last --out one.json && autorouter receipt verify one.json
     """
-    from dataclasses import asdict
 
     report, what = _verify(target, directory, path)
     if as_json:
@@ -186,34 +198,31 @@ def verify(target: str | None, directory: Path | None, path: Path | None, as_jso
         output.leave(EXIT_RECEIPT)
 
 
-def _verify(target: str | None, directory: Path | None, config: Path | None) -> tuple[VerifyReport, str]:
-    from autorouter.cli.receipt_find import context_of, find, place
-    from autorouter.receipts import verify as checks
-
-    given = Path(target) if target else place(directory, config)
+def _verify(
+    target: str | None, directory: Path | None, config: Path | None
+) -> tuple[verify_receipts.VerifyReport, str]:
+    """The report, and the name of what was verified."""
+    given = Path(target) if target else receipts_folder(directory, config)
     if target is None or given.is_dir():
-        return checks.check_directory(given, _track), str(given)
+        with output.waiting("verifying"):
+            return verify_receipts.check_directory(given, _track), str(given)
     if given.is_file():
-        from autorouter.evals import evidence
-
-        found = evidence.read_evidence(given)
-        if found is not None:
-            return evidence.verify_evidence(given, *found, _place_if_any(directory, config)), str(given)
-        return checks.check_file(given, _track), str(given)
-    where = place(directory, config)
-    record = find(where, target)
-    report = checks.VerifyReport(files=1)
-    name = str(record.get("id"))
-    checks.check_receipt(record, context_of(where, record), name, report)
-    return report, name
+        document = evidence.read_evidence(given)
+        if document is not None:
+            return evidence.verify_evidence(given, *document, _folder_if_configured(directory, config)), str(given)
+        return verify_receipts.check_file(given, _track), str(given)
+    folder = receipts_folder(directory, config)
+    record = find_receipt(folder, target)
+    report = verify_receipts.VerifyReport(files=1)
+    receipt_id = str(record.get("id"))
+    verify_receipts.check_receipt(record, context_of(folder, record), report, file=receipt_id, line=None)
+    return report, receipt_id
 
 
-def _place_if_any(directory: Path | None, config: Path | None) -> Path | None:
-    """The receipts' folder; evidence can be checked without one."""
-    from autorouter.cli.receipt_find import place
-
+def _folder_if_configured(directory: Path | None, config: Path | None) -> Path | None:
+    """The receipts' folder; an evidence file can be verified without one."""
     try:
-        return place(directory, config)
+        return receipts_folder(directory, config)
     except ReceiptError:
         return None
 
@@ -256,12 +265,9 @@ def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path
     Example:
       autorouter receipt export last --out one.json
     """
-    from autorouter.cli.receipt_find import context_of, find, place
-    from autorouter.receipts.canonical import canonical_json
-    from autorouter.receipts.verify import EXPORTED_CONTEXT
 
-    where = place(directory, path)
-    record = find(where, receipt_id)
+    where = receipts_folder(directory, path)
+    record = find_receipt(where, receipt_id)
     data = canonical_json({**record, EXPORTED_CONTEXT: context_of(where, record)}) + b"\n"
     if out is None:
         click.echo(data, nl=False)
@@ -271,3 +277,85 @@ def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path
     except OSError as exc:
         raise ReceiptError(f"{out} can't be written: {exc.strerror}") from exc
     output.emit({"id": record.get("id"), "file": str(out)}) if as_json else output.show(str(out))
+
+
+def receipts_folder(directory: Path | None, config: Path | None) -> Path:
+    """The receipts' folder: the one given, else the configured one."""
+    if directory is not None:
+        return directory
+    configured = settings(config).config.receipts.dir
+    if configured is None:
+        raise ReceiptError("no receipts folder is configured", hint="give --dir")
+    return Path(configured).expanduser()
+
+
+def find_receipt(directory: Path, receipt_id: str) -> dict[str, Any]:
+    """A receipt by its id, by the beginning of it, or the last one."""
+    if receipt_id != "last":
+        return reader.find_receipt(directory, receipt_id)
+    newest = reader.latest_receipts(directory, 1)
+    if not newest:
+        raise ReceiptError(f"{directory} holds no receipts", hint="autorouter serve writes them")
+    return newest[0]
+
+
+@contextmanager
+def malformed_receipts_reported() -> Iterator[None]:
+    """Around the reading of a record's members: one that hasn't what it should have is a ReceiptError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
+        raise ReceiptError(
+            "the receipt is damaged, or of another version",
+            hint="`autorouter receipt verify` names its line, --json prints it",
+        ) from exc
+
+
+def context_of(directory: Path, record: Mapping[str, Any]) -> Any:
+    """The policy and the candidates that a receipt refers to. ReceiptError where they are gone."""
+    return reader.read_context(directory, str(record.get("context")))
+
+
+def context_or_none(directory: Path, record: Mapping[str, Any]) -> Any:
+    """The same, None where they are gone: a receipt can be read without."""
+    try:
+        return context_of(directory, record)
+    except ReceiptError:
+        return None
+
+
+def parse_since(text: str) -> str:
+    """The time from which on, as receipts write it: `2h` is two hours ago, `2026-11-20` the beginning of that day."""
+    ago = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if ago:
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
+        when = datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
+    else:
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError as exc:
+            raise RequestError(
+                f"`{text}` is no time", hint="such as 30m, 2h, 7d, 2026-11-20 or 2026-11-20T09:00"
+            ) from exc
+        when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def newest_receipts(directory: Path, number: int, begin: str, failed: bool) -> Iterator[dict[str, Any]]:
+    """The newest receipts, newest first: at most `number`, since `begin` ("" for ever), or only the failed ones."""
+    if not begin and not failed:
+        yield from reader.latest_receipts(directory, number)
+        return
+    for path in reversed(reader.segment_files(directory)):
+        if path.name[:10] < begin[:10]:
+            return
+        kept = [r for _, r, _ in reader.read_records(path) if r.get("type") == "receipt" and _wanted(r, begin, failed)]
+        for record in kept[: -number - 1 : -1]:
+            number -= 1
+            yield record
+
+
+def _wanted(record: dict[str, Any], begin: str, failed: bool) -> bool:
+    outcome = record.get("outcome")
+    answered = isinstance(outcome, dict) and outcome.get("result") == "answered"
+    return str(record.get("at")) >= begin and not (failed and answered)

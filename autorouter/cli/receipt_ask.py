@@ -14,32 +14,11 @@ from autorouter.cli import output
 from autorouter.cli.evidence import publish, recording, without_waiting
 from autorouter.cli.options import settings
 from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
-from autorouter.suggest import close_matches
 
 if TYPE_CHECKING:
     from autorouter.evals.ask import EvalAnswer
 
-ASK = "ask"
 NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
-
-
-class PromptGroup(click.Group):
-    """A group whose first word may be a prompt instead of a command: `receipt "PROMPT"` is `receipt ask "PROMPT"`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self._led(ctx, args))
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        return super().resolve_command(ctx, self._led(ctx, args))
-
-    def _led(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The words with `ask` before them where they begin with no command and with nothing that looks like one."""
-        names = self.list_commands(ctx)
-        if not args or args[0] in names or args[0] in ctx.help_option_names:
-            return args
-        if " " not in args[0] and not args[0].startswith("-") and close_matches(args[0], names):
-            return args
-        return [ASK, *args]
 
 
 def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_run: bool, as_json: bool) -> None:

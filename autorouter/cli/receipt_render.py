@@ -2,7 +2,7 @@
 
 What a second look, or a panel, came to: from a receipt, for people. Letters that judges saw are names again.
 
-together(record)      the sections: phases with their calls, tokens and dollars, then the outcome; nothing for a single answer
+joint_work(record)      the sections: phases with their calls, tokens and dollars, then the outcome; nothing for a single answer
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _tokens(number: int | None, cached: int | None) -> str:
     return f"{number:,} ({cached:,} cached)" if cached else f"{number:,}"
 
 
-def view_of(record: Mapping[str, Any], context: Mapping[str, Any] | None) -> DecisionView:
+def view_of_receipt(record: Mapping[str, Any], context: Mapping[str, Any] | None) -> DecisionView:
     """What `decision_view` shows, from the receipt alone; the context adds what the upstreams are asked for.
     ReceiptError for a receipt that isn't of this version."""
     try:
@@ -141,7 +141,7 @@ FINDINGS = {
 """A judgement's lists in few words."""
 
 
-def together(record: Mapping[str, Any]) -> Iterator[RenderableType]:
+def joint_work(record: Mapping[str, Any]) -> Iterator[RenderableType]:
     """Phases and outcome of more than one call's work."""
     phases = record["outcome"].get("phases") or ()
     panel = record.get("panel")

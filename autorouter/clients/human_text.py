@@ -46,7 +46,10 @@ FEW_SHOT = (
     "I am not sharing any files",
 )
 """How messages begin that a client puts before the human's first one (Aider)."""
-COMPACTED = ("Another language model started to solve this problem", "This session is being continued from a previous")
+COMPACTION_SUMMARIES = (
+    "Another language model started to solve this problem",
+    "This session is being continued from a previous",
+)
 """How summaries begin that stand in the human's place after a compaction."""
 
 
@@ -84,9 +87,9 @@ def _bare(text: str) -> str:
     return text.strip()[:PROMPT_CHARS]
 
 
-def is_example(text: str) -> bool:
+def is_client_text(text: str) -> bool:
     """A few-shot message, or a summary that stands in the human's place."""
-    return text.startswith(FEW_SHOT) or text.startswith(COMPACTED)
+    return text.startswith(FEW_SHOT) or text.startswith(COMPACTION_SUMMARIES)
 
 
 def excerpt(text: str) -> str:

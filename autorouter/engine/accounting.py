@@ -7,7 +7,7 @@ from collections.abc import Callable
 from autorouter.core.review import usage_check
 from autorouter.core.state import health
 from autorouter.core.state import session as sessions
-from autorouter.core.state.health import Outcome
+from autorouter.core.state.health import AttemptOutcome
 from autorouter.core.types import Strategy, Usage
 from autorouter.engine.call import StreamReply
 from autorouter.engine.deps import Deps
@@ -15,36 +15,36 @@ from autorouter.engine.router import RoutedRequest, session_key
 from autorouter.engine.trace import Attempt, Trace, set_cost
 from autorouter.upstream.errors import FailureVerdict
 
-ESTIMATED = "estimated, the upstream reported none"
-CUT = "estimated, the answer was cut"
+ESTIMATED_NOT_REPORTED = "estimated, the upstream reported none"
+ESTIMATED_CUT = "estimated, the answer was cut"
 
 
-def failed(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
+def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An attempt gave no answer; `tokens` came of one that broke before the client got any of it."""
     attempt.close(verdict.kind, deps.timer())
     if tokens:
-        _estimate(attempt, tokens, CUT, routed, deps)
+        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
     attempt.retry_after_s = verdict.error.retry_after_s
     if not verdict.counts_against_health:
-        _released(attempt, deps)
+        _end_probe(attempt, deps)
         return
     now_s = deps.clock()
-    outcome = Outcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
+    outcome = AttemptOutcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
     deps.state.observe(attempt.candidate, outcome, now_s)
-    if verdict.kind in health.OF_THE_UPSTREAM and verdict.error.status != 403:
+    if verdict.kind in health.ACCOUNT_REASONS and verdict.error.status != 403:
         # A 403 may be about the model alone.
         own = deps.state.health[attempt.candidate]
-        _neighbours(attempt, deps, lambda seen: health.shut(seen, own, now_s))
+        _update_upstream_peers(attempt, deps, lambda current: health.open_circuit(current, own, now_s))
 
 
-def broke(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
+def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An answer began and didn't end: it is paid for as far as it came, and it speaks against the candidate."""
     attempt.close(kind, deps.timer())
-    _estimate(attempt, tokens, CUT, routed, deps)
-    deps.state.observe(attempt.candidate, Outcome(ok=False, reason=kind), deps.clock())
+    _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
+    deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
 
 
-def left(trace: Trace, opened: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
+def record_client_gone(trace: Trace, opened: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
     """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
     and nobody's fault. What of a stream was no JSON is said."""
     if opened is not None and opened.tap.malformed:
@@ -53,71 +53,73 @@ def left(trace: Trace, opened: StreamReply | None, routed: RoutedRequest, deps: 
     for attempt in trace.attempts:
         if attempt.result == "open":
             own = opened is not None and opened.attempt is attempt
-            stopped(attempt, opened.tap.events if own and opened is not None else attempt.events, routed, deps)
+            record_stopped(attempt, opened.tap.events if own and opened is not None else attempt.events, routed, deps)
 
 
-UNAWAITED = ("not_needed", "late")
+NO_LONGER_NEEDED = ("not_needed", "late")
 
 
-def stopped(attempt: Attempt, tokens: int, routed: RoutedRequest, deps: Deps, *, result: str = "client_gone") -> None:
+def record_stopped(
+    attempt: Attempt, tokens: int, routed: RoutedRequest, deps: Deps, *, result: str = "client_gone"
+) -> None:
     """We ended this call ourselves. Of a member that isn't waited for the prompt counts before any answer has begun: it was most
     likely read, and an answer that isn't streamed has no sign of life until it is whole."""
     attempt.close(result, deps.timer())
-    if attempt.status == 200 or (attempt.status is None and result in UNAWAITED):
-        _estimate(attempt, tokens, CUT, routed, deps)
-    _released(attempt, deps)
+    if attempt.status == 200 or (attempt.status is None and result in NO_LONGER_NEEDED):
+        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
+    _end_probe(attempt, deps)
 
 
 SILENT_S = 20.0
 """A stream of which nothing has come for so long is silent: what users and clients take for a hang."""
 
 
-def late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
+def record_late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
     """Nobody waits for it any longer. That speaks against nobody who was at work; of a stream that never began it says what
     a timeout does, for a member that hangs would keep every panel waiting."""
-    stopped(attempt, attempt.events, routed, deps, result="late")
+    record_stopped(attempt, attempt.events, routed, deps, result="late")
     if streamed and attempt.ttft_s is None and (attempt.seconds or 0.0) >= SILENT_S:
-        deps.state.observe(attempt.candidate, Outcome(ok=False, reason="timeout"), deps.clock())
+        deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason="timeout"), deps.clock())
 
 
-def outrun(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
+def record_hedge_lost(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
     """A rival began before it did, so that it was stopped. Its prompt is counted: it was most likely read. How long it took
     at least says something of its times."""
     attempt.close("outrun", deps.timer())
-    _estimate(attempt, attempt.events, CUT, routed, deps)
+    _estimate(attempt, attempt.events, ESTIMATED_CUT, routed, deps)
     state = deps.state
-    seen = state.health.get(attempt.candidate, health.UNKNOWN)
-    state.health = {**state.health, attempt.candidate: health.slow(seen, attempt.seconds or 0.0)}
+    current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
+    state.health = {**state.health, attempt.candidate: health.observe_slow_start(current, attempt.seconds or 0.0)}
 
 
-def _released(attempt: Attempt, deps: Deps) -> None:
+def _end_probe(attempt: Attempt, deps: Deps) -> None:
     """Whoever waits for this attempt's verdict on a candidate that was down waits in vain."""
     state = deps.state
-    seen = state.health.get(attempt.candidate, health.UNKNOWN)
-    if seen.probe_until_s:
-        state.health = {**state.health, attempt.candidate: health.released(seen)}
+    current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
+    if current.probe_until_s:
+        state.health = {**state.health, attempt.candidate: health.end_probe(current)}
 
 
-def _neighbours(attempt: Attempt, deps: Deps, change: Callable[[health.Health], health.Health]) -> None:
+def _update_upstream_peers(attempt: Attempt, deps: Deps, change: Callable[[health.Health], health.Health]) -> None:
     """Change the health of all other candidates of an attempt's upstream."""
     state = deps.state
     names = [c.id for c in deps.candidates if c.upstream == attempt.upstream and c.id != attempt.candidate]
-    state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN)) for name in names}}
+    state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN_HEALTH)) for name in names}}
 
 
-def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
+def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """A complete answer. `tokens` is our count of its output, used where the upstream reports no usage."""
     attempt.close("answered", deps.timer())
     sent_tokens = routed.features.input_tokens + attempt.added_tokens
     if usage is None:
-        _estimate(attempt, tokens, ESTIMATED, routed, deps)
+        _estimate(attempt, tokens, ESTIMATED_NOT_REPORTED, routed, deps)
     else:
         attempt.usage, attempt.usage_source = usage, "reported by the upstream"
         attempt.usage_doubt = usage_check.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
-        set_cost(attempt, deps.by_id[attempt.candidate], _counted(attempt, usage, sent_tokens, tokens))
+        set_cost(attempt, deps.by_id[attempt.candidate], _billable_usage(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
     believed = attempt.usage_doubt is None
-    outcome = Outcome(
+    outcome = AttemptOutcome(
         ok=True,
         ttft_s=None if attempt.ttft_s is None else attempt.ttft_s - attempt.queued_s,
         stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
@@ -125,14 +127,18 @@ def answered(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedR
         input_tokens=usage.input_tokens if usage and believed else None,
         estimated_input_tokens=sent_tokens,
     )
-    was = deps.state.health.get(attempt.candidate, health.UNKNOWN)
+    previous = deps.state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
     deps.state.observe(attempt.candidate, outcome, deps.clock())
-    if was.failures_in_row and was.cooldown_reason in health.OF_THE_UPSTREAM:
-        reason = was.cooldown_reason
-        _neighbours(attempt, deps, lambda seen: health.opened(seen) if seen.cooldown_reason == reason else seen)
+    if previous.failures_in_row and previous.cooldown_reason in health.ACCOUNT_REASONS:
+        reason = previous.cooldown_reason
+        _update_upstream_peers(
+            attempt,
+            deps,
+            lambda current: health.close_circuit(current) if current.cooldown_reason == reason else current,
+        )
 
 
-def _counted(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
+def _billable_usage(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
     if attempt.usage_doubt is None:
         return usage
     return usage_check.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
@@ -148,16 +154,16 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
         return
     if reserved_usd:
         deps.state.hold(key, -reserved_usd)
-    last = _keeper(routed, trace)
-    usage = last.usage if last is not None else None
+    pinned = _pinned_attempt(routed, trace)
+    usage = pinned.usage if pinned is not None else None
     if usage is None and not cost_usd:
         return
     phase = routed.features.phase
     # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
-    pins = last is not None and usage is not None and last.result == "answered" and phase != "housekeeping"
+    pins = pinned is not None and usage is not None and pinned.result == "answered" and phase != "housekeeping"
     folded = sessions.record_step(
         deps.state.session(key),
-        candidate=last.candidate if last is not None else "",
+        candidate=pinned.candidate if pinned is not None else "",
         input_tokens=usage.input_tokens if usage is not None else 0,
         cost_usd=cost_usd,
         is_new_turn=phase == "first",
@@ -167,7 +173,7 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
     deps.state.keep_session(key, folded)
 
 
-def _keeper(routed: RoutedRequest, trace: Trace) -> Attempt | None:
+def _pinned_attempt(routed: RoutedRequest, trace: Trace) -> Attempt | None:
     """The attempt that the session is kept by: whose words went out, so that a rejected draft hands the session on; but of a
     panel the lead, which keeps the tool loop and its cache, whosever proposal was picked."""
     plan = routed.decision.plan

@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from autorouter.core.state.health import UNKNOWN, cooling_s, probed_s, probing
+from autorouter.core.state.health import UNKNOWN_HEALTH, begin_probe, cooldown_left_s, probe_left_s
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting, retry
 from autorouter.engine.call import Caller, CallFailed, StreamReply
@@ -122,9 +122,9 @@ class _AttemptLoop(Generic[T]):
         attempt = _begun(self.waiting.pop(0), self._phase, self.caller, self._trace, self._began_s)
         attempt.hedge, attempt.retried_after_s, self._wait_s = hedge, self._wait_s, None
         state = self.caller.deps.state
-        seen = state.health.get(attempt.candidate, UNKNOWN)
+        seen = state.health.get(attempt.candidate, UNKNOWN_HEALTH)
         if seen.failures_in_row:
-            state.health = {**state.health, attempt.candidate: probing(seen, self.caller.deps.clock())}
+            state.health = {**state.health, attempt.candidate: begin_probe(seen, self.caller.deps.clock())}
         return attempt
 
     def failed(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
@@ -168,13 +168,15 @@ class _AttemptLoop(Generic[T]):
         if plan is None or plan.strategy is not Strategy.SINGLE or not self.waiting:
             return None
         deps.hedging.earn()
-        return deps.hedging.after_s(deps.state.health.get(attempt.candidate, UNKNOWN))
+        return deps.hedging.after_s(deps.state.health.get(attempt.candidate, UNKNOWN_HEALTH))
 
     def _well(self) -> str | None:
         """The next one against whom nothing has come up since the decision: no cooldown, and no other request that probes."""
         now_s, health = self.caller.deps.clock(), self.caller.deps.state.health
-        seen = ((name, health.get(name, UNKNOWN)) for name in self.waiting)
-        return next((name for name, one in seen if not cooling_s(one, now_s) and not probed_s(one, now_s)), None)
+        seen = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self.waiting)
+        return next(
+            (name for name, one in seen if not cooldown_left_s(one, now_s) and not probe_left_s(one, now_s)), None
+        )
 
     async def race(self, lead: Attempt, slow_s: float) -> tuple[T | CallFailed, Attempt]:
         """The attempt with a rival beside it, if it is slow."""

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from autorouter.core.state.health import UNKNOWN
+from autorouter.core.state.health import UNKNOWN_HEALTH
 from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.deps import Deps
@@ -24,9 +24,16 @@ from autorouter.upstream.errors import FailureVerdict
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply, read_all
 from autorouter.wire import exchange
-from autorouter.wire.adjust import adjusted
+from autorouter.wire.adjust import adjust_body
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
-from autorouter.wire.exchange import PATHS, Exchange, InvalidAnswerError, Request, Tap, Whole
+from autorouter.wire.exchange import (
+    PATHS,
+    ClientRequest,
+    CompleteResponse,
+    Exchange,
+    InvalidAnswerError,
+    StreamObserver,
+)
 
 ERROR_BODY_BYTES = 64 * 1024
 """So much of an error's body is read for its code and message."""
@@ -60,12 +67,12 @@ class StreamReply:
     first: bytes
     reply: UpstreamReply
     source: AsyncIterator[bytes]
-    tap: Tap
+    tap: StreamObserver
     attempt: Attempt
     call: UpstreamCall | None = None
 
 
-ClientReply = Whole | StreamReply
+ClientReply = CompleteResponse | StreamReply
 """What goes to the client: an answer that is whole, or a stream that has begun."""
 
 
@@ -74,7 +81,7 @@ class Caller:
     """Makes the calls of one step."""
 
     deps: Deps
-    request: Request
+    request: ClientRequest
     request_id: str
     fault: str | None
     created_s: int
@@ -83,14 +90,14 @@ class Caller:
     added_tokens: float = 0.0
     """Input tokens beyond the client's own request, by our estimate: panel texts, instructions."""
 
-    async def whole(self, attempt: Attempt, number: int) -> Whole:
+    async def whole(self, attempt: Attempt, number: int) -> CompleteResponse:
         """The whole answer, parsed to make sure that it is one."""
         call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
         try:
             async with asyncio.timeout(call.target.timeouts.total_s):
                 body = await read_all(reply, self.deps.max_answer_bytes)
-            whole = between.whole(body)
+            whole = between.read_complete(body)
         except TransportError as failure:
             raise CallFailed(errors.classify_transport_error(failure)) from failure
         except TimeoutError as exc:
@@ -108,7 +115,7 @@ class Caller:
         """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
         call, between = self._call(attempt, number)
         reply = await self._send(call, attempt)
-        tap = between.tap()
+        tap = between.observer()
         source = reply.chunks()
         held = False
         try:
@@ -141,11 +148,11 @@ class Caller:
 
     def _holds(self, candidate: str) -> bool:
         """Whether a break is to be feared."""
-        health = self.deps.state.health.get(candidate, UNKNOWN)
+        health = self.deps.state.health.get(candidate, UNKNOWN_HEALTH)
         suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
         return suspect or self.request.task.client in CLIENTS_WITHOUT_STREAM_RETRY
 
-    async def _held(self, call: UpstreamCall, source: AsyncIterator[bytes], tap: Tap) -> bytes:
+    async def _held(self, call: UpstreamCall, source: AsyncIterator[bytes], tap: StreamObserver) -> bytes:
         """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
         until_s = self.deps.timer() + MAX_BUFFER_S
         held = bytearray()
@@ -163,7 +170,7 @@ class Caller:
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
         profile = profile_of(target.profile)
-        between = exchange.between(
+        between = exchange.open_exchange(
             self.request,
             target.wire,
             candidate.model,
@@ -171,9 +178,9 @@ class Caller:
             seed=self.request_id,
             stream_usage=profile.stream_usage,
             created_s=self.created_s,
-            strip=self.strip,
+            strip_reasoning=self.strip,
         )
-        body, changes = adjusted(between.body, profile) if target.wire == "chat" else (between.body, ())
+        body, changes = adjust_body(between.body, profile) if target.wire == "chat" else (between.body, ())
         attempt.losses = (*between.losses, *changes)
         looking = web.tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
         body = web.with_tools(body, looking)
@@ -221,7 +228,7 @@ class Caller:
         raise CallFailed(errors.classify_status(call, reply.status, reply.headers, body))
 
 
-async def _until_event(source: AsyncIterator[bytes], tap: Tap) -> bytes:
+async def _until_event(source: AsyncIterator[bytes], tap: StreamObserver) -> bytes:
     """Bytes up to and with the first data event; comments before it are held back with it."""
     held = b""
     while tap.served_model is None and tap.error is None:

@@ -21,7 +21,7 @@ from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
 from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
-from autorouter.wire.exchange import Request, Whole
+from autorouter.wire.exchange import ClientRequest, CompleteResponse
 
 if TYPE_CHECKING:
     from autorouter.engine.strategies.drafts import DraftReply
@@ -35,7 +35,7 @@ TEXTS = ("verdict", "judgement", "ranking")
 class StepContext:
     """One step's means. `receipt_id` seeds ids; `began_s` is when the request came, by the deps' timer."""
 
-    request: Request
+    request: ClientRequest
     routed: RoutedRequest
     deps: Deps
     trace: Trace
@@ -45,7 +45,7 @@ class StepContext:
 
     @staticmethod
     def of(
-        request: Request,
+        request: ClientRequest,
         routed: RoutedRequest,
         deps: Deps,
         trace: Trace,
@@ -69,14 +69,14 @@ class StepContext:
         wished = self.routed.features.wishes.verify
         return wished or self.deps.policy.fusion.care
 
-    async def final(self, queue: Sequence[str], *, phase: str, request: Request | None = None) -> ClientReply:
+    async def final(self, queue: Sequence[str], *, phase: str, request: ClientRequest | None = None) -> ClientReply:
         """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
         if self.stream:
             opened: StreamReply = await self._first(queue, phase, request, Caller.begin)
             self.trace.answer = opened.attempt
             return opened
 
-        async def whole(caller: Caller, attempt: Attempt, number: int) -> tuple[Whole, Attempt]:
+        async def whole(caller: Caller, attempt: Attempt, number: int) -> tuple[CompleteResponse, Attempt]:
             return await caller.whole(attempt, number), attempt
 
         found, attempt = await self._first(queue, phase, request, whole)
@@ -89,7 +89,7 @@ class StepContext:
         queue: Sequence[str],
         *,
         phase: str,
-        request: Request | None = None,
+        request: ClientRequest | None = None,
         care: VerifyScope | None = None,
         limit_s: float | None = None,
     ) -> DraftReply:
@@ -110,26 +110,26 @@ class StepContext:
         draft = await self._within(limit_s, mine, self._first(queue, phase, request, perform))
         if not draft.live:
             final = draft.final
-            if isinstance(final, Whole):
+            if isinstance(final, CompleteResponse):
                 self.answered(draft.attempt, final.usage, final.tokens)
             else:
                 self.answered(draft.attempt, final.tap.usage, final.tap.events)
         return draft
 
-    async def text(self, candidate: str, *, phase: str, request: Request, limit_s: float) -> str:
+    async def text(self, candidate: str, *, phase: str, request: ClientRequest, limit_s: float) -> str:
         """The words of an inner call, which isn't streamed. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
 
-        from autorouter.wire.inner_request import read_answer, text_of
+        from autorouter.wire.inner_request import answer_text, read_answer
 
         mine: list[Attempt] = []
 
-        async def perform(caller: Caller, attempt: Attempt, number: int) -> tuple[Whole, Attempt]:
+        async def perform(caller: Caller, attempt: Attempt, number: int) -> tuple[CompleteResponse, Attempt]:
             mine.append(attempt)
             return await caller.whole(attempt, number), attempt
 
         found, attempt = await self._within(limit_s, mine, self._first([candidate], phase, request, perform))
         self.answered(attempt, found.usage, found.tokens)
-        return text_of(read_answer(found.body, self.request.task.wire, stream=False))
+        return answer_text(read_answer(found.body, self.request.task.wire, stream=False))
 
     def answered(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
         """An inner or whole answer has come: health, and what it used."""
@@ -173,7 +173,7 @@ class StepContext:
             raise
 
     async def _first(
-        self, queue: Sequence[str], phase: str, request: Request | None, perform: attempts.AttemptCall[T]
+        self, queue: Sequence[str], phase: str, request: ClientRequest | None, perform: attempts.AttemptCall[T]
     ) -> T:
         return await attempts.first_success(
             queue,
@@ -185,7 +185,7 @@ class StepContext:
             began_s=self.began_s,
         )
 
-    def _caller(self, request: Request | None) -> Caller:
+    def _caller(self, request: ClientRequest | None) -> Caller:
         if request is None:
             return self.caller
         added = len(request.task.body) - len(self.request.task.body)

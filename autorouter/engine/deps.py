@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from autorouter.core.policy import Policy
-from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe
+from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, observe
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
@@ -63,9 +63,9 @@ class RouterState:
         while len(self._sessions) > self._max_sessions:
             self._sessions.popitem(last=False)
 
-    def observe(self, candidate: str, outcome: Outcome, now_s: float) -> None:
+    def observe(self, candidate: str, outcome: AttemptOutcome, now_s: float) -> None:
         """Fold an attempt into the candidate's health. The mapping is replaced, never changed: snapshots hold it."""
-        seen = self.health.get(candidate, UNKNOWN)
+        seen = self.health.get(candidate, UNKNOWN_HEALTH)
         self.health = {**self.health, candidate: observe(seen, outcome, now_s)}
 
     def spent_today_usd(self, now_s: float) -> float:

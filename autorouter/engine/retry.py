@@ -28,7 +28,7 @@ from typing import Literal, NamedTuple
 from zlib import crc32
 
 from autorouter.core.decision.decide import RoutingRefusal
-from autorouter.core.state.health import UNKNOWN, Health, cooling_s, probed_s, ttft_at
+from autorouter.core.state.health import UNKNOWN_HEALTH, Health, cooldown_left_s, probe_left_s, ttft_quantile_s
 from autorouter.core.types import Candidate
 from autorouter.upstream.errors import FailureVerdict
 
@@ -163,10 +163,10 @@ def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: st
 
 def _there(waiting: Sequence[str], place: FailureContext) -> tuple[str, ...]:
     """Without those who have since asked for a pause; those who cool down for our own reasons, or are probed, come last."""
-    health = {name: place.health.get(name, UNKNOWN) for name in waiting}
-    out = {name: cooling_s(one, place.now_s) for name, one in health.items()}
+    health = {name: place.health.get(name, UNKNOWN_HEALTH) for name in waiting}
+    out = {name: cooldown_left_s(one, place.now_s) for name, one in health.items()}
     there = [name for name in waiting if not (out[name] and health[name].asked)]
-    return tuple(sorted(there, key=lambda name: bool(out[name] or probed_s(health[name], place.now_s))))
+    return tuple(sorted(there, key=lambda name: bool(out[name] or probe_left_s(health[name], place.now_s))))
 
 
 def _elsewhere(
@@ -212,7 +212,7 @@ def _wait_s(candidate: str, verdict: FailureVerdict, place: FailureContext) -> f
     retry, told_s = place.retry, verdict.error.retry_after_s
     if told_s is not None:
         return told_s + place.part * RETRY_AFTER_JITTER * retry.base_s
-    row = place.health.get(candidate, UNKNOWN).failures_in_row
+    row = place.health.get(candidate, UNKNOWN_HEALTH).failures_in_row
     return float(place.part * min(retry.cap_s, retry.base_s * 2.0 ** min(16, max(0, row - 1))))
 
 
@@ -258,5 +258,5 @@ class HedgeBudget:
 
     def after_s(self, health: Health) -> float | None:
         """How long the first event may take before a rival is worth it; None while too little was measured."""
-        slow_s = ttft_at(health, self._percentile) if health.samples >= SAMPLES else None
+        slow_s = ttft_quantile_s(health, self._percentile) if health.samples >= SAMPLES else None
         return None if slow_s is None else max(LEAST_S, slow_s)

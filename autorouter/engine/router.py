@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autorouter.core.decision.decide import Decision, RoutingRefusal, decide
-from autorouter.core.signals.features import Features, features
+from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Task
 from autorouter.engine.deps import Deps
@@ -25,7 +25,7 @@ class RoutedRequest:
 def route(task: Task, deps: Deps) -> RoutedRequest:
     """Decide. Raises UnknownModel for a label that isn't known; a refusal is part of the decision."""
     snapshot = deps.snapshot(session_key(task))
-    read = features(task, deps.policy)
+    read = extract_features(task, deps.policy)
     return RoutedRequest(task, read, snapshot, decide(read, snapshot, deps.policy))
 
 

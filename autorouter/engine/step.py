@@ -24,7 +24,7 @@ from autorouter.engine.receipt import ReceiptInput, request_shape
 from autorouter.engine.router import RoutedRequest, refusal_error, session_key
 from autorouter.engine.trace import Trace
 from autorouter.upstream.transport import TransportError
-from autorouter.wire.exchange import Request, Whole
+from autorouter.wire.exchange import ClientRequest, CompleteResponse
 
 
 class StreamBroken(Exception):
@@ -36,7 +36,7 @@ class Step:
 
     def __init__(
         self,
-        request: Request,
+        request: ClientRequest,
         routed: RoutedRequest,
         deps: Deps,
         *,
@@ -72,7 +72,7 @@ class Step:
     async def answer(self) -> bytes:
         """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
         final = await self._performed()
-        assert isinstance(final, Whole)
+        assert isinstance(final, CompleteResponse)
         self.trace.result, self.trace.status = "answered", 200
         return final.body
 

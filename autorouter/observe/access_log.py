@@ -1,10 +1,10 @@
-"""One log line for each request: what the receipt says in a page, in a line. Never a prompt, a header or a key.
+"""The access log: one line per request, a summary of its receipt. Never a prompt, a header or a key.
 
     {"time": "2026-11-21T00:52:25.123Z", "level": "info", "event": "request", "request_id": "ar_0192...", "receipt": "ar_0192...",
      "trace_id": "4bf9...", "span_id": "00f0...", "wire": "chat", "client": "codex", "label": "openfusion/auto", ...}
     00:52:25 200 chat codex openfusion/auto -> gpt-6.1-terra single 1.24s first 0.41s 2105+300 tok $0.0123 ar_0192...
 
-The record goes through `logging` as any other, with its fields beside the message.
+The record goes through `logging` like any other, with its fields in `record.fields`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from autorouter.observe.events import CompletedRequest, RejectedRequest, final_a
 ACCESS_LOGGER = "autorouter.requests"
 Fields = dict[str, Any]
 MODEL_CHARS = 100
-"""The model's name as the upstream says it: theirs, so it is bounded."""
+"""Limit of the served model's name: it comes from the upstream."""
 LEVELS = {"failed": logging.WARNING, "broken": logging.WARNING}
-"""Of a result; any other is `info`."""
+"""By result; any other is `info`."""
 RECORD_TEMPLATES = {
     level: logging.LogRecord(ACCESS_LOGGER, level, "", 0, "request", None, None).__dict__
     for level in (logging.INFO, logging.WARNING)
 }
-"""A record of each level, to be filled in."""
+"""A blank record per level, to be copied."""
 
 
 class AccessLog:
@@ -37,22 +37,22 @@ class AccessLog:
     def __init__(self) -> None:
         self._log = logging.getLogger(ACCESS_LOGGER)
 
-    def saw(self, seen: CompletedRequest) -> None:
+    def on_request(self, completed: CompletedRequest) -> None:
         """A finished step."""
-        level = LEVELS.get(seen.made.trace.result, logging.INFO)
+        level = LEVELS.get(completed.receipt_input.trace.result, logging.INFO)
         if self._log.isEnabledFor(level):
-            self._write(level, completed_fields(seen, "info" if level == logging.INFO else "warning"))
+            self._write(level, completed_fields(completed, "info" if level == logging.INFO else "warning"))
 
-    def rejected(self, rejected: RejectedRequest) -> None:
+    def on_rejected(self, rejected: RejectedRequest) -> None:
         """A request that never became a step."""
         if self._log.isEnabledFor(logging.INFO):
             self._write(logging.INFO, rejected_fields(rejected))
 
     def close(self) -> None:
-        """The handlers end with `logging` itself."""
+        """Nothing to do: `logging` closes its handlers."""
 
     def _write(self, level: int, fields: Fields) -> None:
-        # Neither `Logger.info` nor LogRecord's own start: they look for the caller, the thread and the task.
+        # Not `Logger.info` or LogRecord(): both look up the caller, the thread and the task, which costs more than the line.
         record = logging.LogRecord.__new__(logging.LogRecord)
         record.__dict__.update(RECORD_TEMPLATES[level])
         record.created = time.time()
@@ -60,18 +60,18 @@ class AccessLog:
         self._log.handle(record)
 
 
-def completed_fields(seen: CompletedRequest, level: str) -> Fields:
-    """The line's fields in their order. Seconds and dollars rounded; None where something isn't known."""
-    made, mark = seen
-    trace, shape, plan = made.trace, made.shape, made.decision.plan
-    word, cost_usd = final_attempt(trace), trace.cost_usd
-    trace_id, span_id = (mark.trace.trace_id, mark.trace.span_id) if mark is not None else (None, None)
+def completed_fields(completed: CompletedRequest, level: str) -> Fields:
+    """The fields in their order. Seconds and dollars are rounded; None is unknown."""
+    receipt_input, context = completed
+    trace, shape, plan = receipt_input.trace, receipt_input.shape, receipt_input.decision.plan
+    final, cost_usd = final_attempt(trace), trace.cost_usd
+    trace_id, span_id = (context.trace.trace_id, context.trace.span_id) if context is not None else (None, None)
     return {
-        "time": _at(made.snapshot.now_s + (trace.seconds or 0.0)),
+        "time": _at(receipt_input.snapshot.now_s + (trace.seconds or 0.0)),
         "level": level,
         "event": "request",
-        "request_id": (mark.request_id if mark is not None else None) or made.receipt_id,
-        "receipt": made.receipt_id,
+        "request_id": (context.request_id if context is not None else None) or receipt_input.receipt_id,
+        "receipt": receipt_input.receipt_id,
         "trace_id": trace_id,
         "span_id": span_id,
         "wire": shape["wire"],
@@ -79,8 +79,8 @@ def completed_fields(seen: CompletedRequest, level: str) -> Fields:
         "label": shape["label"],
         "stream": shape["stream"],
         "strategy": str(plan.strategy) if plan is not None else None,
-        "candidate": word.candidate if word is not None else None,
-        "served_model": _bounded(word.served_model) if word is not None else None,
+        "candidate": final.candidate if final is not None else None,
+        "served_model": _bounded(final.served_model) if final is not None else None,
         "status": trace.status,
         "result": trace.result,
         "error": trace.error,
@@ -88,14 +88,14 @@ def completed_fields(seen: CompletedRequest, level: str) -> Fields:
         "seconds": _rounded(trace.seconds),
         "ttft_s": _rounded(time_to_first_byte_s(trace)),
         "overhead_s": _rounded(trace.overhead_s),
-        **_used(trace.attempts),
+        **_usage_fields(trace.attempts),
         "cost_usd": None if cost_usd is None else round(cost_usd, 8),
-        "dry_run": made.dry_run,
+        "dry_run": receipt_input.dry_run,
     }
 
 
 def rejected_fields(rejected: RejectedRequest) -> Fields:
-    """What is known of a request that was refused before it was read to its end."""
+    """What is known of a request that was rejected before it was fully read."""
     return {
         "time": rfc3339_utc(rejected.now_s),
         "level": "info",
@@ -129,11 +129,11 @@ def one_line(fields: Fields, now_s: float) -> str:
     words.append(f"{fields['input_tokens']}+{fields['output_tokens']} tok")
     cost_usd = fields["cost_usd"]
     words += ["$?" if cost_usd is None else f"${cost_usd:.4f}", fields["receipt"]]
-    return " ".join(word for word in words if word)
+    return " ".join(final for final in words if final)
 
 
-def _used(attempts: list[Attempt]) -> Fields:
-    """Tokens of all attempts: what was paid for."""
+def _usage_fields(attempts: list[Attempt]) -> Fields:
+    """Tokens of all attempts, which is what is billed."""
     tokens = cached = output = reasoning = 0
     for attempt in attempts:
         usage = attempt.usage
@@ -151,14 +151,14 @@ def _used(attempts: list[Attempt]) -> Fields:
 
 
 @lru_cache(maxsize=8)
-def _second(whole_s: int) -> str:
+def _date_to_second(whole_s: int) -> str:
     return rfc3339_utc(float(whole_s)).partition(".")[0]
 
 
 def _at(now_s: float) -> str:
-    """As the receipts' `at`; requests of one second share their reading of the calendar."""
+    """Like `at` in receipts. The part up to the second is cached: formatting a date costs more than the rest of the line."""
     whole_s = int(now_s)
-    return f"{_second(whole_s)}.{int((now_s - whole_s) * 1000):03d}Z"
+    return f"{_date_to_second(whole_s)}.{int((now_s - whole_s) * 1000):03d}Z"
 
 
 def _bounded(name: str | None) -> str | None:

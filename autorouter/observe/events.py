@@ -1,4 +1,4 @@
-"""A finished step as observers get it, and what is read from it more than once."""
+"""A finished request as observers get it, and what several of them read from it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from autorouter.engine.trace import Attempt, Trace
 from autorouter.observe.request_context import RequestContext
 
 NOT_FAILURES = ("answered", "open", "client_gone", "stopped")
-"""Results of attempts that nobody failed at."""
+"""Results of attempts for which the upstream isn't to blame."""
 
 
 class CompletedRequest(NamedTuple):
-    """What the receipt is made from, and the request's mark; None where no server set one."""
+    """A finished step: the input of its receipt, and the request's context, None where no server set one."""
 
-    made: ReceiptInput
-    mark: RequestContext | None
+    receipt_input: ReceiptInput
+    context: RequestContext | None
 
 
 class RejectedRequest(NamedTuple):
@@ -31,39 +31,40 @@ class RejectedRequest(NamedTuple):
 
 
 class RequestObserver(Protocol):
-    """Is told of requests after their answers have left, in the event loop: it must not wait."""
+    """Gets requests after their responses have been sent, in the event loop: it must not block."""
 
-    def saw(self, seen: CompletedRequest) -> None: ...
+    def on_request(self, completed: CompletedRequest) -> None: ...
 
-    def rejected(self, rejected: RejectedRequest) -> None: ...
+    def on_rejected(self, rejected: RejectedRequest) -> None: ...
 
     def close(self) -> None: ...
 
 
 def final_attempt(trace: Trace) -> Attempt | None:
-    """The attempt whose answer the client got, else the one that was tried last."""
+    """The attempt whose answer the client got, else the last one that was tried."""
     return trace.answer or (trace.attempts[-1] if trace.attempts else None)
 
 
 def time_to_first_byte_s(trace: Trace) -> float | None:
-    """From the request to the first byte of a streamed answer: what was tried in vain before it counts."""
-    word = final_attempt(trace)
-    if word is None or word.ttft_s is None or trace.overhead_s is None:
+    """From the request to the first byte of a streamed answer. Failed attempts before it count."""
+    final = final_attempt(trace)
+    if final is None or final.ttft_s is None or trace.overhead_s is None:
         return None
-    return trace.overhead_s + word.began_s - trace.attempts[0].began_s + word.ttft_s
+    return trace.overhead_s + final.began_s - trace.attempts[0].began_s + final.ttft_s
 
 
 def retries_and_fallbacks(attempts: Sequence[Attempt]) -> tuple[int, int]:
-    """(retries, fallbacks). A retry asks the same candidate once more for the same; a fallback asks another one after a
-    candidate has failed at it. Members of a panel that are asked at the same time are neither."""
+    """(retries, fallbacks). A retry asks the same candidate again in the same phase; a fallback asks another candidate after
+    one has failed. Panel members that are asked at the same time are neither."""
     if len(attempts) < 2:
         return 0, 0
     retries = fallbacks = 0
     for number, attempt in enumerate(attempts):
-        before = [a for a in attempts[:number] if a.phase == attempt.phase and a.result not in NOT_FAILURES]
-        over = [a for a in before if a.began_s + (a.seconds or 0.0) <= attempt.began_s]
-        if any(a.candidate == attempt.candidate for a in over):
+        failures = [a for a in attempts[:number] if a.phase == attempt.phase and a.result not in NOT_FAILURES]
+        # Only what had ended before this attempt began: a member that failed meanwhile didn't cause it.
+        ended = [a for a in failures if a.began_s + (a.seconds or 0.0) <= attempt.began_s]
+        if any(a.candidate == attempt.candidate for a in ended):
             retries += 1
-        elif over:
+        elif ended:
             fallbacks += 1
     return retries, fallbacks

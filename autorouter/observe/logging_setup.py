@@ -1,9 +1,9 @@
-"""How log records are written: formatted where they are made, written by a thread, so that a terminal that is held (Ctrl-S)
-or a pipe that nobody reads holds no request.
+"""How log records are written: formatted in the caller's thread, written by a thread of their own, so that a paused terminal
+(Ctrl-S) or a full pipe blocks no request.
 
-    json   one object a line; of a request its fields, of anything else time, level, logger, message and, of an exception,
-           its type and places: never its text or its locals, which may be a prompt's
-    text   the same for eyes
+    json   one object per line: a request's fields; for other records time, level, logger, message and, for an exception, its
+           type and site, never its text or locals, which may hold a prompt
+    text   the same for people
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ import orjson
 
 from autorouter.engine.receipt import rfc3339_utc
 from autorouter.observe.access_log import Fields, one_line
-from autorouter.observe.places import place_of
 
 BATCH_DELAY_S = 0.1
-"""A burst of lines is one write, and one time that a thread has to be woken."""
+"""A burst of lines wakes the thread once and is written at once."""
 MAX_QUEUED_LINES = 10_000
-"""So many wait for a reader that has stopped; of more, the newest are dropped and counted."""
+"""Lines kept for a reader that has stopped; beyond that the newest are dropped and counted."""
 CLOSE_TIMEOUT_S = 2.0
 FIRST_LINE_ONLY = ("asyncio",)
-"""Loggers whose messages go on with the `repr` of an exception, and so with its text."""
+"""Loggers that append the `repr` of an exception to the message, and so its text: only their first line is written."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line."""
+    """One object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: Fields | None = getattr(record, "fields", None)
@@ -40,12 +39,12 @@ class JsonFormatter(logging.Formatter):
             fields = {"time": rfc3339_utc(record.created), "level": record.levelname.lower(), "logger": record.name}
             fields["message"] = single_line_message(record)
             if record.exc_info and record.exc_info[1] is not None:
-                fields["exception"] = place_of(record.exc_info[1])
+                fields["exception"] = exception_site(record.exc_info[1])
         return orjson.dumps(fields, default=str).decode()
 
 
 class TextFormatter(logging.Formatter):
-    """A line for eyes."""
+    """A line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: Fields | None = getattr(record, "fields", None)
@@ -54,7 +53,7 @@ class TextFormatter(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{clock} {record.levelname} {record.name} {single_line_message(record)}"
         if record.exc_info and record.exc_info[1] is not None:
-            line += f": {place_of(record.exc_info[1])}"
+            line += f": {exception_site(record.exc_info[1])}"
         return line
 
 
@@ -65,25 +64,25 @@ def single_line_message(record: logging.LogRecord) -> str:
 
 
 class DroppingQueueHandler(logging.Handler):
-    """Writes to a stream from a thread of its own. `dropped`: lines that found no room or no reader."""
+    """Writes to a stream from a thread of its own. `dropped` counts the lines that weren't written."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.dropped = 0
         self._stream = stream
-        self._lines: deque[str] = deque()
-        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._queue: deque[str] = deque()
+        self._wake, self._flush = threading.Event(), threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        if len(self._lines) >= MAX_QUEUED_LINES or self._closing:
+        if len(self._queue) >= MAX_QUEUED_LINES or self._closing:
             self.dropped += 1
             return
         try:
-            self._lines.append(self.format(record))
+            self._queue.append(self.format(record))
         except Exception:
-            # Not `handleError`: that prints the message's arguments.
+            # Not `handleError`: it prints the message's arguments, which may hold a prompt.
             self.dropped += 1
             return
         if not self._wake.is_set():
@@ -93,9 +92,9 @@ class DroppingQueueHandler(logging.Handler):
                 self._thread.start()
 
     def close(self) -> None:
-        """Write what waits, as far as somebody reads it."""
+        """Write what is queued, for at most `CLOSE_TIMEOUT_S`."""
         self._closing = True
-        self._hurry.set()
+        self._flush.set()
         self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(CLOSE_TIMEOUT_S)
@@ -104,13 +103,13 @@ class DroppingQueueHandler(logging.Handler):
     def _run(self) -> None:
         while not self._closing:
             self._wake.wait()
-            self._hurry.wait(BATCH_DELAY_S)
+            self._flush.wait(BATCH_DELAY_S)
             self._wake.clear()
             self._write()
         self._write()
 
     def _write(self) -> None:
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        lines = [self._queue.popleft() for _ in range(len(self._queue))]
         if not lines:
             return
         try:
@@ -121,29 +120,29 @@ class DroppingQueueHandler(logging.Handler):
 
 
 def install_excepthooks() -> None:
-    """From here on an exception that ends a thread, or the process, is a line as any other: its type and its places."""
+    """Log uncaught exceptions of threads and of the process like any other record: type and site, no text."""
     log = logging.getLogger("autorouter")
 
-    def of_thread(given: threading.ExceptHookArgs) -> None:
-        name = given.thread.name if given.thread is not None else "?"
-        log.error("the thread `%s` ended: %s", name, place_of(given.exc_value) if given.exc_value else "?")
+    def on_thread_exception(args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread is not None else "?"
+        log.error("the thread `%s` ended: %s", name, exception_site(args.exc_value) if args.exc_value else "?")
 
-    def of_process(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+    def on_process_exception(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, exc, trace)
         else:
-            log.critical("the process ended: %s", place_of(exc))
+            log.critical("the process ended: %s", exception_site(exc))
 
-    threading.excepthook = of_thread
-    sys.excepthook = of_process
+    threading.excepthook = on_thread_exception
+    sys.excepthook = on_process_exception
 
 
 def dropped_lines() -> int:
-    """Lines that the process's handlers have dropped so far."""
+    """Lines that the root logger's handlers have dropped so far."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, DroppingQueueHandler))
 
 
 def make_formatter(kind: str, stream: TextIO) -> logging.Formatter:
-    """`json`, `text`, or `auto`: text where the stream is a terminal."""
-    wanted = kind if kind != "auto" else "text" if stream.isatty() else "json"
-    return TextFormatter() if wanted == "text" else JsonFormatter()
+    """For `json`, `text`, or `auto`: text if the stream is a terminal."""
+    resolved = kind if kind != "auto" else "text" if stream.isatty() else "json"
+    return TextFormatter() if resolved == "text" else JsonFormatter()

@@ -1,7 +1,8 @@
-"""The counts behind `GET /metrics`: plain numbers, folded once per finished step. Nothing of Prometheus is needed for it.
+"""The counts behind `GET /metrics`: plain numbers, updated once per finished step. `prometheus` renders them; the library isn't
+needed here, so that a server that is never scraped doesn't load it.
 
-Every label's values are bounded by the configuration and by our own words: candidates and upstreams that were really
-called, never what a client wrote. Should a word of ours turn out to be boundless, `MAX_SERIES` ends it.
+Label values are bounded by the configuration and by our own codes: candidates and upstreams that were really called, never
+what a client wrote. `MAX_SERIES` is the safety net.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from autorouter.engine.trace import Attempt
 from autorouter.observe.events import CompletedRequest, RejectedRequest, retries_and_fallbacks
 
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
-"""A decision takes about 0.5 ms on a quiet core; a second would be a fault."""
+"""A decision takes about 0.5 ms on an idle core; a second would be a fault."""
 FIRST_BYTE_S = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0)
 """Models take 0.3 s and more to the first token; `first_byte_s` is 60 s by default."""
 DURATION_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """`total_s` is 600 s by default."""
 MAX_SERIES = 5_000
-"""Of one metric; what is beyond goes under `other`. A hundred candidates with five kinds of token are 500."""
+"""Per metric; series beyond it are counted under `other`. A hundred candidates with five kinds of token are 500."""
 
 Labels = tuple[str, ...]
 
 
 class GaugeValue(NamedTuple):
-    """A number of the moment that somebody else keeps. `counter`: it only grows."""
+    """A value that is kept elsewhere and read at the scrape. `counter`: it only grows."""
 
     name: str
     text: str
@@ -35,7 +36,7 @@ class GaugeValue(NamedTuple):
 
 
 class LabelledCounter:
-    """A counter for each set of labels."""
+    """A counter with one value per set of labels."""
 
     __slots__ = ("values",)
 
@@ -54,7 +55,7 @@ class LabelledCounter:
 
 
 class Histogram:
-    """One histogram: `counts[i]` observations of at most `bounds[i]`, and above the bound before; the last is beyond all."""
+    """One histogram: `counts[i]` observations up to `bounds[i]` and above the bound before; the last count is above all bounds."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -69,7 +70,7 @@ class Histogram:
 
 
 class LabelledHistogram:
-    """A histogram for each value of one label."""
+    """A histogram for each value of a label."""
 
     __slots__ = ("bounds", "by_label")
 
@@ -78,15 +79,15 @@ class LabelledHistogram:
         self.by_label: dict[str, Histogram] = {}
 
     def observe(self, label: str, value: float) -> None:
-        found = self.by_label.get(label)
-        if found is None:
+        histogram = self.by_label.get(label)
+        if histogram is None:
             label = label if len(self.by_label) < MAX_SERIES else "other"
-            found = self.by_label.setdefault(label, Histogram(self.bounds))
-        found.observe(value)
+            histogram = self.by_label.setdefault(label, Histogram(self.bounds))
+        histogram.observe(value)
 
 
 class RequestMetrics:
-    """All that is counted since the start. Lives in the event loop's thread."""
+    """Everything that is counted since the start. Used in the event loop's thread only."""
 
     def __init__(self) -> None:
         self.requests = LabelledCounter()
@@ -102,11 +103,11 @@ class RequestMetrics:
         self.first_byte_s = LabelledHistogram(FIRST_BYTE_S)
         self.duration_s = LabelledHistogram(DURATION_S)
 
-    def saw(self, seen: CompletedRequest) -> None:
-        """Fold a finished step."""
-        made = seen.made
-        trace, plan = made.trace, made.decision.plan
-        wire = made.shape["wire"]
+    def on_request(self, completed: CompletedRequest) -> None:
+        """Count a finished step."""
+        receipt_input = completed.receipt_input
+        trace, plan = receipt_input.trace, receipt_input.decision.plan
+        wire = receipt_input.shape["wire"]
         strategy = str(plan.strategy) if plan is not None else "none"
         self.requests.add((wire, strategy, trace.result))
         if trace.seconds is not None:
@@ -122,13 +123,13 @@ class RequestMetrics:
             if fallbacks:
                 self.fallbacks.add((wire,), fallbacks)
 
-    def rejected(self, rejected: RejectedRequest) -> None:
+    def on_rejected(self, rejected: RejectedRequest) -> None:
         """Count a request that never became a step."""
         self.requests.add((rejected.wire, "none", "rejected"))
         self.rejections.add((rejected.code,))
 
     def close(self) -> None:
-        """Nothing is kept beyond the process."""
+        """Nothing to do: counts live as long as the process."""
 
     def _attempt(self, attempt: Attempt) -> None:
         candidate = attempt.candidate

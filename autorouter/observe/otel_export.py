@@ -1,9 +1,9 @@
-"""Spans to an OpenTelemetry collector, by OTLP over HTTP, from a thread of its own. Off unless the configuration asks for it.
+"""Exports spans to an OpenTelemetry collector, by OTLP over HTTP, from a thread of its own. Off by default.
 
-    saw(seen) -> waiting, at most 2,048 -> thread, once a second -> spans -> POST ENDPOINT/v1/traces
+    on_request -> queue of at most 2,048 -> thread, once a second -> spans -> POST ENDPOINT/v1/traces
 
-What finds no room, and what the collector doesn't take, is dropped and counted; one warning a minute says so. No request
-waits for any of it. The libraries are the extra `otel`, and are loaded in the thread.
+Spans that don't fit into the queue, or that the collector rejects, are dropped and counted, with at most one warning a minute.
+No request waits. The libraries are the extra `otel`; the thread loads them, which is why `otel_spans` is a module of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from autorouter.config.schema import TelemetryConfig
 from autorouter.errors import ConfigError
 from autorouter.observe.events import CompletedRequest, RejectedRequest
-from autorouter.observe.places import place_of
 from autorouter.upstream.transport import UpstreamTarget
 
 if TYPE_CHECKING:
@@ -38,16 +37,16 @@ log = logging.getLogger("autorouter.telemetry")
 
 
 def otlp_endpoint(telemetry: TelemetryConfig, env: Mapping[str, str]) -> str | None:
-    """Where spans go, in full; None where nothing is exported. ConfigError where it is wanted and can't be done."""
-    wanted = telemetry.otlp_endpoint is not None if telemetry.enabled is None else telemetry.enabled
-    if not wanted:
+    """The full URL for spans, None if export is off. Raises ConfigError if it is on and OpenTelemetry isn't installed."""
+    enabled = telemetry.otlp_endpoint is not None if telemetry.enabled is None else telemetry.enabled
+    if not enabled:
         return None
     if not _installed():
         hint = "pip install 'autorouter[otel]', or set telemetry.enabled = false"
         raise ConfigError("telemetry is on, and OpenTelemetry is not installed", hint=hint)
-    whole = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
-    if telemetry.otlp_endpoint is None and whole:
-        return whole
+    traces_url = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+    if telemetry.otlp_endpoint is None and traces_url:
+        return traces_url
     base = telemetry.otlp_endpoint or env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
     return base if base.endswith(TRACES_PATH) else base.rstrip("/") + TRACES_PATH
 
@@ -60,40 +59,40 @@ def _installed() -> bool:
 
 
 class OtelExporter:
-    """An observer that exports. `exported` and `dropped` count spans; of what found no room, steps."""
+    """An observer that exports. `exported` and `dropped` count spans; for a full queue, `dropped` counts steps."""
 
     def __init__(self, endpoint: str, targets: Mapping[str, UpstreamTarget]) -> None:
         self.exported = 0
         self.dropped = 0
         self._endpoint, self._targets = endpoint, targets
-        self._waiting: deque[CompletedRequest] = deque()
-        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._queue: deque[CompletedRequest] = deque()
+        self._wake, self._flush = threading.Event(), threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._exporter: OTLPSpanExporter | None = None
         self._warned_s = -WARN_EVERY_S
 
-    def saw(self, seen: CompletedRequest) -> None:
-        """A finished step; one that isn't sampled goes nowhere."""
-        if seen.mark is None or not seen.mark.trace.sampled:
+    def on_request(self, completed: CompletedRequest) -> None:
+        """Queue a finished step, if it is sampled."""
+        if completed.context is None or not completed.context.trace.sampled:
             return
-        if len(self._waiting) >= MAX_QUEUED_STEPS:
+        if len(self._queue) >= MAX_QUEUED_STEPS:
             self.dropped += 1
             return
-        self._waiting.append(seen)
+        self._queue.append(completed)
         if not self._wake.is_set():
             self._wake.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
                 self._thread.start()
 
-    def rejected(self, rejected: RejectedRequest) -> None:
-        """No step, no span."""
+    def on_rejected(self, rejected: RejectedRequest) -> None:
+        """A rejected request has no span."""
 
     def close(self) -> None:
-        """Send what waits; a collector that doesn't answer is waited for `CLOSE_S`, and then given up."""
+        """Send what is queued, for at most `CLOSE_TIMEOUT_S`."""
         self._closing = True
-        self._hurry.set()
+        self._flush.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(CLOSE_TIMEOUT_S)
@@ -106,26 +105,26 @@ class OtelExporter:
 
         from autorouter.observe import otel_spans
 
-        # It logs whole answers of the collector, for every try: ours is one line a minute.
+        # The library logs the collector's whole response for every attempt; we warn once a minute.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         exporter = self._exporter = OTLPSpanExporter(endpoint=self._endpoint)
-        resource, places = otel_spans.resource(), otel_spans.places(self._targets)
-        while not self._closing or self._waiting:
+        resource, addresses = otel_spans.resource(), otel_spans.upstream_addresses(self._targets)
+        while not self._closing or self._queue:
             self._wake.wait()
-            self._hurry.wait(BATCH_DELAY_S)
+            self._flush.wait(BATCH_DELAY_S)
             self._wake.clear()
-            while self._waiting:
-                steps = [self._waiting.popleft() for _ in range(min(BATCH_STEPS, len(self._waiting)))]
-                made = [span for step in steps for span in otel_spans.request_spans(step, places, resource)]
+            while self._queue:
+                steps = [self._queue.popleft() for _ in range(min(BATCH_STEPS, len(self._queue)))]
+                spans = [span for step in steps for span in otel_spans.request_spans(step, addresses, resource)]
                 try:
-                    taken = exporter.export(made) is SpanExportResult.SUCCESS
+                    accepted = exporter.export(spans) is SpanExportResult.SUCCESS
                     reason = "the collector doesn't take them"
                 except Exception as exc:
-                    taken, reason = False, place_of(exc)
-                if taken:
-                    self.exported += len(made)
+                    accepted, reason = False, exception_site(exc)
+                if accepted:
+                    self.exported += len(spans)
                 else:
-                    self.dropped += len(made)
+                    self.dropped += len(spans)
                     self._warn(reason)
 
     def _warn(self, reason: str) -> None:

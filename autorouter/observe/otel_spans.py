@@ -1,12 +1,12 @@
-"""A finished step as OpenTelemetry spans: one for the step, below it one for each attempt. No content: counts and names.
+"""A finished step as OpenTelemetry spans: one for the step and, below it, one per attempt. Names and counts, no content.
 
     route openfusion/auto            SERVER   the client's span is its parent; label, strategy, outcome, cost
       chat gpt-6.1-terra             CLIENT   one call: provider, model asked and served, tokens
       chat claude-opus-5-5           CLIENT
 
 Attributes are those of the GenAI semantic conventions (https://opentelemetry.io/docs/specs/semconv/gen-ai/, in development),
-and `autorouter.*` for what they have no word for. Tokens stand on attempts only, so that a sum over spans counts them once.
-Times come from the trace: the wall clock at the decision, and the monotonic one from there. Imported by the exporter's thread.
+and `autorouter.*` for what they don't cover. Tokens are on attempts only, so that a sum over spans counts them once.
+Times come from the trace: the wall clock at the decision, and monotonic offsets from there. Imported by the exporter's thread.
 """
 
 from __future__ import annotations
@@ -38,49 +38,51 @@ PROVIDERS = {
     "mistral": "mistral_ai",
     "xai": "x_ai",
 }
-"""Profile -> the convention's word; of any other, the upstream's name in the configuration."""
+"""Profile -> the convention's name; otherwise the upstream's name in the configuration is used."""
 SCOPE = InstrumentationScope("autorouter", __version__)
 NS = 1_000_000_000
 Value = str | bool | int | float
 
 
-class Place(NamedTuple):
-    """An upstream as spans name it."""
+class UpstreamAddress(NamedTuple):
+    """An upstream as spans identify it."""
 
     provider: str
     host: str
     port: int | None
 
 
-def places(targets: Mapping[str, UpstreamTarget]) -> dict[str, Place]:
+def upstream_addresses(targets: Mapping[str, UpstreamTarget]) -> dict[str, UpstreamAddress]:
     """By the upstreams' names."""
-    found = {}
+    addresses = {}
     for name, target in targets.items():
         url = urlsplit(target.base_url)
-        found[name] = Place(PROVIDERS.get(target.profile, name), url.hostname or "", url.port)
-    return found
+        addresses[name] = UpstreamAddress(PROVIDERS.get(target.profile, name), url.hostname or "", url.port)
+    return addresses
 
 
 def resource() -> Resource:
-    """Who speaks; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
-    ours = Resource.create({"service.name": "autorouter", "service.version": __version__})
-    return ours.merge(OTELResourceDetector().detect())
+    """This service. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override it."""
+    defaults = Resource.create({"service.name": "autorouter", "service.version": __version__})
+    return defaults.merge(OTELResourceDetector().detect())
 
 
-def request_spans(seen: CompletedRequest, places: Mapping[str, Place], resource: Resource) -> Iterator[ReadableSpan]:
-    """The spans of a step that is sampled; none of any other."""
-    made, mark = seen
-    if mark is None or not mark.trace.sampled:
+def request_spans(
+    completed: CompletedRequest, addresses: Mapping[str, UpstreamAddress], resource: Resource
+) -> Iterator[ReadableSpan]:
+    """The spans of a step; none if it isn't sampled."""
+    receipt_input, request_context = completed
+    if request_context is None or not request_context.trace.sampled:
         return
-    trace, context = made.trace, mark.trace
-    began_s = made.snapshot.now_s - (trace.overhead_s or 0.0)
-    step = _context(context, context.span_id)
+    trace, parent = receipt_input.trace, request_context.trace
+    began_s = receipt_input.snapshot.now_s - (trace.overhead_s or 0.0)
+    step = _span_context(parent, parent.span_id)
     yield ReadableSpan(
-        name=f"route {made.shape['label']}",
+        name=f"route {receipt_input.shape['label']}",
         context=step,
-        parent=_context(context, context.parent_id, remote=True) if context.parent_id else None,
+        parent=_span_context(parent, parent.parent_id, remote=True) if parent.parent_id else None,
         resource=resource,
-        attributes=_step_attributes(made),
+        attributes=_step_attributes(receipt_input),
         kind=SpanKind.SERVER,
         status=Status(StatusCode.ERROR if trace.result in ("failed", "broken") else StatusCode.UNSET),
         start_time=round(began_s * NS),
@@ -88,63 +90,65 @@ def request_spans(seen: CompletedRequest, places: Mapping[str, Place], resource:
         instrumentation_scope=SCOPE,
     )
     for attempt in trace.attempts:
-        since_s = made.snapshot.now_s + attempt.began_s - trace.attempts[0].began_s
+        began_at_s = receipt_input.snapshot.now_s + attempt.began_s - trace.attempts[0].began_s
         yield ReadableSpan(
             name=f"chat {attempt.model}",
-            context=_context(context, f"{random.getrandbits(64) or 1:016x}"),
+            context=_span_context(parent, f"{random.getrandbits(64) or 1:016x}"),
             parent=step,
             resource=resource,
-            attributes=_attempt_attributes(made, attempt, places.get(attempt.upstream)),
+            attributes=_attempt_attributes(receipt_input, attempt, addresses.get(attempt.upstream)),
             kind=SpanKind.CLIENT,
             status=Status(StatusCode.UNSET if attempt.result in NOT_FAILURES else StatusCode.ERROR),
-            start_time=round(since_s * NS),
-            end_time=round((since_s + (attempt.seconds or 0.0)) * NS),
+            start_time=round(began_at_s * NS),
+            end_time=round((began_at_s + (attempt.seconds or 0.0)) * NS),
             instrumentation_scope=SCOPE,
         )
 
 
-def _context(trace: TraceContext, span_id: str, *, remote: bool = False) -> SpanContext:
+def _span_context(trace: TraceContext, span_id: str, *, remote: bool = False) -> SpanContext:
     return SpanContext(int(trace.trace_id, 16), int(span_id, 16), remote, TraceFlags(TraceFlags.SAMPLED))
 
 
-def _step_attributes(made: ReceiptInput) -> dict[str, Value]:
-    trace, shape, plan = made.trace, made.shape, made.decision.plan
-    word = final_attempt(trace)
-    return _known(
+def _step_attributes(receipt_input: ReceiptInput) -> dict[str, Value]:
+    trace, shape, plan = receipt_input.trace, receipt_input.shape, receipt_input.decision.plan
+    final = final_attempt(trace)
+    return _without_none(
         {
             "gen_ai.operation.name": "route",
             "gen_ai.request.model": shape["label"],
             "gen_ai.request.stream": shape["stream"],
             "gen_ai.request.max_tokens": shape["max_output_tokens"],
-            "gen_ai.response.model": word.served_model if word is not None else None,
+            "gen_ai.response.model": final.served_model if final is not None else None,
             "gen_ai.conversation.id": shape["session"],
             http_attributes.HTTP_RESPONSE_STATUS_CODE: trace.status,
             error_attributes.ERROR_TYPE: trace.error,
-            "autorouter.receipt": made.receipt_id,
+            "autorouter.receipt": receipt_input.receipt_id,
             "autorouter.wire": shape["wire"],
             "autorouter.client": shape["client"],
-            "autorouter.kind": str(made.features.kind),
+            "autorouter.kind": str(receipt_input.features.kind),
             "autorouter.strategy": str(plan.strategy) if plan is not None else None,
-            "autorouter.candidate": word.candidate if word is not None else None,
+            "autorouter.candidate": final.candidate if final is not None else None,
             "autorouter.result": trace.result,
             "autorouter.attempts": len(trace.attempts),
             "autorouter.overhead_s": trace.overhead_s,
             "autorouter.cost_usd": trace.cost_usd,
-            "autorouter.dry_run": made.dry_run,
+            "autorouter.dry_run": receipt_input.dry_run,
         }
     )
 
 
-def _attempt_attributes(made: ReceiptInput, attempt: Attempt, place: Place | None) -> dict[str, Value]:
+def _attempt_attributes(
+    receipt_input: ReceiptInput, attempt: Attempt, address: UpstreamAddress | None
+) -> dict[str, Value]:
     usage = attempt.usage
     failed = attempt.result not in NOT_FAILURES
-    return _known(
+    return _without_none(
         {
             "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": place.provider if place is not None else attempt.upstream,
+            "gen_ai.provider.name": address.provider if address is not None else attempt.upstream,
             "gen_ai.request.model": attempt.model,
-            "gen_ai.request.stream": made.shape["stream"],
-            "gen_ai.request.max_tokens": made.shape["max_output_tokens"],
+            "gen_ai.request.stream": receipt_input.shape["stream"],
+            "gen_ai.request.max_tokens": receipt_input.shape["max_output_tokens"],
             "gen_ai.response.model": attempt.served_model,
             "gen_ai.response.time_to_first_chunk": attempt.ttft_s,
             "gen_ai.usage.input_tokens": usage.input_tokens if usage is not None else None,
@@ -152,8 +156,8 @@ def _attempt_attributes(made: ReceiptInput, attempt: Attempt, place: Place | Non
             "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens if usage is not None else None,
             "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens if usage is not None else None,
             "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens if usage is not None else None,
-            server_attributes.SERVER_ADDRESS: place.host if place is not None else None,
-            server_attributes.SERVER_PORT: place.port if place is not None else None,
+            server_attributes.SERVER_ADDRESS: address.host if address is not None else None,
+            server_attributes.SERVER_PORT: address.port if address is not None else None,
             http_attributes.HTTP_RESPONSE_STATUS_CODE: attempt.status,
             error_attributes.ERROR_TYPE: attempt.result if failed else None,
             "autorouter.candidate": attempt.candidate,
@@ -166,5 +170,5 @@ def _attempt_attributes(made: ReceiptInput, attempt: Attempt, place: Place | Non
     )
 
 
-def _known(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
+def _without_none(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in attributes.items() if value is not None}

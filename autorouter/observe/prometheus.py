@@ -1,9 +1,10 @@
-"""The tally, and the state at the time of the scrape, as Prometheus' families. Imported with the first scrape.
+"""The request metrics and the state at the time of the scrape, as Prometheus families. Imported with the first scrape, because
+the library takes 70 ms to load.
 
-    families = [*of_tally(tally), *of_state(deps, ...)]      in the loop's thread: the numbers of one moment
-    body = text(families, accept)                            in any thread
+    families = [*request_families(metrics), *state_families(deps, ...)]     in the loop's thread, so that they are consistent
+    body = render(families, accept)                                        in any thread
 
-Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for what only grows.
+Names follow https://prometheus.io/docs/practices/naming/: base units, `_total` for counters.
 """
 
 from __future__ import annotations
@@ -18,57 +19,60 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from autorouter import __version__
-from autorouter.core.state.health import UNKNOWN, Health
+from autorouter.core.state.health import UNKNOWN_HEALTH, Health
 from autorouter.engine.deps import Deps
 from autorouter.observe.metrics import GaugeValue, LabelledCounter, LabelledHistogram, RequestMetrics
 
 CIRCUIT_STATES = ("closed", "open", "half_open")
-"""`open`: it cools down. `half_open`: the cooldown has passed, and the next call decides."""
+"""`open`: cooling down. `half_open`: the cooldown is over, and the next call decides."""
 
 
-def request_families(tally: RequestMetrics) -> Iterator[Metric]:
+def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
     """What was counted since the start."""
     yield _counter(
-        "requests", "Requests by the API asked, strategy and result.", "wire strategy result", tally.requests
+        "requests", "Requests by the API asked, strategy and result.", "wire strategy result", metrics.requests
     )
-    yield _counter("rejections", "Requests refused before a decision, by error code.", "code", tally.rejections)
+    yield _counter("rejections", "Requests refused before a decision, by error code.", "code", metrics.rejections)
     yield _counter(
         "attempts",
         "Calls to upstreams, by what they were for and how they ended.",
         "upstream phase result",
-        tally.attempts,
+        metrics.attempts,
     )
-    yield _counter("retries", "Calls that asked the same candidate once more.", "wire", tally.retries)
-    yield _counter("fallbacks", "Calls that asked another candidate after one had failed.", "wire", tally.fallbacks)
-    yield _counter("hedges", "Calls begun beside one that was slow to begin.", "upstream", tally.hedges)
+    yield _counter("retries", "Calls that asked the same candidate once more.", "wire", metrics.retries)
+    yield _counter("fallbacks", "Calls that asked another candidate after one had failed.", "wire", metrics.fallbacks)
+    yield _counter("hedges", "Calls begun beside one that was slow to begin.", "upstream", metrics.hedges)
     yield _counter(
         "tokens",
         "Tokens; cached and cache_write are part of input, reasoning of output.",
         "candidate kind",
-        tally.tokens,
+        metrics.tokens,
     )
-    yield _counter("cost_usd", "Dollars at list prices, where the price is known.", "candidate", tally.cost_usd)
-    yield _counter("unpriced_attempts", "Calls that used tokens at an unknown price.", "candidate", tally.unpriced)
+    yield _counter("cost_usd", "Dollars at list prices, where the price is known.", "candidate", metrics.cost_usd)
+    yield _counter("unpriced_attempts", "Calls that used tokens at an unknown price.", "candidate", metrics.unpriced)
     yield _histogram(
-        "overhead_seconds", "From the request to the first call: reading and deciding.", "wire", tally.overhead_s
+        "overhead_seconds", "From the request to the first call: reading and deciding.", "wire", metrics.overhead_s
     )
     yield _histogram(
-        "first_byte_seconds", "From a call to its stream's first event, by candidate.", "candidate", tally.first_byte_s
+        "first_byte_seconds",
+        "From a call to its stream's first event, by candidate.",
+        "candidate",
+        metrics.first_byte_s,
     )
-    yield _histogram("duration_seconds", "From the request to its end.", "wire", tally.duration_s)
+    yield _histogram("duration_seconds", "From the request to its end.", "wire", metrics.duration_s)
 
 
 def state_families(deps: Deps, gauges: Sequence[GaugeValue]) -> Iterator[Metric]:
-    """What holds now: breakers, money, build."""
+    """The current state: circuits, spending, build."""
     now_s = deps.clock()
-    breakers = GaugeMetricFamily(
+    circuits = GaugeMetricFamily(
         "autorouter_breaker_state", "1 at the state in which a candidate's breaker is.", labels=["candidate", "state"]
     )
     for candidate in deps.candidates:
-        now = circuit_state(deps.state.health.get(candidate.id, UNKNOWN), now_s)
+        current = circuit_state(deps.state.health.get(candidate.id, UNKNOWN_HEALTH), now_s)
         for state in CIRCUIT_STATES:
-            breakers.add_metric([candidate.id, state], float(state == now))
-    yield breakers
+            circuits.add_metric([candidate.id, state], float(state == current))
+    yield circuits
     build = GaugeMetricFamily("autorouter_build_info", "1; the versions are its labels.", labels=["version", "python"])
     build.add_metric([__version__, platform.python_version()], 1)
     yield build
@@ -85,14 +89,14 @@ def state_families(deps: Deps, gauges: Sequence[GaugeValue]) -> Iterator[Metric]
 
 
 def circuit_state(health: Health, now_s: float) -> str:
-    """One of `BREAKER`."""
+    """One of `CIRCUIT_STATES`."""
     if health.cooldown_until_s > now_s:
         return "open"
     return "half_open" if health.failures_in_row else "closed"
 
 
 class ScrapeCollector:
-    """What one scrape shows: the families made before, and the process's own, read now."""
+    """The families of one scrape: those made before, and the process's own, read now."""
 
     def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
@@ -121,7 +125,7 @@ def _counter(name: str, words: str, labels: str, counts: LabelledCounter) -> Met
 
 def _histogram(name: str, words: str, label: str, histograms: LabelledHistogram) -> Metric:
     family = HistogramMetricFamily(f"autorouter_{name}", words, labels=[label])
-    for value, found in histograms.by_label.items():
-        bounds = [*map(str, found.bounds), "+Inf"]
-        family.add_metric([value], list(zip(bounds, accumulate(found.counts), strict=True)), found.total)
+    for value, histogram in histograms.by_label.items():
+        bounds = [*map(str, histogram.bounds), "+Inf"]
+        family.add_metric([value], list(zip(bounds, accumulate(histogram.counts), strict=True)), histogram.total)
     return family

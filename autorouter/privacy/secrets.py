@@ -186,12 +186,12 @@ def _is_stand_in(secret: bytes) -> bool:
     return different < min(MIN_DIFFERENT, len(secret) - 1) or _PLACEHOLDER.search(secret) is not None
 
 
-def counts(hits: Sequence[SecretMatch]) -> dict[str, int]:
+def count_by_rule(hits: Sequence[SecretMatch]) -> dict[str, int]:
     """How many of each rule, by name."""
     return dict(sorted(Counter(hit.rule for hit in hits).items()))
 
 
-def masked(body: bytes, hits: Sequence[SecretMatch]) -> bytes:
+def mask(body: bytes, hits: Sequence[SecretMatch]) -> bytes:
     """The body with `[github-token-1]` in each secret's place. A secret has one number throughout a body, in the order of
     first appearance: as a conversation grows at its end, its beginning stays the same, and so does a provider's cache."""
     numbers: dict[tuple[str, bytes], int] = {}
@@ -209,7 +209,7 @@ def masked(body: bytes, hits: Sequence[SecretMatch]) -> bytes:
     return b"".join(parts)
 
 
-def place(body: bytes) -> str:
+def locate(body: bytes) -> str:
     """Where the first secret stands, for people: `messages[3]`, `input[0]`, or the member's name. The seldom way: the
     document is parsed and written anew, piece by piece."""
     document: Any = orjson.loads(body)

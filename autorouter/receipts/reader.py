@@ -122,3 +122,21 @@ def _not_one(directory: Path, id_prefix: str, ids: list[str]) -> ReceiptError:
     near = close_matches(id_prefix, recent, limit=_SHOWN, cutoff=0.5) or recent[:_SHOWN]
     hint = f"near: {', '.join(near)}" if near else f"{directory} holds no receipts"
     return ReceiptError(f"no receipt {id_prefix!r}", hint=hint)
+
+
+def receipt_summary(record: dict[str, Any]) -> dict[str, Any]:
+    """A receipt as one row of a list. Raises KeyError or TypeError for a record that isn't a receipt of this version."""
+    outcome, decision = record["outcome"], record["decision"]
+    return {
+        "id": record["id"],
+        "at": record["at"],
+        "label": decision["label"],
+        "kind": record["features"]["kind"],
+        "strategy": outcome["strategy"],
+        "candidate": outcome["candidate"],
+        "result": outcome["result"],
+        "status": outcome["status"],
+        "attempts": len(record["attempts"]),
+        "cost_usd": outcome["cost_usd"],
+        "seconds": outcome["seconds"],
+    }

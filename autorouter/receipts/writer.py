@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autorouter.errors import ReceiptError
+from autorouter.errors import ReceiptError, exception_site
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.chain import Record
 from autorouter.receipts.recovery import lock_directory, recover
@@ -241,16 +240,10 @@ class ReceiptWriter:
                 draft.contexts.add(name)
             draft.add(record)
         except Exception as exc:
-            draft.add({"type": "lost", "count": 1, "reason": _where(exc), "at_s": self._clock()})
+            # Not the message of a foreign exception: it may quote what was being recorded.
+            reason = exc.message if isinstance(exc, ReceiptError) else exception_site(exc, frames=1)
+            draft.add({"type": "lost", "count": 1, "reason": reason, "at_s": self._clock()})
 
     def _drop(self, count: int) -> None:
         with self._count_lock:
             self.dropped += count
-
-
-def _where(exc: Exception) -> str:
-    """Such as `KeyError at recorder.py:88`: enough to find the fault, and nothing of what was being recorded."""
-    if isinstance(exc, ReceiptError):
-        return exc.message
-    frame, line = list(traceback.walk_tb(exc.__traceback__))[-1]
-    return f"{type(exc).__name__} at {Path(frame.f_code.co_filename).name}:{line}"

@@ -57,15 +57,15 @@ class Admission:
         grant: Grant | None = scope.get(SCOPE_GRANT)
         hits = secrets.scan(body) if policy == "mask" else ()
         if hits:
-            body = secrets.masked(body, hits)
+            body = secrets.mask(body, hits)
         whole = deps.by_id
-        if grant is not None and grant.limited:
+        if grant is not None and grant.is_limited:
             deps = self.narrowed(deps, grant)
-        return AdmittedRequest(deps, body, grant, self.keyring, policy, whole, secrets.counts(hits))
+        return AdmittedRequest(deps, body, grant, self.keyring, policy, whole, secrets.count_by_rule(hits))
 
     def narrowed(self, deps: Deps, grant: Grant) -> Deps:
         """The router as this key sees it: with its candidates only."""
-        pool = tuple(candidate for candidate in deps.candidates if grant.may_use(candidate))
+        pool = tuple(candidate for candidate in deps.candidates if grant.allows_candidate(candidate))
         if len(pool) == len(deps.candidates):
             return deps
         key = (deps.context, tuple(candidate.id for candidate in pool))
@@ -103,8 +103,8 @@ class AdmittedRequest:
         """Decide within the key's reach. Raises NotAllowed, BudgetExceeded and what `route` raises. `hold`: of its budget
         too, which a preview doesn't."""
         if self.grant is not None:
-            self.grant.check(task.label, self.known)
-            self.grant.check_wishes(task.overrides)
+            self.grant.check_label(task.label, self.known)
+            self.grant.check_overrides(task.overrides)
         routed = route(task, self.deps)
         if hold and self.grant is not None and self.keyring is not None:
             routed = self._held(routed, self.grant, self.keyring.budgets)
@@ -118,9 +118,9 @@ class AdmittedRequest:
         if plan is None:
             return routed
         try:
-            budgets.hold(grant, plan.reserve_usd)
+            budgets.reserve(grant, plan.reserve_usd)
         except BudgetExceeded:
-            left_usd = budgets.left_usd(grant)
+            left_usd = budgets.remaining_usd(grant)
             chosen = routed.task.label.startswith(PREFIX)
             if left_usd <= 0 or not chosen or not self.deps.policy.fusion.overrides:
                 raise
@@ -130,7 +130,7 @@ class AdmittedRequest:
             plan = routed.decision.plan
             if plan is None:
                 raise
-            budgets.hold(grant, plan.reserve_usd)
+            budgets.reserve(grant, plan.reserve_usd)
         self.held_usd = plan.reserve_usd
         return routed
 
@@ -142,14 +142,14 @@ class AdmittedRequest:
             stays = all(self.deps.by_id[score.candidate].local for score in decision.scores)
             if stays and not self._looks_up(step):
                 return None
-            self.found = secrets.counts(secrets.scan(self.body))
+            self.found = secrets.count_by_rule(secrets.scan(self.body))
         if not self.found:
             return None
         step.trace.degraded.append(f"secrets {_DONE[self.policy]}: {format_counts(self.found)}")
         if self.policy != "block":
             return None
         error = SecretDetected(
-            f"The request holds what looks like a secret ({format_counts(self.found)}, first in {secrets.place(self.body)})",
+            f"The request holds what looks like a secret ({format_counts(self.found)}, first in {secrets.locate(self.body)})",
             hint="take it out, ask for openfusion/auto:private, or set privacy.secrets",
         )
         step.trace.result, step.trace.status, step.trace.error = "refused", error.http_status, error.code

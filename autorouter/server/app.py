@@ -80,7 +80,7 @@ def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | No
 
 def key_required(door: GuardConfig) -> bool:
     """Whether a key is asked for now."""
-    return door.key is not None or (door.keys is not None and door.keys.changed())
+    return door.key is not None or (door.keys is not None and door.keys.key_required())
 
 
 class MethodDispatcher:

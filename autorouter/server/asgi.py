@@ -86,7 +86,7 @@ async def send_error(
 ) -> None:
     """An error before the first byte, in the shape of the client's wire."""
     found = [JSON_CONTENT_TYPE, *headers]
-    wait = errors.retry_after(error)
+    wait = errors.retry_after_header(error)
     if wait is not None:
         found.append((b"retry-after", wait.encode()))
     await send_bytes(send, error.http_status, errors.ERROR_ENCODERS[wire](error), found)

@@ -12,7 +12,7 @@ import orjson
 from autorouter.core.codec import to_plain
 from autorouter.core.decision.explain import explain_decision
 from autorouter.core.decision.record import decision_record
-from autorouter.core.signals.features import IMAGE_TOKENS, features
+from autorouter.core.signals.features import IMAGE_TOKENS, extract_features
 from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
 from autorouter.engine.receipt import snapshot_record
@@ -37,7 +37,7 @@ from autorouter.server.asgi import (
 )
 from autorouter.server.concurrency import AdmissionRequest, ConcurrencyLimiter, Lease
 from autorouter.wire import exchange, fields
-from autorouter.wire.exchange import Request
+from autorouter.wire.exchange import ClientRequest
 
 FAULT_HEADER = "x-autorouter-fault"
 """Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
@@ -71,7 +71,7 @@ class InferenceEndpoint:
 
     async def _perform(
         self,
-        request: Request,
+        request: ClientRequest,
         entry: AdmittedRequest,
         began_s: float,
         lease: Lease,
@@ -108,7 +108,7 @@ class InferenceEndpoint:
                 await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
         except (TypeError, ExceptionGroup) as exc:
             # Can't be written anew, for another wire or for a panel; which candidates need that is known only now.
-            refused = fields.too_deep(request.task.body)
+            refused = fields.nesting_error(request.task.body)
             if refused is None:
                 raise
             step.trace.result, step.trace.status, step.trace.error = "refused", refused.http_status, refused.code
@@ -192,7 +192,7 @@ class CountTokensEndpoint:
         body = await read_body(receive, scope["autorouter.max_body_bytes"])
         task = exchange.parse("messages", body, headers_of(scope)).task
         policy = self._deps().policy
-        await send_json(send, {"input_tokens": max(1, round(features(task, policy).input_tokens))})
+        await send_json(send, {"input_tokens": max(1, round(extract_features(task, policy).input_tokens))})
 
 
 async def reject_websocket(scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,13 +14,11 @@ import hmac
 import ipaddress
 import logging
 import re
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from autorouter.core.types import Wire
-from autorouter.errors import AutorouterError, LocalAuthError, RequestError
+from autorouter.errors import AutorouterError, LocalAuthError, RequestError, exception_site
 from autorouter.observe.request_context import request_id_of
 from autorouter.server.access.grants import SCOPE_GRANT, PermissionDenied
 from autorouter.server.access.keyring import Keyring
@@ -96,12 +94,12 @@ class Guard:
                 self._refused(scope, error)
                 await send_error(send, error, _repeated(scope), wire=client_wire(scope))
         except Exception as exc:
-            # Names and places only: an exception's text may hold a prompt, and a path's end whatever was put there.
+            # Type and site only: an exception's text may hold a prompt, and so may the end of a path.
             log.error(
                 "internal error in %s %s: %s",
                 scope["method"],
                 "/".join(scope["path"].split("/")[:3]),
-                type(exc).__name__ + " at " + _places(exc),
+                exception_site(exc),
             )
             if not started:
                 await send_error(
@@ -146,17 +144,17 @@ class Guard:
 
     def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
         door = self._door
-        named = door.keys is not None and door.keys.changed()
+        named = door.keys is not None and door.keys.key_required()
         if door.key is None and not named:
             return
         given = presented_keys(headers)
         # A key of the file first: it stays limited where it was exported as the server's own as well.
-        grant = door.keys.grant(given) if door.keys is not None and named else None
+        grant = door.keys.find_grant(given) if door.keys is not None and named else None
         if grant is None:
             if door.key is not None and sum(hmac.compare_digest(key.encode(), door.key.encode()) for key in given):
                 return
             raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <local key>`")
-        if grant.limited and scope["path"].startswith(UNRESTRICTED_KEY_PATHS):
+        if grant.is_limited and scope["path"].startswith(UNRESTRICTED_KEY_PATHS):
             raise PermissionDenied(f"The key `{grant.name}` may not see this", hint="it is for models only")
         scope[SCOPE_GRANT], scope[SCOPE_KEY_NAME] = grant, grant.name
 
@@ -230,9 +228,3 @@ def presented_keys(headers: dict[str, str]) -> list[str]:
     if authorization[:7].lower() == "bearer ":
         given.append(authorization[7:].strip())
     return given
-
-
-def _places(exc: BaseException) -> str:
-    """Where it happened, innermost last: `chat.py:41 < router.py:33`."""
-    frames = traceback.extract_tb(exc.__traceback__)[-6:]
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -34,9 +34,9 @@ class MetricsEndpoint:
         from autorouter.observe import prometheus
 
         runtime = self._runtime
-        runtime.observed.drain()
+        runtime.dispatcher.drain()
         now = tuple(runtime_gauges(runtime, self._gate))
-        found = [*prometheus.request_families(runtime.tally), *prometheus.state_families(runtime.deps, now)]
+        found = [*prometheus.request_families(runtime.metrics), *prometheus.state_families(runtime.deps, now)]
         body, kind = await asyncio.to_thread(prometheus.render, found, headers_of(scope).get("accept", ""))
         await send_bytes(send, 200, body, [(b"content-type", kind.encode()), (b"cache-control", b"no-store")])
 
@@ -50,7 +50,7 @@ class RejectionRecorder:
     def __call__(self, scope: Scope, error: AutorouterError) -> None:
         wire = WIRE_BY_PATH.get(scope["path"], "other")
         request_id, now_s = request_id_of(headers_of(scope)), self._runtime.deps.clock()
-        self._runtime.observed.reject(RejectedRequest(wire, error.code, error.http_status, request_id, now_s))
+        self._runtime.dispatcher.reject(RejectedRequest(wire, error.code, error.http_status, request_id, now_s))
 
 
 def runtime_gauges(runtime: Runtime, gate: ConcurrencyLimiter) -> Iterator[GaugeValue]:
@@ -64,10 +64,12 @@ def runtime_gauges(runtime: Runtime, gate: ConcurrencyLimiter) -> Iterator[Gauge
         yield GaugeValue("receipts_backlog", "Receipts that wait to be built.", writer.backlog)
         yield GaugeValue("receipts_dropped", "Receipts that couldn't be written.", writer.dropped, counter=True)
     yield GaugeValue("log_lines_dropped", "Log lines that nobody took.", logging_setup.dropped_lines(), counter=True)
-    spans = runtime.spans
-    if spans is not None:
-        yield GaugeValue("spans_exported", "Spans that the collector took.", spans.exported, counter=True)
-        yield GaugeValue("spans_dropped", "Spans that it didn't, or that found no room.", spans.dropped, counter=True)
+    exporter = runtime.otel_exporter
+    if exporter is not None:
+        yield GaugeValue("spans_exported", "Spans that the collector took.", exporter.exported, counter=True)
+        yield GaugeValue(
+            "spans_dropped", "Spans that it didn't, or that found no room.", exporter.dropped, counter=True
+        )
 
 
 def _load() -> ModuleType:

@@ -26,12 +26,12 @@ class ModelsEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps, grant = self._deps(), scope.get(SCOPE_GRANT)
-        if grant is not None and grant.limited:
-            pool = tuple(candidate for candidate in deps.candidates if grant.may_use(candidate))
+        if grant is not None and grant.is_limited:
+            pool = tuple(candidate for candidate in deps.candidates if grant.allows_candidate(candidate))
             deps = replace(deps, candidates=pool, by_id={candidate.id: candidate for candidate in pool})
         name = scope.get("path_params", {}).get("name")
         if name is None:
-            entries = [entry for entry in model_entries(deps) if grant is None or grant.may_ask(entry["id"])]
+            entries = [entry for entry in model_entries(deps) if grant is None or grant.allows_label(entry["id"])]
             ids = [entry["id"] for entry in entries] or [None]
             ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
             await send_json(send, {"object": "list", "data": entries, **ends})

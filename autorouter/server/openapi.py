@@ -22,7 +22,7 @@ from autorouter.server.endpoints import FAULT_HEADER
 from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas, without_null
 from autorouter.server.receipts import MAX_LISTED
 from autorouter.upstream.errors import client_statuses
-from autorouter.wire.overrides import PREFIX, PROGRESS
+from autorouter.wire.overrides import HEADER_PREFIX, PROGRESS_HEADER
 
 Route = tuple[str, str]
 """Method and path, as Starlette writes it."""
@@ -75,7 +75,7 @@ DECISION_FAILS = tuple(sorted({*_statuses(errors.RequestError), *_statuses(error
 ANSWER_FAILS = tuple(sorted({*DECISION_FAILS, *_statuses(), *client_statuses()}))
 WISHES = tuple(
     _header(
-        f"{PREFIX}{name.replace('_', '-')}",
+        f"{HEADER_PREFIX}{name.replace('_', '-')}",
         f"As `openfusion.{name}` in the body, and before it.",
         # A list is told with commas between.
         TEXT_SCHEMA if name == "models" else without_null(schema),
@@ -84,7 +84,9 @@ WISHES = tuple(
 )
 ASKING = (
     *WISHES,
-    _header(PROGRESS, "`events`: named events tell how a panel gets on.", {"type": "string", "enum": ["events"]}),
+    _header(
+        PROGRESS_HEADER, "`events`: named events tell how a panel gets on.", {"type": "string", "enum": ["events"]}
+    ),
     _header(FAULT_HEADER, "On the dry run: the fault that the upstream plays."),
     _header("x-session-id", "Which conversation it is; clients' own headers are known too."),
     _header("x-request-id", "Comes back, if it is at most 128 visible ASCII characters."),

@@ -20,7 +20,7 @@ from autorouter.resources import folder
 from autorouter.wire.errors import MESSAGES_TYPES
 from autorouter.wire.exchange import ANSWER_MEMBER
 from autorouter.wire.fields import EXTENSION, MAX_LABEL_CHARS
-from autorouter.wire.overrides import MAX_CHARS
+from autorouter.wire.overrides import MAX_NAME_CHARS
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
@@ -61,8 +61,8 @@ def a_list(items: Schema, **more: Any) -> Schema:
 
 def wish_schemas() -> dict[str, Schema]:
     """What `openfusion` in a request may hold, by name; `x-openfusion-*` headers say the same."""
-    name = maybe(TEXT | {"minLength": 1, "maxLength": MAX_CHARS})
-    models = a_list(TEXT | {"minLength": 1, "maxLength": MAX_CHARS}, minItems=1, maxItems=MAX_MEMBERS)
+    name = maybe(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS})
+    models = a_list(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS}, minItems=1, maxItems=MAX_MEMBERS)
     return {
         "strategy": {
             "enum": ["auto", *Strategy, None],

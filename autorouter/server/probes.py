@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autorouter import __version__
-from autorouter.core.state.health import cooling_s
+from autorouter.core.state.health import cooldown_left_s
 from autorouter.runtime import Runtime
 from autorouter.server.asgi import Receive, Scope, Send, send_json
 from autorouter.server.concurrency import ConcurrencyLimiter
@@ -26,7 +26,7 @@ class ReadinessEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps, writer = self._runtime.deps, self._runtime.writer
         now_s = deps.clock()
-        cooling = sorted(name for name, seen in deps.state.health.items() if cooling_s(seen, now_s))
+        cooling = sorted(name for name, seen in deps.state.health.items() if cooldown_left_s(seen, now_s))
         gate = self._gate
         problems = ["the router is stopping"] if gate.stopping else []
         if not deps.candidates:

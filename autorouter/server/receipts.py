@@ -49,7 +49,7 @@ def _summaries(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Those that are whole: `autorouter receipt verify` names the others."""
     for record in records:
         try:
-            yield summary(record)
+            yield reader.receipt_summary(record)
         except (KeyError, TypeError):
             continue
 
@@ -60,21 +60,3 @@ def _count(scope: Scope) -> int:
     if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LISTED:
         raise RequestError(f"`n` must be a whole number from 1 to {MAX_LISTED}", param="n")
     return int(text)
-
-
-def summary(record: dict[str, Any]) -> dict[str, Any]:
-    """A receipt in a line."""
-    outcome, decision = record["outcome"], record["decision"]
-    return {
-        "id": record["id"],
-        "at": record["at"],
-        "label": decision["label"],
-        "kind": record["features"]["kind"],
-        "strategy": outcome["strategy"],
-        "candidate": outcome["candidate"],
-        "result": outcome["result"],
-        "status": outcome["status"],
-        "attempts": len(record["attempts"]),
-        "cost_usd": outcome["cost_usd"],
-        "seconds": outcome["seconds"],
-    }

@@ -24,7 +24,7 @@ from autorouter.errors import AutorouterError
 from autorouter.observe.request_context import CURRENT_REQUEST
 from autorouter.server.asgi import EVENT_STREAM_HEADERS, JSON_CONTENT_TYPE, RawHeaders, Send, send_bytes, send_error
 from autorouter.wire import errors, fields, splice
-from autorouter.wire.overrides import PROGRESS
+from autorouter.wire.overrides import PROGRESS_HEADER
 
 FIRST_KEEPALIVE_S = 5.0
 """So long an error can still have its own status; agents look at it before they look at anything else."""
@@ -76,7 +76,7 @@ class _Line:
 
     def __init__(self, step: Step, send: Send) -> None:
         self.begun = False
-        self.events = dict(step.routed.task.headers).get(PROGRESS) == "events"
+        self.events = dict(step.routed.task.headers).get(PROGRESS_HEADER) == "events"
         self.told = 0
         self._step, self._send = step, send
 

@@ -34,7 +34,6 @@ import orjson
 from autorouter.clients import human_text
 from autorouter.core.types import PROMPT_CHARS, Usage, Wire
 from autorouter.simulator import roles
-from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.model import RefusalAnswer, SimulatedAnswer, SimulatedRequest, TextAnswer, arguments_json
 from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
@@ -192,7 +191,7 @@ def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
             results += 1
         elif message.get("role") == "user":
             ask, raw = human_text.human_text(message.get("content")), human_text.text_of(message.get("content"))
-            if ask and not human_text.is_example(ask):
+            if ask and not human_text.is_client_text(ask):
                 # Long words are cut for the core's sake; an errand may stand at their end.
                 return (f"{ask}\n{raw[-PROMPT_CHARS:]}" if len(ask) >= PROMPT_CHARS else ask), raw, results
     return "", "", results
@@ -248,9 +247,31 @@ class ArgumentChunking:
 DEFAULT_CHUNKING: Final = ArgumentChunking()
 
 
+BodyEnding = Literal["cut", "rst", "framing", "timeout"]
+"""What follows the last piece: a close without an end, RST, bytes that are no HTTP chunk, or silence."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseMetadata:
-    """Who answers. `seed` gives ids and time; `usage` None is not told."""
+class ResponseBody:
+    """The bytes of a response.
+
+    ResponseBody(pieces=(event, event, ...), stream=True)     server-sent events, one per piece
+    ResponseBody(pieces=(document,), stream=False)            one JSON document
+    ResponseBody(..., ending="cut")                           the connection breaks after the last piece
+
+    `error` is an error in this response's form, `error_body` one that is no event. `ending` None is a clean end.
+    """
+
+    pieces: tuple[bytes, ...]
+    stream: bool
+    error: bytes
+    error_body: bytes = b""
+    ending: BodyEnding | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerMetadata:
+    """The model that answers. Ids and time follow from `seed`; `usage` None is not reported."""
 
     model: str
     seed: bytes
@@ -267,65 +288,77 @@ class ResponseMetadata:
         return f"call_{self.seed[16:28].hex()}"
 
 
-def _encode_chat(
-    answer: SimulatedAnswer, stamp: ResponseMetadata, *, stream: bool, include_usage: bool
+def encode(
+    answer: SimulatedAnswer, metadata: AnswerMetadata, wire: Wire, *, stream: bool, include_usage: bool = True
 ) -> ResponseBody:
-    """The answer's bytes. `include_usage` is for streams: a whole answer tells its usage anyway."""
-    return _chat_stream(answer, stamp, include_usage) if stream else _chat_document(answer, stamp)
+    """The bytes of an answer. `include_usage` counts for chat streams; everything else reports its usage anyway."""
+    if wire == "chat":
+        body = _chat_stream(answer, metadata, include_usage) if stream else _chat_document(answer, metadata)
+    else:
+        body = _encode_translated(answer, metadata, wire, stream=stream)
+    return replace(body, error_body=error_body(wire, 500, *FAILED))
 
 
-def error_document(code: str, error_type: str, message: str) -> bytes:
+def error_body(wire: Wire, status: int, code: str, error_type: str, message: str) -> bytes:
+    """An error in the wire's own shape."""
+    if wire != "messages":
+        return _openai_error(code, error_type, message)
+    inner = {"type": MESSAGES_TYPES.get(status, "api_error"), "message": message}
+    return orjson.dumps({"type": "error", "error": inner, "request_id": "req_dry_run"})
+
+
+def _openai_error(code: str, error_type: str, message: str) -> bytes:
     """An error in OpenAI's shape."""
     return orjson.dumps({"error": {"message": message, "type": error_type, "param": None, "code": code}})
 
 
-def split_words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     """A text in the pieces that it is streamed in."""
     return _WORDS.findall(text)
 
 
-def split_arguments(arguments: str, style: ArgumentChunking) -> list[str]:
+def _split_arguments(arguments: str, chunking: ArgumentChunking) -> list[str]:
     """A call's arguments in the pieces that they are streamed in."""
-    size = style.argument_chars
+    size = chunking.argument_chars
     ends = range(size, len(arguments) + size, size)
-    return [arguments[0 if style.cumulative else end - size : end] for end in ends]
+    return [arguments[0 if chunking.cumulative else end - size : end] for end in ends]
 
 
-def _chat_document(answer: SimulatedAnswer, stamp: ResponseMetadata) -> ResponseBody:
+def _chat_document(answer: SimulatedAnswer, metadata: AnswerMetadata) -> ResponseBody:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text if isinstance(answer, TextAnswer) else None}
     if isinstance(answer, RefusalAnswer):
         message["refusal"] = answer.text
     if isinstance(answer, SimulatedToolCall):
         function = {"name": answer.name, "arguments": arguments_json(answer)}
-        message["tool_calls"] = [{"id": stamp.call_id, "type": "function", "function": function}]
+        message["tool_calls"] = [{"id": metadata.call_id, "type": "function", "function": function}]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(answer)}
-    document = _head(stamp, "chat.completion") | {"choices": [choice]}
-    if stamp.usage is not None:
-        document["usage"] = _usage(stamp.usage)
-    return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=error_document(*FAILED))
+    document = _head(metadata, "chat.completion") | {"choices": [choice]}
+    if metadata.usage is not None:
+        document["usage"] = _usage(metadata.usage)
+    return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=_openai_error(*FAILED))
 
 
-def _chat_stream(answer: SimulatedAnswer, stamp: ResponseMetadata, include_usage: bool) -> ResponseBody:
-    head = _head(stamp, "chat.completion.chunk")
-    choices = [_choice(delta) for delta in _deltas(answer, stamp)]
+def _chat_stream(answer: SimulatedAnswer, metadata: AnswerMetadata, include_usage: bool) -> ResponseBody:
+    head = _head(metadata, "chat.completion.chunk")
+    choices = [_choice(delta) for delta in _deltas(answer, metadata)]
     choices.append(_choice({}, _finish(answer)))
     events = [head | {"choices": [choice]} for choice in choices]
-    if include_usage and stamp.usage is not None:
-        events.append(head | {"choices": [], "usage": _usage(stamp.usage)})
+    if include_usage and metadata.usage is not None:
+        events.append(head | {"choices": [], "usage": _usage(metadata.usage)})
     data = (*(_chat_event(orjson.dumps(event)) for event in events), _chat_event(b"[DONE]"))
-    return ResponseBody(pieces=data, stream=True, error=_chat_event(error_document(*FAILED)))
+    return ResponseBody(pieces=data, stream=True, error=_chat_event(_openai_error(*FAILED)))
 
 
-def _deltas(answer: SimulatedAnswer, stamp: ResponseMetadata) -> list[dict[str, Any]]:
+def _deltas(answer: SimulatedAnswer, metadata: AnswerMetadata) -> list[dict[str, Any]]:
     if isinstance(answer, TextAnswer):
-        return [{"role": "assistant", "content": ""}, *({"content": word} for word in split_words(answer.text))]
+        return [{"role": "assistant", "content": ""}, *({"content": word} for word in _split_words(answer.text))]
     if isinstance(answer, RefusalAnswer):
-        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in split_words(answer.text))]
+        return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in _split_words(answer.text))]
     arguments = arguments_json(answer)
     function = {"name": answer.name, "arguments": ""}
-    first = {"index": 0, "id": stamp.call_id, "type": "function", "function": function}
+    first = {"index": 0, "id": metadata.call_id, "type": "function", "function": function}
     rest = (
-        {"index": 0, "function": {"arguments": piece}} for piece in split_arguments(arguments, stamp.argument_chunking)
+        {"index": 0, "function": {"arguments": piece}} for piece in _split_arguments(arguments, metadata.argument_chunking)
     )
     return [{"role": "assistant", "content": None}, *({"tool_calls": [call]} for call in (first, *rest))]
 
@@ -344,18 +377,14 @@ def _finish(answer: SimulatedAnswer) -> str:
             return "content_filter"
 
 
-def _head(stamp: ResponseMetadata, kind: str) -> dict[str, Any]:
+def _head(metadata: AnswerMetadata, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{stamp.seed[:12].hex()}",
+        "id": f"chatcmpl-{metadata.seed[:12].hex()}",
         "object": kind,
-        "created": stamp.created_s,
-        "model": stamp.model,
+        "created": metadata.created_s,
+        "model": metadata.model,
         "system_fingerprint": "dry-run",
     }
-
-
-def _call_id(stamp: ResponseMetadata) -> str:
-    return f"call_{stamp.seed[16:28].hex()}"
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
@@ -377,65 +406,65 @@ _FAILED_EVENT: Final = StreamFailed(FAILED[2], FAILED[0], FAILED[1])
 
 
 def _encode_translated(
-    answer: SimulatedAnswer, stamp: ResponseMetadata, wire: TranslatedWire, *, stream: bool
+    answer: SimulatedAnswer, metadata: AnswerMetadata, wire: TranslatedWire, *, stream: bool
 ) -> ResponseBody:
     """The answer's bytes: one event a piece, or one document."""
-    seed = stamp.seed[:12].hex()
-    heading = ResponseMetadata(seed=seed, model=stamp.model, origin=f"dry-run/{stamp.model}", created_s=stamp.created_s)
-    events = list(_events(answer, stamp, wire))
-    polish = _polish(answer, stamp.usage, wire)
+    seed = metadata.seed[:12].hex()
+    wire_metadata = ResponseMetadata(seed=seed, model=metadata.model, origin=f"dry-run/{metadata.model}", created_s=metadata.created_s)
+    events = list(_events(answer, metadata, wire))
+    edit = _document_edit(answer, metadata.usage, wire)
     if not stream:
-        document = polish(orjson.loads(translate.encode_answer(collect_events(events), wire, heading)))
-        error = translate.encode_answer(collect_events([_FAILED_EVENT]), wire, heading)
+        document = edit(orjson.loads(translate.encode_answer(collect_events(events), wire, wire_metadata)))
+        error = translate.encode_answer(collect_events([_FAILED_EVENT]), wire, wire_metadata)
         return ResponseBody(pieces=(orjson.dumps(document),), stream=False, error=error)
-    encoder = translate.ENCODERS[wire](heading)
-    found = [frame for event in events for frame in _frames(encoder.feed(event))]
-    error = _frames(translate.ENCODERS[wire](heading).feed(_FAILED_EVENT))[-1]
-    return ResponseBody(pieces=tuple(_polished(frame, polish) for frame in found), stream=True, error=error)
+    encoder = translate.ENCODERS[wire](wire_metadata)
+    frames = [frame for event in events for frame in _split_events(encoder.feed(event))]
+    error = _split_events(translate.ENCODERS[wire](wire_metadata).feed(_FAILED_EVENT))[-1]
+    return ResponseBody(pieces=tuple(_edit_event(frame, edit) for frame in frames), stream=True, error=error)
 
 
-def _events(answer: SimulatedAnswer, stamp: ResponseMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
-    yield StreamStarted("", stamp.model)
-    match answer:
+def _events(answer: SimulatedAnswer, metadata: AnswerMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
+    yield StreamStarted("", metadata.model)
+    match answeformat_event
         case TextAnswer(text) | RefusalAnswer(text):
-            yield from (TextDelta(word) for word in split_words(text))
+            yield from (TextDelta(word) for word in _split_words(text))
             finished = StreamFinished("refusal" if isinstance(answer, RefusalAnswer) else "stop")
         case _:
             # Each wire has ids of its own form; the encoder makes those of Messages.
             yield ToolCallStarted(
-                0, stamp.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.free_form
+                0, metadata.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.free_form
             )
             yield from (
                 ToolCallDelta(0, piece)
-                for piece in split_arguments(arguments_json(answer), replace(stamp.argument_chunking, cumulative=False))
+                for piece in _split_arguments(arguments_json(answer), replace(metadata.argument_chunking, cumulative=False))
             )
             yield ToolCallEnded(0)
             finished = StreamFinished("tool_calls")
-    if stamp.usage is not None:
-        yield UsageEvent(stamp.usage)
+    if metadata.usage is not None:
+        yield UsageEvent(metadata.usage)
     yield finished
 
 
-def _frames(data: bytes) -> list[bytes]:
+def _split_events(data: bytes) -> list[bytes]:
     """The events of an encoder's bytes: JSON escapes its line breaks, so that each blank line ends one."""
     return [frame + b"\n\n" for frame in data.split(b"\n\n") if frame]
 
 
-_Polish = Callable[[Any], Any]
+_DocumentEdit = Callable[[Any], Any]
 
 
-def _polished(frame: bytes, polish: _Polish) -> bytes:
-    return sse.named(polish(orjson.loads(frame.partition(b"\ndata: ")[2])))
+def _edit_event(frame: bytes, edit: _DocumentEdit) -> bytes:
+    return sse.named(edit(orjson.loads(frame.partition(b"\ndata: ")[2])))
 
 
-def _polish(answer: SimulatedAnswer, usage: Usage | None, wire: TranslatedWire) -> _Polish:
+def _document_edit(answer: SimulatedAnswer, usage: Usage | None, wire: TranslatedWire) -> _DocumentEdit:
     """What is still to be done to each document."""
     if wire == "messages":
-        return lambda document: _messages(document, usage)
-    return _refusing if isinstance(answer, RefusalAnswer) else lambda document: document
+        return lambda document: _adjust_messages(document, usage)
+    return _as_refusal if isinstance(answer, RefusalAnswer) else lambda document: document
 
 
-def _messages(document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
+def _adjust_messages(document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
     if usage is None:
         document.pop("usage", None)
         if isinstance(document.get("message"), dict):
@@ -445,15 +474,15 @@ def _messages(document: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
     return document
 
 
-def _refusing(found: Any) -> Any:
+def _as_refusal(found: Any) -> Any:
     """The document with each text part as a refusal."""
     if isinstance(found, list):
-        return [_refusing(one) for one in found]
+        return [_as_refusal(one) for one in found]
     if not isinstance(found, dict):
         return found
     if found.get("type") == "output_text":
         return {"type": "refusal", "refusal": found["text"]}
-    made = {name: _refusing(value) for name, value in found.items()}
+    made = {name: _as_refusal(value) for name, value in found.items()}
     kind = made.get("type")
     if isinstance(kind, str) and kind.startswith("response.output_text."):
         made["type"] = kind.replace("output_text", "refusal")

@@ -26,7 +26,7 @@ from autorouter.simulator import codec, model
 from autorouter.simulator.cache import PrefixCache
 from autorouter.simulator.faults.bodies import ResponseBody
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
-from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.spec import parse_faults as parse_faults
 from autorouter.simulator.faults.types import ConnectionFailure, ErrorResponse, Fault
 from autorouter.upstream.transport import UpstreamCall
 
@@ -65,11 +65,11 @@ def simulate_response(
     if wire is None:
         return _refused(_NO_PATH, "chat", clock, key)
     try:
-        spec = parse_faults(call.fault, bare=default_attempts) if call.fault else None
+        spec = parse_faults(call.fault, default_attempts=default_attempts) if call.fault else None
         decoded = codec.decode(call.body, call.candidate.id, wire)
     except ValueError as exc:
         return _refused(_bad_request(str(exc)), wire, clock, key)
-    fault = (spec.at(call.attempt, call.candidate.id, decoded.request.role) if spec else None) or GOOD
+    fault = (spec.fault_for(call.attempt, call.candidate.id, decoded.request.role) if spec else None) or GOOD
     if wire not in fault.wires:
         fault = GOOD
     seed = hashlib.sha256(decoded.request.seed + f"{call.candidate.id}\0{call.attempt}".encode()).digest()
@@ -82,7 +82,7 @@ def simulate_response(
     answer, reshape = _answer(decoded.request, fault)
     usage = _usage(call, decoded.prompt_parts, model.output_tokens(answer), cache)
     stream = call.stream and not fault.ignores_stream
-    stamp = codec.ResponseMetadata(
+    stamp = codec.AnswerMetadata(
         model=fault.served_model or call.candidate.model,
         seed=seed,
         usage=_told(usage, fault),
@@ -114,18 +114,6 @@ def _answer(
     return answer, None if cut else fault.transform_body
 
 
-def _encode(
-    answer: model.SimulatedAnswer, stamp: codec.ResponseMetadata, wire: Wire, *, stream: bool, include_usage: bool
-) -> ResponseBody:
-    if wire == "chat":
-        flow = codec._encode_chat(answer, stamp, stream=stream, include_usage=include_usage)
-    else:
-        from autorouter.simulator import codec
-
-        flow = codec._encode_translated(answer, stamp, wire, stream=stream)
-    return replace(flow, error_body=error_body(wire, 500, *codec.FAILED))
-
-
 def _usage(call: UpstreamCall, parts: Sequence[bytes], output_tokens: int, memory: PrefixCache) -> Usage:
     prompt = max(1, len(call.body) // model.BYTES_PER_TOKEN)
     cached = memory.cached_bytes(call.candidate.id, parts) // model.BYTES_PER_TOKEN
@@ -152,18 +140,6 @@ def _refused(refusal: ErrorResponse, wire: Wire, clock: Callable[[], float], key
     return SimulatedResponse(
         body=ResponseBody(pieces=(body,), stream=False, error=body), status=refusal.status, headers=headers
     )
-
-
-def error_body(wire: Wire, status: int, code: str, error_type: str, message: str) -> bytes:
-    """An error in the wire's own shape."""
-    if wire != "messages":
-        return codec.error_document(code, error_type, message)
-    import orjson
-
-    from autorouter.wire.errors import MESSAGES_TYPES
-
-    inner = {"type": MESSAGES_TYPES.get(status, "api_error"), "message": message}
-    return orjson.dumps({"type": "error", "error": inner, "request_id": "req_dry_run"})
 
 
 def _jitter(seed: bytes) -> float:

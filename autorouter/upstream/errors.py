@@ -247,7 +247,7 @@ def scrub(text: str, key: str | None) -> str:
     if key:
         text = text.replace(key, "[key]")
     raw = _KEY_LIKE.sub("[key]", text).encode("utf-8", "replace")
-    return " ".join(secrets.masked(raw, secrets.scan(raw)).decode().split())
+    return " ".join(secrets.mask(raw, secrets.scan(raw)).decode().split())
 
 
 def _error_object(body: bytes) -> Mapping[str, Any]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from autorouter.wire.adjust import Rules
+from autorouter.wire.adjust import AcceptedFields
 
 SOURCES_READ_ON = "2026-11-20"
 """When the sources were read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderProfile(Rules):
+class ProviderProfile(AcceptedFields):
     """`stream_usage`: knows `stream_options.include_usage`. `headers` are sent with every call. `source`: each dropped or
     renamed field, `messages.NAME` and `developer` -> where it is documented; `*` stands for all that aren't named."""
 

@@ -16,7 +16,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class AcceptedFields:
     """What one provider accepts. `drops` and `renames` are top-level members that it refuses, or ignores where they ask
     for something; `unless`: a member -> another one that makes it acceptable, if it is set. `message_drops` are members
     of messages. `developer_as_system`: it doesn't know the role `developer`."""
@@ -29,7 +29,7 @@ class Rules:
     developer_as_system: bool = False
 
 
-def adjusted(body: bytes, rules: Rules) -> tuple[bytes, tuple[str, ...]]:
+def adjust_body(body: bytes, rules: AcceptedFields) -> tuple[bytes, tuple[str, ...]]:
     """The body as this provider takes it, and what was changed, a clause each."""
     if not (rules.drops or rules.renames or rules.message_drops or rules.developer_as_system):
         return body, ()
@@ -42,7 +42,7 @@ def adjusted(body: bytes, rules: Rules) -> tuple[bytes, tuple[str, ...]]:
     return (orjson.dumps(out), tuple(noted)) if noted else (body, ())
 
 
-def _members(document: Mapping[str, Any], rules: Rules, noted: dict[str, None]) -> dict[str, Any]:
+def _members(document: Mapping[str, Any], rules: AcceptedFields, noted: dict[str, None]) -> dict[str, Any]:
     """The top-level members in their order. Where the new name is there as well, it is the one that counts."""
     out: dict[str, Any] = {}
     for name, value in document.items():
@@ -59,7 +59,7 @@ def _members(document: Mapping[str, Any], rules: Rules, noted: dict[str, None]) 
     return out
 
 
-def _message(message: Any, rules: Rules, noted: dict[str, None]) -> Any:
+def _message(message: Any, rules: AcceptedFields, noted: dict[str, None]) -> Any:
     if not isinstance(message, dict):
         return message
     refused = rules.message_drops & message.keys()

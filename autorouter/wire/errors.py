@@ -89,7 +89,7 @@ ERROR_ENCODERS: Mapping[Wire, Callable[[AutorouterError], bytes]] = {
 }
 
 
-def retry_after(error: AutorouterError) -> str | None:
+def retry_after_header(error: AutorouterError) -> str | None:
     """`Retry-After` in whole seconds, rounded up, where the status calls for one."""
     asked = error.retry_after_s if isinstance(error, UpstreamError | RoutingError) else None
     if asked is None and error.http_status == 429:

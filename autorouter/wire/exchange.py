@@ -33,14 +33,14 @@ PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/respons
 BYTES_PER_TOKEN = 4
 
 
-class Request(Protocol):
+class ClientRequest(Protocol):
     """A parsed request of any wire."""
 
     @property
     def task(self) -> Task: ...
 
 
-class Tap(Protocol):
+class StreamObserver(Protocol):
     """Looks at a stream. `served_model` is None until the first event; `done`: nothing that matters can follow."""
 
     served_model: str | None
@@ -61,7 +61,7 @@ class Tap(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class CompleteResponse:
     """A complete answer as the client gets it. `tokens` is our count of its output, for where no usage is reported."""
 
     body: bytes
@@ -84,20 +84,20 @@ class Exchange(Protocol):
     body: bytes
     losses: tuple[str, ...]
 
-    def tap(self) -> Tap: ...
+    def observer(self) -> StreamObserver: ...
 
-    def whole(self, body: bytes) -> Whole: ...
+    def read_complete(self, body: bytes) -> CompleteResponse: ...
 
 
-def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
+def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
     """Read a request of any wire. Raises RequestError."""
     try:
         return _parsed(wire, body, headers)
     except TypeError as exc:
-        raise fields.too_deep(body) or exc from exc
+        raise fields.nesting_error(body) or exc from exc
 
 
-def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
+def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
     if wire == "chat":
         return chat_request.parse(body, headers)
     if wire == "responses":
@@ -109,8 +109,8 @@ def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> Request:
     return messages_request.parse(body, headers)
 
 
-def between(
-    request: Request,
+def open_exchange(
+    request: ClientRequest,
     upstream: Wire,
     model: str,
     *,
@@ -118,7 +118,7 @@ def between(
     seed: str,
     created_s: int,
     stream_usage: bool,
-    strip: bool = False,
+    strip_reasoning: bool = False,
 ) -> Exchange:
     """The exchange between a client's request and an upstream.
 
@@ -127,10 +127,10 @@ def between(
     """
     if request.task.wire == upstream:
         return PassthroughExchange(
-            request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip
+            request, model, origin=origin, stream_usage=stream_usage and request.task.stream, strip=strip_reasoning
         )
     heading = (origin, seed, created_s)
-    return Translated(request, upstream, model, origin=None if strip else origin, heading=heading)
+    return TranslatedExchange(request, upstream, model, origin=None if strip_reasoning else origin, heading=heading)
 
 
 class PassthroughExchange:
@@ -138,7 +138,7 @@ class PassthroughExchange:
 
     losses: tuple[str, ...] = ()
 
-    def __init__(self, request: Request, model: str, *, origin: str, stream_usage: bool, strip: bool) -> None:
+    def __init__(self, request: ClientRequest, model: str, *, origin: str, stream_usage: bool, strip: bool) -> None:
         self._wire = request.task.wire
         self._drop_usage = False
         if isinstance(request, ChatRequest):
@@ -151,17 +151,17 @@ class PassthroughExchange:
             self.body, losses = reasoning_history.filter_reasoning(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
-    def tap(self) -> Tap:
+    def observer(self) -> StreamObserver:
         if self._wire == "chat":
             return passthrough.ChatObserver(drop_usage=self._drop_usage)
         from autorouter.wire.common import observer
 
         return observer.ResponsesObserver() if self._wire == "responses" else observer.MessagesObserver()
 
-    def whole(self, body: bytes) -> Whole:
+    def read_complete(self, body: bytes) -> CompleteResponse:
         document = _answer(body, self._wire)
         usage, served = document.get("usage"), document.get("model")
-        return Whole(
+        return CompleteResponse(
             body,
             _usage_of(self._wire, usage) if isinstance(usage, dict) else None,
             served if isinstance(served, str) else None,
@@ -173,17 +173,17 @@ ANSWER_MEMBER: Mapping[Wire, str] = {"chat": "choices", "responses": "output", "
 """The list that makes a document an answer of its wire."""
 
 
-class Translated:
+class TranslatedExchange:
     """Between two wires, through the neutral form."""
 
     def __init__(
-        self, request: Request, upstream: Wire, model: str, *, origin: str | None, heading: tuple[str, str, int]
+        self, request: ClientRequest, upstream: Wire, model: str, *, origin: str | None, heading: tuple[str, str, int]
     ) -> None:
         from autorouter.wire import translate
         from autorouter.wire.common.encoder import ResponseMetadata
 
         task = request.task
-        sent = translate.outgoing(task.body, task.wire, upstream, model, origin=origin)
+        sent = translate.translate_request(task.body, task.wire, upstream, model, origin=origin)
         self.body = orjson.dumps(sent.document)
         self.losses = _clauses(sent.losses)
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
@@ -193,14 +193,14 @@ class Translated:
             seed=seed, model=model, origin=stamped, created_s=created_s, wants_usage=wants_usage
         )
 
-    def tap(self) -> Tap:
+    def observer(self) -> StreamObserver:
         return TranslatingObserver(self._client, self._upstream, self._names, self._heading)
 
-    def whole(self, body: bytes) -> Whole:
+    def read_complete(self, body: bytes) -> CompleteResponse:
         from autorouter.wire import translate
 
         document = _answer(body, self._upstream)
-        answer = translate.read_answer(document, self._upstream, self._names)
+        answer = translate.decode_answer(document, self._upstream, self._names)
         if answer.failed is not None:
             failed = answer.failed
             raise InvalidAnswerError("an answer that failed", {"message": failed.message, "code": failed.code})
@@ -208,7 +208,7 @@ class Translated:
             encoded = translate.encode_answer(answer, self._client, self._heading)
         except TypeError as exc:
             raise InvalidAnswerError("JSON that is nested too deeply") from exc
-        return Whole(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
+        return CompleteResponse(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
 
 
 class TranslatingObserver:
@@ -216,9 +216,9 @@ class TranslatingObserver:
     what is malformed, for it can't be translated: it fails, so that `malformed` stays 0."""
 
     def __init__(self, client: Wire, upstream: Wire, names: ToolNameMap, heading: ResponseMetadata) -> None:
-        from autorouter.wire.translate import Translation
+        from autorouter.wire.translate import StreamTranslator
 
-        self._translation = Translation(client=client, upstream=upstream, names=names, heading=heading)
+        self._translation = StreamTranslator(client=client, upstream=upstream, names=names, heading=heading)
         self.served_model: str | None = None
         self.usage: Usage | None = None
         self.error: dict[str, Any] | None = None

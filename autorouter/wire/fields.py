@@ -32,7 +32,7 @@ def parse_document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def too_deep(body: bytes) -> RequestError | None:
+def nesting_error(body: bytes) -> RequestError | None:
     """The error for a body of more than `MAX_DEPTH` levels, else None. Only for a body with which something has failed: what
     goes through untouched may be deeper, and counting costs as much as everything else that is done with a body."""
     level, depth = [orjson.loads(body)], 0
@@ -85,16 +85,16 @@ def messages_of(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     return messages
 
 
-Place = tuple[int, int] | None
+ByteSpan = tuple[int, int] | None
 """Where the model's name stands in a body; None where the body must be written anew."""
 
 
-def place_of(body: bytes, document: dict[str, Any]) -> Place:
+def place_of(body: bytes, document: dict[str, Any]) -> ByteSpan:
     """Where to exchange the model's name; None where our own member is in the body, or the place can't be proved."""
     return None if EXTENSION in document else splice.model_place(body, document)
 
 
-def with_model(body: bytes, place: Place, model: str) -> bytes:
+def with_model(body: bytes, place: ByteSpan, model: str) -> bytes:
     """The client's bytes with the model's name exchanged; written anew, without our own member, where there is no place."""
     if place is not None:
         return body[: place[0]] + orjson.dumps(model) + body[place[1] :]

@@ -19,9 +19,9 @@ from autorouter.core.types import Wire
 from autorouter.wire import fields, translate
 from autorouter.wire.chat.request import ChatRequest
 from autorouter.wire.common.ir import ResponseIR, TextPart, ToolCallPart, ToolDefinition, collect_events
-from autorouter.wire.exchange import Request
+from autorouter.wire.exchange import ClientRequest
 
-OPTIONS: Mapping[Wire, tuple[str, ...]] = {
+OUTPUT_OPTIONS: Mapping[Wire, tuple[str, ...]] = {
     "chat": (
         *("response_format", "stop", "max_tokens", "max_completion_tokens", "n", "logprobs", "top_logprobs"),
         *("prediction", "logit_bias", "audio", "modalities"),
@@ -38,22 +38,22 @@ INNER_MAX_TOKENS = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class InnerRequestOptions:
     """How an inner request differs from the client's. `options`: the client's wishes about the answer's form stay.
     `tools` "none": declared, for the history speaks of them, but not to be called."""
 
     stream: bool
-    options: bool = True
+    keep_output_options: bool = True
     tools: Literal["as_sent", "none"] = "as_sent"
     temperature: float | None = None
     max_tokens: int | None = None
 
 
-def composed(request: Request, addition: str, shape: Shape) -> Request:
+def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -> ClientRequest:
     """The request with `addition` said behind its last message (none where it is empty), in the client's wire."""
     task = request.task
     document = {key: value for key, value in orjson.loads(task.body).items() if key != fields.EXTENSION}
-    if not shape.options:
+    if not shape.keep_output_options:
         _strip(document, task.wire)
     if shape.max_tokens is not None:
         document.pop("max_completion_tokens", None)
@@ -89,7 +89,7 @@ def _thinks(document: Mapping[str, Any]) -> bool:
 
 
 def _strip(document: dict[str, Any], wire: Wire) -> None:
-    for name in OPTIONS[wire]:
+    for name in OUTPUT_OPTIONS[wire]:
         document.pop(name, None)
     if wire == "messages":
         if isinstance(document.get("output_config"), dict):
@@ -117,13 +117,13 @@ def _add(document: dict[str, Any], wire: Wire, text: str) -> None:
     document["messages"] = messages
 
 
-def has_output_options(request: Request) -> bool:
+def has_output_options(request: ClientRequest) -> bool:
     """Whether the client says anything about its answer's form: what was drafted without that can't go out as it is."""
     task = request.task
     document = orjson.loads(task.body)
     if task.wire == "messages" and isinstance(asked := document.pop("max_tokens", None), int):
-        return asked < INNER_MAX_TOKENS or any(name in document for name in OPTIONS["messages"])
-    return any(document.get(name) is not None for name in OPTIONS[task.wire] if name != "include")
+        return asked < INNER_MAX_TOKENS or any(name in document for name in OUTPUT_OPTIONS["messages"])
+    return any(document.get(name) is not None for name in OUTPUT_OPTIONS[task.wire] if name != "include")
 
 
 # ---- what came back
@@ -138,7 +138,7 @@ def read_answer(body: bytes, wire: Wire, *, stream: bool) -> ResponseIR:
     return collect_events([*decoder.feed(body), *decoder.end()])
 
 
-def text_of(answer: ResponseIR) -> str:
+def answer_text(answer: ResponseIR) -> str:
     """The words of an answer, without its thoughts."""
     return "".join(part.text for part in answer.parts if isinstance(part, TextPart))
 
@@ -148,6 +148,6 @@ def answer_tool_calls(answer: ResponseIR) -> tuple[ToolCallPart, ...]:
     return tuple(part for part in answer.parts if isinstance(part, ToolCallPart))
 
 
-def declared_tools(request: Request) -> tuple[ToolDefinition, ...]:
+def declared_tools(request: ClientRequest) -> tuple[ToolDefinition, ...]:
     """The tools that the client declares, with their schemas."""
     return translate.to_ir(orjson.loads(request.task.body), request.task.wire).tools

@@ -16,11 +16,11 @@ from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy, Veri
 from autorouter.errors import RequestError
 from autorouter.suggest import close_matches
 
-PREFIX = "x-openfusion-"
-PROGRESS = "x-openfusion-progress"
+HEADER_PREFIX = "x-openfusion-"
+PROGRESS_HEADER = "x-openfusion-progress"
 """`events`: named events tell how a panel gets on, for clients that know them; see docs/http.md."""
 NAMES = ("strategy", "panel", "models", "judge", "synthesizer", "verify", "max_usd", "dial")
-MAX_CHARS = 300
+MAX_NAME_CHARS = 300
 
 
 def parse_overrides(found: Any, headers: Mapping[str, str]) -> RequestOverrides:
@@ -31,8 +31,8 @@ def parse_overrides(found: Any, headers: Mapping[str, str]) -> RequestOverrides:
             raise _wrong("openfusion", "must be an object")
         said.update(found)
     for name, value in headers.items():
-        if name.startswith(PREFIX) and name != PROGRESS:
-            key = name.removeprefix(PREFIX).replace("-", "_")
+        if name.startswith(HEADER_PREFIX) and name != PROGRESS_HEADER:
+            key = name.removeprefix(HEADER_PREFIX).replace("-", "_")
             said[key] = _of_header(key, value)
     if not said:
         return NO_OVERRIDES
@@ -58,7 +58,7 @@ def _of_header(key: str, value: str) -> Any:
         try:
             return float(value)
         except ValueError:
-            raise _wrong(f"{PREFIX}{key.replace('_', '-')}", "must be a number") from None
+            raise _wrong(f"{HEADER_PREFIX}{key.replace('_', '-')}", "must be a number") from None
     return value.strip()
 
 
@@ -82,8 +82,8 @@ def _care(value: Any) -> VerifyScope | None:
 def _name(key: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value or len(value) > MAX_CHARS:
-        raise _wrong(f"openfusion.{key}", f"must be a name of at most {MAX_CHARS} characters")
+    if not isinstance(value, str) or not value or len(value) > MAX_NAME_CHARS:
+        raise _wrong(f"openfusion.{key}", f"must be a name of at most {MAX_NAME_CHARS} characters")
     return value
 
 

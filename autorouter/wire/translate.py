@@ -87,7 +87,7 @@ def to_ir(document: Mapping[str, Any], wire: Wire) -> RequestIR:
     return TO_IR[wire](document)
 
 
-def outgoing(
+def translate_request(
     body: bytes,
     client: Wire,
     upstream: Wire,
@@ -112,7 +112,7 @@ def outgoing(
             return messages_out.from_ir(conversation, model, origin=origin, max_tokens=max_tokens)
 
 
-class Translation:
+class StreamTranslator:
     """An upstream's stream in one wire -> a client's in another. `served_model`, `usage`, `failed` as for a tap; `events`
     counts the events."""
 
@@ -152,7 +152,7 @@ class Translation:
         return b"".join(out)
 
 
-def read_answer(document: dict[str, Any], upstream: Wire, names: ToolNameMap) -> ResponseIR:
+def decode_answer(document: dict[str, Any], upstream: Wire, names: ToolNameMap) -> ResponseIR:
     """An upstream's whole answer, with the client's own tool names; `failed` is set where it is none."""
     restorer = ToolCallRestorer(names)
     return collect_events(

@@ -13,14 +13,14 @@ import orjson
 from autorouter.core.types import Usage, Wire
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
 from autorouter.wire.common import lenient_json
-from autorouter.wire.exchange import Tap
+from autorouter.wire.exchange import StreamObserver
 
 _BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?(\{[^\r\n]*\})[ \t]*(?=[\r\n]|\Z)")
 """One line: who sends an event's data in several isn't known to send its usage so."""
 
 
-def summed(body: bytes, wire: Wire, before: Usage) -> bytes:
+def add_usage(body: bytes, wire: Wire, before: Usage) -> bytes:
     """A whole answer, with `before` added to its usage; as it was where it tells none."""
     document = orjson.loads(body)
     if not isinstance(document, dict) or not isinstance(document.get("usage"), dict):
@@ -32,7 +32,7 @@ def summed(body: bytes, wire: Wire, before: Usage) -> bytes:
 class UsageSumObserver:
     """A tap that adds `before` to the usage in the stream that it passes on; its own `usage` stays the one call's."""
 
-    def __init__(self, inner: Tap, wire: Wire, before: Usage) -> None:
+    def __init__(self, inner: StreamObserver, wire: Wire, before: Usage) -> None:
         self._inner, self._wire, self._before = inner, wire, before
         self._carry = bytearray()
         self._look()

@@ -90,7 +90,7 @@ def test_a_router_before_it_finds_the_candidate_that_is_well(home: Home, wire: s
 def test_the_list_has_every_fault_with_what_to_do(home: Home) -> None:
     done = home.run("mock", "--list", "--json")
     rows = {row["name"]: row for row in done.json()["data"]}
-    assert set(rows) == set(FAULTS) | {family.shown for family in FAMILIES}
+    assert set(rows) == set(FAULTS) | {family.display_name for family in FAMILIES}
     assert all(row["summary"] and row["advice"] and row["wires"] for row in rows.values())
     assert sorted(alias for row in rows.values() for alias in row["aliases"]) == sorted(ALIASES)
     shown = home.run("mock", "--list")

@@ -3,7 +3,7 @@ import pytest
 from autorouter.config.load import load
 from autorouter.core.decision.decide import decide
 from autorouter.core.policy import Budget, CandidateLimits, Policy, PolicyRule
-from autorouter.core.signals.features import features
+from autorouter.core.signals.features import extract_features
 from autorouter.core.state.session import Session, WarmCache
 from autorouter.core.types import Role, Strategy, ToolCall, ToolResult
 from autorouter.errors import UnknownModel
@@ -217,7 +217,7 @@ def test_fallbacks_are_the_next_best_and_bounded():
 
 
 def test_the_three_strategies_stand_side_by_side_and_the_highest_is_preferred():
-    read = features(task("review the design of auth"), Policy())
+    read = extract_features(task("review the design of auth"), Policy())
     found = decide(read, world(CHEAP, MIDDLE, STRONG), Policy())
     assert [p.total for p in found.plans] == sorted((p.total for p in found.plans), reverse=True)
     assert found.preferred == found.plans[0]

@@ -2,7 +2,7 @@ import pytest
 
 from autorouter.core.policy import Policy, PolicyRule
 from autorouter.core.signals.difficulty import MAX_TEXT_POINTS
-from autorouter.core.signals.features import features
+from autorouter.core.signals.features import extract_features
 from autorouter.core.signals.task_kind import is_housekeeping
 from autorouter.core.types import Capability, TaskKind, ToolCall, ToolResult
 from tests.core.worlds import task
@@ -14,7 +14,7 @@ SEGFAULT = "It crashes, please fix:\n" + "\n".join(
 
 
 def read(ask, **more):
-    return features(task(ask, **more), POLICY)
+    return extract_features(task(ask, **more), POLICY)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def trouble(times):
 def test_trouble_counts_only_when_it_is_corroborated():
     calm = read("fix it", is_new_turn=False, tool_history=trouble(1), tools=("edit", "bash"))
     stuck = read("fix it", is_new_turn=False, tool_history=trouble(5), tools=("edit", "bash"))
-    assert not calm.evidence.corroborated()
-    assert stuck.evidence.corroborated()
+    assert not calm.evidence.is_corroborated()
+    assert stuck.evidence.is_corroborated()
     assert stuck.difficulty > calm.difficulty
 
 
@@ -138,6 +138,6 @@ def test_needs_follow_from_the_request():
 
 def test_a_rule_of_the_user_sets_the_kind_and_is_shown():
     policy = Policy(rules=(PolicyRule(reason="billing is delicate", paths=("billing/*",), kind=TaskKind.REVIEW),))
-    found = features(task("tidy up billing/invoice.py"), policy)
+    found = extract_features(task("tidy up billing/invoice.py"), policy)
     assert found.kind is TaskKind.REVIEW
     assert found.fired[0].matched == "path billing/*"

@@ -13,7 +13,7 @@ from autorouter.core.decision.plans import plan_sort_key
 from autorouter.core.decision.record import decision_record
 from autorouter.core.decision.scoring import rank
 from autorouter.core.policy import Budget, Policy
-from autorouter.core.signals.features import Features, features
+from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Benchmarks, Capability, Strategy
 from tests.strategies import ASKS, auto, policies, pools, snapshots, tasks
@@ -29,7 +29,7 @@ def bytes_of(decision):
 @many
 @given(tasks, snapshots(), policies)
 def test_same_inputs_give_the_same_bytes_also_after_a_round_trip_through_json(task, snapshot, policy):
-    read = features(task, policy)
+    read = extract_features(task, policy)
     first = bytes_of(decide(read, snapshot, policy))
     again = from_plain(Features, orjson.loads(orjson.dumps(to_plain(read))))
     world = from_plain(Snapshot, orjson.loads(orjson.dumps(to_plain(snapshot))))
@@ -41,7 +41,7 @@ def test_same_inputs_give_the_same_bytes_also_after_a_round_trip_through_json(ta
 @many
 @given(tasks, snapshots(), policies, st.randoms())
 def test_the_order_of_candidates_does_not_matter(task, snapshot, policy, random):
-    read = features(task, policy)
+    read = extract_features(task, policy)
     shuffled = list(snapshot.candidates)
     random.shuffle(shuffled)
     one = decide(read, snapshot, policy)
@@ -52,7 +52,7 @@ def test_the_order_of_candidates_does_not_matter(task, snapshot, policy, random)
 @many
 @given(tasks, snapshots(), policies)
 def test_every_candidate_is_scored_or_rejected_with_a_reason(task, snapshot, policy):
-    decision = decide(features(task, policy), snapshot, policy)
+    decision = decide(extract_features(task, policy), snapshot, policy)
     scored = {s.candidate for s in decision.scores}
     rejected = {r.candidate for r in decision.rejections}
     assert scored | rejected == {c.id for c in snapshot.candidates}
@@ -63,7 +63,7 @@ def test_every_candidate_is_scored_or_rejected_with_a_reason(task, snapshot, pol
 @many
 @given(tasks, snapshots(), policies)
 def test_the_points_add_up(task, snapshot, policy):
-    decision = decide(features(task, policy), snapshot, policy)
+    decision = decide(extract_features(task, policy), snapshot, policy)
     for s in decision.scores:
         assert sum(getattr(s.points, term) for term in TERMS) == pytest.approx(s.total, abs=1e-9)
     for plan in decision.plans:
@@ -75,7 +75,7 @@ def test_the_points_add_up(task, snapshot, policy):
 @given(tasks, snapshots(), policies)
 def test_the_preferred_plan_of_an_open_choice_has_the_highest_utility(task, snapshot, policy):
     policy = replace(policy, budget=Budget())
-    decision = decide(features(auto(task), policy), snapshot, policy)
+    decision = decide(extract_features(auto(task), policy), snapshot, policy)
     assume(decision.preferred is not None)
     assert decision.preferred == min(decision.plans, key=plan_sort_key)
 
@@ -87,7 +87,7 @@ def test_turning_the_dial_towards_cheap_never_raises_the_expected_cost(task, sna
     chosen = []
     for dial in (better, cheaper):
         turned = replace(policy, dial=dial)
-        plan = decide(features(auto(task), turned), snapshot, turned).plan
+        plan = decide(extract_features(auto(task), turned), snapshot, turned).plan
         chosen.append(plan.expected_usd if plan else None)
     assert (chosen[0] is None) == (chosen[1] is None)
     if chosen[0] is not None:
@@ -97,7 +97,7 @@ def test_turning_the_dial_towards_cheap_never_raises_the_expected_cost(task, sna
 @many
 @given(tasks, snapshots(pools(least=2)), policies, st.data())
 def test_removing_a_candidate_never_reorders_the_others(task, snapshot, policy, data):
-    read = features(auto(task), policy)
+    read = extract_features(auto(task), policy)
     gone = data.draw(st.sampled_from([c.id for c in snapshot.candidates]))
     fewer = replace(snapshot, candidates=tuple(c for c in snapshot.candidates if c.id != gone))
     before = [s.candidate for s in rank(snapshot.candidates, read, snapshot, policy) if s.candidate != gone]
@@ -107,7 +107,7 @@ def test_removing_a_candidate_never_reorders_the_others(task, snapshot, policy, 
 @many
 @given(tasks, snapshots(), policies, st.floats(1.01, 3))
 def test_a_strictly_better_candidate_never_ranks_lower(task, snapshot, policy, factor):
-    read = features(auto(task), policy)
+    read = extract_features(auto(task), policy)
     worse = snapshot.candidates[0]
     assume(worse.price is not None)
     raised = Benchmarks(
@@ -126,7 +126,7 @@ def test_a_strictly_better_candidate_never_ranks_lower(task, snapshot, policy, f
 @many
 @given(tasks, snapshots(), policies)
 def test_a_pin_never_overrides_health_capability_or_window(task, snapshot, policy):
-    decision = decide(features(task, policy), snapshot, policy)
+    decision = decide(extract_features(task, policy), snapshot, policy)
     plan = decision.plan
     if plan is None:
         assert decision.refusal is not None
@@ -143,7 +143,7 @@ def test_a_pin_never_overrides_health_capability_or_window(task, snapshot, polic
 @many
 @given(tasks, snapshots(), policies)
 def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy):
-    decision = decide(features(task, policy), snapshot, policy)
+    decision = decide(extract_features(task, policy), snapshot, policy)
     if decision.plan is None or decision.allowance is None:
         return
     assert decision.plan.reserve_usd <= decision.allowance.left_usd
@@ -161,7 +161,7 @@ def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answ
         wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, prompt=ask, is_new_turn=True
     )
     only_single = replace(snapshot, performable=(Strategy.SINGLE,))
-    decision = decide(features(task, policy), only_single, policy)
+    decision = decide(extract_features(task, policy), only_single, policy)
     if decision.plan is not None and decision.preferred is not None and decision.preferred.strategy == "verify":
         assert decision.plan.strategy == "single"
         assert any("can't be carried out" in note for note in decision.notes)

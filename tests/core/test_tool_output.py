@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.signals import tool_output
-from autorouter.core.signals.tool_output import DETAIL_CHARS, read_result
+from autorouter.core.signals.tool_output import DETAIL_CHARS, parse_tool_output
 
 RESULTS = Path(__file__).parent / "fixtures" / "results"
 NAMES = sorted(path.stem for path in RESULTS.glob("*.txt"))
@@ -77,21 +77,21 @@ def test_every_fixture_is_expected_to_prove_something_or_nothing() -> None:
 
 @pytest.mark.parametrize("name", SUMMARIES)
 def test_a_summary_is_read_with_its_counts(name: str) -> None:
-    found = read_result(result(name))
+    found = parse_tool_output(result(name))
     assert found is not None
     assert (found.tool, found.verdict, found.passed, found.failed) == SUMMARIES[name]
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_a_failure_without_a_summary_shows_the_line_that_tells_it(name: str) -> None:
-    found = read_result(result(name))
+    found = parse_tool_output(result(name))
     assert found is not None
     assert (found.tool, found.verdict, found.detail) == (ERRORS[name][0], "error", ERRORS[name][1])
 
 
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_that_did_not_apply_is_seen(name: str) -> None:
-    found = read_result(result(name))
+    found = parse_tool_output(result(name))
     assert found is not None
     assert found.verdict == "edit_failed"
     assert "<" not in found.detail
@@ -99,13 +99,13 @@ def test_an_edit_that_did_not_apply_is_seen(name: str) -> None:
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_only_looks_like_a_result_proves_nothing(name: str) -> None:
-    assert read_result(result(name)) is None
+    assert parse_tool_output(result(name)) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_line_ends_change_nothing(name: str) -> None:
     text = result(name)
-    assert read_result(text.replace("\n", "\r\n")) == read_result(text)
+    assert parse_tool_output(text.replace("\n", "\r\n")) == parse_tool_output(text)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -117,36 +117,36 @@ def test_the_gate_lets_through_all_that_a_parser_reads(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in NOTHING])
 def test_a_line_of_a_source_file_with_its_number_proves_nothing(name: str) -> None:
     text = tool_output._plain(result(name))
-    assert read_result("\n".join(f"{n:6}→{line}" for n, line in enumerate(text.split("\n"), 1))) is None
+    assert parse_tool_output("\n".join(f"{n:6}→{line}" for n, line in enumerate(text.split("\n"), 1))) is None
 
 
 def test_a_clean_exit_is_green() -> None:
-    found = read_result(result("exit_codex_green"))
+    found = parse_tool_output(result("exit_codex_green"))
     assert found is not None
     assert (found.tool, found.verdict) == ("exit", "green")
 
 
 def test_a_summary_says_more_than_the_exit_code_and_the_traceback_in_it() -> None:
-    found = read_result("Exit code 1\n" + result("traceback_error") + result("pytest_red"))
+    found = parse_tool_output("Exit code 1\n" + result("traceback_error") + result("pytest_red"))
     assert found is not None
     assert found.tool == "pytest"
 
 
 def test_a_red_summary_says_more_than_a_green_one_and_an_edit_failure_lies_between() -> None:
     green, red, edit = result("pytest_green"), result("mypy_red"), result("git_apply_edit_failed")
-    verdicts = [found.verdict for text in (green + red, green + edit, edit + red) if (found := read_result(text))]
+    verdicts = [found.verdict for text in (green + red, green + edit, edit + red) if (found := parse_tool_output(text))]
     assert verdicts == ["red", "edit_failed", "red"]
 
 
 def test_a_logged_traceback_of_a_command_that_ended_well_is_no_error() -> None:
-    found = read_result("Process exited with code 0\nOutput:\n" + result("traceback_error"))
+    found = parse_tool_output("Process exited with code 0\nOutput:\n" + result("traceback_error"))
     assert found is not None
     assert found.verdict == "green"
 
 
 @pytest.mark.parametrize("text", ["", "File does not exist.", "Process exited with code 0\n"])
 def test_the_clients_own_error_flag_is_an_error(text: str) -> None:
-    found = read_result(text, is_error=True)
+    found = parse_tool_output(text, is_error=True)
     assert found is not None
     assert (found.tool, found.verdict) == ("tool", "error")
 
@@ -164,7 +164,7 @@ def test_the_clients_own_error_flag_is_an_error(text: str) -> None:
 )
 def test_a_detail_never_shows_a_key(secret: str) -> None:
     text = f'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\nRuntimeError: refused {secret}\n'
-    found = read_result(text)
+    found = parse_tool_output(text)
     assert found is not None
     assert found.detail.startswith("RuntimeError: refused")
     assert "***" in found.detail
@@ -183,8 +183,8 @@ texts = st.one_of(
 
 @given(texts, st.booleans())
 def test_any_text_is_read_without_fail_and_always_alike(text: str, is_error: bool) -> None:
-    found = read_result(text, is_error)
-    assert found == read_result(text, is_error)
+    found = parse_tool_output(text, is_error)
+    assert found == parse_tool_output(text, is_error)
     assert not is_error or found is not None
     if found is not None:
         assert len(found.detail) <= DETAIL_CHARS

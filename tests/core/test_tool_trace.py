@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.signals.tool_trace import EMPTY, FINDINGS_SHOWN, claims_success, contradicted, read_trail
+from autorouter.core.signals.tool_trace import (
+    FINDINGS_SHOWN,
+    NO_EVIDENCE,
+    claims_success,
+    contradicting_evidence,
+    read_tool_trace,
+)
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
 GREEN, RED = "12 passed in 0.31s", "2 failed, 10 passed in 0.31s"
@@ -39,8 +45,8 @@ def trail(*pairs: Pair) -> tuple[ToolEvent, ...]:
 
 
 def test_no_trail_is_no_evidence() -> None:
-    assert read_trail(()) == EMPTY
-    assert not EMPTY.corroborated()
+    assert read_tool_trace(()) == NO_EVIDENCE
+    assert not NO_EVIDENCE.is_corroborated()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,7 @@ def test_no_trail_is_no_evidence() -> None:
     ],
 )
 def test_an_edit_is_known_by_its_name_or_its_command(name: str, arguments: str) -> None:
-    assert read_trail((ToolCall(name, arguments), ToolResult("done"))).edits == 1
+    assert read_tool_trace((ToolCall(name, arguments), ToolResult("done"))).edits == 1
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_an_edit_is_known_by_its_name_or_its_command(name: str, arguments: str) 
     ],
 )
 def test_what_changes_no_code_is_no_edit(name: str, arguments: str) -> None:
-    assert read_trail((ToolCall(name, arguments), ToolResult("done"))).edits == 0
+    assert read_tool_trace((ToolCall(name, arguments), ToolResult("done"))).edits == 0
 
 
 @pytest.mark.parametrize(
@@ -107,18 +113,18 @@ def test_what_changes_no_code_is_no_edit(name: str, arguments: str) -> None:
     ],
 )
 def test_a_run_is_known_by_its_command(command: str) -> None:
-    assert read_trail(trail(bash(command, "...", False))).runs == 1
+    assert read_tool_trace(trail(bash(command, "...", False))).runs == 1
 
 
 @pytest.mark.parametrize(
     "command", ["grep -rn pytest .", "pip install pytest", "cat tests/test_a.py", "ls", "python app.py"]
 )
 def test_what_only_names_a_runner_is_no_run(command: str) -> None:
-    assert read_trail(trail(bash(command, "tests/conftest.py:1:import pytest"))).runs == 0
+    assert read_tool_trace(trail(bash(command, "tests/conftest.py:1:import pytest"))).runs == 0
 
 
 def test_a_summary_is_a_run_whatever_was_called() -> None:
-    evidence = read_trail(trail(bash("./ci.sh", RED)))
+    evidence = read_tool_trace(trail(bash("./ci.sh", RED)))
     assert (evidence.runs, evidence.last_run) == (1, "red")
 
 
@@ -126,14 +132,15 @@ def test_a_summary_is_a_run_whatever_was_called() -> None:
     "pair", [read("log.txt", RED), bash("cat log.txt", RED), bash("git show HEAD:log.txt", RED), edit(text=RED)]
 )
 def test_a_summary_that_was_read_or_written_is_no_run(pair: Pair) -> None:
-    assert (read_trail(trail(pair)).runs, read_trail(trail(pair)).findings) == (0, ())
+    assert (read_tool_trace(trail(pair)).runs, read_tool_trace(trail(pair)).findings) == (0, ())
 
 
 def test_grep_without_a_match_is_no_error() -> None:
-    assert read_trail(trail(bash("grep -rn nope .", "Exit code 1", True))).errors == 0
-    assert read_trail(trail(bash("cat nope.txt", "Exit code 1\ncat: nope.txt: No such file", True))).errors == 0
+    assert read_tool_trace(trail(bash("grep -rn nope .", "Exit code 1", True))).errors == 0
+    assert read_tool_trace(trail(bash("cat nope.txt", "Exit code 1\ncat: nope.txt: No such file", True))).errors == 0
     assert (
-        read_trail(trail(read("nope"), (ToolCall("Read", "{}"), ToolResult("File does not exist.", True)))).errors == 1
+        read_tool_trace(trail(read("nope"), (ToolCall("Read", "{}"), ToolResult("File does not exist.", True)))).errors
+        == 1
     )
 
 
@@ -149,106 +156,108 @@ def test_grep_without_a_match_is_no_error() -> None:
     ],
 )
 def test_a_run_without_a_summary_is_judged_by_its_exit(pair: Pair, last_run: str | None) -> None:
-    assert read_trail(trail(pair)).last_run == last_run
+    assert read_tool_trace(trail(pair)).last_run == last_run
 
 
 def test_edits_count_from_the_last_run_and_a_failed_edit_is_none() -> None:
-    evidence = read_trail(trail(edit(), pytest_run(GREEN), edit(), edit(text=NOT_FOUND, is_error=True), edit("b.py")))
+    evidence = read_tool_trace(
+        trail(edit(), pytest_run(GREEN), edit(), edit(text=NOT_FOUND, is_error=True), edit("b.py"))
+    )
     assert (evidence.edits, evidence.edits_since_run, evidence.edit_failures) == (3, 2, 1)
     assert evidence.last_run == "green"
     assert not evidence.tested
 
 
 def test_one_command_may_edit_and_then_run() -> None:
-    evidence = read_trail(trail(bash("sed -i s/a/b/ a.py && pytest -q", GREEN)))
+    evidence = read_tool_trace(trail(bash("sed -i s/a/b/ a.py && pytest -q", GREEN)))
     assert (evidence.edits, evidence.edits_since_run, evidence.tested) == (1, 0, True)
 
 
 def test_three_red_runs_are_one_sign_and_four_suffice() -> None:
-    three = read_trail(trail(*[pair for n in range(3) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
+    three = read_tool_trace(trail(*[pair for n in range(3) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
     assert three.signals == ("tests red 3 times in a row",)
     assert three.wrong < 0.5
-    assert not three.corroborated()
-    four = read_trail(trail(*[pair for n in range(4) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
+    assert not three.is_corroborated()
+    four = read_tool_trace(trail(*[pair for n in range(4) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
     assert four.red_streak == 4
     assert four.critical
-    assert four.corroborated()
+    assert four.is_corroborated()
 
 
 def test_fewer_failures_begin_the_streak_anew_and_green_ends_it() -> None:
     runs = [pytest_run(f"{n} failed, 3 passed in 0.1s") for n in (9, 5, 2, 1)]
-    assert read_trail(trail(*runs)).red_streak == 1
-    assert read_trail(trail(pytest_run(RED), pytest_run(RED), pytest_run(GREEN))).red_streak == 0
+    assert read_tool_trace(trail(*runs)).red_streak == 1
+    assert read_tool_trace(trail(pytest_run(RED), pytest_run(RED), pytest_run(GREEN))).red_streak == 0
 
 
 def test_the_same_call_is_a_sign_only_while_nothing_was_edited() -> None:
-    stuck = read_trail(trail(*[read("a.py")] * 3))
+    stuck = read_tool_trace(trail(*[read("a.py")] * 3))
     assert (stuck.repeated_calls, stuck.signals) == (3, ("same call 3 times",))
-    working = read_trail(trail(*[pair for n in range(3) for pair in (read("a.py"), edit(f"{n}.py"))]))
+    working = read_tool_trace(trail(*[pair for n in range(3) for pair in (read("a.py"), edit(f"{n}.py"))]))
     assert working.signals == ()
 
 
 def test_the_same_edit_over_and_over_is_a_sign_even_where_it_takes_effect() -> None:
     there_and_back = [edit("a.py"), edit("b.py")] * 3
-    assert read_trail(trail(*there_and_back)).signals == ("same call 3 times",)
+    assert read_tool_trace(trail(*there_and_back)).signals == ("same call 3 times",)
 
 
 def test_asking_again_is_what_polling_is_for() -> None:
     poll = (ToolCall("write_stdin", '{"chars":""}'), ToolResult("still running"))
-    assert read_trail(trail(*[poll] * 6)).repeated_calls == 0
+    assert read_tool_trace(trail(*[poll] * 6)).repeated_calls == 0
 
 
 def test_the_same_failing_call_suffices_at_four() -> None:
     call = bash("python app.py", "Exit code 1\nboom", True)
-    assert not read_trail(trail(*[call] * 3)).critical
-    assert read_trail(trail(*[call] * 4)).critical
+    assert not read_tool_trace(trail(*[call] * 3)).critical
+    assert read_tool_trace(trail(*[call] * 4)).critical
 
 
 def test_one_fact_makes_one_sign() -> None:
     crash = 'Exit code 1\nTraceback (most recent call last):\n  File "app.py", line 1, in <module>\nValueError: no rows'
-    assert read_trail(trail(*[bash("python app.py", crash, True)] * 3)).signals == ("same call 3 times",)
-    assert read_trail(trail(*[pytest_run(RED)] * 3)).signals == ("tests red 3 times in a row",)
-    assert read_trail(trail(*[edit(text=NOT_FOUND, is_error=True)] * 3)).signals == ("edit failed 3 times",)
+    assert read_tool_trace(trail(*[bash("python app.py", crash, True)] * 3)).signals == ("same call 3 times",)
+    assert read_tool_trace(trail(*[pytest_run(RED)] * 3)).signals == ("tests red 3 times in a row",)
+    assert read_tool_trace(trail(*[edit(text=NOT_FOUND, is_error=True)] * 3)).signals == ("edit failed 3 times",)
 
 
 def test_the_same_error_after_an_edit_and_failed_edits_corroborate_each_other() -> None:
     crash = bash("python app.py", "Process exited with code 1\nOutput:\nbash: app: command not found")
     bad = edit(text=NOT_FOUND, is_error=True)
-    evidence = read_trail(trail(crash, edit(), crash, bad, bad))
+    evidence = read_tool_trace(trail(crash, edit(), crash, bad, bad))
     assert evidence.signals == ("same error twice", "edit failed twice")
     assert (evidence.errors, evidence.repeated_errors) == (2, 2)
-    assert evidence.corroborated()
+    assert evidence.is_corroborated()
     assert evidence.wrong > 0.5
     assert not evidence.critical
 
 
 def test_twelve_steps_without_an_edit_or_a_green_run_are_a_sign() -> None:
     looks = [read(f"{n}.py") for n in range(12)]
-    assert read_trail(trail(*looks)).signals == ("no progress in 12 steps",)
-    assert read_trail(trail(*looks[:11])).signals == ()
-    assert read_trail(trail(*looks[:6], edit(), *looks[6:])).signals == ()
+    assert read_tool_trace(trail(*looks)).signals == ("no progress in 12 steps",)
+    assert read_tool_trace(trail(*looks[:11])).signals == ()
+    assert read_tool_trace(trail(*looks[:6], edit(), *looks[6:])).signals == ()
 
 
 def test_an_edit_and_a_green_run_are_progress() -> None:
-    assert read_trail(trail(edit(), edit("b.py"), pytest_run(GREEN))).progress == 0.75
-    assert read_trail(trail(read("a.py"))).progress == 0.0
+    assert read_tool_trace(trail(edit(), edit("b.py"), pytest_run(GREEN))).progress == 0.75
+    assert read_tool_trace(trail(read("a.py"))).progress == 0.0
 
 
 def test_steps_are_numbered_from_the_turns_start() -> None:
-    evidence = read_trail(trail(read("a.py"), pytest_run(RED)), steps=7)
+    evidence = read_tool_trace(trail(read("a.py"), pytest_run(RED)), steps=7)
     assert evidence.steps == 7
     assert evidence.findings == ("step 7 pytest red: 2 failed, 10 passed",)
 
 
 def test_a_batch_is_answered_in_order_and_a_cut_batch_from_its_end() -> None:
     (first, look), (second, red) = read("a.py", RED), pytest_run(RED)
-    assert read_trail((first, second, look, red)).runs == 1
-    assert read_trail((first, look, red)) == read_trail((look, first, red))
-    assert read_trail((second, look, red)).edits_since_run == 0
+    assert read_tool_trace((first, second, look, red)).runs == 1
+    assert read_tool_trace((first, look, red)) == read_tool_trace((look, first, red))
+    assert read_tool_trace((second, look, red)).edits_since_run == 0
 
 
 def test_findings_are_few_and_the_latest_is_last() -> None:
-    evidence = read_trail(trail(*(pytest_run(f"{n} failed in 0.1s") for n in range(1, 10))))
+    evidence = read_tool_trace(trail(*(pytest_run(f"{n} failed in 0.1s") for n in range(1, 10))))
     assert len(evidence.findings) == FINDINGS_SHOWN
     assert evidence.findings[-1] == "step 9 pytest red: 9 failed, 0 passed"
 
@@ -266,15 +275,15 @@ pieces = st.lists(
 
 @given(pieces, st.none() | st.integers(0, 500))
 def test_any_trail_is_read_without_fail_and_always_alike(steps: list[ToolEvent], total: int | None) -> None:
-    evidence = read_trail(steps, steps=total)
-    assert evidence == read_trail(tuple(steps), steps=total)
+    evidence = read_tool_trace(steps, steps=total)
+    assert evidence == read_tool_trace(tuple(steps), steps=total)
     assert 0 <= evidence.wrong <= 1
     assert 0 <= evidence.progress <= 1
     assert evidence.edits_since_run <= evidence.edits
     assert evidence.repeated_calls != 1
     assert len(evidence.findings) <= FINDINGS_SHOWN
     assert all(len(line) <= 160 for line in evidence.findings)
-    assert not evidence.corroborated() or evidence.wrong > 0.5
+    assert not evidence.is_corroborated() or evidence.wrong > 0.5
 
 
 @given(
@@ -290,8 +299,8 @@ def test_any_trail_is_read_without_fail_and_always_alike(steps: list[ToolEvent],
     )
 )
 def test_the_order_of_unrelated_calls_changes_no_counter(pairs: list[Pair]) -> None:
-    evidence = read_trail(trail(*pairs))
-    assert replace(evidence, findings=()) == replace(EMPTY, steps=6, repeated_calls=2, errors=1)
+    evidence = read_tool_trace(trail(*pairs))
+    assert replace(evidence, findings=()) == replace(NO_EVIDENCE, steps=6, repeated_calls=2, errors=1)
 
 
 @pytest.mark.parametrize(
@@ -345,9 +354,9 @@ CLAIM = "Fixed. All tests pass."
     ],
 )
 def test_a_claim_without_a_green_test_run_after_the_last_edit_is_contradicted(pairs: list[Pair], reason: str) -> None:
-    evidence = read_trail(trail(*pairs))
-    assert reason in (contradicted(CLAIM, evidence) or "")
-    assert contradicted("The tests still fail; I need another look.", evidence) is None
+    evidence = read_tool_trace(trail(*pairs))
+    assert reason in (contradicting_evidence(CLAIM, evidence) or "")
+    assert contradicting_evidence("The tests still fail; I need another look.", evidence) is None
 
 
 @pytest.mark.parametrize(
@@ -362,4 +371,4 @@ def test_a_claim_without_a_green_test_run_after_the_last_edit_is_contradicted(pa
     ],
 )
 def test_a_claim_that_the_tools_bear_out_or_say_nothing_of_stands(pairs: list[Pair]) -> None:
-    assert contradicted(CLAIM, read_trail(trail(*pairs))) is None
+    assert contradicting_evidence(CLAIM, read_tool_trace(trail(*pairs))) is None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from autorouter.core.decision.decide import Decision, decide
 from autorouter.core.policy import Policy
-from autorouter.core.signals.features import features
+from autorouter.core.signals.features import extract_features
 from autorouter.core.state.health import Health
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Benchmarks, Candidate, Capability, Price, Role, Task
@@ -60,7 +60,7 @@ def world(*pool: Candidate, **more) -> Snapshot:
 def decided(asked: Task | str, snapshot: Snapshot | None = None, policy: Policy | None = None) -> Decision:
     policy = policy or Policy()
     asked = task(asked) if isinstance(asked, str) else asked
-    return decide(features(asked, policy), snapshot or world(), policy)
+    return decide(extract_features(asked, policy), snapshot or world(), policy)
 
 
 def cooling(seconds: float = 30.0, *, asked: bool = False) -> Health:

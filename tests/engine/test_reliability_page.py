@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from autorouter.core.state.health import PAUSES, USUAL, Pause
+from autorouter.core.state.health import COOLDOWN_BY_REASON, DEFAULT_COOLDOWN, CooldownRange
 from autorouter.engine.retry import RULES, RetryRule
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")
@@ -43,6 +43,6 @@ def test_every_rule_stands_on_the_page_as_it_is() -> None:
 
 def test_every_cooldown_stands_on_the_page_as_it_is() -> None:
     found = rows("Cooldowns")
-    for kind, pause in {**PAUSES, "any other": USUAL}.items():
+    for kind, pause in {**COOLDOWN_BY_REASON, "any other": DEFAULT_COOLDOWN}.items():
         first, most = found[kind]
-        assert Pause(seconds(first), seconds(most)) == pause
+        assert CooldownRange(seconds(first), seconds(most)) == pause

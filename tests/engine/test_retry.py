@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autorouter.core.state.health import UNKNOWN, Health, Outcome, observe, probing
+from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, begin_probe, observe
 from autorouter.core.types import Candidate
 from autorouter.engine.retry import (
     LEAD_POINTS,
@@ -168,9 +168,9 @@ def test_an_overflow_far_below_the_configured_window_says_that_it_is_wrong() -> 
 
 
 def test_who_asked_for_a_pause_meanwhile_is_skipped_and_who_is_down_or_probed_comes_last() -> None:
-    paused = observe(UNKNOWN, Outcome(ok=False, reason="rate_limited", retry_after_s=60.0), NOW_S)
-    down = observe(UNKNOWN, Outcome(ok=False, reason="server"), NOW_S)
-    probed = probing(observe(UNKNOWN, Outcome(ok=False, reason="server"), NOW_S - 10), NOW_S)
+    paused = observe(UNKNOWN_HEALTH, AttemptOutcome(ok=False, reason="rate_limited", retry_after_s=60.0), NOW_S)
+    down = observe(UNKNOWN_HEALTH, AttemptOutcome(ok=False, reason="server"), NOW_S)
+    probed = begin_probe(observe(UNKNOWN_HEALTH, AttemptOutcome(ok=False, reason="server"), NOW_S - 10), NOW_S)
     health = {"b": paused, "c": down, "large": probed}
     assert moved("too_large", "b", "c", "large", "small", health=health).waiting == ("small", "c", "large")
 

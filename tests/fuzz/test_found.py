@@ -23,7 +23,7 @@ from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.passthrough import usage_of
 from autorouter.wire.common.ir import StreamFailed
 from autorouter.wire.common.tool_names import ToolNameMap
-from autorouter.wire.usage_sum import summed
+from autorouter.wire.usage_sum import add_usage
 from tests.fuzz.atheris import target
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start
 
@@ -69,8 +69,8 @@ def test_deep_arguments_in_a_history_are_refused(dry: Router, path: str, documen
 
 def test_only_what_is_too_deep_is_called_so() -> None:
     nested = orjson.dumps({"model": "m"})[:-1] + b',"a":%s}'
-    assert fields.too_deep(nested % (b"[" * 230 + b"]" * 230)) is None
-    assert isinstance(fields.too_deep(nested % (b"[" * 250 + b"]" * 250)), RequestError)
+    assert fields.nesting_error(nested % (b"[" * 230 + b"]" * 230)) is None
+    assert isinstance(fields.nesting_error(nested % (b"[" * 250 + b"]" * 250)), RequestError)
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -92,7 +92,7 @@ def test_an_upstreams_deep_event_is_malformed_and_no_exception(wire: Wire) -> No
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
 def test_an_upstreams_deep_answer_is_none(wire: Wire) -> None:
     document = orjson.loads(b'{"%s":[{"type":"x","a":%s}]}' % (exchange.ANSWER_MEMBER[wire].encode(), DEEP))
-    assert translate.read_answer(document, wire, ToolNameMap()).failed is not None
+    assert translate.decode_answer(document, wire, ToolNameMap()).failed is not None
 
 
 def test_a_damaged_receipt_does_not_hide_the_others(dry: Router) -> None:
@@ -157,9 +157,9 @@ def test_a_sum_that_no_budget_can_be_held_against_counts_as_none(tmp_path: Path,
     path.write_text('{"day": 1, "spent_usd": {"ci": %s}}' % spent, "utf-8")  # noqa: UP031
     budgets = KeyBudgets(path, clock=lambda: 86_400.0 * 1.5)
     grant = Grant("ci", (), (), 1.0)
-    budgets.hold(grant, 0.5)
+    budgets.reserve(grant, 0.5)
     with pytest.raises(BudgetExceeded):
-        budgets.hold(grant, 0.6)
+        budgets.reserve(grant, 0.6)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
-    return DeclaredTools.of(request).fault(translate.read_answer(answer, "chat", ToolNameMap()))
+    return DeclaredTools.of(request).fault(translate.decode_answer(answer, "chat", ToolNameMap()))
 
 
 def test_a_tools_schema_fetches_nothing(tmp_path: Path) -> None:
@@ -217,4 +217,4 @@ def test_a_count_of_tokens_beyond_all_measure_is_none() -> None:
     told = {"prompt_tokens": 2**64 - 1, "completion_tokens": 5, "total_tokens": 2**64 - 1}
     assert usage_of(told) == Usage(input_tokens=0, output_tokens=5)
     body = orjson.dumps({"choices": [], "usage": told})
-    assert orjson.loads(summed(body, "chat", Usage(input_tokens=7)))["usage"]["prompt_tokens"] == 7
+    assert orjson.loads(add_usage(body, "chat", Usage(input_tokens=7)))["usage"]["prompt_tokens"] == 7

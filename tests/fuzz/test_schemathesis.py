@@ -23,7 +23,7 @@ from autorouter.server.asgi import JSON_CONTENT_TYPE
 from autorouter.server.endpoints import FAULT_HEADER
 from autorouter.server.openapi import OPERATIONS
 from autorouter.simulator.faults.spec import FAULTS
-from autorouter.wire.overrides import PREFIX
+from autorouter.wire.overrides import HEADER_PREFIX
 from tests.fuzz.conftest import LONG_S
 from tests.server.program import Program, end, launch
 
@@ -87,7 +87,7 @@ def test_every_answer_is_as_the_document_says(router: Program, schema: Any, rout
                     # Made-up messages say nothing at all in most cases, and whoever gets that refuses it.
                     case.body["messages"] = [*case.body["messages"], {"role": "user", "content": "hi"}]
                 case.body.pop("openfusion", None)
-                for name in [name for name in case.headers or {} if name.startswith(PREFIX)]:
+                for name in [name for name in case.headers or {} if name.startswith(HEADER_PREFIX)]:
                     del case.headers[name]
             if fault and posts and case.headers is not None:
                 case.headers[FAULT_HEADER] = fault

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from autorouter.simulator.server import rules
-from autorouter.simulator.server.app import MockServer, RequestLog, Setting
-from autorouter.simulator.server.rules import Chooser
+from autorouter.simulator.server.app import MockServer, MockSettings, RequestLog
+from autorouter.simulator.server.rules import FaultChooser
 
 WAIT_S = 20.0
 """Longest wait for anything that must come: only a test that fails reaches it."""
@@ -134,7 +134,7 @@ class Wire:
 class Mock:
     """A running mock. `lines` are what it logged."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: MockSettings) -> None:
         self.lines: queue.Queue[RequestLog] = queue.Queue()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="mock", daemon=True)
@@ -187,9 +187,9 @@ def start() -> Iterator[Start]:
     running: list[Mock] = []
 
     def begin(scenario: str = "", script: dict[str, Any] | None = None, **more: Any) -> Mock:
-        chooser = Chooser(rules.parse(script) if script else None, scenario)
+        chooser = FaultChooser(rules.parse_script(script) if script else None, scenario)
         settings = {"wires": frozenset(PATHS), **more}
-        running.append(Mock(Setting(chooser=chooser, **settings)))
+        running.append(Mock(MockSettings(chooser=chooser, **settings)))
         return running[-1]
 
     yield begin
@@ -200,6 +200,6 @@ def start() -> Iterator[Start]:
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Mock]:
     """One without faults of its own, for requests that name theirs."""
-    running = Mock(Setting(chooser=Chooser(), wires=frozenset(PATHS)))  # type: ignore[arg-type]
+    running = Mock(MockSettings(chooser=FaultChooser(), wires=frozenset(PATHS)))  # type: ignore[arg-type]
     yield running
     running.close()

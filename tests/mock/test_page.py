@@ -12,9 +12,9 @@ from pathlib import Path
 from autorouter.config.schema import Config
 from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.faults.spec import ALIASES, FAMILIES
-from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.spec import parse_faults as parse_faults
 from autorouter.simulator.faults.types import ALL_WIRES
-from autorouter.simulator.server.rules import Rule, parse
+from autorouter.simulator.server.rules import MockRule, parse_script
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mock.md"
 TABLE = re.compile(
@@ -28,7 +28,7 @@ def table() -> str:
         names = [name, *(alias for alias, meant in ALIASES.items() if meant == name)]
         only = "" if fault.wires == ALL_WIRES else f" ({', '.join(sorted(fault.wires))} only)"
         lines.append(f"| {', '.join(f'`{one}`' for one in names)} | {fault.summary}{only} | {fault.advice} |")
-    lines += [f"| `{one.shown}` | {one.summary} | as for `{one.like}` |" for one in FAMILIES]
+    lines += [f"| `{one.display_name}` | {one.summary} | as for `{one.base_fault}` |" for one in FAMILIES]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +44,7 @@ def test_the_table_is_current() -> None:
 
 def test_the_samples_are_a_script_and_a_configuration() -> None:
     script, config = (tomllib.loads(text) for text in samples("toml"))
-    assert len(parse(script).rule) == 3
+    assert len(parse_script(script).rule) == 3
     Config.model_validate({"schema_version": 1, **config})
     for candidate in config["candidates"]:
         name, _, spec = candidate["model"].partition("#")
@@ -53,7 +53,7 @@ def test_the_samples_are_a_script_and_a_configuration() -> None:
 
 
 def test_every_key_of_a_rule_is_on_the_page() -> None:
-    for name in Rule.model_fields:
+    for name in MockRule.model_fields:
         assert f"`{name}`" in PAGE.read_text("utf-8"), name
 
 

@@ -7,13 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.errors import ConfigError
-from autorouter.simulator.server.rules import MAX_COUNTED, Asked, Chooser, load, parse, split
+from autorouter.simulator.server.rules import (
+    MAX_COUNTED,
+    FaultChooser,
+    RequestFacts,
+    load_script,
+    parse_script,
+    split_model,
+)
 
-PLAIN = Asked("chat", "/v1/chat/completions", "gpt-5", stream=False)
+PLAIN = RequestFacts("chat", "/v1/chat/completions", "gpt-5", stream=False)
 
 
-def chosen(script: dict[str, Any], *asked: Asked, scenario: str = "") -> list[str]:
-    chooser = Chooser(parse(script), scenario)
+def chosen(script: dict[str, Any], *asked: RequestFacts, scenario: str = "") -> list[str]:
+    chooser = FaultChooser(parse_script(script), scenario)
     return [chooser.choose(one).spec for one in asked]
 
 
@@ -29,18 +36,18 @@ def test_the_first_rule_that_fires_counts() -> None:
 @pytest.mark.parametrize(
     ("condition", "asked"),
     [
-        ({"model": "gpt-*"}, Asked("chat", "/", "claude", stream=False)),
-        ({"path": "/v1/*"}, Asked("chat", "/chat/completions", "gpt-5", stream=False)),
-        ({"wire": "chat"}, Asked("messages", "/v1/chat/completions", "gpt-5", stream=False)),
-        ({"stream": False}, Asked("chat", "/v1/chat/completions", "gpt-5", stream=True)),
+        ({"model": "gpt-*"}, RequestFacts("chat", "/", "claude", stream=False)),
+        ({"path": "/v1/*"}, RequestFacts("chat", "/chat/completions", "gpt-5", stream=False)),
+        ({"wire": "chat"}, RequestFacts("messages", "/v1/chat/completions", "gpt-5", stream=False)),
+        ({"stream": False}, RequestFacts("chat", "/v1/chat/completions", "gpt-5", stream=True)),
     ],
 )
-def test_a_rule_is_for_those_that_fit(condition: dict[str, Any], asked: Asked) -> None:
+def test_a_rule_is_for_those_that_fit(condition: dict[str, Any], asked: RequestFacts) -> None:
     assert chosen(rules({"scenario": "500", **condition}), asked, PLAIN) == ["", "500"]
 
 
 def test_nth_counts_the_requests_that_fit() -> None:
-    other = Asked("chat", "/", "claude", stream=False)
+    other = RequestFacts("chat", "/", "claude", stream=False)
     script = rules({"scenario": "500", "model": "gpt-*", "nth": [2, 4]})
     assert chosen(script, PLAIN, other, PLAIN, PLAIN, PLAIN, PLAIN) == ["", "", "500", "", "500", ""]
     assert chosen(rules({"scenario": "500", "nth": 1}), PLAIN, PLAIN) == ["500", ""]
@@ -52,22 +59,22 @@ def test_a_rule_without_a_scenario_is_a_good_answer() -> None:
 
 def test_a_request_s_own_wish_comes_first() -> None:
     script = rules({"scenario": "500"})
-    by_header = Asked("chat", "/", "m", stream=False, by_header="503", by_model="529")
-    by_model = Asked("chat", "/", "m", stream=False, by_model="529")
+    by_header = RequestFacts("chat", "/", "m", stream=False, by_header="503", by_model="529")
+    by_model = RequestFacts("chat", "/", "m", stream=False, by_model="529")
     assert chosen(script, by_header, by_model, PLAIN) == ["503", "529", "500"]
 
 
 def test_calls_are_counted_for_each_place() -> None:
-    chooser = Chooser(parse(rules({"scenario": "500", "model": "a"})), "503*2")
-    asked = [Asked("chat", "/", name, stream=False) for name in ("a", "b", "a", "b")]
+    chooser = FaultChooser(parse_script(rules({"scenario": "500", "model": "a"})), "503*2")
+    asked = [RequestFacts("chat", "/", name, stream=False) for name in ("a", "b", "a", "b")]
     assert [chooser.choose(one).attempt for one in asked] == [1, 1, 2, 2]
 
 
 def test_what_requests_name_is_counted_within_bounds() -> None:
-    chooser = Chooser()
+    chooser = FaultChooser()
     for number in range(MAX_COUNTED + 10):
-        assert chooser.choose(Asked("chat", "/", "m", stream=False, by_header=f"500*{number}")).attempt == 1
-    assert chooser.choose(Asked("chat", "/", "m", stream=False, by_header=f"500*{number}")).attempt == 2
+        assert chooser.choose(RequestFacts("chat", "/", "m", stream=False, by_header=f"500*{number}")).attempt == 1
+    assert chooser.choose(RequestFacts("chat", "/", "m", stream=False, by_header=f"500*{number}")).attempt == 2
 
 
 @given(st.integers(), st.floats(0, 1))
@@ -92,7 +99,7 @@ def test_chance_comes_about_as_often_as_it_should() -> None:
     ],
 )
 def test_a_fault_stands_behind_the_models_mark(model: str, expected: tuple[str, str]) -> None:
-    assert split(model) == expected
+    assert split_model(model) == expected
 
 
 @pytest.mark.parametrize(
@@ -110,15 +117,15 @@ def test_a_fault_stands_behind_the_models_mark(model: str, expected: tuple[str, 
 )
 def test_a_wrong_script_names_the_rule_and_the_key(script: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(script, "faults.toml")
+        parse_script(script, "faults.toml")
     assert f"faults.toml: {words}" in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        load(tmp_path / "none.toml")
+        load_script(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("seed = [")
     with pytest.raises(ConfigError, match="is not TOML"):
-        load(tmp_path / "bad.toml")
+        load_script(tmp_path / "bad.toml")
     (tmp_path / "good.toml").write_text('seed = 3\n[[rule]]\nscenario = "500"\n')
-    assert load(tmp_path / "good.toml").rule[0].scenario == "500"
+    assert load_script(tmp_path / "good.toml").rule[0].scenario == "500"

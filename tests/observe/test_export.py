@@ -195,7 +195,7 @@ def test_a_dead_collector_disturbs_no_request_and_no_stop(
     assert value(found, "spans_exported_total") == 0
     if how == "refused":
         assert collector.got.wait(WAIT_S)
-    spans = router.runtime.spans
+    spans = router.runtime.otel_exporter
     assert spans is not None
     spans.close()
     assert spans.exported == 0

@@ -12,8 +12,8 @@ from autorouter.probe.relay_client import Relay
 from autorouter.probe.report import Report
 from autorouter.simulator.faults.spec import FAULTS, TOLERATED
 from autorouter.simulator.faults.types import ALL_WIRES
-from autorouter.simulator.server.app import MockServer, Setting
-from autorouter.simulator.server.rules import Chooser
+from autorouter.simulator.server.app import MockServer, MockSettings
+from autorouter.simulator.server.rules import FaultChooser
 
 KEY = "sk-mock-0123456789abcdef"
 SILENCE_S = 1.0
@@ -28,7 +28,7 @@ SWIFT = [name for name, fault in FAULTS.items() if not (fault.first_byte_delay_s
 @cache
 def report_of(scenario: str) -> Report:
     async def asked() -> Report:
-        server = MockServer(Setting(chooser=Chooser(None, scenario), wires=ALL_WIRES))
+        server = MockServer(MockSettings(chooser=FaultChooser(None, scenario), wires=ALL_WIRES))
         host, port = await server.start("127.0.0.1", 0)
         try:
             relay = Relay(name="mock", base_url=f"http://{host}:{port}/v1", key=KEY, timeout_s=SILENCE_S)

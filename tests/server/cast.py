@@ -45,7 +45,7 @@ from autorouter.simulator.tools import SimulatedToolCall
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
 from autorouter.wire import exchange
 from autorouter.wire.common.ir import ResponseIR
-from autorouter.wire.inner_request import answer_tool_calls, read_answer, text_of
+from autorouter.wire.inner_request import answer_text, answer_tool_calls, read_answer
 
 DEADLINE_S: Final = 300.0
 """No request may take so long, by the default limits."""
@@ -335,7 +335,7 @@ class Done:
 
     @property
     def text(self) -> str:
-        return text_of(self.answer)
+        return answer_text(self.answer)
 
     @property
     def calls(self) -> list[tuple[str, str]]:

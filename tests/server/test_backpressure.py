@@ -12,11 +12,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.fakes import DONE, FIRST, WAIT_S, Part, Relay, chunk, delta, http
+from tests.fakes import DONE, FIRST, WAIT_S, Part, Relay, chunk, delta, http, until
 from tests.server.conftest import CHAT, body
 from tests.server.program import Program, on_disk, program
 from tests.server.test_hangup import ask
-from tests.server.test_limits import until
 
 MANY_BYTES = 200 * 1024 * 1024
 PIECE = chunk(delta(content="x" * 65_536))
@@ -52,26 +51,25 @@ def test_who_reads_nothing_is_not_buffered_stalls_nobody_and_is_cut(running: Pro
         small(line)
         ask(line, body(stream=True))
         until(lambda: len(relay.seen) == 2)
-        began_s, most_mb, served = time.monotonic(), 0.0, 0
+        limit_s, most_mb, served = time.monotonic() + WAIT_S, 0.0, 0
         while not relay.seen[1].closed.is_set():
             assert running.client.post(CHAT, json=body()).status_code == 200, "another client is served meanwhile"
             served += 1
             most_mb = max(most_mb, running.rss_mb())
-            assert time.monotonic() - began_s < WAIT_S, "it was never cut"
-        took_s = time.monotonic() - began_s
+            assert time.monotonic() < limit_s, "it was never cut"
     assert served >= 3
     assert most_mb - before_mb < FLAT_MB, f"{before_mb:.0f} -> {most_mb:.0f} MB"
-    assert took_s >= 0.9, "no sooner than it may"
     until(lambda: len(on_disk(running.receipts)) == served + 2)
     cut = [one["outcome"] for one in on_disk(running.receipts) if one["outcome"]["status"] == 499]  # type: ignore[index]
     assert [(one["result"], one["error"]) for one in cut] == [("client_gone", "client_stalled")]  # type: ignore[index]
 
 
-def test_who_reads_slowly_gets_everything(running: Program, relay: Relay) -> None:
-    """Nine MB with pauses that add up to three times the stall limit."""
+def test_who_reads_slowly_gets_everything(tmp_path: Path, relay: Relay) -> None:
+    """Nine MB with pauses that add up to more than the stall limit, while each of them is far from it."""
     relay.play((HEAD, chunk(FIRST), *[PIECE] * 144, chunk(delta("stop")), chunk(DONE), b"0\r\n\r\n"))
     seen, last = 0, b""
-    with running.connection() as line:
+    stall = "[limits]\nwrite_stall_s = 2.0\n"
+    with program(tmp_path, relay.url, more=stall) as running, running.connection() as line:
         small(line, 262_144)
         ask(line, body(stream=True))
         pause_at = MANY_BYTES
@@ -142,10 +140,10 @@ def test_a_request_that_stops_in_its_middle_is_ended_and_frees_what_it_held(tmp_
 
 def test_a_request_that_comes_slowly_is_served(tmp_path: Path, relay: Relay) -> None:
     sent = orjson.dumps(body())
-    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 0.5\n") as found, found.connection() as line:
+    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 1.0\n") as found, found.connection() as line:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         line.sendall(f"{head}content-length: {len(sent)}\r\n\r\n".encode())
         for start in range(0, len(sent), len(sent) // 5 + 1):
-            time.sleep(0.2)
+            time.sleep(0.25)
             line.sendall(sent[start : start + len(sent) // 5 + 1])
         assert line.recv(4096).startswith(b"HTTP/1.1 200 ")

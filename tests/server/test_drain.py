@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 
 from autorouter.cli.holder import who_listens
-from tests.fakes import DONE, FIRST, STALL, WAIT_S, Part, Relay, chunk, delta
+from tests.fakes import DONE, FIRST, STALL, WAIT_S, Part, Relay, chunk, delta, until
 from tests.fakes import http as answer_bytes
 from tests.server.conftest import CHAT, POOL, body
 from tests.server.program import Program, on_disk, program
 from tests.server.test_hangup import ask
-from tests.server.test_limits import until
 
 HEAD = answer_bytes(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
 STALLED: tuple[Part, ...] = (HEAD, chunk(FIRST), STALL)

@@ -17,10 +17,10 @@ import orjson
 import pytest
 
 from autorouter.core.types import Wire
-from autorouter.simulator.faults.spec import FAMILIES, FAULTS, TOLERATED, named
+from autorouter.simulator.faults.spec import FAMILIES, FAULTS, TOLERATED, fault_by_name
 from autorouter.simulator.faults.types import Fault
-from autorouter.simulator.server.app import MockServer, Setting
-from autorouter.simulator.server.rules import Chooser
+from autorouter.simulator.server.app import MockServer, MockSettings
+from autorouter.simulator.server.rules import FaultChooser
 from tests.fakes import WAIT_S
 from tests.server.conftest import CHAT, KEY_ONE, KEY_TWO, Router
 
@@ -89,7 +89,7 @@ def mocking() -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="mock", daemon=True)
     thread.start()
-    server = MockServer(Setting(chooser=Chooser(), wires=frozenset(PATHS)))
+    server = MockServer(MockSettings(chooser=FaultChooser(), wires=frozenset(PATHS)))
     _, port = asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(WAIT_S)
     yield f"http://127.0.0.1:{port}"
     asyncio.run_coroutine_threadsafe(server.close(), loop).result(WAIT_S)
@@ -165,7 +165,7 @@ def applies(fault: Fault, wire: Wire) -> bool:
 
 def expected(name: str, wire: Wire, streamed: bool) -> tuple[str, ...] | None:
     """The results of the attempts that a sort of fault calls for; None where the catalogue doesn't say enough."""
-    fault = named(name)
+    fault = fault_by_name(name)
     assert fault is not None
     base = next((long for long, short in SHORTER.items() if short == name), name)
     if not applies(fault, wire) or base in TOLERATED:

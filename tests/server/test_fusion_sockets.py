@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +22,11 @@ from tests.fakes import (
     completion,
     delta,
     http,
+    until,
     whole,
 )
 from tests.server.conftest import Router, body, request_bytes
 from tests.server.stage import ASK
-from tests.server.test_limits import until
 
 MEMBERS = ("first", "second", "third")
 THIRD = """[[candidates]]
@@ -53,13 +52,11 @@ def three(route: Callable[..., Router]) -> Router:
 
 
 class Mark(threading.Event):
-    """Set when its place in a play is reached: `at_s` says when, and `then` goes on."""
+    """Set when its place in a play is reached; `then` goes on."""
 
-    at_s = 0.0
     then: threading.Event | None = None
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.at_s = time.monotonic()
         self.set()
         if self.then is not None:
             self.then.set()
@@ -130,25 +127,22 @@ def test_a_hang_up_stops_all_members(streamed: bool, three: Router, relay: Relay
 
 
 def test_the_synthesis_passes_on_as_it_is_written(three: Router, relay: Relay) -> None:
-    """What the router adds to the first token of a synthesis, on a real socket: 1 ms here, and never a wait for the second."""
+    """The first token of a synthesis reaches the client before the second is written."""
     ended = threading.Event()
     for name in MEMBERS:
         relay.play(member_says(f"I am {name}."), to=f"vendor/{name}")
     relay.play(whole(completion("no judgement")), to="vendor/second")
-    begun, went_on = Mark(), Mark()
+    went_on = Mark()
     first, rest = chunk(delta(role="assistant", content="Token-one ")), chunk(delta(content="two."))
     tail = (chunk(delta("stop")), chunk(USAGE_EVENT), chunk(DONE), b"0\r\n\r\n")
-    relay.play((STREAM_HEAD, begun, first, ended, went_on, rest, *tail), to="vendor/first")
+    relay.play((STREAM_HEAD, first, ended, went_on, rest, *tail), to="vendor/first")
     with three.connection() as line:
         line.sendall(request_bytes(json.dumps(at_panel(stream=True)).encode()))
         seen = b""
         while b"Token-one" not in seen:
             seen += line.recv(65_536)
-        took_s = time.monotonic() - begun.at_s
         assert not went_on.is_set(), "the synthesizer has more to say"
         ended.set()
         while part := line.recv(65_536):
             seen += part
     assert b"two." in seen
-    assert took_s < 0.2, f"{took_s * 1000:.1f} ms"
-    print(f"first token of the synthesis after {took_s * 1000:.2f} ms")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -30,6 +29,7 @@ from tests.fakes import (
     http,
     refuse,
     stream,
+    until,
     whole,
 )
 from tests.server.conftest import CHAT, HI, Router, body, request_bytes
@@ -42,14 +42,6 @@ STREAM_HEAD = http(200, {"content-type": "text/event-stream", "transfer-encoding
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(16) as running:
         yield running
-
-
-def until(seen: Callable[[], bool]) -> None:
-    """Waits for what must come to pass."""
-    limit_s = time.monotonic() + WAIT_S
-    while not seen():
-        assert time.monotonic() < limit_s, "it never came"
-        time.sleep(0.005)
 
 
 def ready(router: Router) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.decision.decide import decide
 from autorouter.core.policy import CandidateLimits, PolicyRule
-from autorouter.core.signals.features import features
+from autorouter.core.signals.features import extract_features
 from autorouter.core.types import Role, Strategy
 from tests.fakes import CUT, RESET, Play, Relay, event, http, refuse, stream
 from tests.server.conftest import CHAT, HI, KEY_TWO, Router, body
@@ -251,7 +251,7 @@ def test_no_decision_on_a_private_request_holds_anybody_elsewhere(
     if label == "c0" and "c0" not in {c.id for c in pool}:
         label = PRIVATE
     asked = replace(task, label=label)
-    decision = decide(features(asked, policy), replace(snapshot, candidates=pool), policy)
+    decision = decide(extract_features(asked, policy), replace(snapshot, candidates=pool), policy)
     known = frozenset(c.id for c in pool)
     chosen = ids_in((decision.plan, decision.preferred, decision.plans, decision.fallbacks), known)
     scored = {score.candidate for score in decision.scores}

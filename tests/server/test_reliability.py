@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from autorouter import runtime as assembly
-from autorouter.core.state.health import Health, Outcome, cooling_s, observe
+from autorouter.core.state.health import AttemptOutcome, Health, cooldown_left_s, observe
 from tests.fakes import (
     DONE,
     FIRST,
@@ -26,6 +26,7 @@ from tests.fakes import (
     delta,
     refuse,
     stream,
+    until,
     whole,
 )
 from tests.server.conftest import CHAT, KEY_ONE, KEY_TWO, Router, body
@@ -89,10 +90,8 @@ def test_who_is_alone_is_waited_for_as_long_as_it_asks(
 ) -> None:
     router = route(more=ALONE)
     relay.play(refuse(429, retry_after="1"))
-    began_s = time.monotonic()
     answer = router.post(body(stream=streamed))
     assert answer.status_code == 200
-    assert time.monotonic() - began_s >= 1.0
     first, second = router.receipt(answer)["attempts"]
     assert (first["result"], first["retry_after_s"], first["retried_after_s"]) == ("rate_limited", 1.0, None)
     assert 1.0 <= second["retried_after_s"] <= 1.25
@@ -150,13 +149,6 @@ def test_a_client_that_hangs_up_in_a_wait_is_not_called_for_again(route: Callabl
     assert relay.asked() == ["vendor/first"]
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
-
-
 def test_who_comes_while_all_pause_is_served_when_the_pause_is_over(route: Callable[..., Router], relay: Relay) -> None:
     """Codex ends its run at a 429: of two sub-agents neither may."""
     router = route(more=ALONE)
@@ -212,7 +204,7 @@ def test_a_probe_that_fails_doubles_the_wait(router: Router, relay: Relay) -> No
     router.post(fresh())
     seen = health(router, "first")
     assert seen.failures_in_row == 2
-    assert cooling_s(seen, seen.at_s) == pytest.approx(4.0)
+    assert cooldown_left_s(seen, seen.at_s) == pytest.approx(4.0)
 
 
 def test_a_probe_that_is_given_up_makes_room_for_the_next(router: Router, relay: Relay) -> None:
@@ -228,11 +220,11 @@ def test_an_empty_account_shuts_the_whole_upstream_for_long(route: Callable[...,
     relay.play(refuse(429, QUOTA), to="vendor/first")
     answer = router.post(fresh())
     assert router.attempts(answer) == [("first", "quota"), ("second", "answered")]
-    waits = [cooling_s(health(router, name), health(router, name).at_s) for name in ("first", "third")]
+    waits = [cooldown_left_s(health(router, name), health(router, name).at_s) for name in ("first", "third")]
     assert waits == [600.0, 600.0]
     rest(router, "first")
     assert router.post(fresh()).headers["x-autorouter-model"] == "first"
-    assert cooling_s(health(router, "third"), time.time()) == 0.0, "one answer opens them all"
+    assert cooldown_left_s(health(router, "third"), time.time()) == 0.0, "one answer opens them all"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +246,7 @@ def test_refusals_that_look_alike_are_told_apart(
     answer = router.post(body())
     assert router.attempts(answer) == [("first", kind), ("second", "answered")]
     seen = health(router, "first")
-    assert cooling_s(seen, seen.at_s) == pytest.approx(wait_s)
+    assert cooldown_left_s(seen, seen.at_s) == pytest.approx(wait_s)
 
 
 def test_twenty_requests_that_fail_at_once_are_one_failure(route: Callable[..., Router], relay: Relay) -> None:
@@ -270,7 +262,7 @@ def test_twenty_requests_that_fail_at_once_are_one_failure(route: Callable[..., 
         one.join(WAIT_S)
     seen = health(router, "first")
     assert seen.failures_in_row == 1
-    assert cooling_s(seen, seen.at_s) <= 5.0
+    assert cooldown_left_s(seen, seen.at_s) <= 5.0
 
 
 # ---- hedging
@@ -284,7 +276,7 @@ def quick(router: Router, *names: str, ttft_s: float = 0.05) -> None:
     for name in names:
         seen = Health()
         for _ in range(20):
-            seen = observe(seen, Outcome(ok=True, ttft_s=ttft_s), time.time())
+            seen = observe(seen, AttemptOutcome(ok=True, ttft_s=ttft_s), time.time())
         state.health = {**state.health, name: seen}
 
 
@@ -352,7 +344,7 @@ def test_who_has_asked_for_a_pause_meanwhile_is_no_rival(route: Callable[..., Ro
     asking.start()
     until(lambda: len(relay.seen) == 1)
     state = router.runtime.deps.state
-    pause = Outcome(ok=False, reason="rate_limited", retry_after_s=60.0)
+    pause = AttemptOutcome(ok=False, reason="rate_limited", retry_after_s=60.0)
     state.observe("second", pause, router.runtime.deps.clock())
     asking.join(WAIT_S)
     assert router.attempts(found[0]) == [("first", "timeout")]
@@ -471,7 +463,7 @@ def test_health_outlives_a_restart(router: Router, relay: Relay) -> None:
         kept = after.deps.state.health
         assert set(kept) == {"first", "second"}
         assert kept["second"] == before["second"]
-        assert cooling_s(kept["first"], time.time()) > 500
+        assert cooldown_left_s(kept["first"], time.time()) > 500
         assert stat.S_IMODE((router.receipts / "health.json").stat().st_mode) == 0o600
     finally:
         after.close()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from autorouter.simulator.codec import DEFAULT_CHUNKING
 from autorouter.simulator.faults.bodies import COMMENT, HUGE_BYTES, ResponseBody
-from autorouter.simulator.faults.spec import ALIASES, FAMILIES, FAULTS, TOLERATED, named, parse
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES, FAULTS, TOLERATED, fault_by_name, parse_faults
 
 JSON_EVENTS = [b"data: " + orjson.dumps({"n": n, "text": "schön 漢字"}) + b"\n\n" for n in range(5)]
 EVENTS = (*JSON_EVENTS, b"data: [DONE]\n\n")
@@ -18,7 +18,7 @@ def reshaped(name, flow):
 
 
 def name_at(spec, attempt, candidate="a"):
-    fault = parse(spec).at(attempt, candidate)
+    fault = parse_faults(spec).fault_for(attempt, candidate)
     return fault and fault.name
 
 
@@ -44,15 +44,15 @@ def test_a_candidates_fault_hits_it_at_any_attempt_and_no_other():
 
 
 def test_a_fault_can_be_aimed_at_a_role():
-    spec = parse("half-json@judge,503*1@verifier")
-    assert [spec.at(n, "a", "judge").name for n in (1, 2)] == ["half-json", "half-json"]
-    assert spec.at(1, "a", "verifier").name == "503"
-    assert spec.at(2, "a", "verifier") is None
-    assert spec.at(1, "a") is None
+    spec = parse_faults("half-json@judge,503*1@verifier")
+    assert [spec.fault_for(n, "a", "judge").name for n in (1, 2)] == ["half-json", "half-json"]
+    assert spec.fault_for(1, "a", "verifier").name == "503"
+    assert spec.fault_for(2, "a", "verifier") is None
+    assert spec.fault_for(1, "a") is None
 
 
 def test_one_fault_of_the_content_and_one_of_its_way_go_together():
-    both = parse("crlf,empty,503").at(1, "a")
+    both = parse_faults("crlf,empty,503").fault_for(1, "a")
     assert both.transform_body is FAULTS["crlf"].transform_body
     assert both.answer_override is FAULTS["empty"].answer_override
     assert both.error_response is None
@@ -74,14 +74,14 @@ def test_one_fault_of_the_content_and_one_of_its_way_go_together():
 )
 def test_a_wrong_spec_is_refused_with_the_nearest_names(spec, words):
     with pytest.raises(ValueError, match="fault") as caught:
-        parse(spec)
+        parse_faults(spec)
     assert words in str(caught.value)
 
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_spec_or_a_value_error(text):
     try:
-        spec = parse(text)
+        spec = parse_faults(text)
     except ValueError:
         return
     assert spec.rules
@@ -107,7 +107,7 @@ def test_every_fault_says_one_thing_that_happens():
         assert fault.name == name
         assert fault.summary
         assert fault.advice
-        assert named(name) is fault
+        assert fault_by_name(name) is fault
         assert "\n" not in fault.summary
     assert set(FAULTS) > TOLERATED
 
@@ -162,27 +162,27 @@ def test_legal_oddities_keep_the_content():
 
 
 def test_other_names_lead_to_faults_and_are_none_themselves():
-    assert {named(name).name for name in ALIASES} <= set(FAULTS)
+    assert {fault_by_name(name).name for name in ALIASES} <= set(FAULTS)
     assert not set(ALIASES) & set(FAULTS)
-    assert named("404-model") is FAULTS["404"]
+    assert fault_by_name("404-model") is FAULTS["404"]
 
 
 def test_names_with_a_number():
     for family in FAMILIES:
-        fault = named(family.example)
+        fault = fault_by_name(family.example)
         assert fault.name == family.example
-        assert fault.advice == FAULTS[family.like].advice
-    assert named("429-retry-after-30").error_response.headers == {"retry-after": "30"}
-    assert named("slow-first-byte-0.5").first_byte_delay_s == 0.5
-    assert named("slow-stream-0.2").event_delay_s == 0.2
+        assert fault.advice == FAULTS[family.base_fault].advice
+    assert fault_by_name("429-retry-after-30").error_response.headers == {"retry-after": "30"}
+    assert fault_by_name("slow-first-byte-0.5").first_byte_delay_s == 0.5
+    assert fault_by_name("slow-stream-0.2").event_delay_s == 0.2
     for bad in ("stall-after-0", "stall-after-x", "cut-after--1", "stall-after", "slow-stream-"):
-        assert named(bad) is None
+        assert fault_by_name(bad) is None
 
 
 @pytest.mark.parametrize(("number", "kept"), [(1, 1), (3, 3), (5, 5), (6, 5), (99, 5)])
 def test_a_stream_breaks_behind_its_nth_event_and_never_behind_its_last(number, kept):
     for kind, ending in (("stall", "timeout"), ("cut", "cut")):
-        flow = named(f"{kind}-after-{number}").transform_body(STREAM)
+        flow = fault_by_name(f"{kind}-after-{number}").transform_body(STREAM)
         assert (flow.pieces, flow.ending) == (EVENTS[:kept], ending)
 
 
@@ -191,5 +191,6 @@ def test_an_answer_breaks_behind_its_nth_byte(flow):
     whole = b"".join(flow.pieces)
     for number in (1, 10, 10_000):
         assert (
-            b"".join(named(f"cut-after-{number}b").transform_body(flow).pieces) == whole[: min(number, len(whole) - 1)]
+            b"".join(fault_by_name(f"cut-after-{number}b").transform_body(flow).pieces)
+            == whole[: min(number, len(whole) - 1)]
         )

@@ -8,9 +8,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.wire.adjust import Rules, adjusted
+from autorouter.wire.adjust import AcceptedFields, adjust_body
 
-RULES = Rules(
+RULES = AcceptedFields(
     name="p",
     drops=frozenset({"store", "metadata"}),
     renames={"max_tokens": "limit"},
@@ -30,8 +30,8 @@ MESSAGES = st.lists(
 )
 
 
-def changed(document: dict[str, Any], rules: Rules = RULES) -> tuple[dict[str, Any], tuple[str, ...]]:
-    body, noted = adjusted(orjson.dumps(document), rules)
+def changed(document: dict[str, Any], rules: AcceptedFields = RULES) -> tuple[dict[str, Any], tuple[str, ...]]:
+    body, noted = adjust_body(orjson.dumps(document), rules)
     return orjson.loads(body), noted
 
 
@@ -40,7 +40,7 @@ def test_where_nothing_is_named_the_same_bytes_come_back(
     other: dict[str, Any], messages: list[dict[str, Any]], option: int
 ) -> None:
     body = orjson.dumps({**other, "messages": messages, "tools": [NESTED]}, option=option)
-    out, noted = adjusted(body, RULES)
+    out, noted = adjust_body(body, RULES)
     assert out is body
     assert noted == ()
 
@@ -57,7 +57,7 @@ def test_exactly_the_named_members_are_left_out(
 
 def test_a_provider_that_accepts_everything_has_nothing_parsed() -> None:
     body = b"not even JSON"
-    assert adjusted(body, Rules(name="generic")) == (body, ())
+    assert adjust_body(body, AcceptedFields(name="generic")) == (body, ())
 
 
 def test_a_member_is_renamed_in_its_place() -> None:

@@ -10,16 +10,16 @@ import pytest
 
 from autorouter.core.types import Wire
 from autorouter.wire import exchange
-from autorouter.wire.exchange import Request
+from autorouter.wire.exchange import ClientRequest
 from autorouter.wire.inner_request import (
     INNER_MAX_TOKENS,
-    Shape,
+    InnerRequestOptions,
+    answer_text,
     answer_tool_calls,
-    composed,
+    compose,
     declared_tools,
     has_output_options,
     read_answer,
-    text_of,
 )
 
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
@@ -31,17 +31,17 @@ TOOL: dict[Wire, dict[str, Any]] = {
 }
 
 
-def parsed(wire: Wire, said: Any = "hi", **more: Any) -> Request:
+def parsed(wire: Wire, said: Any = "hi", **more: Any) -> ClientRequest:
     place = "input" if wire == "responses" else "messages"
     talk = said if isinstance(said, list) else [{"role": "user", "content": said}]
     limit = {"max_tokens": 500} if wire == "messages" else {}
     return exchange.parse(wire, orjson.dumps({"model": "openfusion/auto", place: talk} | limit | more), {})
 
 
-def sent(request: Request, shape: Shape, addition: str = ADDED) -> dict[str, Any]:
+def sent(request: ClientRequest, shape: InnerRequestOptions, addition: str = ADDED) -> dict[str, Any]:
     """What goes upstream of a composed request, on the same wire."""
-    changed = composed(request, addition, shape)
-    way = exchange.between(
+    changed = compose(request, addition, shape)
+    way = exchange.open_exchange(
         changed, changed.task.wire, "the/model", origin="u/m", seed="s", created_s=0, stream_usage=True
     )
     document: dict[str, Any] = json.loads(way.body)
@@ -69,7 +69,7 @@ def test_the_conversation_stays_and_the_addition_is_the_users_last_word(wire: Wi
         {"role": "assistant", "content": "second"},
         {"role": "user", "content": "third"},
     ]
-    document = sent(parsed(wire, talk, stream=not stream), Shape(stream=stream))
+    document = sent(parsed(wire, talk, stream=not stream), InnerRequestOptions(stream=stream))
     said = talk_of(document)
     if wire == "messages":
         assert said[:2] == talk[:2]
@@ -87,7 +87,7 @@ def test_the_conversation_stays_and_the_addition_is_the_users_last_word(wire: Wi
 @pytest.mark.parametrize("wire", WIRES)
 def test_nothing_added_leaves_the_conversation(wire: Wire) -> None:
     request = parsed(wire, TALK if wire != "responses" else "hi")
-    assert talk_of(sent(request, Shape(stream=False), "")) == talk_of(json.loads(request.task.body))
+    assert talk_of(sent(request, InnerRequestOptions(stream=False), "")) == talk_of(json.loads(request.task.body))
 
 
 def test_behind_tool_results_the_addition_is_a_part_of_the_same_message() -> None:
@@ -97,24 +97,24 @@ def test_behind_tool_results_the_addition_is_a_part_of_the_same_message() -> Non
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "ls", "input": {}}]},
         {"role": "user", "content": [result]},
     ]
-    document = sent(parsed("messages", talk, tools=[TOOL["messages"]]), Shape(stream=False))
+    document = sent(parsed("messages", talk, tools=[TOOL["messages"]]), InnerRequestOptions(stream=False))
     assert document["messages"][:2] == talk[:2]
     assert document["messages"][2]["content"] == [result, {"type": "text", "text": ADDED}]
 
 
 def test_a_text_for_responses_becomes_an_item() -> None:
     request = exchange.parse("responses", b'{"model": "openfusion/auto", "input": "hi"}', {})
-    document = sent(request, Shape(stream=False))
+    document = sent(request, InnerRequestOptions(stream=False))
     assert [item["role"] for item in document["input"]] == ["user", "user"]
     assert document["input"][0]["content"] == "hi"
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_tools_stay_declared_and_are_not_to_be_called(wire: Wire) -> None:
-    document = sent(parsed(wire, tools=[TOOL[wire]]), Shape(stream=False, tools="none"))
+    document = sent(parsed(wire, tools=[TOOL[wire]]), InnerRequestOptions(stream=False, tools="none"))
     assert document["tools"] == [TOOL[wire]]
     assert document["tool_choice"] == ({"type": "none"} if wire == "messages" else "none")
-    assert "tool_choice" not in sent(parsed(wire), Shape(stream=False, tools="none"))
+    assert "tool_choice" not in sent(parsed(wire), InnerRequestOptions(stream=False, tools="none"))
 
 
 OPTIONS: dict[Wire, dict[str, Any]] = {
@@ -127,10 +127,10 @@ OPTIONS: dict[Wire, dict[str, Any]] = {
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_answers_form_is_the_last_phases_business(wire: Wire) -> None:
     request = parsed(wire, temperature=0.5, **OPTIONS[wire])
-    inner = sent(request, Shape(stream=False, options=False))
+    inner = sent(request, InnerRequestOptions(stream=False, keep_output_options=False))
     assert inner["temperature"] == 0.5
     assert not (OPTIONS[wire].keys() & inner.keys()) - {"output_config"}
-    last = sent(request, Shape(stream=False))
+    last = sent(request, InnerRequestOptions(stream=False))
     assert {name: last[name] for name in OPTIONS[wire]} == OPTIONS[wire]
     if wire == "messages":
         assert inner["output_config"] == {"effort": "high"}
@@ -144,7 +144,9 @@ def test_a_limit_of_ours_is_the_only_one(wire: Wire) -> None:
         "responses": {},
         "messages": {"thinking": {"type": "enabled", "budget_tokens": 9_000}},
     }
-    document = sent(parsed(wire, **more[wire]), Shape(stream=False, options=False, max_tokens=77))
+    document = sent(
+        parsed(wire, **more[wire]), InnerRequestOptions(stream=False, keep_output_options=False, max_tokens=77)
+    )
     assert document["max_output_tokens" if wire == "responses" else "max_tokens"] == 77
     assert not {"max_completion_tokens", "thinking"} & document.keys()
 
@@ -160,7 +162,7 @@ THOUGHTS: dict[Wire, tuple[dict[str, Any], dict[str, Any]]] = {
 def test_no_temperature_is_sampled_beside_thoughts(wire: Wire) -> None:
     """Providers refuse the pair with a 400, so that no member would answer."""
     asked, without = THOUGHTS[wire]
-    shape = Shape(stream=False, temperature=0.3)
+    shape = InnerRequestOptions(stream=False, temperature=0.3)
     assert "temperature" not in sent(parsed(wire, **asked), shape)
     assert sent(parsed(wire, **without), shape)["temperature"] == 0.3
     assert sent(parsed(wire), shape)["temperature"] == 0.3
@@ -168,13 +170,13 @@ def test_no_temperature_is_sampled_beside_thoughts(wire: Wire) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_wishes_stay_behind_on_every_wire(wire: Wire) -> None:
-    assert "openfusion" not in sent(parsed(wire, openfusion={"dial": 2}), Shape(stream=False))
+    assert "openfusion" not in sent(parsed(wire, openfusion={"dial": 2}), InnerRequestOptions(stream=False))
 
 
 def test_wishes_and_stream_options_stay_behind() -> None:
     request = parsed("chat", stream=True, stream_options={"include_usage": True}, openfusion={"dial": 2})
-    assert not {"openfusion", "stream_options"} & sent(request, Shape(stream=False)).keys()
-    assert sent(request, Shape(stream=True))["stream_options"] == {"include_usage": True}
+    assert not {"openfusion", "stream_options"} & sent(request, InnerRequestOptions(stream=False)).keys()
+    assert sent(request, InnerRequestOptions(stream=True))["stream_options"] == {"include_usage": True}
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -199,7 +201,7 @@ ODD: list[bytes] = [
 @pytest.mark.parametrize("wire", WIRES)
 def test_no_answer_however_odd_raises(wire: Wire, body: bytes) -> None:
     answer = read_answer(body, wire, stream=False)
-    assert isinstance(text_of(answer), str)
+    assert isinstance(answer_text(answer), str)
     assert isinstance(answer_tool_calls(answer), tuple)
     read_answer(b"data: " + body + b"\n\n", wire, stream=True)
 

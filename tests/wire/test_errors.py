@@ -2,7 +2,13 @@ import orjson
 import pytest
 
 from autorouter import errors
-from autorouter.wire.errors import DEFAULT_RETRY_AFTER_S, chat_error, failed_response, messages_error, retry_after
+from autorouter.wire.errors import (
+    DEFAULT_RETRY_AFTER_S,
+    chat_error,
+    failed_response,
+    messages_error,
+    retry_after_header,
+)
 
 
 def upstream(status=429, wait=None):
@@ -49,7 +55,7 @@ def test_the_field_that_is_wrong_is_named_and_the_hint_is_said():
     ],
 )
 def test_retry_after_is_whole_seconds_and_never_missing_on_429(error, header):
-    assert retry_after(error) == header
+    assert retry_after_header(error) == header
 
 
 TOO_LONG_UPSTREAM = errors.UpstreamError("m", kind="context", http_status=400, code="context_length_exceeded")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.privacy import secrets
-from autorouter.privacy.secrets import RULE_NAMES, counts, masked, place, scan
+from autorouter.privacy.secrets import RULE_NAMES, count_by_rule, locate, mask, scan
 
 ALNUM, HEX, UPPER = string.ascii_letters + string.digits, "0123456789abcdef", string.ascii_uppercase + "234567"
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,8 +108,8 @@ def test_a_secret_is_found_in_the_arguments_of_a_tool_call_and_behind_other_esca
 def test_masked_it_is_gone_and_the_json_is_as_valid_as_before(rule: str, text: str) -> None:
     body = request(f"first {text}\nthen {text} and", {"n": 1})
     hits = scan(body)
-    assert counts(hits) == {rule: 2}
-    out = masked(body, hits)
+    assert count_by_rule(hits) == {rule: 2}
+    out = mask(body, hits)
     document = json.loads(out)
     content = document["messages"][0]["content"]
     assert content.startswith("first ")
@@ -132,9 +132,9 @@ def test_two_secrets_have_two_numbers_and_keep_them_as_the_conversation_grows() 
     one, two = SAMPLES[19][1], "gh" + "p_" + chance(ALNUM, 36, 9)
     short = request(f"{one} {two}")
     long = request(f"{one} {two}", f"again {two} {one}")
-    start = masked(short, scan(short))[:-4]
+    start = mask(short, scan(short))[:-4]
     assert b"[github-token-1] [github-token-2]" in start
-    out = masked(long, scan(long))
+    out = mask(long, scan(long))
     assert out.startswith(start)
     assert b"again [github-token-2] [github-token-1]" in out
 
@@ -179,7 +179,7 @@ def test_nothing_is_found_in_this_projects_own_code_and_pages() -> None:
 
 def test_a_private_key_that_was_cut_off_is_masked_as_far_as_it_goes() -> None:
     cut = PEM[:-60]
-    out = masked(request(cut), scan(request(cut)))
+    out = mask(request(cut), scan(request(cut)))
     assert json.loads(out)["messages"][0]["content"] == "-----BEGIN RSA PRIVATE KEY-----[private-key-1]"
 
 
@@ -191,10 +191,10 @@ def test_an_address_whose_slashes_are_escaped_is_read_as_well() -> None:
 
 def test_the_place_is_named_without_the_secret() -> None:
     secret = SAMPLES[0][1]
-    assert place(request("a", "b", f"x {secret}")) == "messages[2]"
-    assert place(json.dumps({"model": "m", "instructions": secret, "input": "hi"}).encode()) == "instructions"
-    assert place(json.dumps({"input": [{"content": "a"}, {"content": secret}]}).encode()) == "input[1]"
-    assert secret not in place(json.dumps({secret: secret}).encode()) or len(secret) > 40
+    assert locate(request("a", "b", f"x {secret}")) == "messages[2]"
+    assert locate(json.dumps({"model": "m", "instructions": secret, "input": "hi"}).encode()) == "instructions"
+    assert locate(json.dumps({"input": [{"content": "a"}, {"content": secret}]}).encode()) == "input[1]"
+    assert secret not in locate(json.dumps({secret: secret}).encode()) or len(secret) > 40
 
 
 @given(
@@ -205,7 +205,7 @@ def test_the_place_is_named_without_the_secret() -> None:
 def test_masking_changes_secrets_and_nothing_else(texts: list[str], picks: list[int], ascii_only: bool) -> None:
     parts = [f"{texts[n % len(texts)]} {SAMPLES[pick][1]} " for n, pick in enumerate(picks)]
     body = json.dumps({"messages": [{"content": part} for part in parts]}, ensure_ascii=ascii_only).encode()
-    document = json.loads(masked(body, scan(body)))
+    document = json.loads(mask(body, scan(body)))
     for part, message, pick, n in zip(parts, document["messages"], picks, range(9), strict=False):
         text = texts[n % len(texts)]
         assert message["content"].startswith(text[:-1])
@@ -216,7 +216,7 @@ def test_masking_changes_secrets_and_nothing_else(texts: list[str], picks: list[
 def test_any_bytes_can_be_scanned(data: bytes) -> None:
     hits = scan(data)
     assert all(0 <= hit.start < hit.end <= len(data) for hit in hits)
-    assert masked(data, ()) == data
+    assert mask(data, ()) == data
 
 
 HOSTILE = {

@@ -37,7 +37,7 @@ def tapped(chunks, *, drop_usage=False):
     """What came out of a tap, and the tap."""
     tap = ChatObserver(drop_usage=drop_usage)
     passed = b"".join([tap.feed(chunk) for chunk in chunks])
-    return passed + tap.rest(), tap
+    return passed + tap.flush(), tap
 
 
 def findings(tap):
@@ -79,7 +79,7 @@ def test_events_are_passed_on_as_soon_as_they_are_whole():
     half = delta("two")
     assert tap.feed(half[:20]) == b""
     assert tap.feed(half[20:] + b"data") == half
-    assert tap.rest() == b"data"
+    assert tap.flush() == b"data"
 
 
 # ---- the end

@@ -17,9 +17,9 @@ from autorouter.simulator.codec import ResponseMetadata
 from autorouter.simulator.model import TextAnswer
 from autorouter.wire.chat import passthrough
 from autorouter.wire.common import observer
-from autorouter.wire.exchange import Tap
+from autorouter.wire.exchange import StreamObserver
 from autorouter.wire.inner_request import read_answer
-from autorouter.wire.usage_sum import UsageSumObserver, summed
+from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 OWN = Usage(input_tokens=100, cached_tokens=40, output_tokens=9, reasoning_tokens=3)
 BEFORE = Usage(input_tokens=1_000, cached_tokens=600, cache_write_tokens=50, output_tokens=70, reasoning_tokens=20)
@@ -35,7 +35,7 @@ def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
 
 
 def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:
-    inner: dict[Wire, type[Tap]] = {
+    inner: dict[Wire, type[StreamObserver]] = {
         "chat": passthrough.ChatObserver,
         "responses": observer.ResponsesObserver,
         "messages": observer.MessagesObserver,
@@ -52,7 +52,7 @@ def passed(one: UsageSumObserver, chunks: list[bytes]) -> bytes:
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_client_is_told_the_sum(wire: Wire, stream: bool) -> None:
     data = pieces(wire, stream=stream)
-    found = passed(tap(wire), list(data)) if stream else summed(data[0], wire, BEFORE)
+    found = passed(tap(wire), list(data)) if stream else add_usage(data[0], wire, BEFORE)
     answer = read_answer(found, wire, stream=stream)
     assert answer.usage is not None
     assert answer.usage.input_tokens == OWN.input_tokens + BEFORE.input_tokens
@@ -63,7 +63,7 @@ def test_the_client_is_told_the_sum(wire: Wire, stream: bool) -> None:
 
 @pytest.mark.parametrize("wire", ["chat", "responses"])
 def test_the_total_is_the_sum_of_both(wire: Wire) -> None:
-    usage = json.loads(summed(pieces(wire, stream=False)[0], wire, BEFORE))["usage"]
+    usage = json.loads(add_usage(pieces(wire, stream=False)[0], wire, BEFORE))["usage"]
     names = ("prompt_tokens", "completion_tokens") if wire == "chat" else ("input_tokens", "output_tokens")
     assert usage["total_tokens"] == sum(usage[name] for name in names) == 1_179
 
@@ -115,13 +115,13 @@ def test_events_without_usage_pass_byte_for_byte() -> None:
 
 def test_a_number_that_is_no_number_stays() -> None:
     body = orjson.dumps({"choices": [], "usage": {"prompt_tokens": None, "completion_tokens": "7", "total_tokens": 3}})
-    usage = json.loads(summed(body, "chat", BEFORE))["usage"]
+    usage = json.loads(add_usage(body, "chat", BEFORE))["usage"]
     assert usage == {"prompt_tokens": None, "completion_tokens": "7", "total_tokens": 1_073}
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"choices": []}', b'{"usage": null}', b'{"usage": [1]}'])
 def test_an_answer_that_tells_no_usage_stays_as_it_is(body: bytes) -> None:
-    assert summed(body, "chat", BEFORE) == body
+    assert add_usage(body, "chat", BEFORE) == body
 
 
 def test_an_event_passes_when_it_is_whole_and_not_later() -> None:

@@ -8,7 +8,7 @@ from autorouter.wire import translate
 from autorouter.wire.common.ir import StreamFailed, StreamFinished, collect_events
 from autorouter.wire.common.stream_repair import ArgumentAccumulator
 from autorouter.wire.common.tool_names import ToolNameMap, unwrap_custom_input
-from autorouter.wire.translate import DECODERS, ResponseMetadata, Translation
+from autorouter.wire.translate import DECODERS, ResponseMetadata, StreamTranslator
 from tests.wire.fixtures import PAIRS, WIRES, decode, load, parts_of, stream, usage_of
 
 ANSWERS, TRAPS, CROSSINGS = load("answers"), load("traps"), load("crossings")
@@ -22,7 +22,7 @@ TERMINAL = {
 
 def across(data, client, upstream, *, size=None, names=None):
     """(what the client gets, the translation) for an upstream's bytes."""
-    translation = Translation(client=client, upstream=upstream, names=names or ToolNameMap(), heading=HEADING)
+    translation = StreamTranslator(client=client, upstream=upstream, names=names or ToolNameMap(), heading=HEADING)
     size = size or len(data) or 1
     out = b"".join(translation.feed(data[at : at + size]) for at in range(0, len(data), size))
     return out + translation.end(), translation
@@ -72,9 +72,9 @@ def test_other_line_ends_and_comments_change_nothing(wire, ending):
 def test_a_whole_answer_says_what_its_stream_says(name, client, upstream):
     events = decode(stream(ANSWERS[name][upstream], upstream), upstream)
     body = json.loads(translate.encode_answer(collect_events(events), upstream, HEADING))
-    answer = translate.read_answer(body, upstream, ToolNameMap())
+    answer = translate.decode_answer(body, upstream, ToolNameMap())
     document = json.loads(translate.encode_answer(answer, client, HEADING))
-    back = translate.read_answer(document, client, ToolNameMap())
+    back = translate.decode_answer(document, client, ToolNameMap())
     assert back.finished.reason == ANSWERS[name]["reason"]
     expected = ANSWERS[name]["parts"]
     if name == "cut_by_length" and "messages" in (client, upstream):
@@ -121,7 +121,7 @@ def documents(out):
 
 def codex_answer(upstream):
     case = CROSSINGS[f"codex_to_{upstream}"]
-    names = translate.outgoing(json.dumps(case["document"]).encode(), "responses", upstream, "m").names
+    names = translate.translate_request(json.dumps(case["document"]).encode(), "responses", upstream, "m").names
     patch = json.dumps({"input": "*** Begin Patch\n+ü\n"})
     calls = [("call_1", "apply_patch", patch), ("call_2", "multi_agent_v1__spawn_agent", '{"message":"x"}')]
     calls.append(("call_3", "spawn_agent", "{}"))
@@ -178,7 +178,7 @@ def test_a_call_that_the_limit_cut_is_not_called_complete(upstream):
 def test_a_chat_client_gets_usage_only_where_it_asked():
     data = stream(ANSWERS["text"]["chat"], "chat")
     heading = ResponseMetadata(seed="s", model="m", origin="o", wants_usage=False)
-    translation = Translation(client="chat", upstream="chat", names=ToolNameMap(), heading=heading)
+    translation = StreamTranslator(client="chat", upstream="chat", names=ToolNameMap(), heading=heading)
     assert b'"usage"' not in translation.feed(data)
     assert b'"usage"' in across(data, "chat", "chat")[0]
 
@@ -218,9 +218,11 @@ def test_reasoning_goes_to_a_foreign_client_and_comes_home():
     out, _ = across(stream(ANSWERS["reasoning"]["messages"], "messages"), "responses", "messages")
     item = next(d["item"] for d in documents(out) if d["type"] == "response.output_item.done")
     body = json.dumps({"input": [{"role": "user", "content": "go"}, item]}).encode()
-    home = translate.outgoing(body, "responses", "messages", "m", origin="up/m").document["messages"][1]["content"][0]
+    home = translate.translate_request(body, "responses", "messages", "m", origin="up/m").document["messages"][1][
+        "content"
+    ][0]
     assert home == {"type": "thinking", "thinking": "Let me think.", "signature": "EqQB"}
-    away = translate.outgoing(body, "responses", "messages", "m", origin="other/m")
+    away = translate.translate_request(body, "responses", "messages", "m", origin="other/m")
     assert [loss.what for loss in away.losses] == ["reasoning"]
 
 
@@ -330,7 +332,7 @@ def test_bytes_without_sense_end_in_one_failure(wire, raw):
 @pytest.mark.parametrize("wire", WIRES)
 @given(document=st.dictionaries(st.sampled_from(["choices", "output", "content", "error", "usage", "status"]), JSON))
 def test_no_whole_answer_raises(wire, document):
-    answer = translate.read_answer(document, wire, ToolNameMap())
+    answer = translate.decode_answer(document, wire, ToolNameMap())
     assert (answer.finished is None) != (answer.failed is None)
     for client in WIRES:
         json.loads(translate.encode_answer(answer, client, HEADING))

@@ -66,7 +66,7 @@ def test_wishes_are_read_on_every_wire_and_never_sent_on(wire: Any) -> None:
     body = json.dumps({"model": "openfusion/auto", **talk, "openfusion": {"dial": 2}}).encode()
     request = exchange.parse(wire, body, {"x-openfusion-judge": "a"})
     assert request.task.overrides == RequestOverrides(dial=2.0, judge="a")
-    sent = exchange.between(request, wire, "m", origin="o/m", seed="s", created_s=0, stream_usage=True).body
+    sent = exchange.open_exchange(request, wire, "m", origin="o/m", seed="s", created_s=0, stream_usage=True).body
     assert "openfusion" not in json.loads(sent)
 
 

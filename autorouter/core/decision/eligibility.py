@@ -12,7 +12,7 @@ from typing import Literal
 
 from autorouter.core.policy import Budget, CandidateLimits, Policy
 from autorouter.core.signals.features import Features
-from autorouter.core.state.health import Health, availability, cooling_s, probed_s
+from autorouter.core.state.health import Health, availability, cooldown_left_s, probe_left_s
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import SKILL_BY_KIND, Candidate, Capability, Role
 
@@ -87,10 +87,10 @@ def _reasons(
 
 
 def _cooldown(health: Health, now_s: float) -> list[RejectionReason]:
-    why, left_s = health.cooldown_reason or "a failure", cooling_s(health, now_s)
+    why, left_s = health.cooldown_reason or "a failure", cooldown_left_s(health, now_s)
     if left_s:
         return [RejectionReason("cooldown", f"cooling down for {left_s:.1f} s more after {why}")]
-    if probed_s(health, now_s):
+    if probe_left_s(health, now_s):
         return [RejectionReason("cooldown", f"another request finds out whether it is back after {why}")]
     return []
 

@@ -159,7 +159,7 @@ def moment_of(features: Features) -> PanelTrigger:
     tool loop one model drafts, and the panel joins if that turns out to be a final answer or a risky call."""
     if not features.tools or features.phase == "first":
         return "now"
-    return "now" if features.evidence.last_run == "red" or features.evidence.corroborated() else "draft"
+    return "now" if features.evidence.last_run == "red" or features.evidence.is_corroborated() else "draft"
 
 
 def _members(

@@ -72,7 +72,9 @@ class SwitchGate:
         if gain_usd > 0 and self.features.expected_steps * gain_usd > once_usd * self.tuning.switch_margin:
             return "cost"
         fresh = self.features.phase == "first"
-        if self._gain(holder, other) >= self.tuning.switch_points and (fresh or self.features.evidence.corroborated()):
+        if self._gain(holder, other) >= self.tuning.switch_points and (
+            fresh or self.features.evidence.is_corroborated()
+        ):
             return "quality"
         return "stay"
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from autorouter.core.signals.risk import BOTH, read_risk
-from autorouter.core.signals.tool_trace import uses_of
+from autorouter.core.signals.tool_trace import call_uses
 from autorouter.core.types import ToolCall, VerifyScope
 
 Weight = Literal["final", "risky", "plain"]
@@ -25,7 +25,7 @@ ARGUMENT_CHARS = 8_000
 
 def harmless(name: str) -> bool:
     """Whether calls of this tool are plain whatever their arguments are."""
-    uses = uses_of(ToolCall(name, ""))
+    uses = call_uses(ToolCall(name, ""))
     return bool(uses) and uses <= HARMLESS
 
 

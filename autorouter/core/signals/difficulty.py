@@ -12,7 +12,7 @@ from math import log1p
 
 from autorouter.core.signals.lexicon import DEEP_MARKS, SMALL_TALK, SORT_OF_WORD
 from autorouter.core.signals.task_kind import WORDS_CHARS
-from autorouter.core.signals.tool_trace import Evidence
+from autorouter.core.signals.tool_trace import ToolEvidence
 from autorouter.core.types import Task, TaskKind
 
 PATH = re.compile(
@@ -49,7 +49,7 @@ LONG_TURN_STEPS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DifficultyTerm:
     """One summand of the difficulty: what was counted, how many, and the points it gave."""
 
     name: str
@@ -57,15 +57,15 @@ class Part:
     points: float
 
 
-def difficulty_parts(
-    task: Task, kind: TaskKind, words: Sequence[str], traces: int, evidence: Evidence
-) -> tuple[Part, ...]:
+def difficulty_terms(
+    task: Task, kind: TaskKind, words: Sequence[str], traces: int, evidence: ToolEvidence
+) -> tuple[DifficultyTerm, ...]:
     if kind is TaskKind.HOUSEKEEPING:
-        return (Part("housekeeping", 1, BASE[kind]),)
+        return (DifficultyTerm("housekeeping", 1, BASE[kind]),)
     if kind is TaskKind.EXPLAIN and len(words) <= SMALL_TALK_WORDS and all(word in SMALL_TALK for word in words):
-        return (Part("small talk", len(words), SMALL_TALK_BASE), *_evidence_parts(evidence))
+        return (DifficultyTerm("small talk", len(words), SMALL_TALK_BASE), *_evidence_parts(evidence))
     text = _bounded(_counts(task, words, traces), evidence.steps)
-    return (Part(f"kind {kind}", 1, BASE[kind]), *text, *_evidence_parts(evidence))
+    return (DifficultyTerm(f"kind {kind}", 1, BASE[kind]), *text, *_evidence_parts(evidence))
 
 
 def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, int, float]]:
@@ -98,7 +98,7 @@ def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, in
     ]
 
 
-def _bounded(counts: list[tuple[str, int, float]], steps: int) -> list[Part]:
+def _bounded(counts: list[tuple[str, int, float]], steps: int) -> list[DifficultyTerm]:
     """Scale the text's points so that together they stay within their bounds, and fade as the turn grows."""
     total = sum(points for _, _, points in counts)
     scale = 1.0 / (1.0 + steps / LONG_TURN_STEPS)
@@ -106,13 +106,13 @@ def _bounded(counts: list[tuple[str, int, float]], steps: int) -> list[Part]:
         scale *= MAX_TEXT_POINTS / total
     elif total < MIN_TEXT_POINTS:
         scale *= MIN_TEXT_POINTS / total
-    return [Part(name, count, points * scale) for name, count, points in counts if points]
+    return [DifficultyTerm(name, count, points * scale) for name, count, points in counts if points]
 
 
-def _evidence_parts(evidence: Evidence) -> tuple[Part, ...]:
-    if not evidence.corroborated():
+def _evidence_parts(evidence: ToolEvidence) -> tuple[DifficultyTerm, ...]:
+    if not evidence.is_corroborated():
         return ()
-    return (Part("trouble shown by tools", len(evidence.signals), EVIDENCE_POINTS * evidence.wrong),)
+    return (DifficultyTerm("trouble shown by tools", len(evidence.signals), EVIDENCE_POINTS * evidence.wrong),)
 
 
 def _paths(ask: str) -> int:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from autorouter.core.policy import Policy, Tuning
 from autorouter.core.signals import rules as user_rules
 from autorouter.core.signals import task_kind
-from autorouter.core.signals.difficulty import Part, difficulty_parts
+from autorouter.core.signals.difficulty import DifficultyTerm, difficulty_terms
 from autorouter.core.signals.risk import Risk, read_risk
-from autorouter.core.signals.rules import Fired
-from autorouter.core.signals.tool_trace import Evidence, read_trail
+from autorouter.core.signals.rules import RuleMatch
+from autorouter.core.signals.tool_trace import ToolEvidence, read_tool_trace
 from autorouter.core.types import NO_OVERRIDES, Capability, RequestOverrides, Task, TaskKind, TurnPhase
 
 
@@ -36,29 +36,29 @@ class Features:
     max_output_tokens: int | None
     expected_steps: float
     difficulty: float
-    parts: tuple[Part, ...]
+    parts: tuple[DifficultyTerm, ...]
     risk: Risk
     stakes: float
-    evidence: Evidence
-    fired: tuple[Fired, ...]
+    evidence: ToolEvidence
+    fired: tuple[RuleMatch, ...]
     tools: int
     client: str
     session: str | None
     wishes: RequestOverrides = NO_OVERRIDES
 
 
-def features(task: Task, policy: Policy) -> Features:
+def extract_features(task: Task, policy: Policy) -> Features:
     """Read a task. Pure and bounded, whatever the size of the body: 15 us, and up to 200 us more where a
     long trail of tool results is read for evidence."""
     tuning = policy.tuning
-    evidence = read_trail(task.tool_history)
+    evidence = read_tool_trace(task.tool_history)
     phase = task_kind.phase_of(task)
-    fired = user_rules.fire(policy.rules, task)
+    fired = user_rules.match_rules(policy.rules, task)
     text = task.prompt[: task_kind.WORDS_CHARS].lower()
     words = task_kind.WORD.findall(text)
     traces = task_kind.trace_lines(task.prompt)
     kind, kind_words = task_kind.read_kind(task, phase, words, traces, fired)
-    parts = difficulty_parts(task, kind, words, traces, evidence)
+    parts = difficulty_terms(task, kind, words, traces, evidence)
     difficulty = sum(part.points for part in parts)
     risk = read_risk(words, text, kind)
     return Features(

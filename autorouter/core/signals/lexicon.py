@@ -12,14 +12,14 @@ from typing import NamedTuple
 from autorouter.core.types import TaskKind
 
 
-class Sign(NamedTuple):
+class KindSignal(NamedTuple):
     """A word speaks for a kind, so strongly."""
 
     kind: TaskKind
     weight: float
 
 
-COMMAND, THING, HINT = 1.0, 0.6, 0.3
+COMMAND, TOPIC, HINT = 1.0, 0.6, 0.3
 """What is to be done; what it is about; a word that is often something else, as question words are ("why does this fail")."""
 
 
@@ -93,62 +93,62 @@ _HINTS = {
 }
 
 
-def _signs() -> dict[str, Sign]:
+def _signs() -> dict[str, KindSignal]:
     """One sign a word; a weaker one doesn't hide a stronger one."""
-    found: dict[str, Sign] = {}
-    for weight, table in ((HINT, _HINTS), (THING, _THINGS), (COMMAND, _COMMANDS)):
+    found: dict[str, KindSignal] = {}
+    for weight, table in ((HINT, _HINTS), (TOPIC, _THINGS), (COMMAND, _COMMANDS)):
         for kind, text in table.items():
             for word in text.split():
-                found[word] = found[word.replace("'", "\u2019")] = Sign(kind, weight)
+                found[word] = found[word.replace("'", "\u2019")] = KindSignal(kind, weight)
     return found
 
 
-SIGNS = _signs()
+WORD_SIGNALS = _signs()
 
-PAIRS: dict[str, dict[str, Sign]] = {
-    "over": {"look": Sign(TaskKind.REVIEW, COMMAND)},
-    "ok": {"look": Sign(TaskKind.REVIEW, COMMAND), "looks": Sign(TaskKind.REVIEW, HINT)},
-    "right": {"look": Sign(TaskKind.REVIEW, COMMAND)},
-    "good": {"look": Sign(TaskKind.REVIEW, COMMAND)},
-    "wrong": {"go": Sign(TaskKind.REVIEW, COMMAND)},
-    "request": {"pull": Sign(TaskKind.REVIEW, THING), "merge": Sign(TaskKind.REVIEW, THING)},
-    "should": dict.fromkeys(("we", "i", "which", "what", "how"), Sign(TaskKind.PLAN, THING)),
-    "we": {"should": Sign(TaskKind.PLAN, COMMAND)},
-    "i": {"should": Sign(TaskKind.PLAN, COMMAND)},
-    "up": {"come": Sign(TaskKind.PLAN, HINT)},
-    "options": {"our": Sign(TaskKind.PLAN, THING), "the": Sign(TaskKind.PLAN, THING)},
-    "it": {"find": Sign(TaskKind.DEBUG, THING)},
-    "out": {"find": Sign(TaskKind.DEBUG, THING), "figure": Sign(TaskKind.DEBUG, HINT)},
+PAIR_SIGNALS: dict[str, dict[str, KindSignal]] = {
+    "over": {"look": KindSignal(TaskKind.REVIEW, COMMAND)},
+    "ok": {"look": KindSignal(TaskKind.REVIEW, COMMAND), "looks": KindSignal(TaskKind.REVIEW, HINT)},
+    "right": {"look": KindSignal(TaskKind.REVIEW, COMMAND)},
+    "good": {"look": KindSignal(TaskKind.REVIEW, COMMAND)},
+    "wrong": {"go": KindSignal(TaskKind.REVIEW, COMMAND)},
+    "request": {"pull": KindSignal(TaskKind.REVIEW, TOPIC), "merge": KindSignal(TaskKind.REVIEW, TOPIC)},
+    "should": dict.fromkeys(("we", "i", "which", "what", "how"), KindSignal(TaskKind.PLAN, TOPIC)),
+    "we": {"should": KindSignal(TaskKind.PLAN, COMMAND)},
+    "i": {"should": KindSignal(TaskKind.PLAN, COMMAND)},
+    "up": {"come": KindSignal(TaskKind.PLAN, HINT)},
+    "options": {"our": KindSignal(TaskKind.PLAN, TOPIC), "the": KindSignal(TaskKind.PLAN, TOPIC)},
+    "it": {"find": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "out": {"find": KindSignal(TaskKind.DEBUG, TOPIC), "figure": KindSignal(TaskKind.DEBUG, HINT)},
     "off": {
-        "cut": Sign(TaskKind.DEBUG, THING),
-        "day": Sign(TaskKind.DEBUG, THING),
-        "hour": Sign(TaskKind.DEBUG, THING),
+        "cut": KindSignal(TaskKind.DEBUG, TOPIC),
+        "day": KindSignal(TaskKind.DEBUG, TOPIC),
+        "hour": KindSignal(TaskKind.DEBUG, TOPIC),
     },
-    "given": {"are": Sign(TaskKind.EDIT, THING)},
-    "longer": {"no": Sign(TaskKind.DEBUG, THING)},
-    "cause": {"root": Sign(TaskKind.DEBUG, COMMAND)},
-    "nicht": {"geht": Sign(TaskKind.DEBUG, THING), "funktioniert": Sign(TaskKind.DEBUG, THING)},
-    "pas": {"marche": Sign(TaskKind.DEBUG, THING), "fonctionne": Sign(TaskKind.DEBUG, THING)},
-    "funciona": {"no": Sign(TaskKind.DEBUG, THING), "não": Sign(TaskKind.DEBUG, THING)},
-    "работает": {"не": Sign(TaskKind.DEBUG, THING)},
-    "que": {"por": Sign(TaskKind.EXPLAIN, HINT)},
-    "notes": {"release": Sign(TaskKind.WRITE, THING)},
-    "message": {"commit": Sign(TaskKind.WRITE, THING)},
-    "post": {"blog": Sign(TaskKind.WRITE, THING)},
+    "given": {"are": KindSignal(TaskKind.EDIT, TOPIC)},
+    "longer": {"no": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "cause": {"root": KindSignal(TaskKind.DEBUG, COMMAND)},
+    "nicht": {"geht": KindSignal(TaskKind.DEBUG, TOPIC), "funktioniert": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "pas": {"marche": KindSignal(TaskKind.DEBUG, TOPIC), "fonctionne": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "funciona": {"no": KindSignal(TaskKind.DEBUG, TOPIC), "não": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "работает": {"не": KindSignal(TaskKind.DEBUG, TOPIC)},
+    "que": {"por": KindSignal(TaskKind.EXPLAIN, HINT)},
+    "notes": {"release": KindSignal(TaskKind.WRITE, TOPIC)},
+    "message": {"commit": KindSignal(TaskKind.WRITE, TOPIC)},
+    "post": {"blog": KindSignal(TaskKind.WRITE, TOPIC)},
 }
 """Two words that say together what neither says alone: by the second, then the first."""
-KNOWN = SIGNS.keys() | PAIRS.keys()
+SIGNAL_WORDS = WORD_SIGNALS.keys() | PAIR_SIGNALS.keys()
 
-MARKS: tuple[tuple[str, Sign], ...] = tuple(
-    (mark, Sign(kind, weight))
+CJK_SIGNALS: tuple[tuple[str, KindSignal], ...] = tuple(
+    (mark, KindSignal(kind, weight))
     for kind, weight, text in (
         (TaskKind.DEBUG, COMMAND, "修复 调试 修正 デバッグ 直して 排查"),
-        (TaskKind.DEBUG, THING, "报错 错误 崩溃 失败 异常 不工作 偶尔 エラー バグ 動かない 落ちる 失敗"),
+        (TaskKind.DEBUG, TOPIC, "报错 错误 崩溃 失败 异常 不工作 偶尔 エラー バグ 動かない 落ちる 失敗"),
         (TaskKind.REVIEW, COMMAND, "审查 审计 评审 检查 レビュー"),
         (TaskKind.PLAN, COMMAND, "设计 設計 规划 比较 提案 比較"),
-        (TaskKind.PLAN, THING, "方案 架构 取舍 应该 アーキテクチャ すべき"),
+        (TaskKind.PLAN, TOPIC, "方案 架构 取舍 应该 アーキテクチャ すべき"),
         (TaskKind.WRITE, COMMAND, "翻译 总结 翻訳 要約"),
-        (TaskKind.WRITE, THING, "文档 邮件 公告 说明书 ドキュメント を書い"),
+        (TaskKind.WRITE, TOPIC, "文档 邮件 公告 说明书 ドキュメント を書い"),
         (TaskKind.EDIT, COMMAND, "实现 添加 重构 编写 写一 修改 删除 改成 重命名 替换 生成"),
         (TaskKind.EDIT, COMMAND, "実装 追加 変更 削除 リファクタ 置き換え 書いて 作って"),
         (TaskKind.EXPLAIN, COMMAND, "解释 説明 教えて"),

@@ -41,13 +41,13 @@ class Risk:
     words: tuple[str, ...]
 
 
-NO_RISK = Risk(0.0, ())
+ZERO_RISK = Risk(0.0, ())
 
 
 def read_risk(words: Sequence[str], text: str, kind: TaskKind = TaskKind.EDIT) -> Risk:
     """Risk of the ask, given as its lower-case words and text, and of the kind of work that it was read as."""
     if kind is TaskKind.HOUSEKEEPING:
-        return NO_RISK
+        return ZERO_RISK
     known = RISK_WORDS.intersection(words)
     verbs: AbstractSet[str] = known & RISK_VERBS
     grave: AbstractSet[str] = known & RISK_GRAVE
@@ -56,14 +56,14 @@ def read_risk(words: Sequence[str], text: str, kind: TaskKind = TaskKind.EDIT) -
     if not text.isascii():
         verbs, grave, targets = _with_marks(text, verbs, grave, targets)
     if not (verbs or grave or targets or phrases or known):
-        return NO_RISK
+        return ZERO_RISK
     loss = known & RISK_LOSS if "data" in words else frozenset()
     value = _value(verbs, targets, grave, phrases, loss=bool(loss), harmless=not HARMLESS.isdisjoint(words))
     if kind in _TALK:
         value *= ONLY_WORDS
     found = verbs | grave | targets | loss
     said = [word for word in words if word in found] if found else []
-    return Risk(value, tuple(dict.fromkeys((*sorted(phrases), *said, *sorted(found))))[:6]) if value else NO_RISK
+    return Risk(value, tuple(dict.fromkeys((*sorted(phrases), *said, *sorted(found))))[:6]) if value else ZERO_RISK
 
 
 def _value(

@@ -17,7 +17,7 @@ PATH_WORD = re.compile(r"[\w.@~+-]*[/.][\w./@~+-]*\w")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fired:
+class RuleMatch:
     """A rule that fired: what it matched, its reason, and what it sets."""
 
     reason: str
@@ -28,7 +28,7 @@ class Fired:
     strategy: Strategy | None = None
 
 
-def fire(rules: Sequence[PolicyRule], task: Task) -> tuple[Fired, ...]:
+def match_rules(rules: Sequence[PolicyRule], task: Task) -> tuple[RuleMatch, ...]:
     """All rules that fire, in the order of the configuration: of two that set the same thing the first one wins."""
     if not rules:
         return ()
@@ -37,7 +37,7 @@ def fire(rules: Sequence[PolicyRule], task: Task) -> tuple[Fired, ...]:
         matched = _matched(rule, task)
         if matched is not None:
             fired.append(
-                Fired(
+                RuleMatch(
                     reason=rule.reason,
                     matched=matched,
                     kind=rule.kind,

@@ -15,22 +15,22 @@ import re
 from collections.abc import Sequence
 
 from autorouter.core.signals.lexicon import (
+    CJK_SIGNALS,
     COMMAND,
     FILLERS,
     HINT,
-    KNOWN,
     MAKERS,
-    MARKS,
-    PAIRS,
+    PAIR_SIGNALS,
     QUESTIONS,
-    SIGNS,
+    SIGNAL_WORDS,
     SMALL_TALK,
     SOUND,
-    THING,
+    TOPIC,
+    WORD_SIGNALS,
     YES_NO,
-    Sign,
+    KindSignal,
 )
-from autorouter.core.signals.rules import Fired
+from autorouter.core.signals.rules import RuleMatch
 from autorouter.core.types import Task, TaskKind, TurnPhase
 
 WORDS_CHARS = 1_500
@@ -123,7 +123,7 @@ def _holds(text: str, marks: Sequence[str]) -> bool:
 
 
 def read_kind(
-    task: Task, phase: TurnPhase, words: Sequence[str], traces: int, fired: Sequence[Fired]
+    task: Task, phase: TurnPhase, words: Sequence[str], traces: int, fired: Sequence[RuleMatch]
 ) -> tuple[TaskKind, tuple[str, ...]]:
     """The kind with the most weight of words, an early word counting more; the words that spoke for it."""
     if phase == "housekeeping":
@@ -139,14 +139,14 @@ def read_kind(
     scores = _scores(found, lead, words, asked=asked, agent=bool(task.tools))
     if traces >= TRACE_LINES:
         scores[TaskKind.DEBUG] = scores.get(TaskKind.DEBUG, 0.0) + 1.5
-        found.append((0, "stack trace", Sign(TaskKind.DEBUG, 1.5)))
+        found.append((0, "stack trace", KindSignal(TaskKind.DEBUG, 1.5)))
     if not scores:
         return _unsaid(task, words)
     best = _object(max(scores, key=lambda kind: scores[kind]), found)
     return best, tuple(dict.fromkeys(word for _, word, sign in found if sign.kind is best))[:4]
 
 
-_Found = list[tuple[int, str, Sign]]
+_Found = list[tuple[int, str, KindSignal]]
 """Place of a word, the word, its sign."""
 
 
@@ -154,32 +154,36 @@ def _signs(words: Sequence[str], lead: int, ask: str, *, asked: bool) -> _Found:
     found: _Found = []
     seen: set[str] = set()
     for place, word in enumerate(words[:KIND_WORDS]):
-        if word in KNOWN and word not in seen:
+        if word in SIGNAL_WORDS and word not in seen:
             seen.add(word)
-            sign = SIGNS.get(word)
-            if place and word in PAIRS:
-                sign = PAIRS[word].get(words[place - 1], sign)
+            sign = WORD_SIGNALS.get(word)
+            if place and word in PAIR_SIGNALS:
+                sign = PAIR_SIGNALS[word].get(words[place - 1], sign)
             if sign is not None:
                 found.append((place, word, sign))
     if "rror" in ask or "xception" in ask:
-        found += [(place, word, Sign(TaskKind.DEBUG, THING)) for place, word in enumerate(words) if _is_error(word)]
+        found += [
+            (place, word, KindSignal(TaskKind.DEBUG, TOPIC)) for place, word in enumerate(words) if _is_error(word)
+        ]
     if asked and words and words[lead] in YES_NO:
         found += [
-            (place, word, Sign(TaskKind.REVIEW, COMMAND)) for place, word in enumerate(words[:40]) if word in SOUND
+            (place, word, KindSignal(TaskKind.REVIEW, COMMAND))
+            for place, word in enumerate(words[:40])
+            if word in SOUND
         ]
     elif asked and words and words[lead] not in QUESTIONS and "or" in words[1:CHOICE_WORDS]:
-        found.append((0, "or", Sign(TaskKind.PLAN, THING)))
+        found.append((0, "or", KindSignal(TaskKind.PLAN, TOPIC)))
     return found
 
 
 def _is_error(word: str) -> bool:
     """A class's name, such as KeyError."""
-    return word.endswith(("error", "exception")) and word not in SIGNS
+    return word.endswith(("error", "exception")) and word not in WORD_SIGNALS
 
 
 def _marks(text: str) -> _Found:
     """Signs in scripts without spaces; two characters are about a word."""
-    return [(at // 2, mark, sign) for mark, sign in MARKS if (at := text.find(mark)) >= 0]
+    return [(at // 2, mark, sign) for mark, sign in CJK_SIGNALS if (at := text.find(mark)) >= 0]
 
 
 def _asks(ask: str) -> bool:
@@ -193,11 +197,11 @@ def _scores(found: _Found, lead: int, words: Sequence[str], *, asked: bool, agen
     question = first in QUESTIONS
     for place, _, (kind, weight) in found:
         if place == lead:
-            weight += QUESTION_LEADS if question else LEADS if weight != THING else 0.0
+            weight += QUESTION_LEADS if question else LEADS if weight != TOPIC else 0.0
         elif question and weight == COMMAND and kind is TaskKind.EDIT:
             weight *= NO_COMMAND
         scores[kind] = scores.get(kind, 0.0) + weight / (1.0 + place / EARLY_WORDS)
-    sign = SIGNS.get(first)
+    sign = WORD_SIGNALS.get(first)
     states = lead == 0 and not question and (sign is None or sign.weight < COMMAND) and len(words) in STATEMENT_WORDS
     if asked and (not question or first in YES_NO):
         scores[TaskKind.EXPLAIN] = scores.get(TaskKind.EXPLAIN, 0.0) + ASKED
@@ -211,7 +215,7 @@ def _object(best: TaskKind, found: _Found) -> TaskKind:
     if best not in (TaskKind.EDIT, TaskKind.DEBUG):
         return best
     verb = next((place for place, word, _ in found if word in MAKERS), None)
-    if verb is None or any(sign == (TaskKind.DEBUG, THING) for _, _, sign in found):
+    if verb is None or any(sign == (TaskKind.DEBUG, TOPIC) for _, _, sign in found):
         return best
     for place, _, sign in found:
         if verb < place <= verb + OBJECT_WORDS and sign.kind in (TaskKind.WRITE, TaskKind.PLAN) and sign.weight != HINT:

@@ -16,23 +16,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["green", "red", "edit_failed", "error"]
+ToolVerdict = Literal["green", "red", "edit_failed", "error"]
 DETAIL_CHARS = 120  # a line on a receipt and in a table, not a log
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ToolFinding:
     """What one tool result proves. `passed` and `failed` are the tool's own counts (tests, or a compiler's errors),
     0 where it gives none. `detail`: the line that shows it, cut, without times and without what looks like a key."""
 
     tool: str
-    verdict: Verdict
+    verdict: ToolVerdict
     passed: int
     failed: int
     detail: str
 
 
-def read_result(text: str, is_error: bool = False) -> Finding | None:
+def parse_tool_output(text: str, is_error: bool = False) -> ToolFinding | None:
     """The finding that proves most, or None when the text proves nothing ("no tests ran" is neither green nor red).
 
     `is_error`: the client itself marked the result as failed; that alone is an error.
@@ -40,11 +40,11 @@ def read_result(text: str, is_error: bool = False) -> Finding | None:
     text = _plain(text)
     found = _best(text) if _speaks(text) else None
     if is_error and (found is None or (found.tool == "exit" and found.verdict == "green")):
-        return Finding("tool", "error", 0, 0, _detail(text.strip().partition("\n")[0]))
+        return ToolFinding("tool", "error", 0, 0, _detail(text.strip().partition("\n")[0]))
     return found
 
 
-def _best(text: str) -> Finding | None:
+def _best(text: str) -> ToolFinding | None:
     summaries = [found for parse in _SUMMARIES if (found := parse(text))]
     red = next((found for found in summaries if found.verdict == "red"), None)
     return red or _edit_failure(text) or next(iter(summaries), None) or _exit_code(text) or _crash(text)
@@ -98,8 +98,8 @@ def _matches(text: str, shape: re.Pattern[str], *needles: str) -> list[re.Match[
     return [match for line in text.split("\n") if (match := shape.fullmatch(line))]
 
 
-def _finding(tool: str, passed: int, failed: int, line: str) -> Finding:
-    return Finding(tool, "red" if failed else "green", passed, failed, _detail(_NOISE.sub("", line)))
+def _finding(tool: str, passed: int, failed: int, line: str) -> ToolFinding:
+    return ToolFinding(tool, "red" if failed else "green", passed, failed, _detail(_NOISE.sub("", line)))
 
 
 # --- test runners
@@ -110,11 +110,11 @@ _PYTEST = (
 )
 
 
-def _counted(tool: str, shape: str, *needles: str) -> Callable[[str], Finding | None]:
+def _counted(tool: str, shape: str, *needles: str) -> Callable[[str], ToolFinding | None]:
     """A parser for a runner that writes "2 failed, 40 passed" on its summary line; several summaries add up."""
     line = re.compile(shape)
 
-    def parse(text: str) -> Finding | None:
+    def parse(text: str) -> ToolFinding | None:
         lines = [match[0] for match in _matches(text, line, *needles)]
         counts = [(int(n[:9]), word) for shown in lines for n, word in _COUNT.findall(shown)]
         passed = sum(n for n, word in counts if word == "passed")
@@ -128,7 +128,7 @@ def _counted(tool: str, shape: str, *needles: str) -> Callable[[str], Finding | 
 _UNITTEST = re.compile(r"^Ran (\d{1,9}) tests? in [\d.]+s\n+(?:OK|FAILED)(?: \(([^)\n]*)\))?$", re.M)
 
 
-def _unittest(text: str) -> Finding | None:
+def _unittest(text: str) -> ToolFinding | None:
     passed = failed = 0
     for ran, extra in _UNITTEST.findall(text) if "Ran " in text else ():
         counts = {key.strip(): int(n[:9]) for key, n in re.findall(r"([a-z ]+)=(\d+)", extra)}
@@ -143,7 +143,7 @@ _GO_PASS = re.compile(r"--- PASS: \S+ \([\d.]+s\)|ok  \t\S+\t(?:[\d.]+s|\(cached
 _GO_BUILD = re.compile(r"^# [\w./-]+(?: \[[^\]\n]*\])?\n(?:# \[.*\]\n)?(?:vet: )?([\w./-]+\.go:\d+:\d+: .+)$", re.M)
 
 
-def _go(text: str) -> Finding | None:
+def _go(text: str) -> ToolFinding | None:
     """Counts tests where `-v` or a failure names them, packages otherwise."""
     bad = [match[0] for match in _matches(text, _GO_FAIL, "--- FAIL: ", "FAIL\t")]
     good = [match[0] for match in _matches(text, _GO_PASS, "--- PASS: ", "ok  \t")]
@@ -167,7 +167,7 @@ _FOUND = re.compile(
 _ESLINT = re.compile(r"[✖×] \d+ problems? \((\d{1,9}) errors?, \d+ warnings?\)")
 
 
-def _cargo_build(text: str) -> Finding | None:
+def _cargo_build(text: str) -> ToolFinding | None:
     if broken := _matches(text, _CARGO_BROKEN, "could not compile `"):
         why = re.search(r"^error\[E.*", text, re.M)
         return _finding("cargo", 0, int(broken[0][1] or 1), (why or broken[0])[0])
@@ -175,7 +175,7 @@ def _cargo_build(text: str) -> Finding | None:
     return _finding("cargo", 0, 0, built[-1][0]) if built else None
 
 
-def _lint(text: str) -> Finding | None:
+def _lint(text: str) -> ToolFinding | None:
     if errors := _matches(text, _TSC, "error TS"):
         return _finding("tsc", 0, len(errors), errors[0][0])
     if found := _matches(text, _FOUND, "Found ", "All checks passed!", "Success: no issues"):
@@ -187,7 +187,7 @@ def _lint(text: str) -> Finding | None:
     return _finding("lint", 0, len(errors), errors[0][0]) if errors else None
 
 
-_SUMMARIES: tuple[Callable[[str], Finding | None], ...] = (
+_SUMMARIES: tuple[Callable[[str], ToolFinding | None], ...] = (
     _counted("pytest", _PYTEST, " passed", " failed", " error"),
     _unittest,
     _go,
@@ -220,27 +220,27 @@ _CRASH = re.compile(
 )
 
 
-def _edit_failure(text: str) -> Finding | None:
+def _edit_failure(text: str) -> ToolFinding | None:
     failures = [re.sub("</?tool_use_error>", "", match[0]) for match in _matches(text, _EDIT)]
-    return Finding("edit", "edit_failed", 0, 0, _detail(failures[0])) if failures else None
+    return ToolFinding("edit", "edit_failed", 0, 0, _detail(failures[0])) if failures else None
 
 
-def _exit_code(text: str) -> Finding | None:
+def _exit_code(text: str) -> ToolFinding | None:
     """The first code: clients that wrap an output put theirs on top. With the crash that explains it, if any."""
     codes = _matches(text, _EXIT, "xit", "<returncode>")
     if not codes or int(codes[0][1]) == 0:
-        return Finding("exit", "green", 0, 0, "exit code 0") if codes else None
+        return ToolFinding("exit", "green", 0, 0, "exit code 0") if codes else None
     why = _crash(text)
-    return Finding("exit", "error", 0, 0, _detail(f"exit code {codes[0][1]}" + (f": {why.detail}" if why else "")))
+    return ToolFinding("exit", "error", 0, 0, _detail(f"exit code {codes[0][1]}" + (f": {why.detail}" if why else "")))
 
 
-def _crash(text: str) -> Finding | None:
+def _crash(text: str) -> ToolFinding | None:
     at = ("\n" + text).rfind("\nTraceback (most recent call last):\n  File ")
     if at >= 0:
         raised = _RAISED.search(text, text.find("\n", at) + 1)
-        return Finding("traceback", "error", 0, 0, _detail(raised[0] if raised else "Traceback"))
+        return ToolFinding("traceback", "error", 0, 0, _detail(raised[0] if raised else "Traceback"))
     for match in _matches(text, _CRASH, "panic", "command not", "Segmentation", "\n    at "):
         # A JavaScript error counts with its stack: "TypeError: x" alone is also how a README quotes one.
         if match.lastgroup != "exception" or "\n    at " in text:
-            return Finding(str(match.lastgroup), "error", 0, 0, _detail(match[0]))
+            return ToolFinding(str(match.lastgroup), "error", 0, 0, _detail(match[0]))
     return None

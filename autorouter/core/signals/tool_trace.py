@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from autorouter.core.signals.tool_output import Finding, read_result
+from autorouter.core.signals.tool_output import ToolFinding, parse_tool_output
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
 # A sign shows from these counts on. OpenHands' stuck detector stops an agent at 3 equal failing and 4 equal actions.
@@ -28,7 +28,7 @@ RECENT_STEPS, RECENT_EDITS, FINDINGS_SHOWN = 6, 2, 6  # "of late": edit, look, r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ToolEvidence:
     """Counts since the last human message; `steps` are tool results.
 
     `edits` took effect, `edit_failures` did not. `runs` are of tests, compilers and linters; `last_run` is None when none ran or
@@ -55,12 +55,12 @@ class Evidence:
     signals: tuple[str, ...] = ()
     critical: bool = False
 
-    def corroborated(self) -> bool:
+    def is_corroborated(self) -> bool:
         """At least two independent signs of trouble, or one that suffices."""
         return self.critical or len(self.signals) >= 2
 
 
-EMPTY = Evidence()
+NO_EVIDENCE = ToolEvidence()
 
 # A call is for: edit, test, check (compile, lint), look, poll (to ask again is its nature), or anything a shell can do.
 _NAMES = re.compile(
@@ -83,7 +83,7 @@ _COMMAND = re.compile(  # where a command begins, what may stand before its name
 _REDIRECT = re.compile(r"(?<=[\s'\"])>>?\s*(?!/dev/|/tmp/)[\w./~$-]*\w")
 
 
-def uses_of(call: ToolCall) -> set[str]:
+def call_uses(call: ToolCall) -> set[str]:
     """What a call is for, by its tool's name and, for a shell, by the commands in its arguments: edit, test, check, look, poll,
     shell; an empty word where nobody can tell."""
     named = _NAMES.match(re.split(r"__|[.:/]", call.name)[-1].lower())
@@ -99,8 +99,8 @@ def uses_of(call: ToolCall) -> set[str]:
     return found | {"shell"}
 
 
-Outcome = Literal["green", "red", "mute"]
-_UNKNOWN, _NOTHING = ToolCall("", ""), Finding("", "green", 0, 0, "")
+RunOutcome = Literal["green", "red", "mute"]
+_UNKNOWN, _NOTHING = ToolCall("", ""), ToolFinding("", "green", 0, 0, "")
 _SHELLS_OWN = ("exit", "tool", "traceback", "panic", "segfault", "exception", "shell")
 _NO_TESTS = ("lint", "mypy", "eslint", "tsc", "cargo", "go build")
 
@@ -126,14 +126,14 @@ class _Act:
     key: tuple[ToolCall, int]
     edited: bool
     tests: bool
-    run: Outcome | None
-    found: Finding
+    run: RunOutcome | None
+    found: ToolFinding
 
 
 def _acts(trail: Sequence[ToolEvent], steps: int | None) -> Iterator[_Act]:
     answers, edits = list(_answers(trail)), 0
     for step, (call, result) in enumerate(answers, max(0, (steps or 0) - len(answers)) + 1):
-        uses = uses_of(call)
+        uses = call_uses(call)
         found = _found(uses, result)
         edited = "edit" in uses and (found is None or found.verdict != "edit_failed")
         tests = "test" in uses if found is None or found.tool in _SHELLS_OWN else found.tool not in _NO_TESTS
@@ -142,18 +142,18 @@ def _acts(trail: Sequence[ToolEvent], steps: int | None) -> Iterator[_Act]:
         edits += edited
 
 
-def _found(uses: set[str], result: ToolResult) -> Finding | None:
+def _found(uses: set[str], result: ToolResult) -> ToolFinding | None:
     """What was read or written may hold any summary and proves nothing; `grep` ends with 1 when nothing matches."""
-    found = read_result(result.text, result.is_error)
+    found = parse_tool_output(result.text, result.is_error)
     if found is None or uses not in ({"edit"}, {"look"}, {"look", "shell"}):
         return found
     own = result.is_error or (found.tool == "exit" and found.verdict == "error")
     if "edit" in uses:
-        return Finding("edit", "edit_failed", 0, 0, found.detail) if own or found.tool == "edit" else None
-    return Finding("tool", "error", 0, 0, found.detail) if own and found.detail != "exit code 1" else None
+        return ToolFinding("edit", "edit_failed", 0, 0, found.detail) if own or found.tool == "edit" else None
+    return ToolFinding("tool", "error", 0, 0, found.detail) if own and found.detail != "exit code 1" else None
 
 
-def _run(uses: set[str], call: ToolCall, result: ToolResult, found: Finding | None) -> Outcome | None:
+def _run(uses: set[str], call: ToolCall, result: ToolResult, found: ToolFinding | None) -> RunOutcome | None:
     run, piped = bool(uses & {"test", "check"}), "|" in call.arguments
     if found is None:  # compilers say nothing when all is well
         return None if not run else "mute" if piped or result.text.strip() else "green"
@@ -176,12 +176,12 @@ def _most(keys: Iterable[object]) -> int:
     return max((n for n in Counter(keys).values() if n > 1), default=0)
 
 
-def _counted(acts: Sequence[_Act]) -> Evidence:
+def _counted(acts: Sequence[_Act]) -> ToolEvidence:
     edits, runs = [act.step for act in acts if act.edited], [act for act in acts if act.run]
     tests = [act.run for act in runs if act.tests and act.step >= max(edits, default=0)]
     errors = [act for act in acts if act.found.verdict == "error" and not act.run]
     told = [act for act in acts if act.found.tool and (act.run or act.found.verdict != "green")][-FINDINGS_SHOWN:]
-    return Evidence(
+    return ToolEvidence(
         steps=acts[-1].step,
         edits=len(edits),
         edits_since_run=sum(step > max((run.step for run in runs), default=0) for step in edits),
@@ -197,18 +197,18 @@ def _counted(acts: Sequence[_Act]) -> Evidence:
     )
 
 
-def _shown(found: Finding) -> str:
+def _shown(found: ToolFinding) -> str:
     """A finding by its counts only: a receipt keeps it, and an error's line may quote what nobody should read there."""
     counts = f": {found.failed} failed, {found.passed} passed" if found.failed or found.passed else ""
     return f"{found.tool} {found.verdict}{counts}"
 
 
-def read_trail(trail: Sequence[ToolEvent], *, steps: int | None = None) -> Evidence:
+def read_tool_trace(tool_history: Sequence[ToolEvent], *, steps: int | None = None) -> ToolEvidence:
     """Evidence from the calls and results since the last human message, oldest first. `steps`: how many results there
     were in all, when the trail holds only the latest of them."""
-    acts = tuple(_acts(trail, steps))
+    acts = tuple(_acts(tool_history, steps))
     if not acts:
-        return EMPTY
+        return NO_EVIDENCE
     seen = _counted(acts)
     spins = _most(act.key for act in acts if act.run != "red" and act.found.verdict != "edit_failed")
     failing = _most(act.key for act in acts if act.run == "red" or act.found.verdict in ("edit_failed", "error"))
@@ -246,7 +246,7 @@ def claims_success(text: str) -> bool:
     return any(_CLAIM.search(part) and not _HEDGE.search(part) for part in re.split(r"(?<=[.!?;])\s|\n", prose))
 
 
-def contradicted(text: str, evidence: Evidence) -> str | None:
+def contradicting_evidence(text: str, evidence: ToolEvidence) -> str | None:
     """Why a draft's claim of success doesn't hold, or None. Without an edit or a run to hold it against, it may."""
     reason = None
     if evidence.last_run == "red":

@@ -22,12 +22,12 @@ from autorouter.core.policy import Tuning
 from autorouter.core.types import Candidate
 
 HALF_LIFE_S = 3_600.0
-COOLDOWN_MAX_S = 300.0
-PAUSE_MAX_S = COOLDOWN_ASKED_MAX_S = 3_600.0
+USUAL_COOLDOWN_MAX_S = 300.0
+COOLDOWN_LIMIT_S = 3_600.0
 """A provider may ask for more; an hour later it is asked again, so that no cooldown can get stuck."""
-PROBE_S = 30.0
+PROBE_TIMEOUT_S = 30.0
 """So long others wait for the verdict of the one request that probes; then the next one does."""
-FORGOTTEN_S = 3_600.0
+FAILURE_STREAK_TTL_S = 3_600.0
 """So long after a cooldown ended without another failure, the row of failures begins anew."""
 CLOCK_SLACK_S = 5.0
 """A clock that was set back by more ends a cooldown: its end can't be told any more."""
@@ -35,25 +35,25 @@ SMOOTHING = 0.2
 """Weight of the newest observation in the running means of times and ratios."""
 
 
-class Pause(NamedTuple):
+class CooldownRange(NamedTuple):
     """The first cooldown and the longest, seconds; each further failure in the row doubles it."""
 
     first_s: float
     most_s: float
 
 
-USUAL = Pause(2.0, COOLDOWN_MAX_S)
+DEFAULT_COOLDOWN = CooldownRange(2.0, USUAL_COOLDOWN_MAX_S)
 """Short at first: one reset must not take a lone model away from its user, and the next request after it must not wait."""
-PAUSES: Mapping[str, Pause] = {
-    "overloaded": Pause(2.0, 120.0),
-    "rate_limited": Pause(5.0, COOLDOWN_MAX_S),
-    "not_found": Pause(60.0, 1_800.0),
-    "auth": Pause(60.0, 1_800.0),
-    "quota": Pause(600.0, PAUSE_MAX_S),
+COOLDOWN_BY_REASON: Mapping[str, CooldownRange] = {
+    "overloaded": CooldownRange(2.0, 120.0),
+    "rate_limited": CooldownRange(5.0, USUAL_COOLDOWN_MAX_S),
+    "not_found": CooldownRange(60.0, 1_800.0),
+    "auth": CooldownRange(60.0, 1_800.0),
+    "quota": CooldownRange(600.0, COOLDOWN_LIMIT_S),
 }
 """By the verdict's kind. An overload passes in moments; a limit's window is mostly a minute; a model that isn't there, a
 wrong key and an empty account need a human."""
-OF_THE_UPSTREAM = frozenset({"auth", "quota"})
+ACCOUNT_REASONS = frozenset({"auth", "quota"})
 """Failures of the account, not of the model: they hold for all candidates of the upstream."""
 EXPONENTIAL_TAIL = 1.0 / 0.7358
 """Scale of an exponential distribution over its mean absolute deviation, which is 2/e of it."""
@@ -83,11 +83,11 @@ class Health:
     probe_until_s: float = 0.0
 
 
-UNKNOWN = Health()
+UNKNOWN_HEALTH = Health()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class AttemptOutcome:
     """What one attempt showed. `ok` is about the provider, not about the answer's quality; a request that the provider
     rightly refuses (400) is no failure. None where it wasn't seen."""
 
@@ -101,9 +101,9 @@ class Outcome:
     estimated_input_tokens: float | None = None
 
 
-def observe(health: Health, outcome: Outcome, now_s: float) -> Health:
+def observe(health: Health, outcome: AttemptOutcome, now_s: float) -> Health:
     """Fold one attempt into a candidate's health."""
-    left_s = cooling_s(health, now_s)
+    left_s = cooldown_left_s(health, now_s)
     if outcome.ok:
         return _succeeded(health, outcome, left_s, now_s)
     return _failed(_aged(health, now_s), outcome, left_s, now_s)
@@ -118,7 +118,7 @@ def _aged(health: Health, now_s: float) -> Health:
     return replace(health, at_s=now_s, good=health.good * decay, bad=health.bad * decay, probe_until_s=0.0)
 
 
-def _succeeded(health: Health, outcome: Outcome, left_s: float, now_s: float) -> Health:
+def _succeeded(health: Health, outcome: AttemptOutcome, left_s: float, now_s: float) -> Health:
     """`left_s`: of a cooldown. One that the provider asked for isn't ended by an answer that was on its way before. (Made
     at once, for it is made for every answer: `replace` twice costs twice as much.)"""
     rate, ratio, off_s = None, None, None
@@ -146,20 +146,20 @@ def _succeeded(health: Health, outcome: Outcome, left_s: float, now_s: float) ->
     )
 
 
-def _failed(health: Health, outcome: Outcome, left_s: float, now_s: float) -> Health:
+def _failed(health: Health, outcome: AttemptOutcome, left_s: float, now_s: float) -> Health:
     """`left_s`: of the cooldown that it was in already."""
     told_s = outcome.retry_after_s
     if told_s is not None and not isfinite(told_s):
         told_s = None
-    forgotten = now_s - health.cooldown_until_s > FORGOTTEN_S
+    forgotten = now_s - health.cooldown_until_s > FAILURE_STREAK_TTL_S
     row = health.failures_in_row if left_s else 1 if forgotten else health.failures_in_row + 1
-    pause = PAUSES.get(outcome.reason, USUAL)
+    pause = COOLDOWN_BY_REASON.get(outcome.reason, DEFAULT_COOLDOWN)
     wait_s = left_s or min(pause.most_s, pause.first_s * 2.0 ** min(row - 1, 16))
     if told_s is not None:
         # As told; but who says "now" again and again is given the moment that anybody is.
-        least_s = USUAL.first_s if row > 1 else 0.0
-        wait_s = max(left_s, min(PAUSE_MAX_S, max(least_s, told_s)))
-    elif outcome.reason in OF_THE_UPSTREAM:
+        least_s = DEFAULT_COOLDOWN.first_s if row > 1 else 0.0
+        wait_s = max(left_s, min(COOLDOWN_LIMIT_S, max(least_s, told_s)))
+    elif outcome.reason in ACCOUNT_REASONS:
         wait_s = max(wait_s, pause.first_s)
     return replace(
         health,
@@ -178,41 +178,43 @@ def _mean(old: float | None, new: float | None) -> float | None:
     return new if old is None else old + SMOOTHING * (new - old)
 
 
-def cooling_s(health: Health, now_s: float) -> float:
+def cooldown_left_s(health: Health, now_s: float) -> float:
     """Seconds that the candidate is still kept out, 0 where it may be asked. A clock that was set back ends it."""
     left_s = health.cooldown_until_s - now_s
     if left_s <= 0.0 or now_s < health.at_s - CLOCK_SLACK_S:
         return 0.0
-    return min(left_s, PAUSE_MAX_S)
+    return min(left_s, COOLDOWN_LIMIT_S)
 
 
-def probed_s(health: Health, now_s: float) -> float:
+def probe_left_s(health: Health, now_s: float) -> float:
     """Seconds that a request may still find out whether the candidate is back, 0 where none does."""
     left_s = health.probe_until_s - now_s
-    return left_s if 0.0 < left_s <= PROBE_S else 0.0
+    return left_s if 0.0 < left_s <= PROBE_TIMEOUT_S else 0.0
 
 
-def probing(health: Health, now_s: float) -> Health:
+def begin_probe(health: Health, now_s: float) -> Health:
     """A request goes to a candidate that failed last: until its end, others needn't find out the same."""
-    return replace(health, probe_until_s=now_s + PROBE_S, asked=health.asked and cooling_s(health, now_s) > 0.0)
+    return replace(
+        health, probe_until_s=now_s + PROBE_TIMEOUT_S, asked=health.asked and cooldown_left_s(health, now_s) > 0.0
+    )
 
 
-def released(health: Health) -> Health:
+def end_probe(health: Health) -> Health:
     """The probe ended without a verdict: the next request is one."""
     return replace(health, probe_until_s=0.0)
 
 
-def slow(health: Health, ttft_s: float) -> Health:
+def observe_slow_start(health: Health, ttft_s: float) -> Health:
     """A call that was stopped before its first token came, after so long: its time would have been longer still."""
     if health.ttft_s is None or ttft_s <= health.ttft_s:
-        return released(health)
+        return end_probe(health)
     off_s = _mean(health.ttft_deviation_s, ttft_s - health.ttft_s)
     return replace(health, ttft_s=_mean(health.ttft_s, ttft_s), ttft_deviation_s=off_s, probe_until_s=0.0)
 
 
-def shut(health: Health, other: Health, now_s: float) -> Health:
+def open_circuit(health: Health, other: Health, now_s: float) -> Health:
     """A candidate whose upstream refused `other` for the account's sake: out for as long, though it didn't fail itself."""
-    if cooling_s(health, now_s) >= cooling_s(other, now_s):
+    if cooldown_left_s(health, now_s) >= cooldown_left_s(other, now_s):
         return health
     return replace(
         _aged(health, now_s),
@@ -223,17 +225,17 @@ def shut(health: Health, other: Health, now_s: float) -> Health:
     )
 
 
-def opened(health: Health) -> Health:
+def close_circuit(health: Health) -> Health:
     """Closed again, in the words of a breaker: nothing speaks against asking it."""
     return replace(health, failures_in_row=0, cooldown_until_s=0.0, cooldown_reason="", asked=False)
 
 
-def restored(health: Health, now_s: float) -> Health:
+def restore_health(health: Health, now_s: float) -> Health:
     """As kept over a restart: a cooldown holds while it is valid. One for a refused key doesn't, for a restart is how a new
     key comes; and nobody probes any more."""
     if health.cooldown_reason == "auth":
-        health = opened(health)
-    elif not cooling_s(health, now_s):
+        health = close_circuit(health)
+    elif not cooldown_left_s(health, now_s):
         health = replace(health, cooldown_until_s=min(health.cooldown_until_s, now_s), asked=False)
     return replace(health, at_s=min(health.at_s, now_s), probe_until_s=0.0)
 
@@ -249,7 +251,7 @@ def ttft_s(candidate: Candidate, health: Health) -> float:
     return candidate.ttft_s if health.ttft_s is None else health.ttft_s
 
 
-def ttft_at(health: Health, share: float) -> float | None:
+def ttft_quantile_s(health: Health, share: float) -> float | None:
     """Seconds within which this share (0..1) of first tokens come; None until it was measured twice. From mean and mean
     deviation, with an exponential tail: mean + deviation * e/2 * (-ln(1 - share) - 1), for 0.95 mean + 2.7 deviations."""
     if health.ttft_s is None or health.ttft_deviation_s is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from autorouter.core.state.health import UNKNOWN, Health
+from autorouter.core.state.health import UNKNOWN_HEALTH, Health
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.types import Candidate, Strategy
 
@@ -26,4 +26,4 @@ class Snapshot:
     performable: tuple[Strategy, ...] = tuple(Strategy)
 
     def health_of(self, candidate_id: str) -> Health:
-        return self.health.get(candidate_id, UNKNOWN)
+        return self.health.get(candidate_id, UNKNOWN_HEALTH)

@@ -28,9 +28,9 @@ from autorouter.engine.strategies.members import PanelResult
 from autorouter.engine.trace import sum_usage
 from autorouter.upstream import errors
 from autorouter.upstream.transport import TransportError
-from autorouter.wire.exchange import Whole
-from autorouter.wire.inner_request import Shape
-from autorouter.wire.usage_sum import UsageSumObserver, summed
+from autorouter.wire.exchange import CompleteResponse
+from autorouter.wire.inner_request import InnerRequestOptions
+from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 
 async def concluded(run: StepContext, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> ClientReply:
@@ -197,7 +197,7 @@ async def synthesized(
     run.progress.say("synthesis", candidate=writer)
     if not run.affords(plan.usd_of("synthesis")):
         return _instead(run, usable[best], f"synthesizer {writer} left out: the budget holds no more")
-    shape = Shape(stream=run.stream, tools="none")
+    shape = InnerRequestOptions(stream=run.stream, tools="none")
     request = inner_calls.said(run, "synthesizer", *blocks, shape=shape)
     try:
         return with_sum(run, await run.final([writer], phase="synthesis", request=request))
@@ -215,7 +215,7 @@ def with_sum(run: StepContext, final: ClientReply) -> ClientReply:
     wire = run.request.task.wire
     last = run.trace.answer
     before = sum_usage([a.usage for a in run.trace.attempts if a is not last and a.usage is not None])
-    if isinstance(final, Whole):
-        return replace(final, body=summed(final.body, wire, before))
+    if isinstance(final, CompleteResponse):
+        return replace(final, body=add_usage(final.body, wire, before))
     tap = UsageSumObserver(final.tap, wire, before)
     return StreamReply(tap.convert(final.first), final.reply, final.source, tap, final.attempt)

@@ -19,7 +19,7 @@ from autorouter.upstream import errors
 from autorouter.upstream.transport import TransportError
 from autorouter.wire import translate
 from autorouter.wire.common.ir import ResponseIR, ToolCallDelta, ToolCallEnded, ToolCallStarted
-from autorouter.wire.inner_request import answer_tool_calls, read_answer, text_of
+from autorouter.wire.inner_request import answer_text, answer_tool_calls, read_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class DraftReply:
 
     @property
     def text(self) -> str:
-        return text_of(self.answer)
+        return answer_text(self.answer)
 
     @property
     def calls(self) -> tuple[ToolCall, ...]:

@@ -19,18 +19,20 @@ from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import StepContext
 from autorouter.engine.prompts import PromptRole, escape_tags
 from autorouter.wire.common.ir import ResponseIR
-from autorouter.wire.exchange import Request
-from autorouter.wire.inner_request import Shape, answer_tool_calls, composed, text_of
+from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.inner_request import InnerRequestOptions, answer_text, answer_tool_calls, compose
 
 T = TypeVar("T")
 VERDICT_MAX_TOKENS = 6_000
 """Room for a verdict and for the thoughts before it; a verdict itself has about 200."""
 
 
-def said(run: StepContext, part: PromptRole, *blocks: str, shape: Shape, instruction: str = "") -> Request:
+def said(
+    run: StepContext, part: PromptRole, *blocks: str, shape: InnerRequestOptions, instruction: str = ""
+) -> ClientRequest:
     """The client's request with a part's instruction and its material behind it."""
     key = _key(run, part)
-    return composed(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
+    return compose(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
 
 
 async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> Verdict | str:
@@ -99,8 +101,8 @@ async def _asked(
     read: Callable[[str], T | None],
 ) -> T | str:
     run.progress.say(phase, candidate=candidate)
-    shape = Shape(stream=False, options=False, tools="none", max_tokens=VERDICT_MAX_TOKENS)
-    request = composed(run.request, _addition(run, part, key, *blocks), shape)
+    shape = InnerRequestOptions(stream=False, keep_output_options=False, tools="none", max_tokens=VERDICT_MAX_TOKENS)
+    request = compose(run.request, _addition(run, part, key, *blocks), shape)
     try:
         text = await run.text(candidate, phase=phase, request=request, limit_s=limit_s)
     except AllCandidatesFailed as exc:
@@ -148,7 +150,7 @@ LETTERS = "ABCDEFGH"
 
 def proposal(letter: str, answer: ResponseIR) -> str:
     """An answer as material for a judge."""
-    text = text_of(answer)
+    text = answer_text(answer)
     if len(text) > PROPOSAL_CHARS:
         text = f"{text[: PROPOSAL_CHARS // 2]}\n[... left out ...]\n{text[-PROPOSAL_CHARS // 2 :]}"
     shown: dict[str, Any] = {"text": text}

@@ -23,8 +23,8 @@ from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import material
 from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.upstream.errors import FailureVerdict
-from autorouter.wire.exchange import Request
-from autorouter.wire.inner_request import Shape
+from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.inner_request import InnerRequestOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def gather(
     seats: Sequence[MemberSettings],
     *,
     phase: str = "member",
-    request: Request | None = None,
+    request: ClientRequest | None = None,
     known: Sequence[DraftReply] = (),
     options: bool = True,
 ) -> PanelResult:
@@ -97,8 +97,8 @@ async def gather(
     return work.found
 
 
-def _request(run: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> Request:
-    shape = Shape(stream=run.stream, options=options, temperature=seat.temperature)
+def _request(run: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> ClientRequest:
+    shape = InnerRequestOptions(stream=run.stream, keep_output_options=options, temperature=seat.temperature)
     return inner_calls.said(run, "member", *evidence, shape=shape, instruction=seat.instruction)
 
 
@@ -119,7 +119,7 @@ class _Work:
             if fault is not None:
                 self._run.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {fault}")
 
-    async def seat(self, seat: MemberSettings, request: Request) -> DraftReply | FailureVerdict | str:
+    async def seat(self, seat: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
         """One member's answer, or why there is none: failures are values, or one would take the panel down."""
         try:
             return await self._run.draft(

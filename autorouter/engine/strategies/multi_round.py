@@ -22,7 +22,7 @@ from autorouter.engine.strategies.aggregate import concluded, picked, synthesize
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, material, proposal
 from autorouter.engine.strategies.members import PanelResult, gather, seats_of
-from autorouter.wire.inner_request import Shape, has_output_options
+from autorouter.wire.inner_request import InnerRequestOptions, has_output_options
 
 
 async def debate(run: StepContext, plan: Plan) -> ClientReply:
@@ -54,7 +54,9 @@ async def _rounds(run: StepContext, plan: Plan, phase: str) -> PanelResult:
             run.trace.degraded.append(f"{phase} left out: the budget holds no more")
             break
         blocks = [proposal(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
-        request = inner_calls.said(run, "debater", *blocks, shape=Shape(stream=run.stream, options=False))
+        request = inner_calls.said(
+            run, "debater", *blocks, shape=InnerRequestOptions(stream=run.stream, keep_output_options=False)
+        )
         again = await gather(run, seats, phase=phase, request=request, options=False)
         again.by_seat = {**gathered.by_seat, **again.by_seat}
         again.verdicts = [*gathered.verdicts, *again.verdicts]
@@ -75,7 +77,7 @@ async def refine(run: StepContext, plan: Plan) -> ClientReply:
             break
         run.progress.say("refinement", candidate=author)
         last = turn == rounds
-        shape = Shape(stream=run.stream, tools="none")
+        shape = InnerRequestOptions(stream=run.stream, tools="none")
         request = inner_calls.said(run, "refiner", proposal(LETTERS[0], draft.answer), shape=shape)
         try:
             if last:
@@ -96,7 +98,7 @@ async def pipeline(run: StepContext, plan: Plan) -> ClientReply:
     for number, (step, candidate) in enumerate(zip(steps, plan.members, strict=True)):
         run.progress.say("step", candidate=candidate, name=step.name)
         final = number == len(steps) - 1
-        shape = Shape(stream=run.stream, options=final)
+        shape = InnerRequestOptions(stream=run.stream, keep_output_options=final)
         request = inner_calls.said(run, "member", *told, shape=shape, instruction=step.instruction)
         try:
             if final:

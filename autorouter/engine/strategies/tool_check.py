@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from autorouter.wire.common.ir import ResponseIR, ToolCallPart, ToolDefinition
-from autorouter.wire.exchange import Request
-from autorouter.wire.inner_request import answer_tool_calls, declared_tools, text_of
+from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.inner_request import answer_text, answer_tool_calls, declared_tools
 
 UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
 """How an answer ended that is none -> the word on the receipt."""
@@ -21,7 +21,7 @@ class DeclaredTools:
     by_name: dict[tuple[str | None, str], ToolDefinition]
 
     @classmethod
-    def of(cls, request: Request) -> DeclaredTools:
+    def of(cls, request: ClientRequest) -> DeclaredTools:
         """Those of a request; its body is parsed only if it declares any."""
         if not request.task.tools:
             return cls({})
@@ -36,7 +36,7 @@ class DeclaredTools:
             return UNUSABLE[reason]
         calls = answer_tool_calls(answer)
         if not calls:
-            return None if text_of(answer).strip() else "empty"
+            return None if answer_text(answer).strip() else "empty"
         return next((fault for call in calls if (fault := self._call(call)) is not None), None)
 
     def _call(self, call: ToolCallPart) -> str | None:

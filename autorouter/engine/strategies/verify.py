@@ -17,7 +17,7 @@ from __future__ import annotations
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review.draft_risk import deserves
 from autorouter.core.review.verdicts import Verdict
-from autorouter.core.signals.tool_trace import contradicted
+from autorouter.core.signals.tool_trace import contradicting_evidence
 from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import ClientReply
 from autorouter.engine.context import StepContext
@@ -26,7 +26,7 @@ from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal
 from autorouter.errors import UpstreamError
 from autorouter.upstream import errors
-from autorouter.wire.inner_request import Shape
+from autorouter.wire.inner_request import InnerRequestOptions
 
 
 async def perform(run: StepContext, plan: Plan) -> ClientReply:
@@ -50,7 +50,7 @@ async def perform(run: StepContext, plan: Plan) -> ClientReply:
 
 async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[Verdict | None, str]:
     """The verdict, and whose it is: the evidence's or the verifier's."""
-    reason = contradicted(draft.text, run.routed.features.evidence)
+    reason = contradicting_evidence(draft.text, run.routed.features.evidence)
     if reason is not None:
         return Verdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
     assert plan.verifier is not None
@@ -72,7 +72,7 @@ async def _again(run: StepContext, plan: Plan, draft: DraftReply, verdict: Verdi
         return _unmended(run, draft, "the budget holds no second answer")
     run.progress.say(phase, candidate=candidate)
     blocks = proposal(LETTERS[0], draft.answer), inner_calls.findings_of(verdict)
-    request = inner_calls.said(run, "reviser", *blocks, shape=Shape(stream=run.stream))
+    request = inner_calls.said(run, "reviser", *blocks, shape=InnerRequestOptions(stream=run.stream))
     try:
         return await run.final([candidate], phase=phase, request=request)
     except AllCandidatesFailed as exc:

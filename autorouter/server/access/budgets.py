@@ -1,11 +1,11 @@
-"""What each local key has spent today, and what it may still spend: by UTC day, kept across a restart.
+"""What each local key has spent today and may still spend, by UTC day, kept across restarts.
 
-    budgets.hold(grant, 0.02)               before the call: what it may cost. BudgetExceeded (402) where less is left
-    budgets.settle(grant, 0.02, 0.0137)     after it: what it did cost
+    budgets.reserve(grant, 0.02)            before the call: its maximum cost. Raises BudgetExceeded (402) if less is left
+    budgets.settle(grant, 0.02, 0.0137)     after it: the actual cost
 
     keys.spent.json     {"day": 20778, "spent_usd": {"ci": 0.4182}}      beside keys.toml, 0600
 
-The file is written anew after each request of a key that has a budget (0.1 ms), and of no other.
+The file is rewritten after each request of a key with a budget (0.1 ms), and never for other keys.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ log = logging.getLogger("autorouter")
 
 
 class KeyBudgets:
-    """For one event loop. A file that can't be read counts as nothing spent, one that can't be written is logged once."""
+    """For one event loop. An unreadable file counts as nothing spent; a failed write is logged once."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
         self._day = self._today()
         self._spent_usd: dict[str, float] = self._read()
-        self._held_usd: dict[str, float] = {}
-        self._said = False
+        self._reserved_usd: dict[str, float] = {}
+        self._write_failed = False
 
-    def hold(self, grant: Grant, usd: float) -> None:
-        """Hold what a request may cost until `settle`. Raises BudgetExceeded."""
+    def reserve(self, grant: Grant, usd: float) -> None:
+        """Reserve the maximum cost of a request until `settle`. Raises BudgetExceeded."""
         budget = grant.budget_usd_per_day
         if budget is None:
             return
-        left_usd = self.left_usd(grant)
-        if usd > left_usd or left_usd <= 0:
+        remaining_usd = self.remaining_usd(grant)
+        if usd > remaining_usd or remaining_usd <= 0:
             raise BudgetExceeded(
-                f"The key `{grant.name}` has ${max(0.0, left_usd):.4f} of its ${budget:g} a day left, and this request may "
+                f"The key `{grant.name}` has ${max(0.0, remaining_usd):.4f} of its ${budget:g} a day left, and this request may "
                 f"cost ${usd:.4f}",
                 hint="wait for the next day (UTC), or ask for openfusion/auto:cheap",
             )
-        self._held_usd[grant.name] = self._held_usd.get(grant.name, 0.0) + usd
+        self._reserved_usd[grant.name] = self._reserved_usd.get(grant.name, 0.0) + usd
 
-    def left_usd(self, grant: Grant) -> float:
-        """What is neither spent nor held of today's budget; without one, without end."""
-        self._turn()
+    def remaining_usd(self, grant: Grant) -> float:
+        """What is left of today's budget after spending and reservations; infinite without a budget."""
+        self._start_new_day()
         budget = inf if grant.budget_usd_per_day is None else grant.budget_usd_per_day
-        return budget - self._spent_usd.get(grant.name, 0.0) - self._held_usd.get(grant.name, 0.0)
+        return budget - self._spent_usd.get(grant.name, 0.0) - self._reserved_usd.get(grant.name, 0.0)
 
-    def settle(self, grant: Grant, held_usd: float, spent_usd: float) -> None:
-        """Exchange what was held for what was spent."""
+    def settle(self, grant: Grant, reserved_usd: float, spent_usd: float) -> None:
+        """Replace a reservation by what was really spent."""
         if grant.budget_usd_per_day is None:
             return
-        self._turn()
-        self._held_usd[grant.name] = max(0.0, self._held_usd.get(grant.name, 0.0) - held_usd)
+        self._start_new_day()
+        self._reserved_usd[grant.name] = max(0.0, self._reserved_usd.get(grant.name, 0.0) - reserved_usd)
         if spent_usd > 0:
             self._spent_usd[grant.name] = self._spent_usd.get(grant.name, 0.0) + spent_usd
             self._write()
@@ -69,14 +69,14 @@ class KeyBudgets:
     def _today(self) -> int:
         return int(self._clock() // DAY_S)
 
-    def _turn(self) -> None:
+    def _start_new_day(self) -> None:
         if self._day != self._today():
             self._day, self._spent_usd = self._today(), {}
 
     def _read(self) -> dict[str, float]:
         try:
-            kept = json.loads(self._path.read_bytes())
-            spent = kept["spent_usd"] if kept["day"] == self._day else {}
+            saved = json.loads(self._path.read_bytes())
+            spent = saved["spent_usd"] if saved["day"] == self._day else {}
             return {str(name): _usd(usd) for name, usd in spent.items()}
         except FileNotFoundError:
             return {}
@@ -86,21 +86,21 @@ class KeyBudgets:
 
     def _write(self) -> None:
         text = json.dumps({"day": self._day, "spent_usd": self._spent_usd})
-        beside = self._path.with_name(f"{self._path.name}.new")
+        temporary = self._path.with_name(f"{self._path.name}.new")
         try:
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(text)
-            os.replace(beside, self._path)
+            os.replace(temporary, self._path)
         except OSError as exc:
-            if not self._said:
-                self._said = True
+            if not self._write_failed:
+                self._write_failed = True
                 log.error("%s can't be written: %s; a restart forgets today's spending", self._path, exc.strerror)
 
 
 def _usd(value: float) -> float:
-    """A sum of dollars. Raises ValueError for what no budget can be compared with."""
+    """A finite, non-negative amount. Raises ValueError for anything else (`json` reads NaN and Infinity)."""
     usd = float(value)
     if not 0.0 <= usd < math.inf:
-        raise ValueError("no sum")
+        raise ValueError("not an amount")
     return usd

@@ -1,7 +1,7 @@
 """What a local key allows.
 
-grant.may_ask("openfusion/auto")  labels: the globs that begin with openfusion/, or any where there are none
-grant.may_use(candidate)          candidates: the other globs, over id, model and vendor, or any where there are none
+grant.allows_label("openfusion/auto")   labels: the globs that begin with openfusion/; any label if there are none
+grant.allows_candidate(candidate)       candidates: the other globs, over id, model and vendor; any if there are none
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from autorouter.core.types import Candidate, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 
 SCOPE_GRANT = "autorouter.grant"
-"""Where the guard leaves what a client's key allows; absent for the server's own key, and where none is asked for."""
+"""ASGI scope key for the grant of the client's key. Absent for the server's own key, and if no key is required."""
 
 
 class PermissionDenied(RequestError):
-    """The key is good and doesn't reach so far."""
+    """The key is valid, but doesn't allow this."""
 
     code = "not_allowed"
     error_type = "permission_error"
@@ -28,7 +28,7 @@ class PermissionDenied(RequestError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a key allows. `labels` and `models` are globs, empty for all."""
+    """What a key allows. `labels` and `models` are globs; empty means all."""
 
     name: str
     labels: tuple[str, ...]
@@ -36,47 +36,48 @@ class Grant:
     budget_usd_per_day: float | None
 
     @property
-    def limited(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether it allows less than the server's own key."""
         return bool(self.labels or self.models) or self.budget_usd_per_day is not None
 
-    def may_use(self, candidate: Candidate) -> bool:
-        """Whether this candidate may serve. Under a budget an unknown price is none that fits."""
+    def allows_candidate(self, candidate: Candidate) -> bool:
+        """Whether this candidate may serve. A key with a budget can't use a candidate without a price: its spending is unknown."""
         if self.budget_usd_per_day is not None and candidate.price is None:
             return False
         names = (candidate.id, candidate.model, candidate.vendor)
         return not self.models or any(fnmatchcase(name, glob) for name in names for glob in self.models)
 
-    def may_ask(self, label: str) -> bool:
-        """Whether this name may stand in `model`. A candidate that may serve may be asked for, unless the key has labels
-        only: then the choice is the router's."""
+    def allows_label(self, label: str) -> bool:
+        """Whether `model` may be this name. Allowed candidates may be named directly, unless the key has only labels: then the
+        router chooses."""
         if label.startswith(PREFIX):
             return not self.labels or any(fnmatchcase(label, glob) for glob in self.labels)
         return bool(self.models) or not self.labels
 
-    def check(self, label: str, candidates: Mapping[str, Candidate]) -> None:
-        """Raises NotAllowed for a name out of reach; an unknown one is left to the router, which knows near names."""
+    def check_label(self, label: str, candidates: Mapping[str, Candidate]) -> None:
+        """Raises PermissionDenied for a name that isn't allowed. Unknown names pass: the router's error suggests similar ones."""
         known = candidates.get(label)
         if known is None and not label.startswith(PREFIX):
             return
-        if not self.may_ask(label) or (known is not None and not self.may_use(known)):
+        if not self.allows_label(label) or (known is not None and not self.allows_candidate(known)):
             raise PermissionDenied(
-                f"The key `{self.name}` may not use `{label}`", hint=f"it may use {self.reach()}", param="model"
+                f"The key `{self.name}` may not use `{label}`", hint=f"it may use {self.describe()}", param="model"
             )
 
-    def check_wishes(self, wishes: RequestOverrides) -> None:
-        """Raises NotAllowed for a strategy or a panel whose label is out of reach: a wish opens no door that a label doesn't."""
-        asked = [PREFIX + wishes.strategy] if wishes.strategy not in (None, Strategy.SINGLE) else []
-        if wishes.panel is not None:
-            asked = [PREFIX + PANEL + wishes.panel]
-        for label in asked:
-            if not self.may_ask(label):
+    def check_overrides(self, overrides: RequestOverrides) -> None:
+        """Raises PermissionDenied for a strategy or panel whose label isn't allowed. Without this check an override would reach
+        what the label can't."""
+        labels = [PREFIX + overrides.strategy] if overrides.strategy not in (None, Strategy.SINGLE) else []
+        if overrides.panel is not None:
+            labels = [PREFIX + PANEL + overrides.panel]
+        for label in labels:
+            if not self.allows_label(label):
                 raise PermissionDenied(
-                    f"The key `{self.name}` may not wish for what `{label}` is",
-                    hint=f"it may use {self.reach()}",
+                    f"The key `{self.name}` may not ask for `{label}` by an override",
+                    hint=f"it may use {self.describe()}",
                     param="openfusion",
                 )
 
-    def reach(self) -> str:
-        """What it may use, for people."""
+    def describe(self) -> str:
+        """What it allows, for error messages."""
         return ", ".join((*self.labels, *self.models)) or "every model with a known price"

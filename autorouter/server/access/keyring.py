@@ -1,11 +1,11 @@
-"""Local keys at work: who comes with which key.
+"""The local keys of keys.toml, reloaded when the file changes.
 
-    keyring.grant("arl_...")          the Grant of a key that holds, else None
-    keyring.changed()                 whether a key is asked for now
+    keyring.find_grant(["arl_..."])   the Grant of a valid key, else None
+    keyring.key_required()            whether clients need a key
 
-The file is looked at for each request that needs a key (one `stat`), so that a revoked key is refused from the next request
-on. A file that was broken or opened to others while serving changes nothing, and the log says so. Once there was a file, a
-key is asked for: taking the file away closes the door and doesn't open it.
+The file is checked for each request that needs a key (one `stat`), so that a revoked key is refused from the next request on.
+If the file becomes invalid or readable by others while serving, the keys read before stay, and the log says so. Once there was
+a file, a key is required: deleting the file doesn't open the server.
 """
 
 from __future__ import annotations
@@ -27,48 +27,49 @@ log = logging.getLogger("autorouter")
 
 
 class Keyring:
-    """The keys of a file. Raises ConfigError where there is a file that can't be used."""
+    """The keys of a file. Raises ConfigError if the file exists and is invalid."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._clock = clock
-        self._seen = _sign(path)
-        self._keys: tuple[tuple[LocalKey, Grant], ...] = _granted(read_keys(path))
+        self._signature = _file_signature(path)
+        self._keys: tuple[tuple[LocalKey, Grant], ...] = _with_grants(read_keys(path))
         self.budgets = KeyBudgets(path.with_name(f"{path.stem}.spent.json"), clock=clock)
-        self.asked = self._seen is not None
+        self._required = self._signature is not None
 
-    def grant(self, given: list[str]) -> Grant | None:
-        """What the given keys allow: the first that holds. Every key is compared, whatever was found before."""
-        self._look()
+    def find_grant(self, presented: list[str]) -> Grant | None:
+        """The grant of the presented key that is valid; None if there is none."""
+        self._reload_if_changed()
         now_s = self._clock()
-        found: Grant | None = None
-        for digest in [hash_key(key) for key in given]:
+        match: Grant | None = None
+        # No early return: the time must not tell which key, or how much of it, was right.
+        for digest in [hash_key(key) for key in presented]:
             for key, grant in self._keys:
                 if hmac.compare_digest(key.sha256, digest) and key.holds(now_s):
-                    found = grant
-        return found
+                    match = grant
+        return match
 
-    def changed(self) -> bool:
-        """Whether a key is asked for now: a file that appears while serving closes the door."""
-        if not self.asked:
-            self._look()
-        return self.asked
+    def key_required(self) -> bool:
+        """Whether clients need a key now: a file that appears while serving counts."""
+        if not self._required:
+            self._reload_if_changed()
+        return self._required
 
-    def _look(self) -> None:
-        """Read the file again if it changed."""
-        sign = _sign(self._path)
-        if sign == self._seen:
+    def _reload_if_changed(self) -> None:
+        """Read the file again if it has changed."""
+        signature = _file_signature(self._path)
+        if signature == self._signature:
             return
-        self._seen = sign
+        self._signature = signature
         try:
-            self._keys = _granted(read_keys(self._path))
-            self.asked = True
+            self._keys = _with_grants(read_keys(self._path))
+            self._required = True
         except ConfigError as error:
-            self.asked = True
+            self._required = True
             log.error("%s; the keys that were read before still hold", error)
 
 
-def _granted(keys: dict[str, LocalKey]) -> tuple[tuple[LocalKey, Grant], ...]:
+def _with_grants(keys: dict[str, LocalKey]) -> tuple[tuple[LocalKey, Grant], ...]:
     return tuple((key, _grant(key)) for key in keys.values())
 
 
@@ -78,10 +79,10 @@ def _grant(key: LocalKey) -> Grant:
     return Grant(key.name, labels, models, key.budget_usd_per_day)
 
 
-def _sign(path: Path) -> tuple[int, ...] | None:
-    """What changes with a file; None where there is none."""
+def _file_signature(path: Path) -> tuple[int, ...] | None:
+    """Changes whenever the file does; None if it doesn't exist."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode

@@ -1,130 +1,112 @@
-"""An answer's bytes on their way, and how faults reshape them.
+"""How faults transform the bytes of a response: each function takes a `ResponseBody` and returns a broken or unusual one.
 
-    Flow(pieces=(event, event, ...), stream=True)     server-sent events, one each
-    Flow(pieces=(document,), stream=False)            one JSON document
-    Flow(..., ending="cut")                           after the last piece the connection breaks
-
-No wire is known here but by the shape of its events: `data: {...}` and blank lines. What an error event looks like on a
-wire comes with the flow.
+Events are recognised only by their shape, `data: {...}` and a blank line, so one function serves all wires. What an
+error event looks like on a wire comes with the body.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
+
+from autorouter.simulator.codec import BodyEnding, ResponseBody
 
 COMMENT: Final = b": keep-alive\n\n"
 WIDE_COMMENT: Final = ": naïve – 漢字 🙂\n\n".encode()
-"""Gives `split_up` characters of two, three and four bytes to cut."""
+"""Gives `split_bytes` characters of two, three and four bytes to cut."""
 SPLIT_BYTES: Final = 11
 HUGE_BYTES: Final = 1024 * 1024
-"""Longer than any line buffer in common use, shorter than what a tap takes for an attack."""
+"""Longer than any line buffer in common use, shorter than the limit at which the router's stream readers give up."""
 
 
-BodyEnding = Literal["cut", "rst", "framing", "timeout"]
-"""What comes behind the last piece: a close without an end, RST, bytes that are no HTTP chunk, or silence."""
+def cut_connection(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=_first_half(body), ending="cut")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseBody:
-    """`error` is the bytes of an error in this answer's form, `error_body` those of one that is no event. `ending` None is
-    a clean end."""
-
-    pieces: tuple[bytes, ...]
-    stream: bool
-    error: bytes
-    error_body: bytes = b""
-    ending: BodyEnding | None = None
+def reset_connection(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=_first_half(body), ending="rst")
 
 
-def cut_connection(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=_first_half(flow), ending="cut")
+def break_framing(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=_first_half(body), ending="framing")
 
 
-def reset_connection(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=_first_half(flow), ending="rst")
+def stall(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=_first_half(body), ending="timeout")
 
 
-def break_framing(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=_first_half(flow), ending="framing")
+def end_early(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=_first_half(body))
 
 
-def stall(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=_first_half(flow), ending="timeout")
+def truncate(body: ResponseBody) -> ResponseBody:
+    whole = b"".join(body.pieces)
+    return replace(body, pieces=(whole[: len(whole) // 2],))
 
 
-def end_early(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=_first_half(flow))
+def drop_last_event(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=body.pieces[:-1]) if body.stream else body
 
 
-def truncate(flow: ResponseBody) -> ResponseBody:
-    whole = b"".join(flow.pieces)
-    return replace(flow, pieces=(whole[: len(whole) // 2],))
-
-
-def drop_last_event(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=flow.pieces[:-1]) if flow.stream else flow
-
-
-def break_after(flow: ResponseBody, *, count: int, unit: str, ending: BodyEnding) -> ResponseBody:
+def break_after(body: ResponseBody, *, count: int, unit: str, ending: BodyEnding) -> ResponseBody:
     """The first `count` events or bytes, but never the last one. A whole answer has one event: half of it comes."""
     if unit == "bytes":
-        whole = b"".join(flow.pieces)
-        return replace(flow, pieces=(whole[: min(count, len(whole) - 1)],), ending=ending)
-    kept = flow.pieces[: min(count, len(flow.pieces) - 1)] if flow.stream else _first_half(flow)
-    return replace(flow, pieces=kept, ending=ending)
+        whole = b"".join(body.pieces)
+        return replace(body, pieces=(whole[: min(count, len(whole) - 1)],), ending=ending)
+    kept = body.pieces[: min(count, len(body.pieces) - 1)] if body.stream else _first_half(body)
+    return replace(body, pieces=kept, ending=ending)
 
 
-def malform_event(flow: ResponseBody) -> ResponseBody:
+def malform_event(body: ResponseBody) -> ResponseBody:
     """The event in the middle loses its second half, but not its end of line."""
-    if not flow.stream:
-        return replace(flow, pieces=(b"<html><body><h1>502 Bad Gateway</h1></body></html>\n",))
-    middle = len(_first_half(flow)) - 1
-    event = flow.pieces[middle].rstrip(b"\n")
+    if not body.stream:
+        return replace(body, pieces=(b"<html><body><h1>502 Bad Gateway</h1></body></html>\n",))
+    middle = len(_first_half(body)) - 1
+    event = body.pieces[middle].rstrip(b"\n")
     # The half of the data: a name before it stays.
     data = event.find(b"data: ")
     broken = event[: data + max(len(b"data: {"), (len(event) - data) // 2)] + b"\n\n"
-    return replace(flow, pieces=(*flow.pieces[:middle], broken, *flow.pieces[middle + 1 :]))
+    return replace(body, pieces=(*body.pieces[:middle], broken, *body.pieces[middle + 1 :]))
 
 
-def append_error(flow: ResponseBody) -> ResponseBody:
-    return replace(flow, pieces=(*_first_half(flow), flow.error) if flow.stream else (flow.error,))
+def append_error(body: ResponseBody) -> ResponseBody:
+    return replace(body, pieces=(*_first_half(body), body.error) if body.stream else (body.error,))
 
 
-def replace_with_error(flow: ResponseBody) -> ResponseBody:
+def replace_with_error(body: ResponseBody) -> ResponseBody:
     """The error in place of the answer, whole whatever was asked for."""
-    return replace(flow, pieces=(flow.error_body or flow.error,), stream=False)
+    return replace(body, pieces=(body.error_body or body.error,), stream=False)
 
 
-def use_crlf(flow: ResponseBody) -> ResponseBody:
+def use_crlf(body: ResponseBody) -> ResponseBody:
     """JSON escapes its line breaks, so that every bare one ends a line."""
-    return replace(flow, pieces=tuple(piece.replace(b"\n", b"\r\n") for piece in flow.pieces))
+    return replace(body, pieces=tuple(piece.replace(b"\n", b"\r\n") for piece in body.pieces))
 
 
-def add_comments(flow: ResponseBody) -> ResponseBody:
-    if not flow.stream:
-        return flow
-    return replace(flow, pieces=tuple(part for piece in flow.pieces for part in (COMMENT, piece)))
+def add_comments(body: ResponseBody) -> ResponseBody:
+    if not body.stream:
+        return body
+    return replace(body, pieces=tuple(part for piece in body.pieces for part in (COMMENT, piece)))
 
 
-def split_bytes(flow: ResponseBody) -> ResponseBody:
+def split_bytes(body: ResponseBody) -> ResponseBody:
     """Pieces of `SPLIT_BYTES`, and a cut inside each character of more than one byte."""
-    whole = (WIDE_COMMENT if flow.stream else b"") + b"".join(flow.pieces)
+    whole = (WIDE_COMMENT if body.stream else b"") + b"".join(body.pieces)
     cuts = {index for index, byte in enumerate(whole) if byte & 0xC0 == 0x80}
     bounds = sorted({*cuts, *range(0, len(whole), SPLIT_BYTES), 0, len(whole)})
-    return replace(flow, pieces=tuple(whole[a:b] for a, b in pairwise(bounds)))
+    return replace(body, pieces=tuple(whole[a:b] for a, b in pairwise(bounds)))
 
 
-def add_huge_line(flow: ResponseBody) -> ResponseBody:
+def add_huge_line(body: ResponseBody) -> ResponseBody:
     """The first piece's JSON gets an unknown member of `HUGE_BYTES`."""
     padding = b'{"padding":"' + b"x" * HUGE_BYTES + b'",'
-    return replace(flow, pieces=(flow.pieces[0].replace(b"{", padding, 1), *flow.pieces[1:]))
+    return replace(body, pieces=(body.pieces[0].replace(b"{", padding, 1), *body.pieces[1:]))
 
 
-def _first_half(flow: ResponseBody) -> tuple[bytes, ...]:
+def _first_half(body: ResponseBody) -> tuple[bytes, ...]:
     """At least one piece, and never those that finish the answer: they are the last two or three of four or more."""
-    if flow.stream:
-        return flow.pieces[: max(1, len(flow.pieces) // 2)]
-    whole = b"".join(flow.pieces)
+    if body.stream:
+        return body.pieces[: max(1, len(body.pieces) // 2)]
+    whole = b"".join(body.pieces)
     return (whole[: len(whole) // 2],)

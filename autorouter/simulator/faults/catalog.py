@@ -50,7 +50,7 @@ def _refused(
     return Fault(name=name, summary=summary or f"{status} {code}", advice=advice, error_response=refusal)
 
 
-def limited(name: str, *, retry_after: str | None = None, date_s: int | None = None) -> Fault:
+def rate_limited(name: str, *, retry_after: str | None = None, date_s: int | None = None) -> Fault:
     """A 429. `retry_after` in seconds as sent, `date_s` for the form that is a date."""
     code, error_type, message = _LIMITED
     told = f"Retry-After: {retry_after}" if retry_after else "no Retry-After"
@@ -69,9 +69,9 @@ def limited(name: str, *, retry_after: str | None = None, date_s: int | None = N
 
 
 REFUSALS: Final = (
-    limited("429-retry-after", retry_after=str(RETRY_AFTER_S)),
-    limited("429-retry-after-date", date_s=RETRY_AFTER_S),
-    limited("429-no-header"),
+    rate_limited("429-retry-after", retry_after=str(RETRY_AFTER_S)),
+    rate_limited("429-retry-after-date", date_s=RETRY_AFTER_S),
+    rate_limited("429-no-header"),
     _refused("500", 500, "server_error", "server_error", "The server had an error", anthropic="Internal server error"),
     _refused("503", 503, "service_unavailable", "server_error", "The server is not available"),
     _refused("529", 529, "overloaded", "overloaded_error", "Overloaded"),

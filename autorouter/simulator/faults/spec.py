@@ -27,7 +27,7 @@ from functools import partial
 from typing import Final
 
 from autorouter.simulator.faults import bodies
-from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, TOLERATED, limited
+from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, TOLERATED, rate_limited
 from autorouter.simulator.faults.types import Fault
 from autorouter.suggest import close_matches
 
@@ -47,15 +47,15 @@ ALIASES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class FaultFamily:
     """Faults of the same sort with a number in their names. `shown` is the name in tables, `example` one that exists."""
 
-    shown: str
+    display_name: str
     example: str
     summary: str
-    like: str
+    base_fault: str
     pattern: re.Pattern[str]
-    make: Callable[[str, re.Match[str]], Fault]
+    build: Callable[[str, re.Match[str]], Fault]
 
 
 def _after(name: str, match: re.Match[str]) -> Fault:
@@ -75,20 +75,22 @@ def _slow(name: str, match: re.Match[str]) -> Fault:
 
 
 def _retry_after(name: str, match: re.Match[str]) -> Fault:
-    return limited(name, retry_after=match[1])
+    return rate_limited(name, retry_after=match[1])
 
 
 _AFTER: Final = re.compile(r"(stall|cut)-after-([1-9][0-9]{0,8})(b?)")
 _SLOW: Final = re.compile(r"(slow-first-byte|slow-stream)-([0-9]{1,5}(?:\.[0-9]{1,3})?)")
 _RETRY: Final = re.compile(r"429-retry-after-([0-9]{1,6})")
 FAMILIES: Final = (
-    Family("stall-after-N", "stall-after-20", "N events, then silence", "stall", _AFTER, _after),
-    Family("stall-after-Nb", "stall-after-512b", "N bytes, then silence", "stall", _AFTER, _after),
-    Family("cut-after-N", "cut-after-3", "N events, then the connection breaks", "cut-stream", _AFTER, _after),
-    Family("cut-after-Nb", "cut-after-512b", "N bytes, then the connection breaks", "cut-stream", _AFTER, _after),
-    Family("slow-first-byte-S", "slow-first-byte-3", "S seconds of silence first", "slow-first-byte", _SLOW, _slow),
-    Family("slow-stream-S", "slow-stream-0.2", "S seconds between events", "slow-stream", _SLOW, _slow),
-    Family(
+    FaultFamily("stall-after-N", "stall-after-20", "N events, then silence", "stall", _AFTER, _after),
+    FaultFamily("stall-after-Nb", "stall-after-512b", "N bytes, then silence", "stall", _AFTER, _after),
+    FaultFamily("cut-after-N", "cut-after-3", "N events, then the connection breaks", "cut-stream", _AFTER, _after),
+    FaultFamily("cut-after-Nb", "cut-after-512b", "N bytes, then the connection breaks", "cut-stream", _AFTER, _after),
+    FaultFamily(
+        "slow-first-byte-S", "slow-first-byte-3", "S seconds of silence first", "slow-first-byte", _SLOW, _slow
+    ),
+    FaultFamily("slow-stream-S", "slow-stream-0.2", "S seconds between events", "slow-stream", _SLOW, _slow),
+    FaultFamily(
         "429-retry-after-S",
         "429-retry-after-30",
         f"429, Retry-After: S in place of {RETRY_AFTER_S}",
@@ -99,7 +101,7 @@ FAMILIES: Final = (
 )
 
 
-def named(name: str) -> Fault | None:
+def fault_by_name(name: str) -> Fault | None:
     """The fault of a name, an alias or a name with a number; None where there is none."""
     found = FAULTS.get(ALIASES.get(name, name))
     if found is not None:
@@ -107,11 +109,11 @@ def named(name: str) -> Fault | None:
     for family in FAMILIES:
         match = family.pattern.fullmatch(name)
         if match is not None:
-            return family.make(name, match)
+            return family.build(name, match)
     return None
 
 
-__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "FaultRule", "parse"]
+__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "FaultRule", "parse_faults"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class FaultRule:
     attempts: int | None = 1
     target: str | None = None
 
-    def applies(self, attempt: int, candidate_id: str, role: str) -> bool:
+    def applies_to(self, attempt: int, candidate_id: str, role: str) -> bool:
         in_time = self.attempts is None or attempt <= self.attempts
         aimed = self.target is None or self.target in (candidate_id, role)
         return in_time and aimed and (not self.fault.roles or role in self.fault.roles)
@@ -135,10 +137,10 @@ class FaultSpec:
 
     rules: tuple[FaultRule, ...]
 
-    def at(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
+    def fault_for(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
         """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
         that is no inner one. The first that changes the content and the first other one are made one."""
-        found = [rule.fault for rule in self.rules if rule.applies(attempt, candidate_id, role)]
+        found = [rule.fault for rule in self.rules if rule.applies_to(attempt, candidate_id, role)]
         said = next((fault for fault in found if fault.answer_override is not None), None)
         way = next((fault for fault in found if fault.answer_override is None), None)
         if said is None or way is None:
@@ -149,17 +151,17 @@ class FaultSpec:
 _RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<target>.*))?", re.DOTALL)
 
 
-def parse(spec: str, *, bare: int | None = 1) -> FaultSpec:
+def parse_faults(spec: str, *, default_attempts: int | None = 1) -> FaultSpec:
     """Read a fault spec; raises ValueError that says what is wrong, with the nearest names. `bare`: how many attempts a
     name alone is for."""
-    return FaultSpec(tuple(_fault_rule(part.strip(), bare) for part in spec.split(",")))
+    return FaultSpec(tuple(_fault_rule(part.strip(), default_attempts) for part in spec.split(",")))
 
 
 def _fault_rule(part: str, bare: int | None) -> FaultRule:
     match = _RULE.fullmatch(part)
     assert match is not None
     name, count, target = match["name"].strip(), match["count"], match["target"]
-    fault = named(name)
+    fault = fault_by_name(name)
     if fault is None:
         raise ValueError(_unknown_fault(name))
     if target is not None and not target.strip():

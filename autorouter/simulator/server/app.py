@@ -33,8 +33,8 @@ from autorouter.simulator.codec import wire_of
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.model import BYTES_PER_TOKEN
 from autorouter.simulator.response import SimulatedResponse, error_body, simulate_response
-from autorouter.simulator.server.connection import NO_CHUNK, Connection, Gone, Request
-from autorouter.simulator.server.rules import HEADER, Asked, Choice, Chooser, split
+from autorouter.simulator.server.connection import NO_CHUNK, ClientGone, MockConnection, MockRequest
+from autorouter.simulator.server.rules import FAULT_HEADER, FaultChoice, FaultChooser, RequestFacts, split_model
 from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
 
 SHOWN_CHARS: Final = 60
@@ -50,12 +50,12 @@ class RequestLog:
     model: str = ""
     stream: bool = False
     fault: str = ""
-    source: str = ""
+    fault_source: str = ""
     status: int = 0
-    pieces: int = 0
+    chunks: int = 0
     sent_bytes: int = 0
     ending: str = ""
-    took_s: float = 0.0
+    duration_s: float = 0.0
 
     def text(self) -> str:
         """As it is printed."""
@@ -63,64 +63,66 @@ class RequestLog:
         if self.model:
             asked += [printable(self.model), "stream" if self.stream else "whole"]
         if self.fault:
-            asked.append(f"{printable(self.fault)} (by {self.source})" if self.source else printable(self.fault))
+            asked.append(
+                f"{printable(self.fault)} (by {self.fault_source})" if self.fault_source else printable(self.fault)
+            )
         status = str(self.status) if self.status else "no answer"
         body = (
-            f", {self.sent_bytes:,} bytes in {self.pieces} piece{'' if self.pieces == 1 else 's'}"
+            f", {self.sent_bytes:,} bytes in {self.chunks} piece{'' if self.chunks == 1 else 's'}"
             if self.status
             else ""
         )
-        return f"{' '.join(asked)} -> {status}{body}, {self.ending}, {self.took_s:.2f} s"
+        return f"{' '.join(asked)} -> {status}{body}, {self.ending}, {self.duration_s:.2f} s"
 
 
-async def put_on(line: Connection, play: SimulatedResponse, note: RequestLog) -> None:
+async def send_response(line: MockConnection, play: SimulatedResponse, note: RequestLog) -> None:
     """Play it on a socket. Raises Gone where the client has left before its end."""
     if play.connection_failure is not None:
         await _fail(line, play, note)
         return
     if not await line.wait(play.first_byte_delay_s):
-        raise Gone
+        raise ClientGone
     flow = play.body
     whole = flow.ending is None and not flow.stream
-    await line.head(play.status, _headers(play), sum(map(len, flow.pieces)) if whole else None)
+    await line.send_head(play.status, _headers(play), sum(map(len, flow.pieces)) if whole else None)
     note.status = play.status
     pause_s = play.generation_s / max(1, len(flow.pieces)) + play.event_delay_s
     for number, piece in enumerate(flow.pieces):
         if number and pause_s > 0 and not await line.wait(pause_s):
-            raise Gone
-        await line.piece(piece)
-        note.pieces += 1
+            raise ClientGone
+        await line.send_chunk(piece)
+        note.chunks += 1
         note.sent_bytes += len(piece)
     match flow.ending:
         case None:
-            await line.finish()
+            await line.send_end()
             note.ending = "complete"
         case "cut":
-            line.hang_up()
+            line.close()
             note.ending = "connection closed"
         case "rst":
             line.reset()
             note.ending = "connection reset"
         case "framing":
-            await line.send(NO_CHUNK)
-            line.hang_up()
+            await line.send_raw(NO_CHUNK)
+            line.close()
             note.ending = "broken framing"
         case "timeout":
             await line.wait(None)
             note.ending = "silence until the client left"
 
 
-async def _fail(line: Connection, play: SimulatedResponse, note: RequestLog) -> None:
+async def _fail(line: MockConnection, play: SimulatedResponse, note: RequestLog) -> None:
     match play.connection_failure:
         case "reset":
             line.reset()
             note.ending = "connection reset"
         case "closed":
-            line.hang_up()
+            line.close()
             note.ending = "connection closed"
         case _:
             await line.wait(None)
-            line.hang_up()
+            line.close()
             note.ending = "silence until the client left"
 
 
@@ -146,11 +148,11 @@ MODELS: Final = ("mock/small", "mock/large")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class MockSettings:
     """How the mock behaves. `wires`: the others are 404. `key`: what clients must send, None for anything. `ttft_s`, and
     `tokens_per_s` (infinite: no waits) are the pace of a good answer."""
 
-    chooser: Chooser
+    chooser: FaultChooser
     wires: frozenset[Wire]
     key: str | None = None
     models: Sequence[str] = MODELS
@@ -161,18 +163,18 @@ class Setting:
 class MockServer:
     """Listens until closed. `log` is given a line for each request, when it is over."""
 
-    def __init__(self, setting: Setting, log: Callable[[RequestLog], None] = lambda _: None) -> None:
+    def __init__(self, setting: MockSettings, log: Callable[[RequestLog], None] = lambda _: None) -> None:
         self._setting = setting
         self._log = log
         self._memory = PrefixCache(REMEMBERED)
-        self._open: set[Connection] = set()
+        self._open: set[MockConnection] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address with the port that was taken. Raises ConfigError."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: Connection(self._handle, self._open), host, port)
+            self._server = await loop.create_server(lambda: MockConnection(self._handle, self._open), host, port)
         except OSError as exc:
             words = exc.strerror or str(exc)
             raise ConfigError(
@@ -189,20 +191,20 @@ class MockServer:
             line.reset()
         await asyncio.sleep(0)
 
-    async def _handle(self, request: Request, line: Connection) -> None:
+    async def _handle(self, request: MockRequest, line: MockConnection) -> None:
         path = request.path.partition("?")[0].rstrip("/")
         note = RequestLog(request.method, path or "/")
         began_s = time.monotonic()
         try:
             await self._answer(request, path, line, note)
-        except Gone:
+        except ClientGone:
             note.ending = "client left"
             raise
         finally:
-            note.took_s = time.monotonic() - began_s
+            note.duration_s = time.monotonic() - began_s
             self._log(note)
 
-    async def _answer(self, request: Request, path: str, line: Connection, note: RequestLog) -> None:
+    async def _answer(self, request: MockRequest, path: str, line: MockConnection, note: RequestLog) -> None:
         wire = wire_of(path)
         if not self._admits(request):
             await _send_json(line, note, 401, error_body(wire or "chat", 401, *_WRONG_KEY))
@@ -222,27 +224,27 @@ class MockServer:
             body = error_body(wire or "chat", 404, "not_found", "invalid_request_error", message)
             await _send_json(line, note, 404, body)
 
-    def _admits(self, request: Request) -> bool:
+    def _admits(self, request: MockRequest) -> bool:
         wanted = self._setting.key
         return wanted is None or hmac.compare_digest(_key(request).encode(), wanted.encode())
 
-    async def _model(self, request: Request, path: str, wire: Wire, line: Connection, note: RequestLog) -> None:
+    async def _model(self, request: MockRequest, path: str, wire: Wire, line: MockConnection, note: RequestLog) -> None:
         document = _document(request.body)
         named = document.get("model")
-        model, by_model = split(named if isinstance(named, str) else "")
+        model, by_model = split_model(named if isinstance(named, str) else "")
         stream = document.get("stream") is True
-        by_header = request.headers.get(HEADER, "").strip()
-        choice = self._setting.chooser.choose(Asked(wire, path, model, stream, by_header, by_model))
-        note.model, note.stream, note.source = model or "?", stream, choice.source
+        by_header = request.headers.get(FAULT_HEADER, "").strip()
+        choice = self._setting.chooser.choose(RequestFacts(wire, path, model, stream, by_header, by_model))
+        note.model, note.stream, note.fault_source = model or "?", stream, choice.source
         play = self._play(request, path, wire, model, stream, choice)
         note.fault = play.fault
         if await line.wait(choice.delay_s):
-            await put_on(line, play, note)
+            await send_response(line, play, note)
         else:
             note.ending = "client left"
 
     def _play(
-        self, request: Request, path: str, wire: Wire, model: str, stream: bool, choice: Choice
+        self, request: MockRequest, path: str, wire: Wire, model: str, stream: bool, choice: FaultChoice
     ) -> SimulatedResponse:
         setting = self._setting
         name = model or "mock"
@@ -268,15 +270,15 @@ class MockServer:
         return simulate_response(call, self._memory, clock=time.time, key=key, default_attempts=None)
 
 
-async def _send_json(line: Connection, note: RequestLog, status: int, body: bytes, method: str = "POST") -> None:
-    await line.head(status, {"content-type": "application/json", "server": "autorouter-mock"}, len(body))
+async def _send_json(line: MockConnection, note: RequestLog, status: int, body: bytes, method: str = "POST") -> None:
+    await line.send_head(status, {"content-type": "application/json", "server": "autorouter-mock"}, len(body))
     note.status, note.ending = status, "complete"
     if method != "HEAD":
-        await line.piece(body)
-        note.pieces, note.sent_bytes = 1, len(body)
+        await line.send_chunk(body)
+        note.chunks, note.sent_bytes = 1, len(body)
 
 
-def _key(request: Request) -> str:
+def _key(request: MockRequest) -> str:
     """The key as the client sent it, in either of the two headers."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")

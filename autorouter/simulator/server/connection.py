@@ -29,7 +29,7 @@ NO_CHUNK: Final = b"zz\r\nno chunk\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class MockRequest:
     """A request; header names are lower-case, the latest of a name counts."""
 
     method: str
@@ -43,29 +43,29 @@ _LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 """On, and for no time: closing then means RST."""
 
 
-class Gone(Exception):
+class ClientGone(Exception):
     """The client has left."""
 
 
-Handler = Callable[[Request, "Connection"], Awaitable[None]]
+RequestHandler = Callable[[MockRequest, "Connection"], Awaitable[None]]
 
 
-class Connection(asyncio.Protocol):
+class MockConnection(asyncio.Protocol):
     """Feeds requests to `handler` in their order. `left` is set when the client closes its side."""
 
-    def __init__(self, handler: Handler, open_lines: set[Connection]) -> None:
+    def __init__(self, handler: RequestHandler, open_lines: set[MockConnection]) -> None:
         self._handler = handler
         self._open_lines = open_lines
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: asyncio.Queue[Request] = asyncio.Queue()
+        self._queue: asyncio.Queue[MockRequest] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._may_write = asyncio.Event()
         self._chunked = False
         self._old = False
         """The client speaks HTTP/1.0 and knows no chunks."""
         self._keep = True
-        self.left = asyncio.Event()
+        self.client_closed = asyncio.Event()
         self._clear()
 
     def _clear(self) -> None:
@@ -91,14 +91,14 @@ class Connection(asyncio.Protocol):
             self._keep = False
         except httptools.HttpParserError:
             self._raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            self.hang_up()
+            self.close()
 
     def eof_received(self) -> bool:
-        self.left.set()
+        self.client_closed.set()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.left.set()
+        self.client_closed.set()
         self._may_write.set()
         self._open_lines.discard(self)
         if self._worker is not None and not self._worker.done():
@@ -135,13 +135,13 @@ class Connection(asyncio.Protocol):
         self._old = self._parser.get_http_version() == "1.0"
         path = self._target.decode("latin-1")
         keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        self._queue.put_nowait(Request(method, path, self._headers, bytes(self._body), keep))
+        self._queue.put_nowait(MockRequest(method, path, self._headers, bytes(self._body), keep))
         self._clear()
 
     def _too_large(self, status: int) -> None:
         words = HTTPStatus(status).phrase
         self._raw(f"HTTP/1.1 {status} {words}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-        self.hang_up()
+        self.close()
         raise httptools.HttpParserError(words)
 
     # ---- what goes out
@@ -151,17 +151,17 @@ class Connection(asyncio.Protocol):
             self._keep = request.keep_alive
             try:
                 await self._handler(request, self)
-            except Gone:
-                self.hang_up()
+            except ClientGone:
+                self.close()
             except Exception:
                 # Whatever it was must not leave the client waiting for ever.
                 self.reset()
                 raise
-            if not self._keep or self.left.is_set():
-                self.hang_up()
+            if not self._keep or self.client_closed.is_set():
+                self.close()
                 return
 
-    async def head(self, status: int, headers: Mapping[str, str], length: int | None) -> None:
+    async def send_head(self, status: int, headers: Mapping[str, str], length: int | None) -> None:
         """Status line and headers. `length` None: chunked."""
         self._chunked = length is None and not self._old
         self._keep = self._keep and not (length is None and self._old)
@@ -172,21 +172,21 @@ class Connection(asyncio.Protocol):
             lines.append("transfer-encoding: chunked")
         if not self._keep:
             lines.append("connection: close")
-        await self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+        await self.send_raw("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
 
-    async def piece(self, data: bytes) -> None:
+    async def send_chunk(self, data: bytes) -> None:
         """A part of the body, in a packet of its own where the kernel lets it. Raises Gone."""
-        await self.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        await self.send_raw(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    async def finish(self) -> None:
+    async def send_end(self) -> None:
         """The answer's end."""
         if self._chunked:
-            await self.send(b"0\r\n\r\n")
+            await self.send_raw(b"0\r\n\r\n")
 
-    async def send(self, data: bytes) -> None:
+    async def send_raw(self, data: bytes) -> None:
         """Raw bytes; returns when the kernel has them. Raises Gone."""
         if self._transport is None or self._transport.is_closing():
-            raise Gone
+            raise ClientGone
         self._transport.write(data)
         await self._may_write.wait()
         # Gives the other side its turn, so that pieces stay pieces.
@@ -195,14 +195,14 @@ class Connection(asyncio.Protocol):
     async def wait(self, seconds: float | None) -> bool:
         """True after so many seconds (None: never); False as soon as the client leaves."""
         if seconds is not None and seconds <= 0:
-            return not self.left.is_set()
+            return not self.client_closed.is_set()
         try:
-            await asyncio.wait_for(self.left.wait(), seconds)
+            await asyncio.wait_for(self.client_closed.wait(), seconds)
         except TimeoutError:
             return True
         return False
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """FIN, whatever is still missing."""
         self._keep = False
         if self._transport is not None:
@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
 
-_OVER: Final = Request("", "", {}, b"")
+_OVER: Final = MockRequest("", "", {}, b"")
 
 
 def _phrase(status: int) -> str:

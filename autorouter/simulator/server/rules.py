@@ -30,16 +30,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from autorouter.config.validation import ConfigProblem
 from autorouter.core.types import Wire
 from autorouter.errors import ConfigError
-from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.spec import parse_faults as parse_faults
 
-HEADER: Final = "x-autorouter-fault"
-MARK: Final = "#"
+FAULT_HEADER: Final = "x-autorouter-fault"
+FAULT_SEPARATOR: Final = "#"
 """Between a model and the fault that it should show."""
 MAX_COUNTED: Final = 10_000
 """Faults that requests name themselves are counted; beyond so many names counting begins anew."""
 
 
-class Rule(BaseModel):
+class MockRule(BaseModel):
     """One rule of a script."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,17 +64,17 @@ class Rule(BaseModel):
         return value
 
 
-class Script(BaseModel):
+class MockScript(BaseModel):
     """A script: rules, tried in their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, description="For probabilities.")
-    rule: tuple[Rule, ...] = Field((), description="The rules.")
+    rule: tuple[MockRule, ...] = Field((), description="The rules.")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestFacts:
     """What of a request counts for the choice. `model` is without its mark."""
 
     wire: Wire
@@ -86,7 +86,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FaultChoice:
     """The fault spec, empty for a good answer; which call of its place this is, from 1; and what decided."""
 
     spec: str = ""
@@ -95,10 +95,10 @@ class Choice:
     source: str = ""
 
 
-class Chooser:
+class FaultChooser:
     """Chooses, and counts. The same requests in the same order get the same choices."""
 
-    def __init__(self, script: Script | None = None, scenario: str = "") -> None:
+    def __init__(self, script: MockScript | None = None, scenario: str = "") -> None:
         self._rules = script.rule if script is not None else ()
         self._seed = script.seed if script is not None else 0
         self._fitting = [0] * len(self._rules)
@@ -107,26 +107,26 @@ class Chooser:
         self._standing = 0
         self._named: Counter[str] = Counter()
 
-    def choose(self, asked: Asked) -> Choice:
+    def choose(self, asked: RequestFacts) -> FaultChoice:
         """The choice for the next request."""
         for source, spec in (("header", asked.by_header), ("model", asked.by_model)):
             if spec:
                 return self._own(source, spec)
         for number, rule in enumerate(self._rules):
-            if fits(rule, asked) and self._fires(number, rule):
-                return Choice(rule.scenario, self._fired[number], rule.delay_s, f"rule {number + 1}")
+            if rule_matches(rule, asked) and self._fires(number, rule):
+                return FaultChoice(rule.scenario, self._fired[number], rule.delay_s, f"rule {number + 1}")
         if not self._scenario:
-            return Choice()
+            return FaultChoice()
         self._standing += 1
-        return Choice(self._scenario, self._standing, source="scenario")
+        return FaultChoice(self._scenario, self._standing, source="scenario")
 
-    def _own(self, source: str, spec: str) -> Choice:
+    def _own(self, source: str, spec: str) -> FaultChoice:
         if len(self._named) > MAX_COUNTED:
             self._named.clear()
         self._named[spec] += 1
-        return Choice(spec, self._named[spec], source=source)
+        return FaultChoice(spec, self._named[spec], source=source)
 
-    def _fires(self, number: int, rule: Rule) -> bool:
+    def _fires(self, number: int, rule: MockRule) -> bool:
         self._fitting[number] += 1
         nth = (rule.nth,) if isinstance(rule.nth, int) else rule.nth
         by_chance = _chance(self._seed, number, self._fitting[number]) < rule.probability
@@ -143,7 +143,7 @@ def _chance(seed: int, number: int, request: int) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def fits(rule: Rule, asked: Asked) -> bool:
+def rule_matches(rule: MockRule, asked: RequestFacts) -> bool:
     """Whether a rule is about this request."""
     return (
         fnmatchcase(asked.model, rule.model)
@@ -153,13 +153,13 @@ def fits(rule: Rule, asked: Asked) -> bool:
     )
 
 
-def split(model: str) -> tuple[str, str]:
+def split_model(model: str) -> tuple[str, str]:
     """The model and the fault behind its mark: `gpt-5#429*2` -> ("gpt-5", "429*2")."""
-    name, mark, spec = model.partition(MARK)
+    name, mark, spec = model.partition(FAULT_SEPARATOR)
     return (name, spec) if mark else (model, "")
 
 
-def load(path: Path) -> Script:
+def load_script(path: Path) -> MockScript:
     """Read a script. Raises ConfigError that names the rule and the key."""
     try:
         data = tomllib.loads(path.read_text("utf-8"))
@@ -167,13 +167,13 @@ def load(path: Path) -> Script:
         raise ConfigError(f"{path}: {exc.strerror}", hint="give --script a file that can be read") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} is not TOML: {exc}") from exc
-    return parse(data, str(path))
+    return parse_script(data, str(path))
 
 
-def parse(data: Mapping[str, Any], name: str = "the script") -> Script:
+def parse_script(data: Mapping[str, Any], name: str = "the script") -> MockScript:
     """A script's document as rules. Raises ConfigError."""
     try:
-        return Script.model_validate(data)
+        return MockScript.model_validate(data)
     except ValidationError as exc:
         problems = [_problem(error["loc"], error["type"], error["msg"]) for error in exc.errors(include_url=False)]
         raise ConfigError("\n".join(f"{name}: {one.path}: {one.text}" for one in problems)) from exc
@@ -184,6 +184,6 @@ def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> ConfigProbl
     if len(loc) > 1 and isinstance(loc[1], int):
         place = f"rule {loc[1] + 1}" + "".join(f", {part}" for part in loc[2:3])
     if kind == "extra_forbidden":
-        known = Script.model_fields if len(loc) == 1 else Rule.model_fields
+        known = MockScript.model_fields if len(loc) == 1 else MockRule.model_fields
         return ConfigProblem(place, f"is not a key of this table; known: {', '.join(known)}")
     return ConfigProblem(place, message.removeprefix("Value error, ").replace("Input should", "must"))

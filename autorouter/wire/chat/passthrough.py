@@ -63,7 +63,7 @@ class ChatObserver:
         self._carry = data[end:]
         return self._inspect(data[:end]) if end else b""
 
-    def rest(self) -> bytes:
+    def flush(self) -> bytes:
         """What stands behind the last blank line; call it when the stream has ended."""
         rest, self._carry = self._carry, b""
         return self._inspect(rest) if rest else b""

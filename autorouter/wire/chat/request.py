@@ -174,7 +174,7 @@ def _opening(messages: Sequence[Mapping[str, Any]]) -> str:
     for message in messages:
         if message["role"] == "user":
             text = human_text.human_text(message.get("content"))
-            if text and not human_text.is_example(text):
+            if text and not human_text.is_client_text(text):
                 return text
     return ""
 

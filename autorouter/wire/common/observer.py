@@ -45,7 +45,7 @@ class EventObserver:
         self._look(self._splitter.feed(chunk))
         return chunk if self.error is None else b""
 
-    def rest(self) -> bytes:
+    def flush(self) -> bytes:
         """The stream has ended: look at what stands behind the last blank line. Nothing is ever held back."""
         self._look(self._splitter.rest())
         return b""

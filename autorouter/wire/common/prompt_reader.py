@@ -32,7 +32,7 @@ def read_prompt(conversation: RequestIR) -> PromptReading:
     for message in reversed(conversation.messages):
         if message.role == "user":
             words = human_words(message)
-            if words and not words.startswith(human_text.COMPACTED):
+            if words and not words.startswith(human_text.COMPACTION_SUMMARIES):
                 ask = words
                 break
             ask = ask or words
@@ -84,6 +84,6 @@ def _opening(messages: Iterable[Message]) -> str:
     for message in messages:
         if message.role == "user":
             text = human_words(message)
-            if text and not human_text.is_example(text):
+            if text and not human_text.is_client_text(text):
                 return text
     return ""

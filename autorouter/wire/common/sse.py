@@ -72,6 +72,6 @@ def format_data(document: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(document) + b"\n\n"
 
 
-def named(document: dict[str, Any]) -> bytes:
+def format_event(document: dict[str, Any]) -> bytes:
     """An event whose name is its `type`, as Responses and Messages have it."""
     return b"event: " + str(document["type"]).encode() + b"\ndata: " + orjson.dumps(document) + b"\n\n"

@@ -72,7 +72,7 @@ class MessagesEncoder(StreamEncoder):
     def _started(self) -> bytes:
         message = _message(self.metadata)
         message["usage"] = {"input_tokens": 0, "output_tokens": 0}
-        return sse.named({"type": "message_start", "message": message})
+        return sse.format_event({"type": "message_start", "message": message})
 
     def _part(self, event: StreamEvent) -> bytes:
         if self._call is not None:
@@ -112,16 +112,16 @@ class MessagesEncoder(StreamEncoder):
         out = self._close()
         self._open = kind
         self._index += 1
-        return out + sse.named({"type": "content_block_start", "index": self._index, "content_block": block})
+        return out + sse.format_event({"type": "content_block_start", "index": self._index, "content_block": block})
 
     def _delta(self, delta: dict[str, Any]) -> bytes:
-        return sse.named({"type": "content_block_delta", "index": self._index, "delta": delta})
+        return sse.format_event({"type": "content_block_delta", "index": self._index, "delta": delta})
 
     def _close(self) -> bytes:
         if self._open is None:
             return b""
         self._open = self._call = None
-        return sse.named({"type": "content_block_stop", "index": self._index})
+        return sse.format_event({"type": "content_block_stop", "index": self._index})
 
     def _sealed(self, event: ReasoningEnded) -> bytes:
         signature = self.metadata.stamped_payload(event)
@@ -141,11 +141,11 @@ class MessagesEncoder(StreamEncoder):
             out += self._begin("text", {"type": "text", "text": ""}) + self._close()
         usage = messages_usage(self.usage) if self.usage is not None else {"output_tokens": 0}
         delta = {"stop_reason": _stop_reason(event), "stop_sequence": event.stop_sequence}
-        out += sse.named({"type": "message_delta", "delta": delta, "usage": usage})
-        return out + sse.named({"type": "message_stop"})
+        out += sse.format_event({"type": "message_delta", "delta": delta, "usage": usage})
+        return out + sse.format_event({"type": "message_stop"})
 
     def _failed(self, event: StreamFailed) -> bytes:
-        return sse.named(error_document(event))
+        return sse.format_event(error_document(event))
 
 
 def error_document(failed: StreamFailed) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class ResponsesEncoder(StreamEncoder):
 
     def _emit(self, kind: str, **members: Any) -> bytes:
         self._number += 1
-        return sse.named({"type": kind, "sequence_number": self._number, **members})
+        return sse.format_event({"type": kind, "sequence_number": self._number, **members})
 
     def _started(self) -> bytes:
         response = response_document(self.metadata, "in_progress")

@@ -51,7 +51,7 @@ class ResponsesRequest:
     """A request as it came: the task, and where its model's name stands."""
 
     task: Task
-    place: fields.Place
+    place: fields.ByteSpan
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:

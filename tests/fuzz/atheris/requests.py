@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import orjson
 
 from autorouter.core.policy import Policy
-from autorouter.core.signals.features import features
+from autorouter.core.signals.features import extract_features
 from autorouter.core.types import Wire
 from autorouter.errors import RequestError
 from autorouter.privacy import secrets
 from autorouter.wire import exchange, fields, inner_request
-from autorouter.wire.inner_request import Shape
+from autorouter.wire.inner_request import InnerRequestOptions
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body
 
@@ -27,10 +27,10 @@ HEADERS = (
     {"x-openfusion-models": "a, b", "x-openfusion-max-usd": "0.5", "x-openfusion-dial": "3", "thread-id": "t"},
 )
 SHAPES = (
-    Shape(stream=False, tools="none", options=False),
-    Shape(stream=True, temperature=0.0, max_tokens=100),
-    Shape(stream=True),
-    Shape(stream=False, options=False, max_tokens=5),
+    InnerRequestOptions(stream=False, tools="none", keep_output_options=False),
+    InnerRequestOptions(stream=True, temperature=0.0, max_tokens=100),
+    InnerRequestOptions(stream=True),
+    InnerRequestOptions(stream=False, keep_output_options=False, max_tokens=5),
 )
 POLICY = Policy()
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
@@ -79,37 +79,44 @@ def run(wire: Wire, data: bytes) -> None:
         if error.http_status != 400:
             raise
         return
-    features(request.task, POLICY)
+    extract_features(request.task, POLICY)
     hits = secrets.scan(body)
-    orjson.loads(secrets.masked(body, hits))
+    orjson.loads(secrets.mask(body, hits))
     _sent_on(request, stream=request.task.stream)
     shape = SHAPES[how // 4 % 4]
     inner_request.has_output_options(request)
     try:
         inner_request.declared_tools(request)
-        inner = inner_request.composed(request, "<more>\n", shape)
+        inner = inner_request.compose(request, "<more>\n", shape)
     except TypeError:
-        assert fields.too_deep(body) is not None
+        assert fields.nesting_error(body) is not None
         return
     exchange.parse(wire, inner.task.body, {})
     _sent_on(inner, stream=shape.stream)
 
 
-def _sent_on(request: exchange.Request, *, stream: bool) -> None:
+def _sent_on(request: exchange.ClientRequest, *, stream: bool) -> None:
     for upstream in WIRES:
         for strip in (False, True):
             try:
-                sent = exchange.between(
-                    request, upstream, "v/m", origin="one/m", seed="ar_1", created_s=1, stream_usage=True, strip=strip
+                sent = exchange.open_exchange(
+                    request,
+                    upstream,
+                    "v/m",
+                    origin="one/m",
+                    seed="ar_1",
+                    created_s=1,
+                    stream_usage=True,
+                    strip_reasoning=strip,
                 )
             except TypeError:
-                assert fields.too_deep(request.task.body) is not None
+                assert fields.nesting_error(request.task.body) is not None
                 continue
             document = orjson.loads(sent.body)
             assert document["model"] == "v/m"
             assert (document.get("stream") or False) == stream
             assert "openfusion" not in document
-            sent.tap()
+            sent.observer()
 
 
 def _target(wire: Wire) -> Target:

@@ -96,8 +96,8 @@ def run_sse(data: bytes) -> None:
     assert _split([sent]) == _split(pieces)
     for make in (lambda: ChatObserver(drop_usage=how % 2 == 1), ResponsesObserver, MessagesObserver):
         at_once, cut = make(), make()
-        whole = at_once.feed(sent) + at_once.rest()
-        assert b"".join([cut.feed(piece) for piece in pieces]) + cut.rest() == whole or at_once.error is not None
+        whole = at_once.feed(sent) + at_once.flush()
+        assert b"".join([cut.feed(piece) for piece in pieces]) + cut.flush() == whole or at_once.error is not None
         assert _found(at_once) == _found(cut), make
         if at_once.error is None and not (isinstance(at_once, ChatObserver) and how % 2):
             assert whole == sent
@@ -132,7 +132,7 @@ def _events(wire: Wire, pieces: list[bytes]) -> Iterator[object]:
 
 
 def _translated(client: Wire, upstream: Wire, pieces: list[bytes]) -> bytes:
-    translation = translate.Translation(client=client, upstream=upstream, names=ToolNameMap(), heading=HEADING)
+    translation = translate.StreamTranslator(client=client, upstream=upstream, names=ToolNameMap(), heading=HEADING)
     sent = b"".join([*map(translation.feed, pieces), translation.end()])
     for frame in _split([sent]):
         assert frame.data == b"[DONE]" or lenient_json.parse_object(frame.data) is not None  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ def run_whole(data: bytes) -> None:
             document = _answer(data, wire)
         except InvalidAnswerError:
             continue
-        answer = translate.read_answer(document, wire, ToolNameMap())
+        answer = translate.decode_answer(document, wire, ToolNameMap())
         for client in WIRES if answer.failed is None else ():
             written = orjson.loads(translate.encode_answer(answer, client, HEADING))
             assert isinstance(written[ANSWER_MEMBER[client]], list)

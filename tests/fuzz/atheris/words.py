@@ -18,7 +18,7 @@ from autorouter.errors import RequestError
 from autorouter.observe import trace_context
 from autorouter.observe.request_context import request_id_of
 from autorouter.server.guard import parse_host
-from autorouter.simulator.faults.spec import parse as parse_faults
+from autorouter.simulator.faults.spec import parse_faults as parse_faults
 from autorouter.upstream import errors
 from autorouter.wire.overrides import parse_overrides
 from tests.fuzz.atheris import Target
@@ -61,7 +61,7 @@ def fault(text: str) -> None:
         spec = parse_faults(text)
     except ValueError:
         return
-    spec.at(1, "cheap", "judge")
+    spec.fault_for(1, "cheap", "judge")
 
 
 def wish(text: str) -> None:
