@@ -29,7 +29,6 @@ from autorouter.adapters.registry import (
     fill_text,
     settings_for,
     state_dir,
-    unserved,
 )
 from autorouter.errors import AdapterError
 
@@ -258,12 +257,10 @@ def _apply_uninstall(step: FileEdit, journal: InstallJournal, places: AdapterEnv
 def render_guide(adapter: Adapter, target: RouterTarget) -> str:
     """The guide, ready to be copied from; the first lines say what must be known before."""
     text = fill_text(registry.read_guide(adapter.name), target.values()).rstrip() + "\n"
-    notes = [f"{missing}."] if (missing := unserved(adapter)) else []
-    if target.key_env:
-        notes.append(
-            f"This router asks for a key: where `{STAND_IN_KEY}` stands, the value of ${target.key_env} is meant."
-        )
-    return "".join(f"> Note: {note}\n\n" for note in notes) + text
+    if target.key_env is None:
+        return text
+    note = f"This router asks for a key: where `{STAND_IN_KEY}` stands, the value of ${target.key_env} is meant."
+    return f"> Note: {note}\n\n{text}"
 
 
 def shell_env(adapter: Adapter, target: RouterTarget) -> dict[str, str]:

@@ -11,7 +11,6 @@ Placeholders in values and keys: {base_url} without /v1, {base_url_v1}, {model},
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import tomllib
@@ -26,10 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from autorouter import resources
 from autorouter.adapters.changes import ListItem
 from autorouter.adapters.changes import Path as DataPath
+from autorouter.core.types import Wire
 from autorouter.errors import AdapterError
 from autorouter.suggest import close_matches
 
-Wire = Literal["chat", "responses", "messages"]
 FileFormat = Literal["toml", "yaml", "json"]
 PLACEHOLDERS = ("base_url", "base_url_v1", "model", "key_env", "key", "catalog", "context_tokens", "output_tokens")
 STAND_IN_KEY = "local-key"
@@ -201,18 +200,6 @@ def _read(path: Path) -> Adapter:
 def read_guide(name: str) -> str:
     """The guide of a client, its placeholders as they are."""
     return (resources.folder("adapters") / f"{name}.md").read_text("utf-8")
-
-
-def served_wires() -> frozenset[Wire]:
-    """The wires that this version of the router can answer."""
-    return frozenset(wire for wire in ENDPOINTS if importlib.util.find_spec(f"autorouter.wire.{wire}"))
-
-
-def unserved(adapter: Adapter) -> str | None:
-    """One sentence when the client speaks a wire that isn't served yet."""
-    if adapter.wire in served_wires():
-        return None
-    return f"{adapter.title} speaks `{ENDPOINTS[adapter.wire]}`, which this version of the router doesn't serve yet"
 
 
 def config_path(spec: FileSpec, env: Mapping[str, str], system: str = sys.platform) -> Path:

@@ -77,7 +77,6 @@ def install_client(
 ) -> None:
     """Install, and say what is still to be done in the shell."""
     from autorouter.adapters.install import setup_command, shell_env
-    from autorouter.adapters.registry import unserved
 
     if adapter.setup:
         line = " ".join(setup_command(adapter, wanted))
@@ -87,15 +86,12 @@ def install_client(
             output.note(f"{adapter.title} has no file to edit; this command sets it up")
             click.echo(line)
         return
-    missing = unserved(adapter)
-    if missing and not as_json:
-        output.note(f"{missing}; installed now, {adapter.title} won't work until it does")
     plan = adapter_view.plan_client_install(adapter, wanted, pool)
     done = f"{adapter.title} points to {wanted.base_url}, model {wanted.model}"
     document = adapter_view.apply_plan(plan, yes=yes, dry_run=dry_run, as_json=as_json, done=done)
     found = _read_status(adapter, wanted)
     if as_json:
-        output.emit(document | {"status": adapter_view.status_document(found, adapter), "warning": missing})
+        output.emit(document | {"status": adapter_view.status_document(found, adapter)})
         return
     for text in found.notes:
         output.note(text)
@@ -159,9 +155,6 @@ def _list_clients(wanted: RouterTarget, *, as_json: bool) -> None:
         output.emit({"clients": [adapter_view.status_document(status, adapter) for adapter, status in found]})
         return
     output.show(output.table(("client", "wire", "points", "model", "edited by --install"), map(_client_row, found)))
-    waiting = sorted({adapter.wire for adapter, _ in found} - registry.served_wires())
-    if waiting:
-        output.note(f"not served yet by this version of the router: {', '.join(waiting)}")
     for _, seen in found:
         for text in seen.notes:
             output.note(text)

@@ -132,7 +132,7 @@ def _confirm(*, yes: bool, as_json: bool) -> None:
 
 def show_status(found: ClientStatus, adapter: Adapter, wanted: RouterTarget) -> None:
     """For people."""
-    from autorouter.adapters.registry import ENDPOINTS, unserved
+    from autorouter.adapters.registry import ENDPOINTS
 
     points = "here" if found.here else f"to {found.base_url}" if found.base_url else "not here"
     output.show(
@@ -150,15 +150,12 @@ def show_status(found: ClientStatus, adapter: Adapter, wanted: RouterTarget) -> 
             ]
         )
     )
-    for text in (*found.notes, unserved(adapter)):
-        if text:
-            output.note(text)
+    for text in found.notes:
+        output.note(text)
 
 
 def status_document(found: ClientStatus, adapter: Adapter) -> dict[str, Any]:
     """For programs."""
     from dataclasses import asdict
 
-    from autorouter.adapters.registry import served_wires
-
-    return {**asdict(found), "wire": adapter.wire, "wire_served": adapter.wire in served_wires()}
+    return {**asdict(found), "wire": adapter.wire}

@@ -22,6 +22,7 @@ from autorouter.evals import evidence
 from autorouter.receipts import reader
 from autorouter.receipts import verify as verify_receipts
 from autorouter.receipts.canonical import canonical_json
+from autorouter.suggest import close_matches
 
 PROBLEMS_SHOWN = 20
 dir_option = click.option(
@@ -52,7 +53,7 @@ class PromptGroup(click.Group):
 def command() -> None:
     """List, show, explain, verify and export receipts; or make one, with a prompt.
 
-    An ID may be any unique beginning of one, or `last`. What is no command is a prompt: see `ask`.
+    An ID may be any unique prefix of one, or `last`. Any other argument is treated as a prompt (see `ask`).
 
     \b
     Examples:
@@ -65,9 +66,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("prompt", required=False)
-@click.option(
-    "--label", default="openfusion/auto", show_default=True, metavar="LABEL", help="Whom to ask, as a client would."
-)
+@click.option("--label", default="openfusion/auto", show_default=True, metavar="LABEL", help="Model label to request.")
 @out_option
 @config_option
 @dry_run_option
@@ -75,22 +74,23 @@ def command() -> None:
 def ask(prompt: str | None, label: str, out: Path | None, path: Path | None, dry_run: bool, as_json: bool) -> None:
     """Send one request through the router, and show and write its receipt with every phase.
 
-    The word `ask` may be left out. PROMPT `-`, or nothing in a pipe, reads standard input. The answer itself isn't printed:
-    `autorouter chat` does that.
+    The word `ask` may be omitted. Use `-` as PROMPT, or omit it in a pipe, to read from stdin. The answer itself isn't
+    printed; use `autorouter chat` for that.
 
     \b
     Examples:
       autorouter receipt ask --dry-run "debug this failing API test"
       autorouter receipt "review this design" --label openfusion/fusion
     """
+    from autorouter.cli import receipt_ask  # brings the engine; the other commands do without it
 
     receipt_ask.run(output.prompt_text(prompt), label, out, path, dry_run=dry_run, as_json=as_json)
 
 
 @command.command(name="list")
-@click.option("-n", "number", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most.")
-@click.option("--since", metavar="WHEN", help="Only from then on: 30m, 2h, 7d, or a date or time in UTC.")
-@click.option("--failed", is_flag=True, help="Only those that gave no complete answer.")
+@click.option("-n", "number", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number.")
+@click.option("--since", metavar="WHEN", help="Only newer ones: 30m, 2h, 7d, or a date or time in UTC.")
+@click.option("--failed", is_flag=True, help="Only those without a complete answer.")
 @dir_option
 @config_option
 @json_option
@@ -104,23 +104,24 @@ def list_(
       autorouter receipt list -n 5
       autorouter receipt list --failed --since 2h
     """
-
-    where = receipts_folder(directory, path)
+    folder = receipts_folder(directory, path)
     begin = parse_since(since) if since else ""
-    found, foreign = [], 0
-    for record in newest_receipts(where, number, begin, failed):
+    summaries, unreadable = [], 0
+    for record in newest_receipts(folder, number, begin, failed):
         try:
-            found.append(summary(record))
+            summaries.append(reader.receipt_summary(record))
         except (KeyError, TypeError):
-            foreign += 1
-    if foreign:
-        output.note(f"{output.count(foreign, 'receipt')} of another version can't be listed; show ID --json prints one")
+            unreadable += 1
+    if unreadable:
+        output.note(
+            f"{output.count(unreadable, 'receipt')} of another version can't be listed; show ID --json prints one"
+        )
     if as_json:
-        output.emit({"object": "list", "data": found})
-    elif found:
-        output.show(listing(found))
+        output.emit({"object": "list", "data": summaries})
+    elif summaries:
+        output.show(listing(summaries))
     else:
-        output.show(f"no such receipts in {where}; `autorouter serve` and `autorouter chat` write them")
+        output.show(f"no such receipts in {folder}; `autorouter serve` and `autorouter chat` write them")
 
 
 @command.command()
@@ -129,20 +130,19 @@ def list_(
 @config_option
 @json_option
 def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bool) -> None:
-    """Show one receipt: the outcome, the calls that were made, and the decision in short.
+    """Show one receipt: the outcome, the calls made, and the decision in short.
 
     \b
     Example:
       autorouter receipt show last
     """
-
-    where = receipts_folder(directory, path)
-    record = find_receipt(where, receipt_id)
+    folder = receipts_folder(directory, path)
+    record = find_receipt(folder, receipt_id)
     if as_json:
         output.emit(record)
         return
     with malformed_receipts_reported():
-        view = view_of_receipt(record, context_or_none(where, record))
+        view = view_of_receipt(record, context_or_none(folder, record))
         shown = (outcome(record), *joint_work(record), attempts(record))
         output.show(*map(limit_width, (*shown, output.section("Decision", headline(view)))))
 
@@ -160,14 +160,13 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
     Example:
       autorouter receipt explain last
     """
-
-    where = receipts_folder(directory, path)
-    record = find_receipt(where, receipt_id)
+    folder = receipts_folder(directory, path)
+    record = find_receipt(folder, receipt_id)
     if as_json:
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
     with malformed_receipts_reported():
-        view = view_of_receipt(record, context_or_none(where, record))
+        view = view_of_receipt(record, context_or_none(folder, record))
         head = (f"receipt {record['id']} of {record['at']}", "", headline(view))
         output.show(*map(limit_width, (*head, *joint_work(record), *explanation(view, every=every))))
 
@@ -178,9 +177,9 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
 @config_option
 @json_option
 def verify(target: str | None, directory: Path | None, path: Path | None, as_json: bool) -> None:
-    """Check that no line was changed, removed or moved, and make every decision again.
+    """Check that no line was changed, removed or moved, and repeat every decision.
 
-    Without an argument: the whole folder. Exit code 6 when anything is wrong.
+    Without an argument, the whole folder is checked. Exit code 6 if anything is wrong.
 
     \b
     Examples:
@@ -188,12 +187,12 @@ def verify(target: str | None, directory: Path | None, path: Path | None, as_jso
       autorouter receipt verify 2026-11-20.jsonl
       autorouter receipt export last --out one.json && autorouter receipt verify one.json
     """
-
-    report, what = _verify(target, directory, path)
+    report, name = _verify(target, directory, path)
     if as_json:
-        output.emit({"ok": report.ok, "target": what, **asdict(report)})
+        problems = [str(problem) for problem in report.problems]
+        output.emit({"ok": report.ok, "target": name, **asdict(report), "problems": problems})
     else:
-        _print_report(report, what)
+        _print_report(report, name)
     if not report.ok:
         output.leave(EXIT_RECEIPT)
 
@@ -231,17 +230,19 @@ def _track(lines: Iterable[tuple[int, bytes]], name: str, total: int) -> Iterabl
     return output.track(lines, f"deciding again: {name}", total)
 
 
-def _print_report(report: VerifyReport, what: str) -> None:
+def _print_report(report: verify_receipts.VerifyReport, target: str) -> None:
     for problem in report.problems[:PROBLEMS_SHOWN]:
-        output.show(problem)
-    left = len(report.problems) - PROBLEMS_SHOWN
-    if left > 0:
-        output.show(f"... and {output.count(left, 'more problem')} (--json lists all)")
-    found = f"{output.count(report.receipts, 'receipt')} in {output.count(report.files, 'file')}"
+        output.show(str(problem))
+    hidden = len(report.problems) - PROBLEMS_SHOWN
+    if hidden > 0:
+        output.show(f"... and {output.count(hidden, 'more problem')} (--json lists all)")
+    checked = f"{output.count(report.receipts, 'receipt')} in {output.count(report.files, 'file')}"
     verdict = "ok" if report.ok else output.count(len(report.problems), "problem")
-    output.show(f"{verdict}: {what}: {found}, {output.count(report.decided, 'decision')} made again and equal")
+    output.show(f"{verdict}: {target}: {checked}, {output.count(report.decided, 'decision')} made again and equal")
     if report.absent:
-        output.show(f"{output.count(report.absent, 'receipt')} that the evidence names lie nowhere here: not checked")
+        output.show(
+            f"{output.count(report.absent, 'receipt')} named by the evidence are not in these folders: not checked"
+        )
     if report.other_version:
         output.show(
             f"{output.count(report.other_version, 'receipt')} of another version: the decision wasn't made again"
@@ -257,18 +258,17 @@ def _print_report(report: VerifyReport, what: str) -> None:
 @config_option
 @json_option
 def export(receipt_id: str, out: Path | None, directory: Path | None, path: Path | None, as_json: bool) -> None:
-    """Print a receipt with the policy and the candidates that it refers to, as one line of canonical JSON.
+    """Print a receipt with its policy and candidates as one line of canonical JSON.
 
-    `receipt verify FILE` accepts the result anywhere.
+    `receipt verify FILE` can check the result on any machine.
 
     \b
     Example:
       autorouter receipt export last --out one.json
     """
-
-    where = receipts_folder(directory, path)
-    record = find_receipt(where, receipt_id)
-    data = canonical_json({**record, EXPORTED_CONTEXT: context_of(where, record)}) + b"\n"
+    folder = receipts_folder(directory, path)
+    record = find_receipt(folder, receipt_id)
+    data = canonical_json({**record, verify_receipts.EXPORTED_CONTEXT: context_of(folder, record)}) + b"\n"
     if out is None:
         click.echo(data, nl=False)
         return
@@ -290,7 +290,7 @@ def receipts_folder(directory: Path | None, config: Path | None) -> Path:
 
 
 def find_receipt(directory: Path, receipt_id: str) -> dict[str, Any]:
-    """A receipt by its id, by the beginning of it, or the last one."""
+    """A receipt by its id, by a unique prefix of it, or the last one."""
     if receipt_id != "last":
         return reader.find_receipt(directory, receipt_id)
     newest = reader.latest_receipts(directory, 1)
@@ -301,7 +301,7 @@ def find_receipt(directory: Path, receipt_id: str) -> dict[str, Any]:
 
 @contextmanager
 def malformed_receipts_reported() -> Iterator[None]:
-    """Around the reading of a record's members: one that hasn't what it should have is a ReceiptError."""
+    """Turns the errors that reading a malformed record raises into a ReceiptError."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
@@ -312,12 +312,12 @@ def malformed_receipts_reported() -> Iterator[None]:
 
 
 def context_of(directory: Path, record: Mapping[str, Any]) -> Any:
-    """The policy and the candidates that a receipt refers to. ReceiptError where they are gone."""
+    """The policy and candidates that a receipt refers to. ReceiptError when they are gone."""
     return reader.read_context(directory, str(record.get("context")))
 
 
 def context_or_none(directory: Path, record: Mapping[str, Any]) -> Any:
-    """The same, None where they are gone: a receipt can be read without."""
+    """The same, but None when they are gone: a receipt can be read without them."""
     try:
         return context_of(directory, record)
     except ReceiptError:
@@ -325,7 +325,7 @@ def context_or_none(directory: Path, record: Mapping[str, Any]) -> Any:
 
 
 def parse_since(text: str) -> str:
-    """The time from which on, as receipts write it: `2h` is two hours ago, `2026-11-20` the beginning of that day."""
+    """A start time in the format of receipts: `2h` is two hours ago, `2026-11-20` the beginning of that day."""
     ago = re.fullmatch(r"(\d{1,6})([mhd])", text)
     if ago:
         unit = {"m": "minutes", "h": "hours", "d": "days"}[ago[2]]
@@ -335,27 +335,29 @@ def parse_since(text: str) -> str:
             when = datetime.fromisoformat(text)
         except ValueError as exc:
             raise RequestError(
-                f"`{text}` is no time", hint="such as 30m, 2h, 7d, 2026-11-20 or 2026-11-20T09:00"
+                f"`{text}` is not a time", hint="such as 30m, 2h, 7d, 2026-11-20 or 2026-11-20T09:00"
             ) from exc
         when = when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def newest_receipts(directory: Path, number: int, begin: str, failed: bool) -> Iterator[dict[str, Any]]:
-    """The newest receipts, newest first: at most `number`, since `begin` ("" for ever), or only the failed ones."""
+    """The newest receipts, newest first: at most `number`, since `begin` ("": no limit), or only the failed ones."""
     if not begin and not failed:
         yield from reader.latest_receipts(directory, number)
         return
     for path in reversed(reader.segment_files(directory)):
         if path.name[:10] < begin[:10]:
             return
-        kept = [r for _, r, _ in reader.read_records(path) if r.get("type") == "receipt" and _wanted(r, begin, failed)]
-        for record in kept[: -number - 1 : -1]:
+        matches = [
+            r for _, r, _ in reader.read_records(path) if r.get("type") == "receipt" and _matches(r, begin, failed)
+        ]
+        for record in matches[: -number - 1 : -1]:
             number -= 1
             yield record
 
 
-def _wanted(record: dict[str, Any], begin: str, failed: bool) -> bool:
+def _matches(record: dict[str, Any], begin: str, failed: bool) -> bool:
     outcome = record.get("outcome")
     answered = isinstance(outcome, dict) and outcome.get("result") == "answered"
     return str(record.get("at")) >= begin and not (failed and answered)

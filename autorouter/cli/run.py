@@ -59,9 +59,6 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
         raise AdapterError(f"`{program}` isn't installed", hint="or it is not on PATH")
     adapter = registry.load_adapter(PROGRAMS[program])
     wanted, pool = adapter_view.resolve_target(path, base_url, label)
-    missing = registry.unserved(adapter)
-    if missing:
-        output.note(missing)
     key = _reach(path, wanted)
     with tempfile.TemporaryDirectory(prefix="autorouter-run-") as folder:
         wanted = replace(wanted, key_env=wanted.key_env or registry.DEFAULT_KEY_ENV)

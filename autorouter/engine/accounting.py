@@ -115,7 +115,7 @@ def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: Ro
         _estimate(attempt, tokens, ESTIMATED_NOT_REPORTED, routed, deps)
     else:
         attempt.usage, attempt.usage_source = usage, "reported by the upstream"
-        attempt.usage_doubt = usage_check.doubt(usage, input_tokens=sent_tokens, output_tokens=tokens)
+        attempt.usage_doubt = usage_check.usage_problem(usage, input_tokens=sent_tokens, output_tokens=tokens)
         set_cost(attempt, deps.by_id[attempt.candidate], _billable_usage(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
     believed = attempt.usage_doubt is None
@@ -141,7 +141,7 @@ def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: Ro
 def _billable_usage(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
     if attempt.usage_doubt is None:
         return usage
-    return usage_check.counted(usage, input_tokens=sent_tokens, output_tokens=tokens)
+    return usage_check.corrected_usage(usage, input_tokens=sent_tokens, output_tokens=tokens)
 
 
 def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps) -> None:

@@ -64,10 +64,10 @@ class AllCandidatesFailed(Exception):
         self.verdicts = tuple(verdicts)
 
 
-async def first(
+async def first_success(
     queue: Sequence[str],
     caller: Caller,
-    perform: AttemptCall[T],
+    call_candidate: AttemptCall[T],
     *,
     phase: str,
     routed: RoutedRequest,
@@ -75,24 +75,24 @@ async def first(
     began_s: float,
 ) -> T:
     """What the first candidate that can gives. Raises NobodyAnswered."""
-    course = _AttemptLoop(list(queue), caller, perform, phase=phase, routed=routed, trace=trace, began_s=began_s)
-    while course.waiting:
-        attempt = course.begin()
-        slow_s = course.slow_s(attempt)
+    loop = _AttemptLoop(list(queue), caller, call_candidate, phase=phase, routed=routed, trace=trace, began_s=began_s)
+    while loop.queue:
+        attempt = loop.start()
+        hedge_delay_s = loop.hedge_delay_s(attempt)
         try:
-            if slow_s is None:
-                return await perform(course.caller, attempt, len(trace.attempts))
-            found, attempt = await course.race(attempt, slow_s)
-            if not isinstance(found, CallFailed):
-                return found
-            failed = found
+            if hedge_delay_s is None:
+                return await call_candidate(loop.caller, attempt, len(trace.attempts))
+            outcome, attempt = await loop.race_hedge(attempt, hedge_delay_s)
+            if not isinstance(outcome, CallFailed):
+                return outcome
+            failed = outcome
         except CallFailed as exc:
             failed = exc
-        move = course.failed(attempt, failed)
-        if move.again_s is not None:
-            course.again(attempt, move.again_s, failed.verdict)
-            await asyncio.sleep(move.again_s)
-    raise AllCandidatesFailed(course.verdicts)
+        decision = loop.handle_failure(attempt, failed)
+        if decision.retry_in_s is not None:
+            loop.requeue(attempt, decision.retry_in_s, failed.verdict)
+            await asyncio.sleep(decision.retry_in_s)
+    raise AllCandidatesFailed(loop.verdicts)
 
 
 class _AttemptLoop(Generic[T]):
@@ -100,52 +100,54 @@ class _AttemptLoop(Generic[T]):
 
     def __init__(
         self,
-        waiting: list[str],
+        queue: list[str],
         caller: Caller,
-        perform: AttemptCall[T],
+        call_candidate: AttemptCall[T],
         *,
         phase: str,
         routed: RoutedRequest,
         trace: Trace,
         began_s: float,
     ) -> None:
-        self.waiting = waiting
+        self.queue = queue
         self.caller = caller
         self.verdicts: list[FailureVerdict] = []
-        self._perform = perform
+        self._call = call_candidate
         self._phase, self._routed, self._trace, self._began_s = phase, routed, trace, began_s
-        self._tried: retry.RetryState | None = None
+        self._retry_state: retry.RetryState | None = None
         self._wait_s: float | None = None
 
-    def begin(self, *, hedge: bool = False) -> Attempt:
+    def start(self, *, hedge: bool = False) -> Attempt:
         """The next one's attempt. Who failed last is probed by it."""
-        attempt = _begun(self.waiting.pop(0), self._phase, self.caller, self._trace, self._began_s)
+        attempt = _new_attempt(self.queue.pop(0), self._phase, self.caller, self._trace, self._began_s)
         attempt.hedge, attempt.retried_after_s, self._wait_s = hedge, self._wait_s, None
         state = self.caller.deps.state
-        seen = state.health.get(attempt.candidate, UNKNOWN_HEALTH)
-        if seen.failures_in_row:
-            state.health = {**state.health, attempt.candidate: begin_probe(seen, self.caller.deps.clock())}
+        current = state.health.get(attempt.candidate, UNKNOWN_HEALTH)
+        if current.failures_in_row:
+            state.health = {**state.health, attempt.candidate: begin_probe(current, self.caller.deps.clock())}
         return attempt
 
-    def failed(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
+    def handle_failure(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
         """Account for it, and see who is next."""
         verdict, deps = failed.verdict, self.caller.deps
         self.verdicts.append(verdict)
         accounting.record_failure(attempt, verdict, failed.events, self._routed, deps)
-        if self._tried is None:
-            self._tried = retry.RetryState()
-        move = retry.decide_retry(attempt.candidate, verdict, self.waiting, self._tried, self._place())
-        attempt.then, self.waiting = move.words, list(move.waiting)
-        return move
+        if self._retry_state is None:
+            self._retry_state = retry.RetryState()
+        decision = retry.decide_retry(
+            attempt.candidate, verdict, self.queue, self._retry_state, self._failure_context()
+        )
+        attempt.then, self.queue = decision.description, list(decision.queue)
+        return decision
 
-    def again(self, attempt: Attempt, wait_s: float, verdict: FailureVerdict) -> None:
+    def requeue(self, attempt: Attempt, wait_s: float, verdict: FailureVerdict) -> None:
         """The same candidate is next, after a wait."""
-        self.waiting.insert(0, attempt.candidate)
+        self.queue.insert(0, attempt.candidate)
         self._wait_s = wait_s
         if verdict.kind == "reasoning":
             self.caller = replace(self.caller, strip=True)
 
-    def _place(self) -> retry.FailureContext:
+    def _failure_context(self) -> retry.FailureContext:
         deps, routed = self.caller.deps, self._routed
         return retry.FailureContext(
             by_id=deps.by_id,
@@ -153,67 +155,67 @@ class _AttemptLoop(Generic[T]):
             health=deps.state.health,
             now_s=deps.clock(),
             input_tokens=routed.features.input_tokens + self.caller.added_tokens,
-            left_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
-            patience_s=deps.retry.patience_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
-            part=retry.jitter_fraction(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
+            remaining_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
+            max_wait_s=deps.retry.patience_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
+            jitter=retry.jitter_fraction(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
             retry=deps.retry,
         )
 
-    def slow_s(self, attempt: Attempt) -> float | None:
+    def hedge_delay_s(self, attempt: Attempt) -> float | None:
         """After how long a rival may begin; None where none may."""
         deps, routed = self.caller.deps, self._routed
         if deps.hedging is None or self._phase != ANSWER_PHASE or not routed.task.stream:
             return None
         plan = routed.decision.plan
-        if plan is None or plan.strategy is not Strategy.SINGLE or not self.waiting:
+        if plan is None or plan.strategy is not Strategy.SINGLE or not self.queue:
             return None
-        deps.hedging.earn()
-        return deps.hedging.after_s(deps.state.health.get(attempt.candidate, UNKNOWN_HEALTH))
+        deps.hedging.deposit()
+        return deps.hedging.delay_s(deps.state.health.get(attempt.candidate, UNKNOWN_HEALTH))
 
-    def _well(self) -> str | None:
+    def _next_healthy(self) -> str | None:
         """The next one against whom nothing has come up since the decision: no cooldown, and no other request that probes."""
         now_s, health = self.caller.deps.clock(), self.caller.deps.state.health
-        seen = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self.waiting)
+        current = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self.queue)
         return next(
-            (name for name, one in seen if not cooldown_left_s(one, now_s) and not probe_left_s(one, now_s)), None
+            (name for name, one in current if not cooldown_left_s(one, now_s) and not probe_left_s(one, now_s)), None
         )
 
-    async def race(self, lead: Attempt, slow_s: float) -> tuple[T | CallFailed, Attempt]:
+    async def race_hedge(self, lead: Attempt, hedge_delay_s: float) -> tuple[T | CallFailed, Attempt]:
         """The attempt with a rival beside it, if it is slow."""
         deps, number = self.caller.deps, len(self._trace.attempts)
 
-        def rival() -> Attempt | None:
+        def start_hedge() -> Attempt | None:
             assert deps.hedging is not None
-            name = self._well()
-            if name is None or not _affordable(name, lead, self._routed) or not deps.hedging.spend():
+            name = self._next_healthy()
+            if name is None or not _both_within_budget(name, lead, self._routed) or not deps.hedging.try_withdraw():
                 return None
-            self.waiting = [name, *(other for other in self.waiting if other != name)]
-            lead.then = f"slow after {slow_s:.2f} s: {name} beside it"
-            return self.begin(hedge=True)
+            self.queue = [name, *(other for other in self.queue if other != name)]
+            lead.then = f"slow after {hedge_delay_s:.2f} s: {name} beside it"
+            return self.start(hedge=True)
 
-        def lost(attempt: Attempt, failed: CallFailed) -> None:
+        def on_failure(attempt: Attempt, failed: CallFailed) -> None:
             self.verdicts.append(failed.verdict)
             accounting.record_failure(attempt, failed.verdict, failed.events, self._routed, deps)
             attempt.then = "the other one goes on"
 
         return await HedgeRace[T](
-            lambda attempt: self._perform(self.caller, attempt, number + attempt.hedge),
-            rival=rival,
-            lost=lost,
-            stopped=lambda attempt: accounting.record_hedge_lost(attempt, self._routed, deps),
-        ).run(lead, slow_s)
+            lambda attempt: self._call(self.caller, attempt, number + attempt.hedge),
+            start_hedge=start_hedge,
+            on_failure=on_failure,
+            on_loser=lambda attempt: accounting.record_hedge_lost(attempt, self._routed, deps),
+        ).run(lead, hedge_delay_s)
 
 
-def _affordable(rival: str, lead: Attempt, routed: RoutedRequest) -> bool:
+def _both_within_budget(hedge_id: str, lead: Attempt, routed: RoutedRequest) -> bool:
     """Whether both together fit what is left of the tightest cap."""
     cap = routed.decision.allowance
     if cap is None:
         return True
     usd = {score.candidate: score.step_usd for score in routed.decision.scores}
-    return (usd[rival] + usd[lead.candidate]) * (1.0 + routed.features.input_error) <= cap.left_usd
+    return (usd[hedge_id] + usd[lead.candidate]) * (1.0 + routed.features.input_error) <= cap.left_usd
 
 
-def _begun(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s: float) -> Attempt:
+def _new_attempt(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s: float) -> Attempt:
     deps: Deps = caller.deps
     candidate, now_s = deps.by_id[candidate_id], deps.timer()
     if not trace.attempts:
@@ -230,11 +232,11 @@ def _begun(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s:
     return attempt
 
 
-def verdict_of(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamError:
+def client_error(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamError:
     """The one error that the client gets."""
-    rank = {kind: place for place, kind in enumerate(ERROR_PRIORITY)}
+    priority = {kind: position for position, kind in enumerate(ERROR_PRIORITY)}
     final = verdicts[-1]
-    best = min(verdicts, key=lambda v: rank.get(v.kind, len(rank))) if final.retry_elsewhere else final
+    best = min(verdicts, key=lambda v: priority.get(v.kind, len(priority))) if final.retry_elsewhere else final
     error = best.error
     if len(trace.attempts) > 1:
         error.message += "; tried " + ", ".join(f"{a.candidate}: {a.result}" for a in trace.attempts)
@@ -248,16 +250,16 @@ class HedgeRace(Generic[T]):
 
     def __init__(
         self,
-        perform: Callable[[Attempt], Awaitable[T]],
+        call_candidate: Callable[[Attempt], Awaitable[T]],
         *,
-        rival: Callable[[], Attempt | None],
-        lost: Callable[[Attempt, CallFailed], None],
-        stopped: Callable[[Attempt], None],
+        start_hedge: Callable[[], Attempt | None],
+        on_failure: Callable[[Attempt, CallFailed], None],
+        on_loser: Callable[[Attempt], None],
     ) -> None:
-        self._perform = perform
-        self._rival = rival
-        self._lost = lost
-        self._stopped = stopped
+        self._call = call_candidate
+        self._start_hedge = start_hedge
+        self._on_failure = on_failure
+        self._on_loser = on_loser
         self._running: dict[asyncio.Future[T], Attempt] = {}
 
     async def run(self, lead: Attempt, after_s: float) -> tuple[T | CallFailed, Attempt]:
@@ -265,19 +267,19 @@ class HedgeRace(Generic[T]):
         try:
             self._begin(lead)
             done, _ = await asyncio.wait(self._running, timeout=after_s)
-            other = None if done else self._rival()
+            other = None if done else self._start_hedge()
             if other is not None:
                 self._begin(other)
-            found = await self._first()
+            outcome = await self._first()
             for attempt in self._running.values():
-                self._stopped(attempt)
-            return found
+                self._on_loser(attempt)
+            return outcome
         finally:
             for task in self._running:
                 _discard(task)
 
     def _begin(self, attempt: Attempt) -> None:
-        self._running[asyncio.ensure_future(self._perform(attempt))] = attempt
+        self._running[asyncio.ensure_future(self._call(attempt))] = attempt
 
     async def _first(self) -> tuple[T | CallFailed, Attempt]:
         while True:
@@ -290,7 +292,7 @@ class HedgeRace(Generic[T]):
             except CallFailed as failed:
                 if not self._running:
                     return failed, attempt
-                self._lost(attempt, failed)
+                self._on_failure(attempt, failed)
 
 
 def _discard(task: asyncio.Future[T]) -> None:

@@ -234,7 +234,7 @@ async def _until_event(source: AsyncIterator[bytes], tap: StreamObserver) -> byt
     while tap.served_model is None and tap.error is None:
         chunk = await anext(source, None)
         if chunk is None:
-            return held + tap.rest()
+            return held + tap.flush()
         held += tap.feed(chunk)
         if len(held) > MAX_EVENT_BYTES:
             raise ValueError(f"no event among {MAX_EVENT_BYTES} bytes")

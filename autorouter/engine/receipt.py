@@ -194,7 +194,7 @@ class ScoreRecord(TypedDict):
     step with its warm-up, `wait_s` this step's seconds. `health_source`: of `wait_s` and `availability`."""
 
     candidate: str
-    sum_usage: float
+    total: float
     points: PointsRecord
     success: float
     skill: str
@@ -268,7 +268,7 @@ class PlanRecord(TypedDict):
     reserve_usd: float
     wait_s: float
     worth: WorthRecord
-    sum_usage: float
+    total: float
 
 
 class AllowanceRecord(TypedDict):

@@ -44,32 +44,32 @@ TRUSTED_WINDOW_SHARE = 0.5
 RETRY_AFTER_JITTER = 0.25
 _VARIANT = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
-Elsewhere = Literal["twin", "next", "upstream", "larger", "nobody"]
+FallbackScope = Literal["same_model", "next", "other_upstream", "larger_window", "none"]
 
 
 class RetryRule(NamedTuple):
     """`at_once`, `waits`: the same candidate once more. `elsewhere`: who is tried otherwise."""
 
-    at_once: bool = False
-    waits: bool = False
-    elsewhere: Elsewhere = "next"
+    immediate: bool = False
+    can_wait: bool = False
+    fallback: FallbackScope = "next"
 
 
 RULES: Mapping[str, RetryRule] = {
-    "reset": RetryRule(at_once=True, waits=True, elsewhere="twin"),
-    "reasoning": RetryRule(at_once=True, elsewhere="nobody"),
-    "rate_limited": RetryRule(waits=True, elsewhere="twin"),
-    "overloaded": RetryRule(waits=True, elsewhere="twin"),
-    "server": RetryRule(waits=True, elsewhere="twin"),
-    "connect": RetryRule(waits=True, elsewhere="twin"),
-    "cut": RetryRule(waits=True, elsewhere="twin"),
-    "protocol": RetryRule(waits=True, elsewhere="twin"),
-    "timeout": RetryRule(elsewhere="twin"),
-    "not_found": RetryRule(elsewhere="twin"),
-    "auth": RetryRule(elsewhere="upstream"),
-    "quota": RetryRule(elsewhere="upstream"),
-    "context": RetryRule(elsewhere="larger"),
-    "refused": RetryRule(elsewhere="nobody"),
+    "reset": RetryRule(immediate=True, can_wait=True, fallback="same_model"),
+    "reasoning": RetryRule(immediate=True, fallback="none"),
+    "rate_limited": RetryRule(can_wait=True, fallback="same_model"),
+    "overloaded": RetryRule(can_wait=True, fallback="same_model"),
+    "server": RetryRule(can_wait=True, fallback="same_model"),
+    "connect": RetryRule(can_wait=True, fallback="same_model"),
+    "cut": RetryRule(can_wait=True, fallback="same_model"),
+    "protocol": RetryRule(can_wait=True, fallback="same_model"),
+    "timeout": RetryRule(fallback="same_model"),
+    "not_found": RetryRule(fallback="same_model"),
+    "auth": RetryRule(fallback="other_upstream"),
+    "quota": RetryRule(fallback="other_upstream"),
+    "context": RetryRule(fallback="larger_window"),
+    "refused": RetryRule(fallback="none"),
 }
 """By the verdict's kind; any other one: the next candidate."""
 
@@ -98,9 +98,9 @@ class FailureContext:
     health: Mapping[str, Health]
     now_s: float
     input_tokens: float
-    left_s: float
-    patience_s: float
-    part: float
+    remaining_s: float
+    max_wait_s: float
+    jitter: float
     retry: RetryPolicy
 
 
@@ -108,7 +108,7 @@ class FailureContext:
 class RetryState:
     """What a phase has tried already: who was asked again at once, and whether it has waited."""
 
-    at_once: set[str] = field(default_factory=set)
+    immediate: set[str] = field(default_factory=set)
     waited: bool = False
 
 
@@ -117,34 +117,34 @@ class RetryDecision:
     """`waiting` are tried next, in order; with `again_s` the same candidate goes before them, after so long a wait. `words`
     are for the receipt."""
 
-    waiting: tuple[str, ...]
-    words: str
-    again_s: float | None = None
+    queue: tuple[str, ...]
+    description: str
+    retry_in_s: float | None = None
 
 
-def after(
-    candidate: str, verdict: FailureVerdict, waiting: Sequence[str], tried: RetryState, place: FailureContext
+def decide_retry(
+    candidate: str, verdict: FailureVerdict, queue: Sequence[str], tried: RetryState, context: FailureContext
 ) -> RetryDecision:
     """What to do now that `candidate` has failed; `waiting` were to come behind it. Fills in `tried`."""
     rule = RULES.get(verdict.kind, RetryRule())
-    if place.left_s <= 0.0:
-        return RetryDecision((), f"gave up: its {place.retry.deadline_s:g} s are over")
-    if rule.at_once and candidate not in tried.at_once:
-        tried.at_once.add(candidate)
-        return RetryDecision(tuple(waiting), "again, at once", 0.0)
-    if not verdict.retry_elsewhere or rule.elsewhere == "nobody":
+    if context.remaining_s <= 0.0:
+        return RetryDecision((), f"gave up: its {context.retry.deadline_s:g} s are over")
+    if rule.immediate and candidate not in tried.immediate:
+        tried.immediate.add(candidate)
+        return RetryDecision(tuple(queue), "again, at once", 0.0)
+    if not verdict.retry_elsewhere or rule.fallback == "none":
         return RetryDecision((), "gave up: the request is refused")
-    others, skipped = _elsewhere(candidate, rule.elsewhere, verdict, _there(waiting, place), place)
-    wait_s = _wait_s(candidate, verdict, place)
-    if rule.waits and not tried.waited and wait_s <= min(place.patience_s, place.left_s):
-        told_s = verdict.error.retry_after_s
-        short = told_s is not None and told_s <= SHORT_WAIT_S
-        if not others or (short and _leads(candidate, others, place.scores)):
+    others, skipped = _fallback_queue(candidate, rule.fallback, verdict, _not_paused(queue, context), context)
+    wait_s = _wait_s(candidate, verdict, context)
+    if rule.can_wait and not tried.waited and wait_s <= min(context.max_wait_s, context.remaining_s):
+        retry_after_s = verdict.error.retry_after_s
+        short = retry_after_s is not None and retry_after_s <= SHORT_WAIT_S
+        if not others or (short and _leads_by_points(candidate, others, context.scores)):
             tried.waited = True
             return RetryDecision(others, f"again, after {wait_s:.2f} s", wait_s)
     if not others:
         return RetryDecision((), f"gave up: nobody else is left{skipped}")
-    return RetryDecision(others, f"next: {others[0]}{_why(candidate, others[0], place)}{skipped}")
+    return RetryDecision(others, f"next: {others[0]}{_same_model_clause(candidate, others[0], context)}{skipped}")
 
 
 def jitter_fraction(seed: str) -> float:
@@ -161,79 +161,82 @@ def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: st
     return wait_s if wait_s <= retry.patience_s else None
 
 
-def _there(waiting: Sequence[str], place: FailureContext) -> tuple[str, ...]:
+def _not_paused(queue: Sequence[str], context: FailureContext) -> tuple[str, ...]:
     """Without those who have since asked for a pause; those who cool down for our own reasons, or are probed, come last."""
-    health = {name: place.health.get(name, UNKNOWN_HEALTH) for name in waiting}
-    out = {name: cooldown_left_s(one, place.now_s) for name, one in health.items()}
-    there = [name for name in waiting if not (out[name] and health[name].asked)]
-    return tuple(sorted(there, key=lambda name: bool(out[name] or probe_left_s(health[name], place.now_s))))
+    health = {name: context.health.get(name, UNKNOWN_HEALTH) for name in queue}
+    excluded = {name: cooldown_left_s(first, context.now_s) for name, first in health.items()}
+    not_paused = [name for name in queue if not (excluded[name] and health[name].asked)]
+    return tuple(sorted(not_paused, key=lambda name: bool(excluded[name] or probe_left_s(health[name], context.now_s))))
 
 
-def _elsewhere(
-    candidate: str, elsewhere: Elsewhere, verdict: FailureVerdict, waiting: tuple[str, ...], place: FailureContext
+def _fallback_queue(
+    candidate: str, fallback: FallbackScope, verdict: FailureVerdict, queue: tuple[str, ...], context: FailureContext
 ) -> tuple[tuple[str, ...], str]:
     """Who is tried next, in order, and a clause on those who are not."""
-    own = place.by_id[candidate]
-    if elsewhere == "larger":
-        fits = _larger(own, waiting, place)
-        return fits, _skipped(waiting, fits, "the window is no larger")
-    if elsewhere == "upstream" and verdict.error.status != 403:
+    failed = context.by_id[candidate]
+    if fallback == "larger_window":
+        fits = _larger_windows(failed, queue, context)
+        return fits, _skipped_clause(queue, fits, "the window is no larger")
+    if fallback == "other_upstream" and verdict.error.status != 403:
         # A 403 may be about the model alone.
-        fits = tuple(name for name in waiting if place.by_id[name].upstream != own.upstream)
-        return fits, _skipped(waiting, fits, f"{own.upstream} refuses the account")
-    if elsewhere == "twin" and waiting:
-        best = place.scores.get(waiting[0], 0.0)
-        for name in waiting:
-            if is_same_model(own, place.by_id[name]) and best - place.scores.get(name, best) <= SAME_MODEL_POINTS:
-                return (name, *(one for one in waiting if one != name)), ""
-    return waiting, ""
+        fits = tuple(name for name in queue if context.by_id[name].upstream != failed.upstream)
+        return fits, _skipped_clause(queue, fits, f"{failed.upstream} refuses the account")
+    if fallback == "same_model" and queue:
+        best = context.scores.get(queue[0], 0.0)
+        for name in queue:
+            if (
+                is_same_model(failed, context.by_id[name])
+                and best - context.scores.get(name, best) <= SAME_MODEL_POINTS
+            ):
+                return (name, *(first for first in queue if first != name)), ""
+    return queue, ""
 
 
-def _larger(own: Candidate, waiting: tuple[str, ...], place: FailureContext) -> tuple[str, ...]:
+def _larger_windows(failed: Candidate, queue: tuple[str, ...], context: FailureContext) -> tuple[str, ...]:
     """Larger windows first in their order. Where the request is far from the configured window, that one is wrong, and one
     that is as large on paper may do: it comes behind."""
-    window = {name: place.by_id[name].context_tokens for name in waiting}
-    larger = tuple(name for name in waiting if window[name] > own.context_tokens)
-    if place.input_tokens >= TRUSTED_WINDOW_SHARE * own.context_tokens:
+    window = {name: context.by_id[name].context_tokens for name in queue}
+    larger = tuple(name for name in queue if window[name] > failed.context_tokens)
+    if context.input_tokens >= TRUSTED_WINDOW_SHARE * failed.context_tokens:
         return larger
-    return larger + tuple(name for name in waiting if window[name] == own.context_tokens)
+    return larger + tuple(name for name in queue if window[name] == failed.context_tokens)
 
 
-def is_same_model(one: Candidate, other: Candidate) -> bool:
+def is_same_model(first: Candidate, other: Candidate) -> bool:
     """The same model on another upstream: names are equal but for vendor prefix, date and variant."""
-    return one.upstream != other.upstream and _bare(one.model) == _bare(other.model)
+    return first.upstream != other.upstream and _bare(first.model) == _bare(other.model)
 
 
 def _bare(name: str) -> str:
     return _VARIANT.sub("", name.lower().rsplit("/", 1)[-1])
 
 
-def _wait_s(candidate: str, verdict: FailureVerdict, place: FailureContext) -> float:
-    retry, told_s = place.retry, verdict.error.retry_after_s
-    if told_s is not None:
-        return told_s + place.part * RETRY_AFTER_JITTER * retry.base_s
-    row = place.health.get(candidate, UNKNOWN_HEALTH).failures_in_row
-    return float(place.part * min(retry.cap_s, retry.base_s * 2.0 ** min(16, max(0, row - 1))))
+def _wait_s(candidate: str, verdict: FailureVerdict, context: FailureContext) -> float:
+    retry, retry_after_s = context.retry, verdict.error.retry_after_s
+    if retry_after_s is not None:
+        return retry_after_s + context.jitter * RETRY_AFTER_JITTER * retry.base_s
+    failures = context.health.get(candidate, UNKNOWN_HEALTH).failures_in_row
+    return float(context.jitter * min(retry.cap_s, retry.base_s * 2.0 ** min(16, max(0, failures - 1))))
 
 
-def _leads(candidate: str, others: Sequence[str], scores: Mapping[str, float]) -> bool:
-    own = scores.get(candidate)
-    return own is not None and own - max(scores.get(name, own) for name in others) >= LEAD_POINTS
+def _leads_by_points(candidate: str, others: Sequence[str], scores: Mapping[str, float]) -> bool:
+    failed = scores.get(candidate)
+    return failed is not None and failed - max(scores.get(name, failed) for name in others) >= LEAD_POINTS
 
 
-def _why(candidate: str, other: str, place: FailureContext) -> str:
-    return ", the same model elsewhere" if is_same_model(place.by_id[candidate], place.by_id[other]) else ""
+def _same_model_clause(candidate: str, other: str, context: FailureContext) -> str:
+    return ", the same model elsewhere" if is_same_model(context.by_id[candidate], context.by_id[other]) else ""
 
 
-def _skipped(waiting: Sequence[str], fits: Sequence[str], why: str) -> str:
-    out = [name for name in waiting if name not in fits]
-    return f"; not {', '.join(out)}: {why}" if out else ""
+def _skipped_clause(queue: Sequence[str], fits: Sequence[str], why: str) -> str:
+    excluded = [name for name in queue if name not in fits]
+    return f"; not {', '.join(excluded)}: {why}" if excluded else ""
 
 
-SAVED = 5.0
-SAMPLES = 8
+MAX_SAVED_HEDGES = 5.0
+MIN_SAMPLES = 8
 """Answers after which an estimate of the slow end is trusted."""
-LEAST_S = 0.05
+MIN_DELAY_S = 0.05
 """Below it a rival can't be ahead any more."""
 
 
@@ -245,18 +248,18 @@ class HedgeBudget:
         self._max_share = max_share
         self._saved = 1.0
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """A request came."""
-        self._saved = min(SAVED, self._saved + self._max_share)
+        self._saved = min(MAX_SAVED_HEDGES, self._saved + self._max_share)
 
-    def spend(self) -> bool:
+    def try_withdraw(self) -> bool:
         """Take one hedge, if there is one."""
         if self._saved < 1.0:
             return False
         self._saved -= 1.0
         return True
 
-    def after_s(self, health: Health) -> float | None:
+    def delay_s(self, health: Health) -> float | None:
         """How long the first event may take before a rival is worth it; None while too little was measured."""
-        slow_s = ttft_quantile_s(health, self._percentile) if health.samples >= SAMPLES else None
-        return None if slow_s is None else max(LEAST_S, slow_s)
+        slow_s = ttft_quantile_s(health, self._percentile) if health.samples >= MIN_SAMPLES else None
+        return None if slow_s is None else max(MIN_DELAY_S, slow_s)

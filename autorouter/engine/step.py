@@ -93,7 +93,7 @@ class Step:
                     yield passed
                 if tap.error is not None:
                     break
-            rest = tap.rest()
+            rest = tap.flush()
             if rest and tap.complete:
                 yield rest
         except TransportError as failure:

@@ -72,7 +72,7 @@ def run_tests(program: str, tests: str, limits: SandboxLimits | None = None) -> 
             "uid": uid or 0,
         }
         # The file is copied: another user may not be able to read where we are installed.
-        fence = shutil.copy(sandbox_child.__file__, Path(folder, "fenced.py"))
+        fence = shutil.copy(sandbox_child.__file__, Path(folder, "sandbox_child.py"))
         os.chmod(fence, 0o644)
         command = [*before, sys.executable, "-I", "-S", str(fence), orjson.dumps(arguments).decode()]
         spec = orjson.dumps({"program": program, "tests": tests, "token": token})

@@ -1,6 +1,6 @@
 """Runs in a process of its own, before a program that isn't trusted: puts up the fence and runs it.
 
-    python -I -S fenced.py LIMITS_JSON < SPEC_JSON        prints the spec's token only where every line of the tests ran,
+    python -I -S sandbox_child.py LIMITS_JSON < SPEC_JSON        prints the spec's token only where every line of the tests ran,
                                                            and who guards the files: kernel | python
 
 It imports nothing of ours: it is started as a file, by any Python. In this order: another user where we are root, limits of

@@ -19,6 +19,7 @@ from typing import TextIO
 import orjson
 
 from autorouter.engine.receipt import rfc3339_utc
+from autorouter.errors import exception_site
 from autorouter.observe.access_log import Fields, one_line
 
 BATCH_DELAY_S = 0.1

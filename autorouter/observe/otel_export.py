@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from autorouter.config.schema import TelemetryConfig
-from autorouter.errors import ConfigError
+from autorouter.errors import ConfigError, exception_site
 from autorouter.observe.events import CompletedRequest, RejectedRequest
 from autorouter.upstream.transport import UpstreamTarget
 

@@ -95,7 +95,7 @@ def split(seen: Seen) -> list[SseEvent]:
     try:
         for _, chunk in seen.chunks:
             frames += splitter.feed(chunk)
-        return frames + splitter.rest()
+        return frames + splitter.flush()
     except ValueError:
         return frames
 

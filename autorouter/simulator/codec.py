@@ -27,7 +27,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
@@ -41,37 +41,38 @@ from autorouter.wire import translate
 from autorouter.wire.common import sse
 from autorouter.wire.common.encoder import ResponseMetadata, messages_usage
 from autorouter.wire.common.ir import (
+    RequestIR,
     StreamEvent,
     StreamFailed,
     StreamFinished,
     StreamStarted,
     TextDelta,
+    TextPart,
     ToolCallDelta,
     ToolCallEnded,
     ToolCallStarted,
+    ToolResultPart,
     UsageEvent,
     collect_events,
 )
-
-if TYPE_CHECKING:
-    from autorouter.wire.common.ir import RequestIR
+from autorouter.wire.errors import MESSAGES_TYPES
 
 PATHS: Final[Mapping[str, Wire]] = {
     "/chat/completions": "chat",
     "/responses": "responses",
     "/messages": "messages",
 }
-"""How a path ends -> the wire that is spoken there."""
-_TALK: Final[Mapping[Wire, str]] = {"chat": "messages", "responses": "input", "messages": "messages"}
-"""The member that holds the conversation."""
+"""The end of a path -> the wire that is served there."""
+_CONVERSATION_FIELDS: Final[Mapping[Wire, str]] = {"chat": "messages", "responses": "input", "messages": "messages"}
+"""The field of a request body that holds the conversation."""
 _JSON_OBJECT: Final = {"required": ["dry_run"], "properties": {"dry_run": {"const": True}}}
 """What `response_format: json_object` asks for, as a schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedRequest:
-    """`parts` is the prompt in the order that a provider's cache sees it: the tools, then each message. `include_usage`:
-    a stream tells its usage; on chat only where it was asked for."""
+    """`prompt_parts` is the prompt in the order in which a provider's cache sees it: the tools, then each message.
+    `include_usage`: a stream reports its usage; on chat only if the client asked for it."""
 
     request: SimulatedRequest
     prompt_parts: tuple[bytes, ...]
@@ -79,93 +80,97 @@ class DecodedRequest:
 
 
 def wire_of(path: str) -> Wire | None:
-    """The wire that a path is of; None for one that no wire has."""
+    """The wire of a path, None for a path that no wire has."""
     plain = path.partition("?")[0].rstrip("/")
     return next((wire for end, wire in PATHS.items() if plain.endswith(end)), None)
 
 
 def decode(body: bytes, candidate_id: str, wire: Wire = "chat") -> DecodedRequest:
-    """Read a request; raises ValueError that says what a provider would refuse."""
+    """Read a request. Raises ValueError with the reason for which a provider would refuse it."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise ValueError(f"The body is not valid JSON: {exc}") from exc
-    member = _TALK[wire]
-    talk = document.get(member) if isinstance(document, dict) else None
-    if wire == "responses" and isinstance(talk, str) and talk:
-        talk = [{"role": "user", "content": talk}]
-    if not isinstance(talk, list) or not all(isinstance(one, dict) for one in talk) or not talk:
+    member = _CONVERSATION_FIELDS[wire]
+    conversation_items = document.get(member) if isinstance(document, dict) else None
+    if wire == "responses" and isinstance(conversation_items, str) and conversation_items:
+        conversation_items = [{"role": "user", "content": conversation_items}]
+    if (
+        not isinstance(conversation_items, list)
+        or not all(isinstance(one, dict) for one in conversation_items)
+        or not conversation_items
+    ):
         raise ValueError(f"`{member}` must be a non-empty list of objects")
     seed = hashlib.sha256(body).digest()
     if wire == "chat":
-        request, first = _of_chat(document, talk, candidate_id, seed), []
+        request, leading_parts = _request_of_chat(document, conversation_items, candidate_id, seed), []
     else:
-        from autorouter.wire.translate import to_ir
-
-        request = _of_conversation(to_ir(document, wire), candidate_id, seed)
-        first = [document.get("instructions"), document.get("system")]
+        request = _request_of_ir(translate.to_ir(document, wire), candidate_id, seed)
+        leading_parts = [document.get("instructions"), document.get("system")]
     options = document.get("stream_options")
     return DecodedRequest(
         request=request,
-        prompt_parts=tuple(orjson.dumps(part) for part in (document.get("tools"), *first, *talk)),
+        prompt_parts=tuple(orjson.dumps(part) for part in (document.get("tools"), *leading_parts, *conversation_items)),
         include_usage=wire != "chat" or (isinstance(options, dict) and options.get("include_usage") is True),
     )
 
 
-def _of_chat(
+def _request_of_chat(
     document: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], candidate_id: str, seed: bytes
 ) -> SimulatedRequest:
-    task, rest = _take_role_task(messages)
-    ask, raw, results = _latest(rest)
+    role_task, messages_without_task = _take_role_task(messages)
+    prompt, raw_message, tool_results = _latest_prompt(messages_without_task)
     system = "\n".join(
         human_text.text_of(one.get("content")) for one in messages if one.get("role") in ("system", "developer")
     )
     return SimulatedRequest(
         candidate_id=candidate_id,
-        prompt=ask,
+        prompt=prompt,
         seed=seed,
         system=system,
-        format_instructions=f"{system}\n{raw}",
+        format_instructions=f"{system}\n{raw_message}",
         tools=_chat_tools(document),
-        tool_results=results,
-        forced_tool=_chat_must_call(document.get("tool_choice")),
+        tool_results=tool_results,
+        forced_tool=_chat_forced_tool(document.get("tool_choice")),
         schema=_chat_schema(document.get("response_format")),
-        role_task=task,
+        role_task=role_task,
     )
 
 
-def _of_conversation(conversation: RequestIR, candidate_id: str, seed: bytes) -> SimulatedRequest:
-    messages = list(_as_chat(conversation))
-    task, rest = _take_role_task(messages)
-    ask, raw, results = _latest(rest)
+def _request_of_ir(conversation: RequestIR, candidate_id: str, seed: bytes) -> SimulatedRequest:
+    messages = list(_chat_messages(conversation))
+    role_task, messages_without_task = _take_role_task(messages)
+    prompt, raw_message, tool_results = _latest_prompt(messages_without_task)
     system = "\n".join(
         [*(part.text for part in conversation.system)]
         + [human_text.text_of(one["content"]) for one in messages if one["role"] == "system"]
     )
-    choice, wanted = conversation.tool_choice, conversation.response_format
+    choice, response_format = conversation.tool_choice, conversation.response_format
     tools = (
         DeclaredTool(tool.name, tool.schema, tool.namespace, tool.custom)
         for tool in (conversation.tools if choice != "none" else ())
     )
-    must_call = "" if choice == "required" else None if choice is None or isinstance(choice, str) else choice.name
+    forced_tool = "" if choice == "required" else None if choice is None or isinstance(choice, str) else choice.name
     return SimulatedRequest(
         candidate_id=candidate_id,
-        prompt=ask,
+        prompt=prompt,
         seed=seed,
         system=system,
-        format_instructions=f"{system}\n{raw}",
+        format_instructions=f"{system}\n{raw_message}",
         tools=tuple(tools),
-        tool_results=results,
-        forced_tool=must_call,
-        schema=None if wanted is None else _JSON_OBJECT if wanted.kind == "json_object" else wanted.schema,
-        role_task=task,
+        tool_results=tool_results,
+        forced_tool=forced_tool,
+        schema=None
+        if response_format is None
+        else _JSON_OBJECT
+        if response_format.kind == "json_object"
+        else response_format.schema,
+        role_task=role_task,
     )
 
 
-def _as_chat(conversation: RequestIR) -> Iterator[dict[str, Any]]:
-    """Messages with the texts alone, one for each result."""
-    from autorouter.wire.common.ir import TextPart, ToolResultPart
-
+def _chat_messages(conversation: RequestIR) -> Iterator[dict[str, Any]]:
+    """Chat messages with only their texts, and one message for each tool result."""
     for message in conversation.messages:
         if message.role == "tool":
             yield from ({"role": "tool"} for part in message.parts if isinstance(part, ToolResultPart))
@@ -176,41 +181,48 @@ def _as_chat(conversation: RequestIR) -> Iterator[dict[str, Any]]:
 
 def _take_role_task(messages: Sequence[Mapping[str, Any]]) -> tuple[RoleTask | None, Sequence[Mapping[str, Any]]]:
     """The inner role's task in the user's last message, and the messages without it."""
-    place = next((n for n in reversed(range(len(messages))) if messages[n].get("role") == "user"), None)
-    if place is None:
+    position = next((n for n in reversed(range(len(messages))) if messages[n].get("role") == "user"), None)
+    if position is None:
         return None, messages
-    task, rest = roles.take_role_task(messages[place])
-    return task, [*messages[:place], rest, *messages[place + 1 :]]
+    role_task, messages_without_task = roles.take_role_task(messages[position])
+    return role_task, [*messages[:position], messages_without_task, *messages[position + 1 :]]
 
 
-def _latest(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
-    """The human's latest words, the message that holds them as it came, and how many tool results came since."""
-    results = 0
+def _latest_prompt(messages: Sequence[Mapping[str, Any]]) -> tuple[str, str, int]:
+    """The human's latest prompt, the raw message that holds it, and the number of tool results since."""
+    tool_results = 0
     for message in reversed(messages):
         if message.get("role") in ("tool", "function"):
-            results += 1
+            tool_results += 1
         elif message.get("role") == "user":
-            ask, raw = human_text.human_text(message.get("content")), human_text.text_of(message.get("content"))
-            if ask and not human_text.is_client_text(ask):
-                # Long words are cut for the core's sake; an errand may stand at their end.
-                return (f"{ask}\n{raw[-PROMPT_CHARS:]}" if len(ask) >= PROMPT_CHARS else ask), raw, results
-    return "", "", results
+            prompt, raw_message = (
+                human_text.human_text(message.get("content")),
+                human_text.text_of(message.get("content")),
+            )
+            if prompt and not human_text.is_client_text(prompt):
+                # `human_text` cuts long prompts, and a file task is often named at their end.
+                return (
+                    (f"{prompt}\n{raw_message[-PROMPT_CHARS:]}" if len(prompt) >= PROMPT_CHARS else prompt),
+                    raw_message,
+                    tool_results,
+                )
+    return "", "", tool_results
 
 
 def _chat_tools(document: Mapping[str, Any]) -> tuple[DeclaredTool, ...]:
     tools = document.get("tools")
     if not isinstance(tools, list) or document.get("tool_choice") == "none":
         return ()
-    found = []
+    declared = []
     for tool in tools:
         inner = tool.get("function") if isinstance(tool, dict) else None
         if isinstance(inner, dict) and isinstance(inner.get("name"), str):
             schema = inner.get("parameters")
-            found.append(DeclaredTool(inner["name"], schema if isinstance(schema, dict) else {}))
-    return tuple(found)
+            declared.append(DeclaredTool(inner["name"], schema if isinstance(schema, dict) else {}))
+    return tuple(declared)
 
 
-def _chat_must_call(choice: Any) -> str | None:
+def _chat_forced_tool(choice: Any) -> str | None:
     if choice == "required":
         return ""
     inner = choice.get("function") if isinstance(choice, dict) else None
@@ -230,7 +242,7 @@ def _chat_schema(response_format: Any) -> Mapping[str, Any] | None:
 
 EPOCH_S: Final = 1_750_000_000
 YEAR_S: Final = 31_536_000
-"""`created` lies within the year after `EPOCH_S`, as the seed has it: no clock, so that the bytes repeat."""
+"""`created` is derived from the seed, within the year after `EPOCH_S`: a clock would make the bytes differ between runs."""
 FAILED: Final = ("server_error", "server_error", "The answer failed (dry-run fault).")
 """Code, type and message of an error inside an answer."""
 _WORDS: Final = re.compile(r"\S+\s*|\s+")
@@ -313,12 +325,12 @@ def _openai_error(code: str, error_type: str, message: str) -> bytes:
 
 
 def _split_words(text: str) -> list[str]:
-    """A text in the pieces that it is streamed in."""
+    """The pieces in which a text is streamed."""
     return _WORDS.findall(text)
 
 
 def _split_arguments(arguments: str, chunking: ArgumentChunking) -> list[str]:
-    """A call's arguments in the pieces that they are streamed in."""
+    """The pieces in which a call's arguments are streamed."""
     size = chunking.argument_chars
     ends = range(size, len(arguments) + size, size)
     return [arguments[0 if chunking.cumulative else end - size : end] for end in ends]
@@ -356,11 +368,15 @@ def _deltas(answer: SimulatedAnswer, metadata: AnswerMetadata) -> list[dict[str,
         return [{"role": "assistant", "content": ""}, *({"refusal": word} for word in _split_words(answer.text))]
     arguments = arguments_json(answer)
     function = {"name": answer.name, "arguments": ""}
-    first = {"index": 0, "id": metadata.call_id, "type": "function", "function": function}
-    rest = (
-        {"index": 0, "function": {"arguments": piece}} for piece in _split_arguments(arguments, metadata.argument_chunking)
+    leading_parts = {"index": 0, "id": metadata.call_id, "type": "function", "function": function}
+    messages_without_task = (
+        {"index": 0, "function": {"arguments": piece}}
+        for piece in _split_arguments(arguments, metadata.argument_chunking)
     )
-    return [{"role": "assistant", "content": None}, *({"tool_calls": [call]} for call in (first, *rest))]
+    return [
+        {"role": "assistant", "content": None},
+        *({"tool_calls": [call]} for call in (leading_parts, *messages_without_task)),
+    ]
 
 
 def _choice(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
@@ -408,9 +424,11 @@ _FAILED_EVENT: Final = StreamFailed(FAILED[2], FAILED[0], FAILED[1])
 def _encode_translated(
     answer: SimulatedAnswer, metadata: AnswerMetadata, wire: TranslatedWire, *, stream: bool
 ) -> ResponseBody:
-    """The answer's bytes: one event a piece, or one document."""
+    """Responses or Messages, by the encoders of `wire/`: one event per piece, or one document."""
     seed = metadata.seed[:12].hex()
-    wire_metadata = ResponseMetadata(seed=seed, model=metadata.model, origin=f"dry-run/{metadata.model}", created_s=metadata.created_s)
+    wire_metadata = ResponseMetadata(
+        seed=seed, model=metadata.model, origin=f"dry-run/{metadata.model}", created_s=metadata.created_s
+    )
     events = list(_events(answer, metadata, wire))
     edit = _document_edit(answer, metadata.usage, wire)
     if not stream:
@@ -425,18 +443,20 @@ def _encode_translated(
 
 def _events(answer: SimulatedAnswer, metadata: AnswerMetadata, wire: TranslatedWire) -> Iterator[StreamEvent]:
     yield StreamStarted("", metadata.model)
-    match answeformat_event
+    match answer:
         case TextAnswer(text) | RefusalAnswer(text):
             yield from (TextDelta(word) for word in _split_words(text))
             finished = StreamFinished("refusal" if isinstance(answer, RefusalAnswer) else "stop")
         case _:
-            # Each wire has ids of its own form; the encoder makes those of Messages.
+            # Id formats differ per wire; for Messages the encoder makes one from an empty id.
             yield ToolCallStarted(
                 0, metadata.call_id if wire == "responses" else "", answer.name, answer.namespace, answer.free_form
             )
             yield from (
                 ToolCallDelta(0, piece)
-                for piece in _split_arguments(arguments_json(answer), replace(metadata.argument_chunking, cumulative=False))
+                for piece in _split_arguments(
+                    arguments_json(answer), replace(metadata.argument_chunking, cumulative=False)
+                )
             )
             yield ToolCallEnded(0)
             finished = StreamFinished("tool_calls")
@@ -446,7 +466,7 @@ def _events(answer: SimulatedAnswer, metadata: AnswerMetadata, wire: TranslatedW
 
 
 def _split_events(data: bytes) -> list[bytes]:
-    """The events of an encoder's bytes: JSON escapes its line breaks, so that each blank line ends one."""
+    """The events in an encoder's output. JSON escapes its line breaks, so every blank line ends an event."""
     return [frame + b"\n\n" for frame in data.split(b"\n\n") if frame]
 
 
@@ -458,7 +478,7 @@ def _edit_event(frame: bytes, edit: _DocumentEdit) -> bytes:
 
 
 def _document_edit(answer: SimulatedAnswer, usage: Usage | None, wire: TranslatedWire) -> _DocumentEdit:
-    """What is still to be done to each document."""
+    """What a provider's document has and the encoder's lacks."""
     if wire == "messages":
         return lambda document: _adjust_messages(document, usage)
     return _as_refusal if isinstance(answer, RefusalAnswer) else lambda document: document
@@ -474,18 +494,18 @@ def _adjust_messages(document: dict[str, Any], usage: Usage | None) -> dict[str,
     return document
 
 
-def _as_refusal(found: Any) -> Any:
+def _as_refusal(value: Any) -> Any:
     """The document with each text part as a refusal."""
-    if isinstance(found, list):
-        return [_as_refusal(one) for one in found]
-    if not isinstance(found, dict):
-        return found
-    if found.get("type") == "output_text":
-        return {"type": "refusal", "refusal": found["text"]}
-    made = {name: _as_refusal(value) for name, value in found.items()}
-    kind = made.get("type")
+    if isinstance(value, list):
+        return [_as_refusal(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "output_text":
+        return {"type": "refusal", "refusal": value["text"]}
+    converted = {name: _as_refusal(value) for name, value in value.items()}
+    kind = converted.get("type")
     if isinstance(kind, str) and kind.startswith("response.output_text."):
-        made["type"] = kind.replace("output_text", "refusal")
-        if "text" in made:
-            made["refusal"] = made.pop("text")
-    return made
+        converted["type"] = kind.replace("output_text", "refusal")
+        if "text" in converted:
+            converted["refusal"] = converted.pop("text")
+    return converted

@@ -57,7 +57,7 @@ class StreamObserver(Protocol):
 
     def feed(self, chunk: bytes) -> bytes: ...
 
-    def rest(self) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ class TranslatingObserver:
     def feed(self, chunk: bytes) -> bytes:
         return self._seen(self._translation.feed(chunk))
 
-    def rest(self) -> bytes:
+    def flush(self) -> bytes:
         return self._seen(self._translation.end())
 
     def _seen(self, out: bytes) -> bytes:

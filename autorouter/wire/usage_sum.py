@@ -55,8 +55,8 @@ class UsageSumObserver:
         self._look()
         return passed
 
-    def rest(self) -> bytes:
-        last = self.convert(self._inner.rest()) + self._converted(bytes(self._carry))
+    def flush(self) -> bytes:
+        last = self.convert(self._inner.flush()) + self._converted(bytes(self._carry))
         self._carry.clear()
         self._look()
         return last

@@ -67,12 +67,6 @@ def test_wrong_data_is_an_adapter_error(tmp_path: Path, monkeypatch: pytest.Monk
         registry.load_adapter("bad")
 
 
-def test_the_wires_that_are_served_are_those_that_have_a_module() -> None:
-    folder = Path(registry.__file__).parents[1] / "wire"
-    assert registry.served_wires() == {wire for wire in registry.ENDPOINTS if (folder / f"{wire}.py").exists()}
-    assert "chat" in registry.served_wires()
-
-
 def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None:
     big = Candidate(id="big", upstream="u", model="m", context_tokens=400_000, output_tokens=64_000, capabilities=TOOLS)
     small = replace(big, id="small", context_tokens=128_000)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.review.consensus import agreed, answer_in, form_of, majority
+from autorouter.core.review.consensus import consensus_form, extract_answer, majority, normal_form
 from autorouter.core.types import ToolCall
 
 ALIKE = {
@@ -56,30 +56,30 @@ NOTHING = [
 
 @pytest.mark.parametrize("case", ALIKE)
 def test_one_answer_has_many_forms(case: str) -> None:
-    found = {answer_in(text) for text in ALIKE[case]}
-    assert len(found) == 1, {text: answer_in(text) for text in ALIKE[case]}
+    found = {extract_answer(text) for text in ALIKE[case]}
+    assert len(found) == 1, {text: extract_answer(text) for text in ALIKE[case]}
     assert found != {None}
-    assert len({form_of(text, ()) for text in ALIKE[case]}) == 1
+    assert len({normal_form(text, ()) for text in ALIKE[case]}) == 1
 
 
 def test_different_answers_stay_different() -> None:
-    assert len({answer_in(texts[0]) for texts in ALIKE.values()}) == len(ALIKE)
-    assert answer_in("-42") != answer_in("42")
-    assert answer_in("The answer is 4.2") != answer_in("42")
+    assert len({extract_answer(texts[0]) for texts in ALIKE.values()}) == len(ALIKE)
+    assert extract_answer("-42") != extract_answer("42")
+    assert extract_answer("The answer is 4.2") != extract_answer("42")
 
 
 @pytest.mark.parametrize("text", NOTHING)
 def test_prose_and_code_give_no_answer_to_count(text: str) -> None:
-    assert answer_in(text) is None
+    assert extract_answer(text) is None
 
 
 def test_the_last_answer_told_is_the_one() -> None:
-    assert answer_in("The answer is 41. No: the answer is 42.") == answer_in("42")
+    assert extract_answer("The answer is 41. No: the answer is 42.") == extract_answer("42")
 
 
 def test_proses_are_the_same_only_word_for_word() -> None:
-    assert form_of("Use  a\nLock.", ()) == form_of("use a lock.", ())
-    assert form_of("The answer is a lock.", ()) != form_of("The answer is a queue.", ())
+    assert normal_form("Use  a\nLock.", ()) == normal_form("use a lock.", ())
+    assert normal_form("The answer is a lock.", ()) != normal_form("The answer is a queue.", ())
 
 
 def call(name: str, arguments: str) -> ToolCall:
@@ -87,19 +87,19 @@ def call(name: str, arguments: str) -> ToolCall:
 
 
 def test_calls_are_the_same_by_name_and_value() -> None:
-    one = form_of("I look.", [call("ls", '{"a": 1, "b": 2}')])
-    assert one == form_of("", [call("ls", '{"b":2,"a":1}')])
-    assert one != form_of("", [call("rm", '{"b":2,"a":1}')])
-    assert one != form_of("", [call("ls", '{"b":2,"a":"1"}')])
-    assert one != form_of("", [call("ls", '{"b":2,"a":1}')] * 2)
-    assert form_of("", [call("ls", "")]) == form_of("", [call("ls", "{}")])
-    assert form_of("", [call("ls", "{'a'}")]) != form_of("", [call("ls", "{'b'}")])
-    assert form_of("", [call("ls", "[" * 100_000)])
+    one = normal_form("I look.", [call("ls", '{"a": 1, "b": 2}')])
+    assert one == normal_form("", [call("ls", '{"b":2,"a":1}')])
+    assert one != normal_form("", [call("rm", '{"b":2,"a":1}')])
+    assert one != normal_form("", [call("ls", '{"b":2,"a":"1"}')])
+    assert one != normal_form("", [call("ls", '{"b":2,"a":1}')] * 2)
+    assert normal_form("", [call("ls", "")]) == normal_form("", [call("ls", "{}")])
+    assert normal_form("", [call("ls", "{'a'}")]) != normal_form("", [call("ls", "{'b'}")])
+    assert normal_form("", [call("ls", "[" * 100_000)])
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=7), st.integers(1, 8), st.integers(1, 4))
 def test_who_agrees_is_more_than_half_and_at_least_the_quorum(forms: list[str], seats: int, quorum: int) -> None:
-    found = agreed(forms, max(seats, len(forms)), quorum)
+    found = consensus_form(forms, max(seats, len(forms)), quorum)
     if found is None:
         assert all(
             forms.count(form) < max(2, quorum) or 2 * forms.count(form) <= max(seats, len(forms)) for form in forms
@@ -123,6 +123,6 @@ def test_a_majority_is_not_shared(answers: list[str | None]) -> None:
 
 @given(st.text(max_size=80))
 def test_no_text_raises(text: str) -> None:
-    form_of(text, ())
-    form_of("", [call("x", text)])
-    answer_in(json.dumps(text))
+    normal_form(text, ())
+    normal_form("", [call("x", text)])
+    extract_answer(json.dumps(text))

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from autorouter.core.panels import VerifyScope
-from autorouter.core.review.draft_risk import deserves, harmless, risky, weight_of
+from autorouter.core.review.draft_risk import draft_kind, is_harmless_tool, is_risky, needs_review
 from autorouter.core.types import ToolCall
 
 RISKY = [
@@ -33,26 +33,26 @@ PLAIN = [
 @pytest.mark.parametrize(("name", "arguments"), RISKY)
 def test_what_cannot_be_undone_is_risky(name: str, arguments: object) -> None:
     call = ToolCall(name, json.dumps(arguments))
-    assert risky(call)
-    assert weight_of([call]) == "risky"
+    assert is_risky(call)
+    assert draft_kind([call]) == "risky"
 
 
 @pytest.mark.parametrize(("name", "arguments"), PLAIN)
 def test_to_look_to_edit_and_to_test_is_plain(name: str, arguments: object) -> None:
     call = ToolCall(name, json.dumps(arguments))
-    assert not risky(call)
-    assert weight_of([call]) == "plain"
+    assert not is_risky(call)
+    assert draft_kind([call]) == "plain"
 
 
 def test_one_risky_call_makes_an_answer_risky_wherever_it_stands() -> None:
     plain, bad = ToolCall("read_file", "{}"), ToolCall("bash", '{"command": "rm -rf /"}')
-    assert {weight_of(calls) for calls in ([plain, bad], [bad, plain])} == {"risky"}
-    assert weight_of([]) == "final"
+    assert {draft_kind(calls) for calls in ([plain, bad], [bad, plain])} == {"risky"}
+    assert draft_kind([]) == "final"
 
 
 def test_a_shell_is_never_harmless_by_its_name() -> None:
-    assert [name for name in ("bash", "shell", "unknown", "", "run_sql") if harmless(name)] == []
-    assert harmless("read_file")
+    assert [name for name in ("bash", "shell", "unknown", "", "run_sql") if is_harmless_tool(name)] == []
+    assert is_harmless_tool("read_file")
 
 
 SEEN: dict[VerifyScope, tuple[bool, bool, bool]] = {
@@ -65,4 +65,4 @@ SEEN: dict[VerifyScope, tuple[bool, bool, bool]] = {
 
 @pytest.mark.parametrize("care", SEEN)
 def test_care_says_what_is_looked_at(care: VerifyScope) -> None:
-    assert (deserves("final", care), deserves("risky", care), deserves("plain", care)) == SEEN[care]
+    assert (needs_review("final", care), needs_review("risky", care), needs_review("plain", care)) == SEEN[care]

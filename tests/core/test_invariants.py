@@ -144,8 +144,7 @@ def test_a_pin_never_overrides_health_capability_or_window(task, snapshot, polic
 @given(tasks, snapshots(), policies)
 def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy):
     decision = decide(extract_features(task, policy), snapshot, policy)
-    if decision.plan is None or decision.allowance is None:
-        return
+    assume(decision.plan is not None and decision.allowance is not None)
     assert decision.plan.reserve_usd <= decision.allowance.left_usd
     costs = {s.candidate: s.step_usd for s in decision.scores}
     assert all(costs[name] <= decision.allowance.left_usd for name in decision.fallbacks)

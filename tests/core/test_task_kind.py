@@ -5,7 +5,7 @@ import pytest
 from autorouter.core.policy import Policy
 from autorouter.core.signals.difficulty import MIN_TEXT_POINTS
 from autorouter.core.signals.features import extract_features
-from autorouter.core.signals.lexicon import FILLERS, PAIR_SIGNALS, SORT_OF_WORD, WORD_SIGNALS
+from autorouter.core.signals.lexicon import FILLERS, PAIR_SIGNALS, WORD_CATEGORY, WORD_SIGNALS
 from autorouter.core.signals.task_kind import WORD
 from autorouter.core.types import TaskKind
 from tests.core.worlds import task
@@ -81,7 +81,7 @@ def test_every_language_s_greeting_is_small_talk_and_its_questions_are_none():
 
 
 def test_a_word_of_a_table_can_be_found_by_the_pattern_that_splits_the_ask():
-    for word in {*WORD_SIGNALS, *PAIR_SIGNALS, *FILLERS, *SORT_OF_WORD}:
+    for word in {*WORD_SIGNALS, *PAIR_SIGNALS, *FILLERS, *WORD_CATEGORY}:
         assert WORD.findall(word) == [word]
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.review.usage_check import counted, doubt
+from autorouter.core.review.usage_check import corrected_usage, usage_problem
 from autorouter.core.types import Usage
 
 
@@ -11,7 +11,7 @@ def told(input_tokens=10_000, output_tokens=500, **more):
 
 
 def doubted(usage, sent=10_000.0, came=500):
-    return doubt(usage, input_tokens=sent, output_tokens=came)
+    return usage_problem(usage, input_tokens=sent, output_tokens=came)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def doubted(usage, sent=10_000.0, came=500):
 )
 def test_a_report_within_the_error_of_an_estimate_is_believed(usage):
     assert doubted(usage) is None
-    assert counted(usage, input_tokens=10_000.0, output_tokens=500) is usage
+    assert corrected_usage(usage, input_tokens=10_000.0, output_tokens=500) is usage
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_a_short_answer_may_have_no_tokens_at_all():
 
 
 def test_too_little_is_counted_as_estimated_and_too_much_as_it_stands():
-    assert counted(told(100), input_tokens=10_000.0, output_tokens=500) == told(10_000)
-    assert counted(told(output_tokens=0), input_tokens=10_000.0, output_tokens=500) == told(output_tokens=500)
-    assert counted(told(60_000), input_tokens=10_000.0, output_tokens=500) == told(60_000)
+    assert corrected_usage(told(100), input_tokens=10_000.0, output_tokens=500) == told(10_000)
+    assert corrected_usage(told(output_tokens=0), input_tokens=10_000.0, output_tokens=500) == told(output_tokens=500)
+    assert corrected_usage(told(60_000), input_tokens=10_000.0, output_tokens=500) == told(60_000)
 
 
 tokens = st.integers(0, 2_000_000)
@@ -70,8 +70,8 @@ tokens = st.integers(0, 2_000_000)
 @given(tokens, tokens, st.floats(0, 2e6), tokens)
 def test_nothing_is_counted_below_what_is_reported(input_tokens, output_tokens, sent, came):
     usage = told(input_tokens, output_tokens)
-    found = counted(usage, input_tokens=sent, output_tokens=came)
+    found = corrected_usage(usage, input_tokens=sent, output_tokens=came)
     assert found.input_tokens >= input_tokens
     assert found.output_tokens >= output_tokens
-    if doubt(usage, input_tokens=sent, output_tokens=came) is None:
+    if usage_problem(usage, input_tokens=sent, output_tokens=came) is None:
         assert found == usage

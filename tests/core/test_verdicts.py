@@ -13,11 +13,11 @@ from autorouter.core.review.verdicts import (
     FINDING_CHARS,
     LISTS,
     MAX_FINDINGS,
-    Judgement,
-    Verdict,
-    judgement_of,
-    order_of,
-    verdict_of,
+    PanelJudgement,
+    ReviewVerdict,
+    parse_judgement,
+    parse_ranking,
+    parse_verdict,
 )
 
 KEY = "k0123456789abcde"
@@ -30,8 +30,8 @@ def said(**more: Any) -> str:
 
 def test_a_verdict_is_read_bare_and_fenced() -> None:
     for text in (json.dumps(ACCEPT), f"\n {json.dumps(ACCEPT, indent=2)}\n", f"```json\n{json.dumps(ACCEPT)}\n```"):
-        assert verdict_of(text, KEY) == Verdict(word="accept")
-    assert verdict_of(said(verdict="revise", findings=["x"]), KEY) == Verdict(word="revise", findings=("x",))
+        assert parse_verdict(text, KEY) == ReviewVerdict(word="accept")
+    assert parse_verdict(said(verdict="revise", findings=["x"]), KEY) == ReviewVerdict(word="revise", findings=("x",))
 
 
 NONE = {
@@ -59,9 +59,9 @@ NONE = {
 
 @pytest.mark.parametrize("case", NONE)
 def test_everything_else_is_none(case: str) -> None:
-    assert verdict_of(NONE[case], KEY) is None
-    assert judgement_of(NONE[case], KEY, "AB") is None or case in SOUND_FOR_A_JUDGE
-    assert order_of(NONE[case], KEY, "AB") is None
+    assert parse_verdict(NONE[case], KEY) is None
+    assert parse_judgement(NONE[case], KEY, "AB") is None or case in SOUND_FOR_A_JUDGE
+    assert parse_ranking(NONE[case], KEY, "AB") is None
 
 
 SOUND_FOR_A_JUDGE = (
@@ -72,7 +72,7 @@ SOUND_FOR_A_JUDGE = (
 
 
 def test_findings_are_bounded() -> None:
-    found = verdict_of(said(verdict="revise", findings=["x" * 10_000] * 50), KEY)
+    found = parse_verdict(said(verdict="revise", findings=["x" * 10_000] * 50), KEY)
     assert found is not None
     assert len(found.findings) == MAX_FINDINGS
     assert {len(text) for text in found.findings} == {FINDING_CHARS}
@@ -80,23 +80,23 @@ def test_findings_are_bounded() -> None:
 
 def test_a_judgement_has_its_lists_and_a_letter() -> None:
     text = said(best="B", consensus=["both"], blind_spots=["none"])
-    assert judgement_of(text, KEY, "AB") == Judgement(best="B", consensus=("both",), blind_spots=("none",))
-    assert judgement_of(said(), KEY, "AB") == Judgement()
-    assert [name for name in LISTS if judgement_of(said(**{name: "text"}), KEY, "AB") is not None] == []
+    assert parse_judgement(text, KEY, "AB") == PanelJudgement(best="B", consensus=("both",), blind_spots=("none",))
+    assert parse_judgement(said(), KEY, "AB") == PanelJudgement()
+    assert [name for name in LISTS if parse_judgement(said(**{name: "text"}), KEY, "AB") is not None] == []
 
 
 @pytest.mark.parametrize("best", ["C", "AB", "", "a", 1, True, ["A"], {"A": 1}, 1.5])
 @pytest.mark.parametrize("letters", ["AB", ("A", "B"), frozenset("AB")])
 def test_a_best_that_is_no_letter_of_theirs_is_no_judgement(best: Any, letters: Any) -> None:
-    assert judgement_of(said(best=best), KEY, letters) is None
+    assert parse_judgement(said(best=best), KEY, letters) is None
 
 
 @pytest.mark.parametrize(
     "order", [["A"], ["A", "A"], ["A", "B", "C"], "AB", ["A", 1], {"A": 1, "B": 2}, [["A"], ["B"]], None]
 )
 def test_an_order_has_each_letter_once(order: Any) -> None:
-    assert order_of(said(order=["B", "A"]), KEY, "AB") == ("B", "A")
-    assert order_of(said(order=order), KEY, "AB") is None
+    assert parse_ranking(said(order=["B", "A"]), KEY, "AB") == ("B", "A")
+    assert parse_ranking(said(order=order), KEY, "AB") is None
 
 
 values = st.recursive(
@@ -114,13 +114,13 @@ def test_no_json_at_all_makes_a_reader_raise_or_name_a_stranger(value: Any, lett
         json.dumps(value),
         json.dumps({"key": KEY, "verdict": value, "best": value, "order": value, "findings": value}),
     ):
-        verdict_of(text, KEY)
-        found = judgement_of(text, KEY, letters)
+        parse_verdict(text, KEY)
+        found = parse_judgement(text, KEY, letters)
         assert found is None or found.best is None or (found.best in letters and len(found.best) == 1)
-        order = order_of(text, KEY, letters)
+        order = parse_ranking(text, KEY, letters)
         assert order is None or sorted(order) == list(letters)
 
 
 @given(st.text(max_size=60))
 def test_no_text_makes_a_reader_raise(text: str) -> None:
-    assert verdict_of(text, KEY) is None
+    assert parse_verdict(text, KEY) is None

@@ -142,9 +142,9 @@ def test_the_environment_is_empty_of_keys(monkeypatch: pytest.MonkeyPatch) -> No
 def test_landlock_holds_by_itself(tmp_path: Path) -> None:
     """Without Python's audit hook: the kernel alone refuses."""
     code = (
-        "import ctypes, os, sys; sys.path.insert(0, sys.argv[1]); import fenced\n"
+        "import ctypes, os, sys; sys.path.insert(0, sys.argv[1]); import sandbox_child\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
-        "if not fenced.landlock(libc): sys.exit(7)\n"
+        "if not sandbox_child.landlock(libc): sys.exit(7)\n"
         "open('inside', 'w').close()\n"
         "abi = libc.syscall(444, None, ctypes.c_size_t(0), 1)\n"
         "import socket\n"

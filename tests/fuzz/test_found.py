@@ -117,9 +117,9 @@ def test_a_count_that_is_no_number_is_refused(dry: Router, count: str) -> None:
     "text", ['{"key":"k","verdict":"revise","findings":["a\\ud800"]}', '{"key":"k","order":["\\ud800"]}']
 )
 def test_half_a_surrogate_is_no_verdict(text: str) -> None:
-    assert verdicts.verdict_of(text, "k") is None
-    assert verdicts.judgement_of(text, "k", "AB") is None
-    assert verdicts.order_of(text, "k", "AB") is None
+    assert verdicts.parse_verdict(text, "k") is None
+    assert verdicts.parse_judgement(text, "k", "AB") is None
+    assert verdicts.parse_ranking(text, "k", "AB") is None
 
 
 KEY = f'[keys.a]\nsha256 = "{"a" * 64}"\n'

@@ -131,8 +131,8 @@ def test_close_from_atexit_loses_nothing(tmp_path):
     script = """
         import atexit, sys, time
         from pathlib import Path
-        from autorouter.receipts.reader import Writer
-        writer = Writer(Path(sys.argv[1]), clock=time.time, flush_s=3600)
+        from autorouter.receipts.reader import ReceiptWriter
+        writer = ReceiptWriter(Path(sys.argv[1]), clock=time.time, flush_s=3600)
         atexit.register(writer.close)
         for number in range(50):
             writer.put(lambda: {"id": str(number)})
@@ -379,8 +379,8 @@ def test_a_process_killed_under_load_leaves_a_chain_that_goes_on(tmp_path, open_
     script = """
         import sys
         from pathlib import Path
-        from autorouter.receipts.reader import Writer
-        writer = Writer(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]), flush_s=0.0)
+        from autorouter.receipts.reader import ReceiptWriter
+        writer = ReceiptWriter(Path(sys.argv[1]), clock=lambda: float(sys.argv[2]), flush_s=0.0)
         number = 0
         while True:
             for _ in range(50):

@@ -138,7 +138,7 @@ def test_a_tap_sees_model_usage_and_end_and_changes_nothing(name, wire, tap, siz
     data = stream(case[wire], wire)
     tapped = tap()
     assert b"".join(tapped.feed(data[at : at + size]) for at in range(0, len(data), size)) == data
-    assert tapped.rest() == b""
+    assert tapped.flush() == b""
     assert (tapped.served_model, tapped.complete, tapped.error) == ("served", True, None)
     assert tapped.usage == Usage(**case["usage"])
     assert tapped.events == len(case[wire])

@@ -27,7 +27,7 @@ SIZES = (1, 7, 64, 10_000)
 
 def fed(tap: object, data: bytes, size: int) -> bytes:
     parts = [tap.feed(data[at : at + size]) for at in range(0, len(data), size)]  # type: ignore[attr-defined]
-    return b"".join(parts) + tap.rest()  # type: ignore[attr-defined]
+    return b"".join(parts) + tap.flush()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])

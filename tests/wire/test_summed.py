@@ -45,7 +45,7 @@ def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:
 
 
 def passed(one: UsageSumObserver, chunks: list[bytes]) -> bytes:
-    return b"".join([*(one.feed(chunk) for chunk in chunks), one.rest()])
+    return b"".join([*(one.feed(chunk) for chunk in chunks), one.flush()])
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

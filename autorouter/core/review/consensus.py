@@ -31,7 +31,7 @@ _ALONE = re.compile(rf"\**\(?({_NUMBER}|[A-J]|[A-Za-z]{{1,20}})\)?\**[.!]?")
 _FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 
-def answer_in(text: str) -> str | None:
+def extract_answer(text: str) -> str | None:
     """The one answer that a text gives, in its normal form; None where it gives none that could be counted."""
     bare = text.strip()
     if value := _json(bare):
@@ -44,19 +44,19 @@ def answer_in(text: str) -> str | None:
     return _normal(told[-1]) if told else None
 
 
-def form_of(text: str, calls: Sequence[ToolCall]) -> str:
+def normal_form(text: str, calls: Sequence[ToolCall]) -> str:
     """What two proposals must have in common to be the same: their calls, else their answer, else all their words."""
     if calls:
         return json.dumps([[call.name, _arguments(call.arguments)] for call in calls])
-    return answer_in(text) or " ".join(text.split()).casefold()
+    return extract_answer(text) or " ".join(text.split()).casefold()
 
 
-def agreed(forms: Sequence[str], seats: int, quorum: int) -> str | None:
+def consensus_form(forms: Sequence[str], members: int, quorum: int) -> str | None:
     """The form that more than half of all seats have given already, at least `quorum` of them."""
     if not forms:
         return None
     form, count = Counter(forms).most_common(1)[0]
-    return form if count >= max(2, quorum) and count > seats / 2 else None
+    return form if count >= max(2, quorum) and count > members / 2 else None
 
 
 def majority(answers: Sequence[str | None]) -> int | None:

@@ -15,7 +15,7 @@ from autorouter.core.signals.risk import BOTH, read_risk
 from autorouter.core.signals.tool_trace import call_uses
 from autorouter.core.types import ToolCall, VerifyScope
 
-Weight = Literal["final", "risky", "plain"]
+DraftKind = Literal["final", "risky", "plain"]
 _WORD = re.compile(r"[a-z_]+")
 _BREAK = re.compile(r"\\[nrt]")
 HARMLESS = frozenset({"look", "poll", "edit", "test", "check"})
@@ -23,36 +23,36 @@ HARMLESS = frozenset({"look", "poll", "edit", "test", "check"})
 ARGUMENT_CHARS = 8_000
 
 
-def harmless(name: str) -> bool:
+def is_harmless_tool(name: str) -> bool:
     """Whether calls of this tool are plain whatever their arguments are."""
     uses = call_uses(ToolCall(name, ""))
     return bool(uses) and uses <= HARMLESS
 
 
-def risky(call: ToolCall) -> bool:
+def is_risky(call: ToolCall) -> bool:
     """Whether a call may do what can't be undone."""
-    if harmless(call.name):
+    if is_harmless_tool(call.name):
         return False
     # Line breaks stand escaped in a call's JSON, and would else become the first letter of a line's first word.
     text = _BREAK.sub(" ", call.arguments[:ARGUMENT_CHARS].lower())
     return read_risk(_WORD.findall(text), text).value >= BOTH
 
 
-def weight_of(calls: Sequence[ToolCall]) -> Weight:
+def draft_kind(calls: Sequence[ToolCall]) -> DraftKind:
     """The weight of an answer with these calls."""
     if not calls:
         return "final"
-    return "risky" if any(risky(call) for call in calls) else "plain"
+    return "risky" if any(is_risky(call) for call in calls) else "plain"
 
 
-def deserves(weight: Weight, care: VerifyScope) -> bool:
+def needs_review(kind: DraftKind, scope: VerifyScope) -> bool:
     """Whether a draft of this weight is looked at under this care."""
-    match care:
+    match scope:
         case "always":
             return True
         case "final":
-            return weight != "plain"
+            return kind != "plain"
         case "risky":
-            return weight == "risky"
+            return kind == "risky"
         case "off":
             return False

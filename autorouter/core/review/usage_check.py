@@ -25,7 +25,7 @@ EMPTY_TOKENS = 100
 """An answer without a word is a few events, or so many tokens of JSON."""
 
 
-def doubt(usage: Usage, *, input_tokens: float, output_tokens: int) -> str | None:
+def usage_problem(usage: Usage, *, input_tokens: float, output_tokens: int) -> str | None:
     """Why `usage` isn't to be believed, in words; None where it is. `input_tokens` is our estimate of what was sent,
     `output_tokens` our count of what came: events of a stream, bytes / 4 of an answer that is whole."""
     found: list[str] = []
@@ -44,7 +44,7 @@ def doubt(usage: Usage, *, input_tokens: float, output_tokens: int) -> str | Non
     return "; ".join(found) or None
 
 
-def counted(usage: Usage, *, input_tokens: float, output_tokens: int) -> Usage:
+def corrected_usage(usage: Usage, *, input_tokens: float, output_tokens: int) -> Usage:
     """What is counted for money: as reported, but our own figure where the reported one is too low to be true."""
     own_input = round(input_tokens) if _input_low(usage, input_tokens) else usage.input_tokens
     own_output = output_tokens if _output_low(usage, output_tokens) else usage.output_tokens

@@ -23,7 +23,7 @@ _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ReviewVerdict:
     """A verifier's word on a draft."""
 
     word: Literal["accept", "revise"]
@@ -31,7 +31,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class PanelJudgement:
     """What a judge found about a panel's answers, which it knows by their letters."""
 
     consensus: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Judgement:
     best: str | None = None
 
 
-def verdict_of(text: str, key: str) -> Verdict | None:
+def parse_verdict(text: str, key: str) -> ReviewVerdict | None:
     """A verifier's verdict; None where the text is none. A rejection has to say why."""
     found = _object(text, key)
     if found is None:
@@ -51,13 +51,13 @@ def verdict_of(text: str, key: str) -> Verdict | None:
     if findings is None:
         return None
     if found.get("verdict") == "accept":
-        return Verdict(word="accept", findings=findings)
+        return ReviewVerdict(word="accept", findings=findings)
     if found.get("verdict") == "revise" and findings:
-        return Verdict(word="revise", findings=findings)
+        return ReviewVerdict(word="revise", findings=findings)
     return None
 
 
-def judgement_of(text: str, key: str, letters: Collection[str]) -> Judgement | None:
+def parse_judgement(text: str, key: str, letters: Collection[str]) -> PanelJudgement | None:
     """A judge's comparison; None where the text is none."""
     found = _object(text, key)
     if found is None:
@@ -72,10 +72,10 @@ def judgement_of(text: str, key: str, letters: Collection[str]) -> Judgement | N
     # In a tuple, for a part of a text of letters is no letter, and a model may write anything here.
     if best is not None and best not in tuple(letters):
         return None
-    return Judgement(best=best, **lists)
+    return PanelJudgement(best=best, **lists)
 
 
-def order_of(text: str, key: str, letters: Collection[str]) -> tuple[str, ...] | None:
+def parse_ranking(text: str, key: str, letters: Collection[str]) -> tuple[str, ...] | None:
     """A ranking, best first; None unless every letter stands in it exactly once."""
     found = _object(text, key)
     order = found.get("order") if found else None

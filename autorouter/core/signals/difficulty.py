@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log1p
 
-from autorouter.core.signals.lexicon import DEEP_MARKS, SMALL_TALK, SORT_OF_WORD
+from autorouter.core.signals.lexicon import DEEP_CJK, SMALL_TALK, WORD_CATEGORY
 from autorouter.core.signals.task_kind import WORDS_CHARS
 from autorouter.core.signals.tool_trace import ToolEvidence
 from autorouter.core.types import Task, TaskKind
@@ -72,13 +72,13 @@ def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, in
     """Name, count and points of what was counted in the text."""
     ask = task.prompt
     distinct = set(words)
-    sorts = [SORT_OF_WORD[word] for word in distinct if word in SORT_OF_WORD]
+    sorts = [WORD_CATEGORY[word] for word in distinct if word in WORD_CATEGORY]
     lines, fences, paths = ask.count("\n") + 1, ask.count("```") // 2, _paths(ask)
     deep, technical, rare = sorts.count("deep"), sorts.count("technical"), sorts.count("rare")
     scope, trivial = sorts.count("scope"), sorts.count("trivial")
     length = len(distinct)
     if not ask.isascii():
-        deep += sum(mark in ask for mark in DEEP_MARKS)
+        deep += sum(mark in ask for mark in DEEP_CJK)
         length = max(length, len(UNSPACED.findall(ask[:UNSPACED_CHARS])))
     return [
         (

@@ -169,9 +169,11 @@ QUESTIONS = YES_NO | _words(
     "why how what where which who when what's how's warum wieso weshalb wofür wie welche welcher welches wo pourquoi quoi "
     "quel quelle qué cómo cuál dónde como qual onde perché почему зачем как что где когда чем"
 )
-SOUND = _words("fine ok okay sound safe correct idiomatic secure reasonable thread-safe good right acceptable")
+REVIEW_ADJECTIVES = _words(
+    "fine ok okay sound safe correct idiomatic secure reasonable thread-safe good right acceptable"
+)
 """Asked with a yes or no about something that is there: a review."""
-MAKERS = _words(
+MAKE_VERBS = _words(
     "write create make draft prepare produce add update improve fix fixes rewrite expand generate schreibe schreib erstelle "
     "aktualisiere écris crée escribe escribir crea escreva crie scrivi напиши создай обнови"
 )
@@ -197,7 +199,7 @@ DEEP = _words(
     "multi-tenancy multi-region параллелизма"
 )
 """Fields in which short requests are hard."""
-DEEP_MARKS = ("分布式", "无锁", "隔离", "一致性", "共识", "并发", "编译器", "分散", "ロックフリー", "並行", "整合性")
+DEEP_CJK = ("分布式", "无锁", "隔离", "一致性", "共识", "并发", "编译器", "分散", "ロックフリー", "並行", "整合性")
 TECHNICAL = _words(
     "concurrency race races thread threads multi-threaded atomic memory mutex semaphore garbage parser grammar ast bytecode "
     "assembly linker abi ffi unsafe distributed transactional transaction transactions idempotent idempotency crypto tls "
@@ -208,7 +210,7 @@ TECHNICAL = _words(
     "event-driven microservices rollback schema index indexes locking locks semantics algorithm c++ rust haskell"
 )
 """Fields that ask for competence."""
-RARE = _words(
+INTERMITTENT = _words(
     "intermittent intermittently occasionally sporadic sporadically sometimes randomly nondeterministic nondeterministically "
     "flaky weeks manchmal sporadisch parfois иногда periodically spuriously"
 )
@@ -230,12 +232,12 @@ TRIVIAL = _words(
 )
 """What any model does."""
 
-SORT_OF_WORD: dict[str, str] = {
+WORD_CATEGORY: dict[str, str] = {
     word: sort
     for sort, words in (
         ("trivial", TRIVIAL),
         ("scope", SCOPE),
-        ("rare", RARE),
+        ("rare", INTERMITTENT),
         ("technical", TECHNICAL),
         ("deep", DEEP),
     )
@@ -256,7 +258,7 @@ RISK_TARGETS = _words(
     "base tabla usuarios contraseña cuentas utilisateurs comptes banco tabela senha contas базу базы база пользователей "
     "таблицу"
 )
-RISK_GRAVE = _words(
+RISK_GRAVE_TARGETS = _words(
     "prod production live customer customers payment payments billing charged refund refunds payroll credential credentials "
     "secret secrets pii patient patients produktion produktiv kunden zahlungen zugangsdaten producción clientes pagos "
     "clients paiement paiements produção pagamentos продакшен продакшене проде прод клиентов платежи"
@@ -271,12 +273,12 @@ RISK_PHRASES = (
     "drop table",
     "chmod 777",
 )
-RISK_WORDS = RISK_VERBS | RISK_TARGETS | RISK_GRAVE | RISK_LOSS
-HARMLESS = _words(
+RISK_WORDS = RISK_VERBS | RISK_TARGETS | RISK_GRAVE_TARGETS | RISK_LOSS
+HARMLESS_OBJECTS = _words(
     "import imports variable function method line lines comma semicolon whitespace comment comments unused parameter argument "
     "class button label css counter component demo test tests mock mocks fixture fixtures example todo log print typo"
 )
 """Pieces of code: to delete one is an edit."""
-RISK_MARKS_VERB = ("删除", "迁移", "清空", "删掉", "削除", "移行")
-RISK_MARKS_TARGET = ("数据库", "认证", "密钥", "用户", "データベース", "認証", "ユーザー")
-RISK_MARKS_GRAVE = ("生产", "支付", "客户", "線上", "线上", "本番", "顧客", "決済", "数据丢失")
+RISK_CJK_VERBS = ("删除", "迁移", "清空", "删掉", "削除", "移行")
+RISK_CJK_TARGETS = ("数据库", "认证", "密钥", "用户", "データベース", "認証", "ユーザー")
+RISK_CJK_GRAVE_TARGETS = ("生产", "支付", "客户", "線上", "线上", "本番", "顧客", "決済", "数据丢失")

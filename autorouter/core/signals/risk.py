@@ -14,12 +14,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from autorouter.core.signals.lexicon import (
-    HARMLESS,
-    RISK_GRAVE,
+    HARMLESS_OBJECTS,
+    RISK_CJK_GRAVE_TARGETS,
+    RISK_CJK_TARGETS,
+    RISK_CJK_VERBS,
+    RISK_GRAVE_TARGETS,
     RISK_LOSS,
-    RISK_MARKS_GRAVE,
-    RISK_MARKS_TARGET,
-    RISK_MARKS_VERB,
     RISK_PHRASES,
     RISK_TARGETS,
     RISK_VERBS,
@@ -50,7 +50,7 @@ def read_risk(words: Sequence[str], text: str, kind: TaskKind = TaskKind.EDIT) -
         return ZERO_RISK
     known = RISK_WORDS.intersection(words)
     verbs: AbstractSet[str] = known & RISK_VERBS
-    grave: AbstractSet[str] = known & RISK_GRAVE
+    grave: AbstractSet[str] = known & RISK_GRAVE_TARGETS
     targets: AbstractSet[str] = known & RISK_TARGETS
     phrases = [phrase for phrase in RISK_PHRASES if phrase in text]
     if not text.isascii():
@@ -58,7 +58,7 @@ def read_risk(words: Sequence[str], text: str, kind: TaskKind = TaskKind.EDIT) -
     if not (verbs or grave or targets or phrases or known):
         return ZERO_RISK
     loss = known & RISK_LOSS if "data" in words else frozenset()
-    value = _value(verbs, targets, grave, phrases, loss=bool(loss), harmless=not HARMLESS.isdisjoint(words))
+    value = _value(verbs, targets, grave, phrases, loss=bool(loss), harmless=not HARMLESS_OBJECTS.isdisjoint(words))
     if kind in _TALK:
         value *= ONLY_WORDS
     found = verbs | grave | targets | loss
@@ -91,7 +91,7 @@ def _with_marks(
 ) -> tuple[AbstractSet[str], AbstractSet[str], AbstractSet[str]]:
     """The same with what is found in scripts without spaces."""
     return (
-        verbs | {mark for mark in RISK_MARKS_VERB if mark in text},
-        grave | {mark for mark in RISK_MARKS_GRAVE if mark in text},
-        targets | {mark for mark in RISK_MARKS_TARGET if mark in text},
+        verbs | {mark for mark in RISK_CJK_VERBS if mark in text},
+        grave | {mark for mark in RISK_CJK_GRAVE_TARGETS if mark in text},
+        targets | {mark for mark in RISK_CJK_TARGETS if mark in text},
     )

@@ -19,12 +19,12 @@ from autorouter.core.signals.lexicon import (
     COMMAND,
     FILLERS,
     HINT,
-    MAKERS,
+    MAKE_VERBS,
     PAIR_SIGNALS,
     QUESTIONS,
+    REVIEW_ADJECTIVES,
     SIGNAL_WORDS,
     SMALL_TALK,
-    SOUND,
     TOPIC,
     WORD_SIGNALS,
     YES_NO,
@@ -169,7 +169,7 @@ def _signs(words: Sequence[str], lead: int, ask: str, *, asked: bool) -> _Found:
         found += [
             (place, word, KindSignal(TaskKind.REVIEW, COMMAND))
             for place, word in enumerate(words[:40])
-            if word in SOUND
+            if word in REVIEW_ADJECTIVES
         ]
     elif asked and words and words[lead] not in QUESTIONS and "or" in words[1:CHOICE_WORDS]:
         found.append((0, "or", KindSignal(TaskKind.PLAN, TOPIC)))
@@ -214,7 +214,7 @@ def _object(best: TaskKind, found: _Found) -> TaskKind:
     """The thing says more than the verb: "write the README" and "fix the typo" are prose, "write an RFC" is a plan."""
     if best not in (TaskKind.EDIT, TaskKind.DEBUG):
         return best
-    verb = next((place for place, word, _ in found if word in MAKERS), None)
+    verb = next((place for place, word, _ in found if word in MAKE_VERBS), None)
     if verb is None or any(sign == (TaskKind.DEBUG, TOPIC) for _, _, sign in found):
         return best
     for place, _, sign in found:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
-from autorouter.core.review.verdicts import LISTS, Judgement
+from autorouter.core.review.verdicts import LISTS, PanelJudgement
 from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import ClientReply, StreamReply
 from autorouter.engine.context import StepContext
@@ -54,7 +54,7 @@ async def concluded(run: StepContext, plan: Plan, gathered: PanelResult, *, as_i
         case "ranked":
             return picked(run, usable[await twice(run, plan, usable)])
         case "vote":
-            winner = consensus.majority([consensus.answer_in(draft.text) for draft in usable])
+            winner = consensus.majority([consensus.extract_answer(draft.text) for draft in usable])
             run.trace.panel["vote"] = "abstained" if winner is None else "decided"
             return picked(run, usable[await once(run, plan, usable) if winner is None else winner])
         case _:
@@ -66,18 +66,18 @@ async def _judged(run: StepContext, plan: Plan, usable: Sequence[DraftReply]) ->
     assert run.trace.panel is not None
     judge = judge_of(run, plan, usable)
     order: Sequence[int] | None = None
-    found: Judgement | str = "left out: the budget holds no more"
+    found: PanelJudgement | str = "left out: the budget holds no more"
     best = 0
     if run.affords(plan.usd_of("judgement")):
         found, order = await inner_calls.judged(run, judge, [draft.answer for draft in usable])
-        if isinstance(found, Judgement) and found.best is not None:
+        if isinstance(found, PanelJudgement) and found.best is not None:
             best = order[LETTERS.index(found.best)]
     if isinstance(found, str):
         run.trace.degraded.append(f"judge {judge}: {found}; the answers were synthesized without it")
     else:
         counts: dict[str, object] = {name: len(getattr(found, name)) for name in LISTS}
         run.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if found.best else None}
-    return await synthesized(run, plan, usable, found if isinstance(found, Judgement) else None, best, order)
+    return await synthesized(run, plan, usable, found if isinstance(found, PanelJudgement) else None, best, order)
 
 
 async def _nobody(run: StepContext, plan: Plan, gathered: PanelResult) -> ClientReply:
@@ -180,7 +180,7 @@ async def synthesized(
     run: StepContext,
     plan: Plan,
     usable: Sequence[DraftReply],
-    judgement: Judgement | None = None,
+    judgement: PanelJudgement | None = None,
     best: int = 0,
     order: Sequence[int] | None = None,
 ) -> ClientReply:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from autorouter.core.review import draft_risk
-from autorouter.core.review.draft_risk import Weight
+from autorouter.core.review.draft_risk import DraftKind
 from autorouter.core.types import ToolCall, VerifyScope, Wire
 from autorouter.engine.call import Caller, CallFailed, ClientReply, StreamReply
 from autorouter.engine.trace import Attempt
@@ -40,9 +40,9 @@ class DraftReply:
         return tuple(ToolCall(call.name, call.arguments) for call in answer_tool_calls(self.answer))
 
     @property
-    def weight(self) -> Weight:
+    def weight(self) -> DraftKind:
         """Whether it deserves a second look."""
-        return draft_risk.weight_of(self.calls)
+        return draft_risk.draft_kind(self.calls)
 
 
 async def whole(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
@@ -74,7 +74,7 @@ async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope 
             if watch is not None and watch.plain(passed):
                 freed = StreamReply(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
                 return DraftReply(attempt, freed, ResponseIR(), live=True)
-        bytes_held += opened.tap.rest()
+        bytes_held += opened.tap.flush()
         if not opened.tap.complete:
             raise TransportError("cut", f"`{attempt.candidate}`: the answer ended before its end")
     except TransportError as failure:
@@ -117,7 +117,7 @@ class PlainCallDetector:
         for event in self._decoder.feed(chunk):
             if isinstance(event, ToolCallStarted):
                 self._names[event.index] = event.name
-                if draft_risk.harmless(event.name):
+                if draft_risk.is_harmless_tool(event.name):
                     found = True
                 else:
                     self._doubtful.add(event.index)
@@ -125,7 +125,7 @@ class PlainCallDetector:
                 self._arguments[event.index] = self._arguments.get(event.index, "") + event.text
             elif isinstance(event, ToolCallEnded) and event.index in self._doubtful:
                 call = ToolCall(self._names[event.index], self._arguments.get(event.index, ""))
-                if not draft_risk.risky(call):
+                if not draft_risk.is_risky(call):
                     self._doubtful.discard(event.index)
                     found = True
         return found and not self._doubtful

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import orjson
 
 from autorouter.core.review import verdicts
-from autorouter.core.review.verdicts import Judgement, Verdict
+from autorouter.core.review.verdicts import PanelJudgement, ReviewVerdict
 from autorouter.engine import prompts
 from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import StepContext
@@ -35,7 +35,7 @@ def said(
     return compose(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
 
 
-async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> Verdict | str:
+async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> ReviewVerdict | str:
     """The verifier's verdict on a draft, or why there is none."""
     key = _key(run, "verifier")
     return await _asked(
@@ -46,11 +46,13 @@ async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> Verdict
         run.deps.policy.fusion.verifier_s,
         key,
         [proposal(LETTERS[0], draft)],
-        lambda text: verdicts.verdict_of(text, key),
+        lambda text: verdicts.parse_verdict(text, key),
     )
 
 
-async def judged(run: StepContext, judge: str, answers: Sequence[ResponseIR]) -> tuple[Judgement | str, Sequence[int]]:
+async def judged(
+    run: StepContext, judge: str, answers: Sequence[ResponseIR]
+) -> tuple[PanelJudgement | str, Sequence[int]]:
     """The judge's comparison or why there is none; and which answer stood behind each letter."""
     key = _key(run, "judge")
     order, blocks = _lettered(answers, key)
@@ -63,7 +65,7 @@ async def judged(run: StepContext, judge: str, answers: Sequence[ResponseIR]) ->
         run.deps.policy.fusion.judge_s,
         key,
         blocks,
-        lambda text: verdicts.judgement_of(text, key, letters),
+        lambda text: verdicts.parse_judgement(text, key, letters),
     )
     return found, order
 
@@ -85,7 +87,7 @@ async def ranked(
         run.deps.policy.fusion.judge_s,
         key,
         [proposal(letters[place], answers[index]) for place, index in enumerate(order)],
-        lambda text: verdicts.order_of(text, key, letters),
+        lambda text: verdicts.parse_ranking(text, key, letters),
     )
     return found if isinstance(found, str) else tuple(order[letters.index(letter)] for letter in found)
 
@@ -118,12 +120,12 @@ def _lettered(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[int], l
     return order, [proposal(LETTERS[place], answers[index]) for place, index in enumerate(order)]
 
 
-def findings_of(found: Verdict) -> str:
+def findings_of(found: ReviewVerdict) -> str:
     """A verdict's reasons as material."""
     return material("findings", list(found.findings))
 
 
-def judgement_block(found: Judgement) -> str:
+def judgement_block(found: PanelJudgement) -> str:
     """A judgement as material."""
     lists = {name: list(getattr(found, name)) for name in verdicts.LISTS}
     return material("judgement", lists | {"best": found.best})

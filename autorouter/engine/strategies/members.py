@@ -192,6 +192,6 @@ class _Work:
 
 
 def _agreed(usable: Sequence[DraftReply], seats: int, quorum: int) -> DraftReply | None:
-    forms = [consensus.form_of(draft.text, draft.calls) for draft in usable]
-    form = consensus.agreed(forms, seats, quorum)
+    forms = [consensus.normal_form(draft.text, draft.calls) for draft in usable]
+    form = consensus.consensus_form(forms, seats, quorum)
     return None if form is None else usable[forms.index(form)]

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from autorouter.core.decision.plans import Plan
-from autorouter.core.review.draft_risk import deserves
+from autorouter.core.review.draft_risk import needs_review
 from autorouter.engine.call import ClientReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import multi_round
@@ -39,7 +39,7 @@ async def perform(run: StepContext, plan: Plan) -> ClientReply:
     seats, known = seats_of(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
         draft = await run.draft([plan.primary, *run.routed.decision.fallbacks], phase="draft", care=run.care)
-        if draft.live or not deserves(draft.weight, run.care):
+        if draft.live or not needs_review(draft.weight, run.care):
             run.trace.panel["seen"] = False
             return run.give(draft)
         known = [draft]

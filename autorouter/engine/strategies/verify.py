@@ -15,8 +15,8 @@ out, "degraded"
 from __future__ import annotations
 
 from autorouter.core.decision.plans import Plan
-from autorouter.core.review.draft_risk import deserves
-from autorouter.core.review.verdicts import Verdict
+from autorouter.core.review.draft_risk import needs_review
+from autorouter.core.review.verdicts import ReviewVerdict
 from autorouter.core.signals.tool_trace import contradicting_evidence
 from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import ClientReply
@@ -35,7 +35,7 @@ async def perform(run: StepContext, plan: Plan) -> ClientReply:
     run.progress.say("draft", candidate=plan.primary)
     queue = [plan.primary, *run.routed.decision.fallbacks]
     draft = await run.draft(queue, phase="draft", care=care)
-    if draft.live or not deserves(draft.weight, care):
+    if draft.live or not needs_review(draft.weight, care):
         run.trace.panel = {"seen": False, "weight": "plain"}
         return run.give(draft)
     verdict, source = await _verdict(run, plan, draft)
@@ -48,11 +48,11 @@ async def perform(run: StepContext, plan: Plan) -> ClientReply:
     return await _again(run, plan, draft, verdict)
 
 
-async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[Verdict | None, str]:
+async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str]:
     """The verdict, and whose it is: the evidence's or the verifier's."""
     reason = contradicting_evidence(draft.text, run.routed.features.evidence)
     if reason is not None:
-        return Verdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
+        return ReviewVerdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
     assert plan.verifier is not None
     if not run.affords(plan.usd_of("verdict")):
         run.trace.degraded.append("verifier left out: the budget holds no more")
@@ -64,7 +64,7 @@ async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[Ver
     return found, plan.verifier
 
 
-async def _again(run: StepContext, plan: Plan, draft: DraftReply, verdict: Verdict) -> ClientReply:
+async def _again(run: StepContext, plan: Plan, draft: DraftReply, verdict: ReviewVerdict) -> ClientReply:
     """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate

@@ -105,7 +105,7 @@ class StreamDecoder(ABC):
         """The stream has ended."""
         if self.ended:
             return []
-        events = self._until_end(self._frames(self._splitter.rest()))
+        events = self._until_end(self._frames(self._splitter.flush()))
         if not self.ended:
             events += self._until_end(self._at_end())
         return events

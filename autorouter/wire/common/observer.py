@@ -47,7 +47,7 @@ class EventObserver:
 
     def flush(self) -> bytes:
         """The stream has ended: look at what stands behind the last blank line. Nothing is ever held back."""
-        self._look(self._splitter.rest())
+        self._look(self._splitter.flush())
         return b""
 
     def _look(self, frames: list[SseEvent]) -> None:

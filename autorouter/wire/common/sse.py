@@ -50,7 +50,7 @@ class EventSplitter:
             raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
         return frames
 
-    def rest(self) -> list[SseEvent]:
+    def flush(self) -> list[SseEvent]:
         """The last event, where the stream ended without a blank line."""
         frame = _frame(bytes(self._carry))
         self._carry.clear()

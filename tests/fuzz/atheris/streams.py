@@ -105,7 +105,7 @@ def run_sse(data: bytes) -> None:
 
 def _split(pieces: list[bytes]) -> list[object]:
     splitter = EventSplitter()
-    return [frame for piece in pieces for frame in splitter.feed(piece)] + list(splitter.rest())
+    return [frame for piece in pieces for frame in splitter.feed(piece)] + list(splitter.flush())
 
 
 def _found(tap: ChatObserver | ResponsesObserver | MessagesObserver) -> tuple[object, ...]:

@@ -30,9 +30,9 @@ LETTERS = "ABC"
 def judges(text: str) -> None:
     """A verdict, a comparison, an order: or None."""
     found = (
-        verdicts.verdict_of(text, KEY),
-        verdicts.judgement_of(text, KEY, LETTERS),
-        verdicts.order_of(text, KEY, LETTERS),
+        verdicts.parse_verdict(text, KEY),
+        verdicts.parse_judgement(text, KEY, LETTERS),
+        verdicts.parse_ranking(text, KEY, LETTERS),
     )
     orjson.loads(orjson.dumps(to_plain(found)))
 
