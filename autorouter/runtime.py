@@ -35,7 +35,7 @@ from autorouter.upstream.concurrency import ConcurrencyLimit, ConcurrencyLimited
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
 
-RECORDS_AT_ONCE = 8
+RECORDS_PER_BATCH = 8
 """Receipts are built in the event loop, so many at a time: each costs about 0.15 ms, and no request should wait for more
 than a millisecond of them. What comes to less is built by the writer's thread at its next flush."""
 
@@ -45,18 +45,18 @@ class BatchingReceiptSink:
 
     def __init__(self, writer: ReceiptWriter) -> None:
         self._writer = writer
-        self._called = False
+        self._scheduled = False
 
     def put(self, build: Callable[[], dict[str, Any]]) -> None:
         """Hand over; returns at once."""
         self._writer.put(build)
-        if not self._called and self._writer.backlog >= RECORDS_AT_ONCE:
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._work)
+        if not self._scheduled and self._writer.backlog >= RECORDS_PER_BATCH:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._write_batch)
 
-    def _work(self) -> None:
-        self._called = False
-        self._writer.work(RECORDS_AT_ONCE)
+    def _write_batch(self) -> None:
+        self._scheduled = False
+        self._writer.work(RECORDS_PER_BATCH)
 
 
 class NullReceiptSink:
@@ -192,8 +192,8 @@ def with_slots(transport: Transport, upstreams: Mapping[str, UpstreamConfig]) ->
 
 def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dry_run: bool = False) -> UpstreamTarget:
     """An upstream with its key read and its headers made. The dry run speaks chat, whoever it stands in for."""
-    asks = upstream.api_key_file is not None or upstream.api_key_keyring is not None
-    key = None if dry_run and asks else api_key(upstream, env)
+    has_key_file = upstream.api_key_file is not None or upstream.api_key_keyring is not None
+    key = None if dry_run and has_key_file else api_key(upstream, env)
     headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autorouter"}
     headers |= profile_of(upstream.profile).headers
     if upstream.wire == "messages":

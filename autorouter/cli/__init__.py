@@ -12,25 +12,25 @@ from autorouter import __version__
 from autorouter.errors import AutorouterError
 
 COMMANDS = {
-    "init": ("autorouter.cli.init", "Write a commented autorouter.toml from the keys and servers found here."),
+    "init": ("autorouter.cli.init", "Write a commented autorouter.toml from the keys and servers found."),
     "serve": ("autorouter.cli.serve", "Start the router."),
     "models": ("autorouter.cli.models", "List the labels and the candidates."),
-    "panels": ("autorouter.cli.panels", "List the panels: who would sit in them, and what they cost."),
+    "panels": ("autorouter.cli.panels", "List the panels: their members and what they cost."),
     "route": ("autorouter.cli.route", "Show which model a prompt would go to, and why. Calls no model."),
-    "chat": ("autorouter.cli.chat", "Ask through the router: one question, standard input, or a conversation."),
-    "doctor": ("autorouter.cli.doctor", "Check everything here, or probe a relay."),
+    "chat": ("autorouter.cli.chat", "Ask through the router: one question, stdin, or a conversation."),
+    "doctor": ("autorouter.cli.doctor", "Check this installation, or probe a relay."),
     "compat": ("autorouter.cli.compat", "Probe several relays side by side."),
-    "mock": ("autorouter.cli.mock", "Serve made-up answers, and any fault, on a real socket."),
+    "mock": ("autorouter.cli.mock", "Serve simulated answers and any fault on a real socket."),
     "receipt": ("autorouter.cli.receipt", "List, show, explain, verify and export receipts."),
     "eval": ("autorouter.cli.eval", "Measure the routing on labelled requests. Calls no model."),
-    "compare": ("autorouter.cli.compare", "Ask the same cases of single models, auto, verify and fusion."),
-    "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, take it back."),
-    "codex": ("autorouter.cli.codex", "See and change where Codex points."),
-    "run": ("autorouter.cli.run", "Start a client that asks this router, for this one process."),
+    "compare": ("autorouter.cli.compare", "Run the same cases through single models, auto, verify and fusion."),
+    "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, undo it."),
+    "codex": ("autorouter.cli.adapter:codex", "Short forms of `adapter codex`."),
+    "run": ("autorouter.cli.run", "Start a client that uses this router, for one process only."),
     "keys": ("autorouter.cli.keys", "Create, list and revoke local keys."),
     "config": ("autorouter.cli.config", "Show and check the configuration."),
 }
-"""Command -> (module, help). The module's `command` is what is run."""
+"""Command -> (module, help). Run is the module's `command`, or the attribute named after a colon."""
 
 HELP = """A local-first router for coding agents whose every decision can be inspected.
 
@@ -55,7 +55,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[name][0]).command
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute or "command")
         assert isinstance(command, click.Command)
         return command
 

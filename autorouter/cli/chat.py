@@ -1,18 +1,25 @@
-"""`autorouter chat`: ask through the router, a running one or one inside this process."""
+"""`autorouter chat`: ask through the router, a running one or one inside this process.
+
+A conversation on a terminal: streamed Markdown, and a few commands that begin with a slash.
+"""
 
 from __future__ import annotations
 
+import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from autorouter.cli import output
+from autorouter.cli.chat_progress import Shown, about
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
-from autorouter.errors import RequestError, UpstreamError
+from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
+from autorouter.errors import AutorouterError, RequestError, UpstreamError
 
 if TYPE_CHECKING:
     from autorouter.cli.router_client import RouterClient
@@ -52,13 +59,13 @@ def command(prompt: str | None, model: str, url: str | None, path: Path | None, 
         elif as_json:
             _json(line, model, question)
         else:
-            from autorouter.cli.chat_loop import ChatSession
+            pass
 
             ChatSession(line, model).ask(question)
 
 
 def _talk(line: RouterClient, model: str) -> None:
-    from autorouter.cli.chat_loop import ChatSession, run_chat
+    pass
 
     try:
         import readline  # noqa: F401  (input() then has a history and can be edited)
@@ -120,3 +127,153 @@ def _key(found: Settings, url: str) -> str | None:
     host = urlsplit(url).hostname or ""
     ours = is_loopback(host) or host == found.config.server.host
     return local_key(found.config, environment()) if ours else None
+
+
+CHAT_HELP = """\
+/model LABEL   who answers from now on (now: {label})
+/why           why the last answer came from that model
+/cost          what this conversation has cost
+/clear         forget the conversation
+/quit          leave (also Ctrl-D)"""
+
+
+@dataclass(slots=True)
+class ChatSession:
+    """What was said, and what it cost by candidate (None where that isn't known)."""
+
+    client: RouterClient
+    label: str
+    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    messages: list[Message] = field(default_factory=list)
+    answers: list[ChatAnswer] = field(default_factory=list)
+
+    def ask(self, prompt: str) -> ChatAnswer:
+        """Ask, and print the answer as it comes. A failed question is forgotten."""
+        self.messages.append({"role": "user", "content": prompt})
+        answer, shown = ChatAnswer(), Shown()
+        try:
+            with closing(self.client.stream(answer, self.label, self.messages, self.session_id, shown.tell)) as pieces:
+                render(shown.before(pieces))
+        except BaseException:
+            self.messages.pop()
+            raise
+        self.messages.append({"role": "assistant", "content": answer.text})
+        self.answers.append(answer)
+        output.console(stderr=True).print(output.styled(footer(answer), "dim"), soft_wrap=True)
+        return answer
+
+    def clear(self) -> str:
+        """A new session: the router forgets who served the old one."""
+        self.messages, self.session_id = [], secrets.token_hex(8)
+        return "forgotten"
+
+    def model(self, label: str) -> str:
+        """Change who answers. Raises what the router says of an unknown label."""
+        if label:
+            self.client.check_label(label)
+            self.label = label
+        return f"model: {self.label}"
+
+    def cost(self) -> str:
+        """In all, and by candidate."""
+        known = [a.cost_usd for a in self.answers if a.cost_usd is not None]
+        by = {
+            a.candidate: sum(b.cost_usd or 0.0 for b in self.answers if b.candidate == a.candidate)
+            for a in self.answers
+        }
+        parts = ", ".join(f"{name} {output.usd(cost)}" for name, cost in by.items())
+        unknown = len(self.answers) - len(known)
+        rest = f"; of {output.count(unknown, 'answer')} the cost isn't known" if unknown else ""
+        return f"{output.usd(sum(known))} for {output.count(len(self.answers), 'answer')}{f' ({parts})' if parts else ''}{rest}"
+
+    def why(self) -> None:
+        """The decision on the last answer, from its receipt."""
+        from autorouter.cli.decision_render import headline
+        from autorouter.cli.receipt_render import view_of_receipt
+
+        record = self.client.receipt(self.answers[-1].receipt) if self.answers else None
+        if record is None:
+            output.show("nothing was answered yet" if not self.answers else "this router keeps no receipts")
+        else:
+            output.show(headline(view_of_receipt(record, None)))
+
+
+def footer(answer: ChatAnswer) -> str:
+    """`cheap · $0.0004 · 1.2 s · ar_0192...`; of a panel also its way, its calls, its cost by phase and what is missing."""
+    cost = output.usd(answer.cost_usd) if answer.cost_usd is not None else "cost unknown"
+    found = about(answer.summary or {})
+    parts = [answer.candidate or "?", cost]
+    if found:
+        how, calls, by_phase, *missing = found
+        parts = [how, answer.candidate or "?", calls, f"{cost} ({by_phase})", *missing]
+    return " · ".join([*parts, output.seconds(answer.seconds), answer.receipt or "no receipt"])
+
+
+def render(pieces: Iterator[str]) -> None:
+    """Print an answer as it comes: as Markdown on a terminal, as it is elsewhere."""
+    out = output.console()
+    if not out.is_terminal:
+        for piece in pieces:
+            click.echo(output.plain(piece), nl=False)
+        click.echo()
+        return
+    from rich.live import Live
+    from rich.markdown import Markdown
+
+    text = ""
+    with Live(console=out, refresh_per_second=12) as live:
+        for piece in pieces:
+            text += output.plain(piece)
+            end = complete_blocks(text)
+            if end:
+                live.console.print(Markdown(text[:end]))
+                text = text[end:]
+            live.update(Markdown(text))
+
+
+def complete_blocks(text: str) -> int:
+    """Where the last block that can't change any more ends: at an empty line outside of code. What is before it is
+    printed for good, so that only the last block is drawn again and a long answer scrolls as it should."""
+    end = text.rfind("\n\n")
+    while end > 0 and text.count("```", 0, end) % 2:
+        end = text.rfind("\n\n", 0, end)
+    return end + 2 if end > 0 else 0
+
+
+def run_chat(conversation: ChatSession, read_line: Callable[[str], str]) -> None:
+    """Read and answer until the end of input or /quit. An error ends the answer, not the conversation."""
+    output.show(f"{conversation.label} at {conversation.client.url}; /help lists the commands")
+    while True:
+        try:
+            said = read_line("> ").strip()
+        except EOFError:
+            click.echo()
+            return
+        if said in ("/quit", "/exit"):
+            return
+        try:
+            if said.startswith("/"):
+                _run_slash_command(conversation, said)
+            elif said:
+                conversation.ask(said)
+        except AutorouterError as error:
+            click.echo(output.plain(f"error: {error}"), err=True)
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+
+
+def _run_slash_command(conversation: ChatSession, said: str) -> None:
+    name, _, rest = said.partition(" ")
+    match name:
+        case "/model":
+            output.show(conversation.model(rest.strip()))
+        case "/why":
+            conversation.why()
+        case "/cost":
+            output.show(conversation.cost())
+        case "/clear":
+            output.show(conversation.clear())
+        case "/help":
+            output.show(CHAT_HELP.format(label=conversation.label))
+        case _:
+            output.show(f"there is no {name}; /help lists the commands")

@@ -163,30 +163,30 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
 
 
 def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
-    from autorouter.cli import adapter_view
+    from autorouter.cli import adapter
     from autorouter.probe import local_checks
 
-    wanted, _ = adapter_view.resolve_target(path, None, "openfusion/auto")
-    return tuple(local_checks.clients(wanted.base_url, adapter_view.adapter_places()))
+    wanted, _ = adapter.resolve_target(path, None, "openfusion/auto")
+    return tuple(local_checks.clients(wanted.base_url, adapter.adapter_environment()))
 
 
 def _real(found: Settings) -> tuple[DoctorCheck, ...]:
     from autorouter.cli import probe_runner
     from autorouter.config.load import environment
-    from autorouter.probe.live_check import ANSWER_TOKENS, asked, most_usd, real
+    from autorouter.probe.live_check import ANSWER_TOKENS, candidates_to_ask, check_live, max_cost_usd
     from autorouter.probe.local_checks import DoctorCheck
 
-    candidates = asked(found)
+    candidates = candidates_to_ask(found)
     if not candidates:
         evidence = "there is nobody to ask: every answer comes from the dry run"
         return (DoctorCheck(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
     upstreams = ", ".join(dict.fromkeys(candidate.upstream for candidate in candidates))
     output.note(
         f"--real sends {output.count(len(candidates), 'request')} of at most {ANSWER_TOKENS} tokens to {upstreams}; "
-        f"at list prices that is at most {output.usd(most_usd(candidates))}"
+        f"at list prices that is at most {output.usd(max_cost_usd(candidates))}"
     )
     with probe_runner.progress(["candidates"], len(candidates)) as tell:
-        return asyncio.run(real(found, environment(), tell(0)))
+        return asyncio.run(check_live(found, environment(), tell(0)))
 
 
 def _show(checks: list[DoctorCheck], form: str | None) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autorouter.cli import adapter_view, output
+from autorouter.cli import output
 from autorouter.cli.options import config_option, settings
 from autorouter.errors import AdapterError, UpstreamError
 
@@ -58,14 +58,14 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
     if executable is None:
         raise AdapterError(f"`{program}` isn't installed", hint="or it is not on PATH")
     adapter = registry.load_adapter(PROGRAMS[program])
-    wanted, pool = adapter_view.resolve_target(path, base_url, label)
+    wanted, pool = adapter.resolve_target(path, base_url, label)
     key = _reach(path, wanted)
     with tempfile.TemporaryDirectory(prefix="autorouter-run-") as folder:
         wanted = replace(wanted, key_env=wanted.key_env or registry.DEFAULT_KEY_ENV)
         if adapter.catalog:
             from autorouter.adapters.codex_catalog import catalog_json
 
-            wanted = replace(wanted, catalog=str(Path(folder) / adapter_view.CATALOG_FILE))
+            wanted = replace(wanted, catalog=str(Path(folder) / adapter.CATALOG_FILE))
             Path(wanted.catalog).write_bytes(catalog_json(pool))
         extra, env = _pointed(adapter, wanted, Path(folder), key)
         code = _run([executable, *extra, *arguments[1:]], env)

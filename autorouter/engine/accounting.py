@@ -44,16 +44,23 @@ def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: Route
     deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
 
 
-def record_client_gone(trace: Trace, opened: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
+def record_client_gone(trace: Trace, stream_reply: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
     """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
     and nobody's fault. What of a stream was no JSON is said."""
-    if opened is not None and opened.tap.malformed:
-        opened.attempt.malformed = opened.tap.malformed
-        trace.degraded.append(f"{opened.tap.malformed} malformed events of {opened.attempt.candidate} were passed on")
+    if stream_reply is not None and stream_reply.observer.malformed:
+        stream_reply.attempt.malformed = stream_reply.observer.malformed
+        trace.degraded.append(
+            f"{stream_reply.observer.malformed} malformed events of {stream_reply.attempt.candidate} were passed on"
+        )
     for attempt in trace.attempts:
         if attempt.result == "open":
-            own = opened is not None and opened.attempt is attempt
-            record_stopped(attempt, opened.tap.events if own and opened is not None else attempt.events, routed, deps)
+            own = stream_reply is not None and stream_reply.attempt is attempt
+            record_stopped(
+                attempt,
+                stream_reply.observer.events if own and stream_reply is not None else attempt.events,
+                routed,
+                deps,
+            )
 
 
 NO_LONGER_NEEDED = ("not_needed", "late")

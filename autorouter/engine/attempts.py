@@ -145,7 +145,7 @@ class _AttemptLoop(Generic[T]):
         self.queue.insert(0, attempt.candidate)
         self._wait_s = wait_s
         if verdict.kind == "reasoning":
-            self.caller = replace(self.caller, strip=True)
+            self.caller = replace(self.caller, strip_reasoning=True)
 
     def _failure_context(self) -> retry.FailureContext:
         deps, routed = self.caller.deps, self._routed

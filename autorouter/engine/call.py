@@ -21,10 +21,9 @@ from autorouter.engine.deps import Deps
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
 from autorouter.upstream.errors import FailureVerdict
-from autorouter.upstream.profiles import profile_of
+from autorouter.upstream.profiles import adjust_body, profile_of
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply, read_all
 from autorouter.wire import exchange
-from autorouter.wire.adjust import adjust_body
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
 from autorouter.wire.exchange import (
     PATHS,
@@ -67,7 +66,7 @@ class StreamReply:
     first: bytes
     reply: UpstreamReply
     source: AsyncIterator[bytes]
-    tap: StreamObserver
+    observer: StreamObserver
     attempt: Attempt
     call: UpstreamCall | None = None
 
@@ -85,92 +84,97 @@ class Caller:
     request_id: str
     fault: str | None
     created_s: int
-    strip: bool = False
+    strip_reasoning: bool = False
     """Send no reasoning: the target has refused what the history carries."""
     added_tokens: float = 0.0
     """Input tokens beyond the client's own request, by our estimate: panel texts, instructions."""
 
-    async def whole(self, attempt: Attempt, number: int) -> CompleteResponse:
+    async def complete(self, attempt: Attempt, number: int) -> CompleteResponse:
         """The whole answer, parsed to make sure that it is one."""
-        call, between = self._call(attempt, number)
+        call, wire_exchange = self._build_call(attempt, number)
         reply = await self._send(call, attempt)
         try:
             async with asyncio.timeout(call.target.timeouts.total_s):
                 body = await read_all(reply, self.deps.max_answer_bytes)
-            whole = between.read_complete(body)
-        except TransportError as failure:
-            raise CallFailed(errors.classify_transport_error(failure)) from failure
+            complete = wire_exchange.read_complete(body)
+        except TransportError as error:
+            raise CallFailed(errors.classify_transport_error(error)) from error
         except TimeoutError as exc:
-            raise _failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
+            raise _call_failed(call, "timeout", f"no whole answer within {call.target.timeouts.total_s:g} s") from exc
         except InvalidAnswerError as exc:
             if exc.error is not None:
                 raise CallFailed(errors.classify_error_event(call, exc.error)) from exc
-            raise _failed(call, "protocol", f"answered 200 with {exc}") from exc
+            raise _call_failed(call, "protocol", f"answered 200 with {exc}") from exc
         finally:
             reply.close()
-        attempt.served_model = whole.served_model
-        return whole
+        attempt.served_model = complete.served_model
+        return complete
 
-    async def begin(self, attempt: Attempt, number: int) -> StreamReply:
+    async def open_stream(self, attempt: Attempt, number: int) -> StreamReply:
         """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
-        call, between = self._call(attempt, number)
+        call, wire_exchange = self._build_call(attempt, number)
         reply = await self._send(call, attempt)
-        tap = between.observer()
+        observer = wire_exchange.observer()
         source = reply.chunks()
-        held = False
+        buffered = False
         try:
             async with asyncio.timeout(call.target.timeouts.first_byte_s):
-                first = await _until_event(source, tap)
-            if tap.error is None and tap.served_model is not None:
+                first = await _read_first_event(source, observer)
+            if observer.error is None and observer.served_model is not None:
                 attempt.ttft_s = self.deps.timer() - attempt.began_s
-                if self._holds(attempt.candidate):
-                    held = True
-                    first += await self._held(call, source, tap)
-        except TransportError as failure:
+                if self._should_buffer(attempt.candidate):
+                    buffered = True
+                    first += await self._buffer(call, source, observer)
+        except TransportError as error:
             reply.close()
-            raise CallFailed(errors.classify_transport_error(failure), tap.events if held else 0) from failure
+            raise CallFailed(errors.classify_transport_error(error), observer.events if buffered else 0) from error
         except TimeoutError as exc:
             reply.close()
-            raise _failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
+            raise _call_failed(call, "timeout", f"no event within {call.target.timeouts.first_byte_s:g} s") from exc
         except ValueError as exc:
             reply.close()
-            raise _failed(call, "protocol", str(exc)) from exc
+            raise _call_failed(call, "protocol", str(exc)) from exc
         except BaseException:
             reply.close()
             raise
-        if tap.error is not None or tap.served_model is None:
+        if observer.error is not None or observer.served_model is None:
             reply.close()
-            if tap.error is not None:
-                raise CallFailed(errors.classify_error_event(call, tap.error), tap.events if held else 0)
-            raise _failed(call, "protocol", "answered 200 with what is no event stream")
-        attempt.served_model = tap.served_model or None
-        return StreamReply(first, reply, source, tap, attempt, call)
+            if observer.error is not None:
+                raise CallFailed(errors.classify_error_event(call, observer.error), observer.events if buffered else 0)
+            raise _call_failed(call, "protocol", "answered 200 with what is no event stream")
+        attempt.served_model = observer.served_model or None
+        return StreamReply(first, reply, source, observer, attempt, call)
 
-    def _holds(self, candidate: str) -> bool:
+    def _should_buffer(self, candidate: str) -> bool:
         """Whether a break is to be feared."""
         health = self.deps.state.health.get(candidate, UNKNOWN_HEALTH)
         suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
         return suspect or self.request.task.client in CLIENTS_WITHOUT_STREAM_RETRY
 
-    async def _held(self, call: UpstreamCall, source: AsyncIterator[bytes], tap: StreamObserver) -> bytes:
+    async def _buffer(self, call: UpstreamCall, source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
         """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
         until_s = self.deps.timer() + MAX_BUFFER_S
-        held = bytearray()
-        while not tap.done and tap.error is None and len(held) < MAX_BUFFER_BYTES and self.deps.timer() < until_s:
+        buffered = bytearray()
+        while (
+            not observer.done
+            and observer.error is None
+            and len(buffered) < MAX_BUFFER_BYTES
+            and self.deps.timer() < until_s
+        ):
             chunk = await anext(source, None)
             if chunk is None:
-                if not tap.complete:
+                if not observer.complete:
                     raise TransportError("cut", f"upstream `{call.target.name}`: the answer ended before its end")
                 break
-            held += tap.feed(chunk)
-        return bytes(held)
+            buffered += observer.feed(chunk)
+        return bytes(buffered)
 
-    def _call(self, attempt: Attempt, number: int) -> tuple[UpstreamCall, Exchange]:
+    def _build_call(self, attempt: Attempt, number: int) -> tuple[UpstreamCall, Exchange]:
         """The call, and what lies between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
         profile = profile_of(target.profile)
-        between = exchange.open_exchange(
+        wire_exchange = exchange.open_exchange(
             self.request,
             target.wire,
             candidate.model,
@@ -178,12 +182,12 @@ class Caller:
             seed=self.request_id,
             stream_usage=profile.stream_usage,
             created_s=self.created_s,
-            strip_reasoning=self.strip,
+            strip_reasoning=self.strip_reasoning,
         )
-        body, changes = adjust_body(between.body, profile) if target.wire == "chat" else (between.body, ())
-        attempt.losses = (*between.losses, *changes)
-        looking = web.tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
-        body = web.with_tools(body, looking)
+        body, changes = adjust_body(wire_exchange.body, profile) if target.wire == "chat" else (wire_exchange.body, ())
+        attempt.losses = (*wire_exchange.losses, *changes)
+        server_tools = web.server_tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
+        body = web.add_server_tools(body, server_tools)
         call = UpstreamCall(
             target=target,
             candidate=candidate,
@@ -193,14 +197,14 @@ class Caller:
             request_id=self.request_id,
             attempt=number,
             fault=self.fault,
-            headers=self._passed(target.wire),
+            headers=self._forwarded_headers(target.wire),
             # Nobody can stand in for a member or a judge, so that they wait for a slot as long as a member may take.
             slot_timeout_s=None if attempt.phase in PHASES_WITH_FALLBACKS else self.deps.policy.fusion.member_s,
             on_slot_acquired=attempt.queued,
         )
-        return call, between
+        return call, wire_exchange
 
-    def _passed(self, wire: Wire) -> Mapping[str, str]:
+    def _forwarded_headers(self, wire: Wire) -> Mapping[str, str]:
         """The client's headers that belong to the wire's protocol, where both sides speak it; the trace, where it is told."""
         names = dict(TRACE_HEADERS) if self.deps.trace_upstream else {}
         if wire == "messages" and self.request.task.wire == "messages":
@@ -213,8 +217,8 @@ class Caller:
         """Send, and return a reply whose status is a success; any other one is judged."""
         try:
             reply = await self.deps.transport.send(call)
-        except TransportError as failure:
-            raise CallFailed(errors.classify_transport_error(failure)) from failure
+        except TransportError as error:
+            raise CallFailed(errors.classify_transport_error(error)) from error
         attempt.status = reply.status
         attempt.headers_s = self.deps.timer() - attempt.began_s
         if reply.status == 200:
@@ -228,18 +232,18 @@ class Caller:
         raise CallFailed(errors.classify_status(call, reply.status, reply.headers, body))
 
 
-async def _until_event(source: AsyncIterator[bytes], tap: StreamObserver) -> bytes:
+async def _read_first_event(source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
     """Bytes up to and with the first data event; comments before it are held back with it."""
-    held = b""
-    while tap.served_model is None and tap.error is None:
+    buffered = b""
+    while observer.served_model is None and observer.error is None:
         chunk = await anext(source, None)
         if chunk is None:
-            return held + tap.flush()
-        held += tap.feed(chunk)
-        if len(held) > MAX_EVENT_BYTES:
+            return buffered + observer.flush()
+        buffered += observer.feed(chunk)
+        if len(buffered) > MAX_EVENT_BYTES:
             raise ValueError(f"no event among {MAX_EVENT_BYTES} bytes")
-    return held
+    return buffered
 
 
-def _failed(call: UpstreamCall, kind: str, what: str) -> CallFailed:
-    return CallFailed(errors.classify_transport_error(TransportError(kind, f"upstream `{call.target.name}`: {what}")))
+def _call_failed(call: UpstreamCall, kind: str, reason: str) -> CallFailed:
+    return CallFailed(errors.classify_transport_error(TransportError(kind, f"upstream `{call.target.name}`: {reason}")))

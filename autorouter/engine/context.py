@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autorouter.engine.strategies.drafts import DraftReply
 
 T = TypeVar("T")
-TEXTS = ("verdict", "judgement", "ranking")
+UNSTREAMED_PHASES = ("verdict", "judgement", "ranking")
 """Phases whose calls aren't streamed, whatever the client wants."""
 
 
@@ -44,7 +44,7 @@ class StepContext:
     progress: Progress = field(default_factory=Progress)
 
     @staticmethod
-    def of(
+    def create(
         request: ClientRequest,
         routed: RoutedRequest,
         deps: Deps,
@@ -64,33 +64,33 @@ class StepContext:
         return self.request.task.stream
 
     @property
-    def care(self) -> VerifyScope:
+    def verify_scope(self) -> VerifyScope:
         """Which drafts are looked at: by the request's wish, else by the policy."""
-        wished = self.routed.features.wishes.verify
-        return wished or self.deps.policy.fusion.care
+        override = self.routed.features.wishes.verify
+        return override or self.deps.policy.fusion.care
 
-    async def final(self, queue: Sequence[str], *, phase: str, request: ClientRequest | None = None) -> ClientReply:
+    async def get_reply(self, queue: Sequence[str], *, phase: str, request: ClientRequest | None = None) -> ClientReply:
         """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
         if self.stream:
-            opened: StreamReply = await self._first(queue, phase, request, Caller.begin)
-            self.trace.answer = opened.attempt
-            return opened
+            stream_reply: StreamReply = await self._first_success(queue, phase, request, Caller.open_stream)
+            self.trace.answer = stream_reply.attempt
+            return stream_reply
 
         async def whole(caller: Caller, attempt: Attempt, number: int) -> tuple[CompleteResponse, Attempt]:
-            return await caller.whole(attempt, number), attempt
+            return await caller.complete(attempt, number), attempt
 
-        found, attempt = await self._first(queue, phase, request, whole)
-        self.answered(attempt, found.usage, found.tokens)
+        response, attempt = await self._first_success(queue, phase, request, whole)
+        self.record_answer(attempt, response.usage, response.tokens)
         self.trace.answer = attempt
-        return found
+        return response
 
-    async def draft(
+    async def get_draft(
         self,
         queue: Sequence[str],
         *,
         phase: str,
         request: ClientRequest | None = None,
-        care: VerifyScope | None = None,
+        verify_scope: VerifyScope | None = None,
         limit_s: float | None = None,
     ) -> DraftReply:
         """An answer in the client's wire, held until it is whole and accounted for; or given free while it streams, where
@@ -99,93 +99,101 @@ class StepContext:
         # Imported when first needed, as all that reads answers: a single answer is passed on unread.
         from autorouter.engine.strategies import drafts
 
-        mine: list[Attempt] = []
+        attempts_made: list[Attempt] = []
 
-        async def perform(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
-            mine.append(attempt)
+        async def call_candidate(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
+            attempts_made.append(attempt)
             if self.stream:
-                return await drafts.held(caller, attempt, number, care)
-            return await drafts.whole(caller, attempt, number)
+                return await drafts.buffer_draft(caller, attempt, number, verify_scope)
+            return await drafts.complete_draft(caller, attempt, number)
 
-        draft = await self._within(limit_s, mine, self._first(queue, phase, request, perform))
+        draft = await self._with_timeout(
+            limit_s, attempts_made, self._first_success(queue, phase, request, call_candidate)
+        )
         if not draft.live:
-            final = draft.final
-            if isinstance(final, CompleteResponse):
-                self.answered(draft.attempt, final.usage, final.tokens)
+            reply = draft.final
+            if isinstance(reply, CompleteResponse):
+                self.record_answer(draft.attempt, reply.usage, reply.tokens)
             else:
-                self.answered(draft.attempt, final.tap.usage, final.tap.events)
+                self.record_answer(draft.attempt, reply.observer.usage, reply.observer.events)
         return draft
 
-    async def text(self, candidate: str, *, phase: str, request: ClientRequest, limit_s: float) -> str:
+    async def get_text(self, candidate: str, *, phase: str, request: ClientRequest, limit_s: float) -> str:
         """The words of an inner call, which isn't streamed. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
 
         from autorouter.wire.inner_request import answer_text, read_answer
 
-        mine: list[Attempt] = []
+        attempts_made: list[Attempt] = []
 
-        async def perform(caller: Caller, attempt: Attempt, number: int) -> tuple[CompleteResponse, Attempt]:
-            mine.append(attempt)
-            return await caller.whole(attempt, number), attempt
+        async def call_candidate(caller: Caller, attempt: Attempt, number: int) -> tuple[CompleteResponse, Attempt]:
+            attempts_made.append(attempt)
+            return await caller.complete(attempt, number), attempt
 
-        found, attempt = await self._within(limit_s, mine, self._first([candidate], phase, request, perform))
-        self.answered(attempt, found.usage, found.tokens)
-        return answer_text(read_answer(found.body, self.request.task.wire, stream=False))
+        response, attempt = await self._with_timeout(
+            limit_s, attempts_made, self._first_success([candidate], phase, request, call_candidate)
+        )
+        self.record_answer(attempt, response.usage, response.tokens)
+        return answer_text(read_answer(response.body, self.request.task.wire, stream=False))
 
-    def answered(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
+    def record_answer(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
         """An inner or whole answer has come: health, and what it used."""
         accounting.record_answer(attempt, usage, tokens, self.routed, self.deps)
 
-    def give(self, draft: DraftReply) -> ClientReply:
+    def release(self, draft: DraftReply) -> ClientReply:
         """Let a draft go out as it is."""
         self.trace.answer = draft.attempt
         return draft.final
 
-    def able(self, candidate: str, instead: str) -> str:
+    def available_for(self, candidate: str, substitute: str) -> str:
         """`candidate`, unless it has failed in this step already and answered nothing: then somebody who did answer."""
-        own = [a.result for a in self.trace.attempts if a.candidate == candidate]
-        if not own or "answered" in own or own[-1] in ("open", "not_needed"):
+        results = [a.result for a in self.trace.attempts if a.candidate == candidate]
+        if not results or "answered" in results or results[-1] in ("open", "not_needed"):
             return candidate
-        return instead
+        return substitute
 
-    def affords(self, usd: float) -> bool:
+    def within_budget(self, usd: float) -> bool:
         """Whether the tightest cap still holds `usd` more at the upper end of the estimate, as the reservation counted it,
         after what this step has spent."""
         cap = self.routed.decision.allowance
         most_usd = usd * (1.0 + self.routed.features.input_error)
         return cap is None or (self.trace.cost_usd or 0.0) + most_usd <= cap.left_usd
 
-    def stop(self, result: str, among: Sequence[Attempt]) -> None:
+    def record_stopped_attempts(self, result: str, stopped_attempts: Sequence[Attempt]) -> None:
         """Calls that we ended ourselves count as far as they came."""
-        for attempt in among:
+        for attempt in stopped_attempts:
             if attempt.result != "open":
                 continue
             if result == "late":
-                accounting.record_late(attempt, self.stream and attempt.phase not in TEXTS, self.routed, self.deps)
+                accounting.record_late(
+                    attempt, self.stream and attempt.phase not in UNSTREAMED_PHASES, self.routed, self.deps
+                )
             else:
                 accounting.record_stopped(attempt, attempt.events, self.routed, self.deps, result=result)
 
-    async def _within(self, limit_s: float | None, mine: Sequence[Attempt], work: Coroutine[Any, Any, T]) -> T:
+    async def _with_timeout(
+        self, limit_s: float | None, attempts_made: Sequence[Attempt], work: Coroutine[Any, Any, T]
+    ) -> T:
         try:
             async with asyncio.timeout(limit_s):
                 return await work
         except TimeoutError:
-            self.stop("late", mine)
+            self.record_stopped_attempts("late", attempts_made)
             raise
 
-    async def _first(
-        self, queue: Sequence[str], phase: str, request: ClientRequest | None, perform: attempts.AttemptCall[T]
+    async def _first_success(
+        self, queue: Sequence[str], phase: str, request: ClientRequest | None, call_candidate: attempts.AttemptCall[T]
     ) -> T:
         return await attempts.first_success(
             queue,
-            self._caller(request),
-            perform,
+            self._caller_for(request),
+            call_candidate,
             phase=phase,
             routed=self.routed,
             trace=self.trace,
             began_s=self.began_s,
         )
 
-    def _caller(self, request: ClientRequest | None) -> Caller:
+    def _caller_for(self, request: ClientRequest | None) -> Caller:
         if request is None:
             return self.caller
         added = len(request.task.body) - len(self.request.task.body)

@@ -21,19 +21,19 @@ class Progress:
         self.stages: list[dict[str, Any]] = []
         self._changed: asyncio.Event | None = None
 
-    def say(self, stage: str, **facts: Any) -> None:
+    def report(self, stage: str, **facts: Any) -> None:
         """A stage has been reached."""
         self.stages.append({"stage": stage, **facts})
         if self._changed is not None:
             self._changed.set()
 
-    async def changed(self, seen: int) -> None:
+    async def wait_for_more(self, seen: int) -> None:
         """Until there are more than `seen` stages."""
         while len(self.stages) <= seen:
             self._changed = asyncio.Event()
             await self._changed.wait()
 
-    def line(self) -> str:
+    def status_text(self) -> str:
         """The latest stage in a few words."""
         if not self.stages:
             return "working"

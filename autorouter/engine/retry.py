@@ -1,22 +1,23 @@
-"""What is done after an attempt failed, by the class of the failure. Pure: no clock, no chance, no I/O.
+"""What to do after an attempt has failed, by the kind of failure; and when to hedge. Pure: no clock, no randomness, no I/O.
 
-    class                          the same candidate                     then
-    reset                          once more at once                      the same model elsewhere, the next
-    reasoning                      once more at once, without it          nobody: the request is refused
-    rate_limited overloaded        after a wait, see below                the same model elsewhere, the next
-    server connect cut protocol    after a wait, see below                the same model elsewhere, the next
-    timeout not_found              no                                     the same model elsewhere, the next
-    auth quota                     no                                     another upstream (after a 403 anybody)
-    context                        no                                     a larger window
-    too_large busy                 no                                     the next
-    refused                        no                                     nobody: the request's own fault
+    failure kind                   same candidate                          then
+    reset                          once more immediately                   the same model on another upstream, the next
+    reasoning                      once more immediately, without it       none: the request is refused
+    rate_limited overloaded        once more after a wait, see below       the same model on another upstream, the next
+    server connect cut protocol    once more after a wait, see below       the same model on another upstream, the next
+    timeout not_found              no                                      the same model on another upstream, the next
+    auth quota                     no                                      another upstream (after a 403 any)
+    context                        no                                      a larger window
+    too_large busy                 no                                      the next
+    refused                        no                                      none: the request itself is at fault
 
-A wait is worth it where nobody else is there, or where the upstream names one of at most `SHORT_S` and the candidate leads
-by `LEAD_POINTS`; once a phase. It lasts as long as the upstream says and up to a quarter of `base_s` more, so that those who
-wait don't come back all at once; where it says nothing, a part 0..1 of `base_s` times 2 for each failure in the row before,
-at most `cap_s` (full jitter). One that passes `patience_s` is the client's, who is told the time.
+A retry waits only if no other candidate is left, or if the upstream asks for at most `SHORT_WAIT_S` and the candidate leads
+by `LEAD_POINTS`; once per phase. It waits as long as `Retry-After` says plus up to a quarter of `base_s`, so that waiting
+requests don't come back all at once. Without `Retry-After` it waits a random share of `base_s` doubled per consecutive
+failure, at most `cap_s` (full jitter). A wait longer than `patience_s` is left to the client, who gets the time in the error.
 
-How much may be hedged, and when: see `hedge`. What stands here has no I/O and no clock.
+Hedging: each request earns a share of a hedge, a hedge costs one, and at most `MAX_SAVED_HEDGES` are saved up (`HedgeBudget`).
+The race between the two attempts is in `attempts`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from autorouter.core.types import Candidate
 from autorouter.upstream.errors import FailureVerdict
 
 SHORT_WAIT_S = 2.0
-"""A wait that is shorter than what a call elsewhere mostly takes to begin."""
+"""Shorter than most calls to another candidate take to begin."""
 LEAD_POINTS = 5.0
-"""Points by which a candidate must lead for such a wait. Assumed: some ten seconds at the default weight of time are less."""
+"""Points by which a candidate must lead for such a wait. Assumed: worth more than ten seconds at the default weight of time."""
 SAME_MODEL_POINTS = 10.0
-"""The same model on another upstream goes first where its score is at most this far behind the next one's. Assumed: it
-keeps the words of one model in a session, which is worth more than a small difference of price."""
+"""The same model on another upstream goes first if its score is at most this far behind the next one's. Assumed: keeping one
+model in a session is worth more than a small difference in price."""
 TRUSTED_WINDOW_SHARE = 0.5
-"""An overflow at less than this share of the configured window says that the configured one is wrong."""
+"""An overflow at less than this share of the configured window means the configured figure is wrong."""
 RETRY_AFTER_JITTER = 0.25
 _VARIANT = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
@@ -48,7 +49,7 @@ FallbackScope = Literal["same_model", "next", "other_upstream", "larger_window",
 
 
 class RetryRule(NamedTuple):
-    """`at_once`, `waits`: the same candidate once more. `elsewhere`: who is tried otherwise."""
+    """`immediate`, `can_wait`: how the same candidate is retried. `fallback`: which candidates are tried otherwise."""
 
     immediate: bool = False
     can_wait: bool = False
@@ -71,13 +72,13 @@ RULES: Mapping[str, RetryRule] = {
     "context": RetryRule(fallback="larger_window"),
     "refused": RetryRule(fallback="none"),
 }
-"""By the verdict's kind; any other one: the next candidate."""
+"""By the kind of failure. A kind that isn't listed goes to the next candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """The limits. `deadline_s`: no retry and no fallback begins later than so long after the request came; the upstream's own
-    limits of time stay, as do those of a panel's phases. `patience_s`: the longest wait for one candidate."""
+    """Limits of retries. `deadline_s`: no retry and no fallback starts later than this after the request arrived; timeouts of
+    upstreams and of a panel's phases apply as well. `patience_s`: the longest wait for one candidate."""
 
     deadline_s: float = 300.0
     patience_s: float = 20.0
@@ -90,8 +91,8 @@ DEFAULT_RETRY_POLICY = RetryPolicy()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureContext:
-    """Where a phase stands when an attempt has failed. `scores`: points by candidate. `input_tokens`: our estimate of the
-    request. `left_s`: of its time. `patience_s`: see `Retry`. `part`: the jitter's, 0..1."""
+    """The state of a phase when an attempt fails. `scores`: points by candidate. `input_tokens`: estimated size of the request.
+    `remaining_s`: until the request's deadline. `max_wait_s`: the longest wait in this phase. `jitter`: 0..1."""
 
     by_id: Mapping[str, Candidate]
     scores: Mapping[str, float]
@@ -106,7 +107,7 @@ class FailureContext:
 
 @dataclass(slots=True)
 class RetryState:
-    """What a phase has tried already: who was asked again at once, and whether it has waited."""
+    """What a phase has used up: candidates retried immediately, and its one wait."""
 
     immediate: set[str] = field(default_factory=set)
     waited: bool = False
@@ -114,8 +115,8 @@ class RetryState:
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """`waiting` are tried next, in order; with `again_s` the same candidate goes before them, after so long a wait. `words`
-    are for the receipt."""
+    """`queue` is tried next, in order. With `retry_in_s` the failed candidate goes first, after that delay. `description` is
+    for the receipt."""
 
     queue: tuple[str, ...]
     description: str
@@ -125,7 +126,7 @@ class RetryDecision:
 def decide_retry(
     candidate: str, verdict: FailureVerdict, queue: Sequence[str], tried: RetryState, context: FailureContext
 ) -> RetryDecision:
-    """What to do now that `candidate` has failed; `waiting` were to come behind it. Fills in `tried`."""
+    """What to do after `candidate` failed with `queue` still to come. Updates `tried`."""
     rule = RULES.get(verdict.kind, RetryRule())
     if context.remaining_s <= 0.0:
         return RetryDecision((), f"gave up: its {context.retry.deadline_s:g} s are over")
@@ -148,13 +149,14 @@ def decide_retry(
 
 
 def jitter_fraction(seed: str) -> float:
-    """A jitter's part, 0..1, drawn from the receipt's id, so that what happened can happen again."""
+    """A jitter of 0..1 derived from the receipt's id, so that a replay waits the same time."""
     return crc32(seed.encode()) / 2**32
 
 
 def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: str) -> float | None:
-    """How long to wait before a decision is made anew: where all who could serve have asked for a pause that is short enough.
-    Who was waiting for one of them already is served then; a 429 would end some agents' runs. None: don't."""
+    """How long to wait before routing again: if every eligible candidate has asked for a pause and the shortest is acceptable.
+    None: don't wait."""
+    # A 429 would end the run of some agents, so a short wait on their behalf is worth it.
     if refusal is None or refusal.retry_after_s is None:
         return None
     wait_s = refusal.retry_after_s + jitter_fraction(seed) * RETRY_AFTER_JITTER * retry.base_s
@@ -162,17 +164,17 @@ def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: st
 
 
 def _not_paused(queue: Sequence[str], context: FailureContext) -> tuple[str, ...]:
-    """Without those who have since asked for a pause; those who cool down for our own reasons, or are probed, come last."""
+    """The queue without candidates that have asked for a pause since; cooling or probed ones come last."""
     health = {name: context.health.get(name, UNKNOWN_HEALTH) for name in queue}
-    excluded = {name: cooldown_left_s(first, context.now_s) for name, first in health.items()}
-    not_paused = [name for name in queue if not (excluded[name] and health[name].asked)]
-    return tuple(sorted(not_paused, key=lambda name: bool(excluded[name] or probe_left_s(health[name], context.now_s))))
+    cooling = {name: cooldown_left_s(entry, context.now_s) for name, entry in health.items()}
+    not_paused = [name for name in queue if not (cooling[name] and health[name].asked)]
+    return tuple(sorted(not_paused, key=lambda name: bool(cooling[name] or probe_left_s(health[name], context.now_s))))
 
 
 def _fallback_queue(
     candidate: str, fallback: FallbackScope, verdict: FailureVerdict, queue: tuple[str, ...], context: FailureContext
 ) -> tuple[tuple[str, ...], str]:
-    """Who is tried next, in order, and a clause on those who are not."""
+    """The candidates to try next, in order, and a clause about those that are skipped."""
     failed = context.by_id[candidate]
     if fallback == "larger_window":
         fits = _larger_windows(failed, queue, context)
@@ -188,13 +190,13 @@ def _fallback_queue(
                 is_same_model(failed, context.by_id[name])
                 and best - context.scores.get(name, best) <= SAME_MODEL_POINTS
             ):
-                return (name, *(first for first in queue if first != name)), ""
+                return (name, *(other for other in queue if other != name)), ""
     return queue, ""
 
 
 def _larger_windows(failed: Candidate, queue: tuple[str, ...], context: FailureContext) -> tuple[str, ...]:
-    """Larger windows first in their order. Where the request is far from the configured window, that one is wrong, and one
-    that is as large on paper may do: it comes behind."""
+    """Candidates with a larger window. If the request is far below the configured window, that figure is wrong, and another
+    candidate with the same figure may do: those come last."""
     window = {name: context.by_id[name].context_tokens for name in queue}
     larger = tuple(name for name in queue if window[name] > failed.context_tokens)
     if context.input_tokens >= TRUSTED_WINDOW_SHARE * failed.context_tokens:
@@ -203,7 +205,7 @@ def _larger_windows(failed: Candidate, queue: tuple[str, ...], context: FailureC
 
 
 def is_same_model(first: Candidate, other: Candidate) -> bool:
-    """The same model on another upstream: names are equal but for vendor prefix, date and variant."""
+    """Whether it is the same model on another upstream: equal names apart from vendor prefix, date and variant."""
     return first.upstream != other.upstream and _bare(first.model) == _bare(other.model)
 
 
@@ -235,13 +237,13 @@ def _skipped_clause(queue: Sequence[str], fits: Sequence[str], why: str) -> str:
 
 MAX_SAVED_HEDGES = 5.0
 MIN_SAMPLES = 8
-"""Answers after which an estimate of the slow end is trusted."""
+"""Answers after which the estimated percentile is trusted."""
 MIN_DELAY_S = 0.05
-"""Below it a rival can't be ahead any more."""
+"""Below this a hedge can't overtake the first attempt."""
 
 
 class HedgeBudget:
-    """The configured percentile and what may still be hedged."""
+    """When a slow answer gets a hedge, and how many hedges are left."""
 
     def __init__(self, percentile: float, max_share: float) -> None:
         self._percentile = percentile
@@ -249,17 +251,17 @@ class HedgeBudget:
         self._saved = 1.0
 
     def deposit(self) -> None:
-        """A request came."""
+        """Count a request that could be hedged."""
         self._saved = min(MAX_SAVED_HEDGES, self._saved + self._max_share)
 
     def try_withdraw(self) -> bool:
-        """Take one hedge, if there is one."""
+        """Use one hedge, if one is left."""
         if self._saved < 1.0:
             return False
         self._saved -= 1.0
         return True
 
     def delay_s(self, health: Health) -> float | None:
-        """How long the first event may take before a rival is worth it; None while too little was measured."""
+        """How long to wait for the first event before hedging; None while too few times were measured."""
         slow_s = ttft_quantile_s(health, self._percentile) if health.samples >= MIN_SAMPLES else None
         return None if slow_s is None else max(MIN_DELAY_S, slow_s)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from autorouter.core.decision.decide import Decision
 from autorouter.core.types import Strategy
 from autorouter.engine import accounting
-from autorouter.engine.attempts import AllCandidatesFailed, verdict_of
+from autorouter.engine.attempts import AllCandidatesFailed, client_error
 from autorouter.engine.call import ClientReply, StreamReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.deps import Deps
@@ -47,16 +47,16 @@ class Step:
         key: str | None = None,
     ) -> None:
         self.routed = routed
-        self._known = {"trace_id": trace_id, "key": key}
+        self._client_info = {"trace_id": trace_id, "key": key}
         self.receipt_id = receipt_id
         self.trace = Trace()
         self._deps = deps
-        self._run = StepContext.of(
+        self._context = StepContext.create(
             request, routed, deps, self.trace, receipt_id=receipt_id, began_s=began_s, fault=fault
         )
         self._began_s = began_s
         self._reserved_usd = 0.0
-        self._opened: StreamReply | None = None
+        self._stream_reply: StreamReply | None = None
         self._finished = False
 
     @property
@@ -67,51 +67,51 @@ class Step:
     @property
     def progress(self) -> Progress:
         """How a panel or a verifier gets on."""
-        return self._run.progress
+        return self._context.progress
 
     async def answer(self) -> bytes:
         """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
-        final = await self._performed()
+        final = await self._execute()
         assert isinstance(final, CompleteResponse)
         self.trace.result, self.trace.status = "answered", 200
         return final.body
 
     async def open(self) -> StreamReply:
         """The beginning of a streamed answer. Raises as `answer` does."""
-        final = await self._performed()
+        final = await self._execute()
         assert isinstance(final, StreamReply)
-        self._opened = final
+        self._stream_reply = final
         return final
 
-    async def chunks(self, opened: StreamReply) -> AsyncIterator[bytes]:
+    async def chunks(self, stream_reply: StreamReply) -> AsyncIterator[bytes]:
         """The rest of the stream as it arrives. Raises StreamBroken where it ends without its end."""
-        tap = opened.tap
+        observer = stream_reply.observer
         try:
-            async for chunk in opened.source:
-                passed = tap.feed(chunk)
+            async for chunk in stream_reply.source:
+                passed = observer.feed(chunk)
                 if passed:
                     yield passed
-                if tap.error is not None:
+                if observer.error is not None:
                     break
-            rest = tap.flush()
-            if rest and tap.complete:
+            rest = observer.flush()
+            if rest and observer.complete:
                 yield rest
         except TransportError as failure:
             # Behind the terminal event nothing can be missing.
-            if not tap.done:
-                self._broke(opened, failure.kind)
+            if not observer.done:
+                self._stream_broken(stream_reply, failure.kind)
                 raise StreamBroken from failure
         except ValueError as exc:
-            self._broke(opened, "protocol")
+            self._stream_broken(stream_reply, "protocol")
             raise StreamBroken from exc
         finally:
-            opened.reply.close()
-        if tap.error is not None or not tap.complete:
-            self._broke(opened, "error_event" if tap.error is not None else "early_end")
+            stream_reply.reply.close()
+        if observer.error is not None or not observer.complete:
+            self._stream_broken(stream_reply, "error_event" if observer.error is not None else "early_end")
             raise StreamBroken
         self.trace.result, self.trace.status = "answered", 200
-        if opened.attempt.result == "open":
-            accounting.record_answer(opened.attempt, tap.usage, tap.events, self.routed, self._deps)
+        if stream_reply.attempt.result == "open":
+            accounting.record_answer(stream_reply.attempt, observer.usage, observer.events, self.routed, self._deps)
 
     def finish(self) -> None:
         """Settle the money, fold the session, hand over the receipt. Synchronous: it runs in cancelled tasks too."""
@@ -119,18 +119,18 @@ class Step:
             return
         self._finished = True
         trace, deps, routed = self.trace, self._deps, self.routed
-        if self._opened is not None:
-            self._opened.reply.close()
-        accounting.record_client_gone(trace, self._opened, routed, deps)
+        if self._stream_reply is not None:
+            self._stream_reply.reply.close()
+        accounting.record_client_gone(trace, self._stream_reply, routed, deps)
         if not trace.status:
             trace.result, trace.status = "client_gone", 499
         if trace.answer is not None:
             trace.degraded += trace.answer.losses
         trace.seconds = deps.timer() - self._began_s
         accounting.settle(routed, trace, self._reserved_usd, deps)
-        made = ReceiptInput(
+        receipt_input = ReceiptInput(
             receipt_id=self.receipt_id,
-            shape=request_shape(routed.task) | self._known,
+            shape=request_shape(routed.task) | self._client_info,
             features=routed.features,
             snapshot=routed.snapshot,
             decision=routed.decision,
@@ -138,9 +138,9 @@ class Step:
             context=deps.context,
             dry_run=deps.dry_run,
         )
-        deps.receipts.put(made)
+        deps.receipts.put(receipt_input)
 
-    async def _performed(self) -> ClientReply:
+    async def _execute(self) -> ClientReply:
         """Carry out the plan. Raises the refusal's error where the decision is one."""
         decision, trace = self.routed.decision, self.trace
         if decision.plan is None:
@@ -154,23 +154,25 @@ class Step:
             self._deps.state.hold(key, self._reserved_usd)
         try:
             if decision.plan.strategy is Strategy.SINGLE:
-                return await perform(self._run, decision)
+                return await perform_single(self._context, decision)
             # Imported when first needed: most requests of most users are single.
             from autorouter.engine.strategies import panel, verify
 
             if decision.plan.strategy is Strategy.VERIFY:
-                return await verify.perform(self._run, decision.plan)
-            return await panel.perform(self._run, decision.plan)
+                return await verify.perform(self._context, decision.plan)
+            return await panel.perform(self._context, decision.plan)
         except AllCandidatesFailed as exc:
-            raise verdict_of(exc.verdicts, trace) from exc
+            raise client_error(exc.verdicts, trace) from exc
 
-    def _broke(self, opened: StreamReply, kind: str) -> None:
+    def _stream_broken(self, stream_reply: StreamReply, kind: str) -> None:
         self.trace.result, self.trace.status, self.trace.error = "broken", 200, f"stream_{kind}"
-        if opened.attempt.result == "open":
-            accounting.record_stream_broken(opened.attempt, kind, opened.tap.events, self.routed, self._deps)
+        if stream_reply.attempt.result == "open":
+            accounting.record_stream_broken(
+                stream_reply.attempt, kind, stream_reply.observer.events, self.routed, self._deps
+            )
 
 
-async def perform(run: StepContext, decision: Decision) -> ClientReply:
+async def perform_single(context: StepContext, decision: Decision) -> ClientReply:
     """The answer of the first candidate that gives one. Raises NobodyAnswered."""
     assert decision.plan is not None
-    return await run.final([decision.plan.primary, *decision.fallbacks], phase="answer")
+    return await context.get_reply([decision.plan.primary, *decision.fallbacks], phase="answer")

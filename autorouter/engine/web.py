@@ -18,9 +18,9 @@ import orjson
 from autorouter.core.policy import Policy
 from autorouter.core.types import Task
 from autorouter.upstream.transport import UpstreamTarget
-from autorouter.wire import splice
+from autorouter.wire.common import request_body
 
-PHASES = ("member", "debate", "layer")
+LOOKUP_PHASES = ("member", "debate", "layer")
 """Phases in which something may be looked up: those that bring evidence."""
 
 
@@ -43,28 +43,30 @@ def lookup_allowed(policy: Policy, task: Task) -> bool:
     return not (task.tools or policy.limits.local_only or task.label.endswith(":private"))
 
 
-def tools_for(web: WebSettings, policy: Policy, target: UpstreamTarget, phase: str, task: Task) -> list[dict[str, Any]]:
+def server_tools_for(
+    web: WebSettings, policy: Policy, target: UpstreamTarget, phase: str, task: Task
+) -> list[dict[str, Any]]:
     """The server tools that a call gets besides; none where its upstream has none, or the client brought its own."""
-    if web.how != "upstream" or phase not in PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
+    if web.how != "upstream" or phase not in LOOKUP_PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []
     if not lookup_allowed(policy, task):
         return []
-    looked: dict[str, Any] = {"max_results": web.results}
-    fetched: dict[str, Any] = {}
+    search_options: dict[str, Any] = {"max_results": web.results}
+    fetch_options: dict[str, Any] = {}
     if domains := list(web.excluded_domains):
-        looked["excluded_domains"], fetched["blocked_domains"] = domains, domains
+        search_options["excluded_domains"], fetch_options["blocked_domains"] = domains, domains
     return [
-        {"type": "openrouter:web_search", "parameters": looked},
-        {"type": "openrouter:web_fetch", "parameters": fetched},
+        {"type": "openrouter:web_search", "parameters": search_options},
+        {"type": "openrouter:web_fetch", "parameters": fetch_options},
     ]
 
 
-def with_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
+def add_server_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
     """A chat request that declares no tools, with these."""
     if not tools:
         return body
     if b'"tool' not in body:
-        return splice.with_member(body, "tools", tools)
+        return request_body.with_member(body, "tools", tools)
     # An empty list, or a choice among nothing: a second key of the same name would be anybody's guess.
     document = orjson.loads(body)
     document.pop("tool_choice", None)

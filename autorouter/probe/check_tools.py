@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from autorouter.probe.relay_client import Seen
-from autorouter.probe.relay_session import SYSTEM, Bench, Probe, finish_of, message_of, refuses
-from autorouter.probe.report import Finding, quoted
-from autorouter.probe.stream_inspection import StreamedCall, look
+from autorouter.probe.relay_client import RelayResponse
+from autorouter.probe.relay_session import SYSTEM, RelayCheck, RelaySession, finish_of, is_unsupported, message_of
+from autorouter.probe.report import CheckFinding, quoted
+from autorouter.probe.stream_inspection import StreamedToolCall, trace_stream
 from autorouter.wire.common import lenient_json
 
 NAME: Final = "probe_weather"
@@ -29,85 +29,85 @@ ASK_TWO: Final = f"Call the tool {NAME} twice in one go, in parallel: for Oslo a
 RESULT: Final = "17 degrees, light rain"
 
 
-async def whole(bench: Bench) -> Finding:
+async def whole(session: RelaySession) -> CheckFinding:
     """A call, and its result taken back."""
-    seen = await _asked(bench, ASK)
-    calls, problem = _calls_of(bench, seen)
+    response = await _ask_for_call(session, ASK)
+    calls, problem = _tool_calls(session, response)
     if problem is not None:
         return problem
-    wrong = _call_faults(calls[0])
+    wrong = _call_problems(calls[0])
     if wrong:
-        return Finding("fail", f"the call: {', '.join(wrong)}")
-    answered = await _answered(bench, ASK, message_of(seen), calls)
+        return CheckFinding("fail", f"the call: {', '.join(wrong)}")
+    answered = await _result_finding(session, ASK, message_of(response), calls)
     if answered.result != "pass":
         return answered
-    if finish_of(seen) not in ("tool_calls", "function_call"):
-        return Finding("degraded", f"called, but finish_reason is {quoted(finish_of(seen))}")
-    return Finding("pass", f"called {quoted(NAME)}, result taken: {answered.evidence}")
+    if finish_of(response) not in ("tool_calls", "function_call"):
+        return CheckFinding("degraded", f"called, but finish_reason is {quoted(finish_of(response))}")
+    return CheckFinding("pass", f"called {quoted(NAME)}, result taken: {answered.evidence}")
 
 
-async def streamed(bench: Bench) -> Finding:
+async def streamed(session: RelaySession) -> CheckFinding:
     """The same as a stream: deltas with an index, an id that stays, arguments in pieces."""
-    if bench.streaming.status != 200 or not bench.stream.frames:
-        return Finding("skipped", "there is no stream to look at")
-    seen = await _asked(bench, ASK, **bench.streamed)
-    if seen.failure is not None or seen.status != 200:
-        return Finding("fail", bench.said(seen))
-    found = look(seen)
+    if session.stream_response.status != 200 or not session.stream_trace.frames:
+        return CheckFinding("skipped", "there is no stream to look at")
+    response = await _ask_for_call(session, ASK, **session.stream_options)
+    if response.failure is not None or response.status != 200:
+        return CheckFinding("fail", session.describe(response))
+    found = trace_stream(response)
     if found.errors or found.unparsed:
-        return Finding("fail", f"{len(found.errors)} error events, {len(found.unparsed)} malformed ones")
+        return CheckFinding("fail", f"{len(found.errors)} error events, {len(found.unparsed)} malformed ones")
     if not found.calls:
-        return Finding("fail", f"tools are ignored: no call, but {quoted(found.text)}")
+        return CheckFinding("fail", f"tools are ignored: no call, but {quoted(found.text)}")
     call = next(iter(found.calls.values()))
-    if fault := _stream_faults(call):
-        return Finding("fail", fault)
+    if fault := _stream_problem(call):
+        return CheckFinding("fail", fault)
     if call.unusual:
-        return Finding("degraded", ", ".join(sorted(set(call.unusual))))
+        return CheckFinding("degraded", ", ".join(sorted(set(call.unusual))))
     finish = found.finishes[-1][1] if found.finishes else "none"
     if finish != "tool_calls":
-        return Finding("degraded", f"called, but finish_reason is {quoted(finish)}")
-    calls = [_rebuilt(call)]
+        return CheckFinding("degraded", f"called, but finish_reason is {quoted(finish)}")
+    calls = [_rebuild_call(call)]
     said = {"role": "assistant", "content": None, "tool_calls": calls}
-    answered = await _answered(bench, ASK, said, calls, stream=True)
+    answered = await _result_finding(session, ASK, said, calls, stream=True)
     if answered.result != "pass":
         return answered
-    return Finding("pass", f"{len(call.pieces)} pieces, id kept, result taken as a stream")
+    return CheckFinding("pass", f"{len(call.pieces)} pieces, id kept, result taken as a stream")
 
 
-async def parallel(bench: Bench) -> Finding:
+async def parallel(session: RelaySession) -> CheckFinding:
     """Two calls at once, both results taken back."""
-    seen = await _asked(bench, ASK_TWO)
-    calls, problem = _calls_of(bench, seen)
+    response = await _ask_for_call(session, ASK_TWO)
+    calls, problem = _tool_calls(session, response)
     if problem is not None:
-        return Finding("skipped", f"no call to be seen: {problem.evidence}")
+        return CheckFinding("skipped", f"no call to be seen: {problem.evidence}")
     if len(calls) < 2:
-        return Finding("degraded", "one call a turn, though two were asked for")
+        return CheckFinding("degraded", "one call a turn, though two were asked for")
     ids = [lenient_json.as_text(call.get("id")) for call in calls]
     if len(set(ids)) < len(ids):
-        return Finding("fail", f"{len(ids)} calls share an id")
-    answered = await _answered(bench, ASK_TWO, message_of(seen), calls)
-    return Finding("pass", f"{len(calls)} calls, results taken") if answered.result == "pass" else answered
+        return CheckFinding("fail", f"{len(ids)} calls share an id")
+    answered = await _result_finding(session, ASK_TWO, message_of(response), calls)
+    return CheckFinding("pass", f"{len(calls)} calls, results taken") if answered.result == "pass" else answered
 
 
-async def _asked(bench: Bench, ask: str, **members: Any) -> Seen:
+async def _ask_for_call(session: RelaySession, ask: str, **members: Any) -> RelayResponse:
     """With a call insisted on; where that is refused, without."""
-    seen = await bench.chat(ask, tools=[TOOL], tool_choice="required", **members)
-    return await bench.chat(ask, tools=[TOOL], **members) if seen.status in (400, 422) else seen
+    response = await session.chat(ask, tools=[TOOL], tool_choice="required", **members)
+    return await session.chat(ask, tools=[TOOL], **members) if response.status in (400, 422) else response
 
 
-def _calls_of(bench: Bench, seen: Seen) -> tuple[list[dict[str, Any]], Finding | None]:
-    if refuses(seen):
-        return [], Finding("fail", f"tools are refused: {bench.said(seen)}")
-    if problem := bench.no_message(seen):
-        return [], Finding("fail", problem)
-    calls = lenient_json.as_objects(message_of(seen).get("tool_calls"))
+def _tool_calls(session: RelaySession, response: RelayResponse) -> tuple[list[dict[str, Any]], CheckFinding | None]:
+    if is_unsupported(response):
+        return [], CheckFinding("fail", f"tools are refused: {session.describe(response)}")
+    if problem := session.message_problem(response):
+        return [], CheckFinding("fail", problem)
+    calls = lenient_json.as_objects(message_of(response).get("tool_calls"))
     if not calls:
-        content = lenient_json.as_text(message_of(seen).get("content"))
-        return [], Finding("fail", f"tools are ignored: no call, but {quoted(content)}")
+        content = lenient_json.as_text(message_of(response).get("content"))
+        return [], CheckFinding("fail", f"tools are ignored: no call, but {quoted(content)}")
     return calls, None
 
 
-def _call_faults(call: dict[str, Any]) -> list[str]:
+def _call_problems(call: dict[str, Any]) -> list[str]:
     function = lenient_json.as_object(call.get("function"))
     wrong = []
     if not lenient_json.as_text(call.get("id")):
@@ -123,7 +123,7 @@ def _call_faults(call: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def _stream_faults(call: StreamedCall) -> str | None:
+def _stream_problem(call: StreamedToolCall) -> str | None:
     if call.cumulative:
         return "arguments are cumulative: each piece repeats what came before"
     if len(set(call.ids)) > 1:
@@ -137,41 +137,41 @@ def _stream_faults(call: StreamedCall) -> str | None:
     return None
 
 
-def _rebuilt(call: StreamedCall) -> dict[str, Any]:
+def _rebuild_call(call: StreamedToolCall) -> dict[str, Any]:
     return {"id": call.ids[0], "type": "function", "function": {"name": NAME, "arguments": call.arguments}}
 
 
-async def _answered(
-    bench: Bench, ask: str, said: dict[str, Any], calls: list[dict[str, Any]], *, stream: bool = False
-) -> Finding:
+async def _result_finding(
+    session: RelaySession, ask: str, said: dict[str, Any], calls: list[dict[str, Any]], *, stream: bool = False
+) -> CheckFinding:
     """Give the results back, with the tools declared as agents do."""
     kept = {name: said[name] for name in ("role", "content", "tool_calls", "reasoning_content") if name in said}
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}, kept]
     messages += [{"role": "tool", "tool_call_id": call.get("id"), "content": RESULT} for call in calls]
-    seen = await bench.chat(messages, tools=[TOOL], stream=stream or None)
+    response = await session.chat(messages, tools=[TOOL], stream=stream or None)
     if stream:
-        return _answered_by_stream(bench, seen)
-    if problem := bench.no_message(seen):
-        return Finding("fail", f"the result isn't taken: {problem}")
-    content = lenient_json.as_text(message_of(seen).get("content"))
-    if not content and not message_of(seen).get("tool_calls"):
-        return Finding("fail", "no answer to the tool's result")
-    return Finding("pass", quoted(content, 60) if content else "another call")
+        return _streamed_result_finding(session, response)
+    if problem := session.message_problem(response):
+        return CheckFinding("fail", f"the result isn't taken: {problem}")
+    content = lenient_json.as_text(message_of(response).get("content"))
+    if not content and not message_of(response).get("tool_calls"):
+        return CheckFinding("fail", "no answer to the tool's result")
+    return CheckFinding("pass", quoted(content, 60) if content else "another call")
 
 
-def _answered_by_stream(bench: Bench, seen: Seen) -> Finding:
-    if seen.failure is not None or seen.status != 200:
-        return Finding("fail", f"the result isn't taken: {bench.said(seen)}")
-    found = look(seen)
+def _streamed_result_finding(session: RelaySession, response: RelayResponse) -> CheckFinding:
+    if response.failure is not None or response.status != 200:
+        return CheckFinding("fail", f"the result isn't taken: {session.describe(response)}")
+    found = trace_stream(response)
     if found.errors or found.unparsed or not (found.text or found.calls):
-        return Finding("fail", f"no answer to the tool's result ({len(found.errors)} error events)")
-    return Finding("pass", quoted(found.text, 60) if found.text else "another call")
+        return CheckFinding("fail", f"no answer to the tool's result ({len(found.errors)} error events)")
+    return CheckFinding("pass", quoted(found.text, 60) if found.text else "another call")
 
 
-PROBES = (
-    Probe("tools.whole", "without tools there is no agent; a lost id breaks the loop", whole),
-    Probe(
+CHECKS = (
+    RelayCheck("tools.whole", "without tools there is no agent; a lost id breaks the loop", whole),
+    RelayCheck(
         "tools.stream", "agents join the pieces by index: repeated ones make arguments that nothing can read", streamed
     ),
-    Probe("tools.parallel", "calls that come one by one cost a step each", parallel),
+    RelayCheck("tools.parallel", "calls that come one by one cost a step each", parallel),
 )

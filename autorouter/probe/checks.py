@@ -15,22 +15,22 @@ import httpx
 from autorouter import __version__
 from autorouter.probe import check_chat, check_errors, check_formats, check_ground_truth, check_tools, check_wires
 from autorouter.probe.check_errors import BAD_KEY
-from autorouter.probe.relay_client import Line, Relay, client_for
-from autorouter.probe.relay_session import Bench, Probe
-from autorouter.probe.report import SCHEMA, Check, Finding, Measured, Report, bounded, overall, shown_url
+from autorouter.probe.relay_client import Relay, RelayClient, client_for
+from autorouter.probe.relay_session import RelayCheck, RelaySession
+from autorouter.probe.report import SCHEMA, Check, CheckFinding, Measured, Report, bounded, overall, shown_url
 from autorouter.upstream.errors import scrub
 
-FIRST: Final = (*check_chat.PROBES, *check_ground_truth.PROBES)
+SEQUENTIAL_CHECKS: Final = (*check_chat.CHECKS, *check_ground_truth.CHECKS)
 """They read what is there already."""
-MORE: Final = (
-    *check_tools.PROBES,
-    *check_formats.PROBES,
-    *check_wires.PROBES,
+CONCURRENT_CHECKS: Final = (
+    *check_tools.CHECKS,
+    *check_formats.CHECKS,
+    *check_wires.CHECKS,
     *check_wires.TOOL_CHECKS,
-    *check_errors.PROBES,
+    *check_errors.CHECKS,
 )
-PROBES: Final = (*FIRST, *MORE, *check_errors.LAST)
-STEPS: Final = len(PROBES) + 1
+CHECKS: Final = (*SEQUENTIAL_CHECKS, *CONCURRENT_CHECKS, *check_errors.FINAL_CHECKS)
+STEPS: Final = len(CHECKS) + 1
 """How often `told` is called: once for what is asked first, then for each check."""
 
 
@@ -42,64 +42,64 @@ async def probe(
     say = told or (lambda _: None)
     own = client or client_for(relay)
     try:
-        bench = Bench(Line(relay, own))
-        await bench.prepare()
+        session = RelaySession(RelayClient(relay, own))
+        await session.prepare()
         say("chat")
-        checks = await (_stopped(bench) if bench.stop else _run(bench, say))
+        checks = await (_stop_reason(session) if session.stop_reason else _run(session, say))
     finally:
         if client is None:
             await own.aclose()
-    return _report(bench, checks, at, time.perf_counter() - began_s)
+    return _report(session, checks, at, time.perf_counter() - began_s)
 
 
-async def _stopped(bench: Bench) -> tuple[Check, ...]:
+async def _stop_reason(session: RelaySession) -> tuple[Check, ...]:
     """What was seen until then; nothing else is asked."""
-    seen = {"chat.models", "error.echo"} if bench.models.status else set[str]()
-    if bench.streaming.seconds:
-        seen |= {one.name for one in FIRST}
-    found = {one.name: await one.run(bench) for one in PROBES if one.name in seen}
-    found["chat.whole"] = Finding("fail", bench.stop or "")
-    rest = Finding("skipped", "chat itself doesn't work")
-    return tuple(_check(bench, one, found.get(one.name, rest)) for one in PROBES)
+    response = {"chat.models", "error.echo"} if session.models.status else set[str]()
+    if session.stream_response.seconds:
+        response |= {one.name for one in SEQUENTIAL_CHECKS}
+    found = {one.name: await one.run(session) for one in CHECKS if one.name in response}
+    found["chat.whole"] = CheckFinding("fail", session.stop_reason or "")
+    rest = CheckFinding("skipped", "chat itself doesn't work")
+    return tuple(_check(session, one, found.get(one.name, rest)) for one in CHECKS)
 
 
-async def _run(bench: Bench, say: Callable[[str], None]) -> tuple[Check, ...]:
-    async def one(given: Probe) -> Check:
-        found = await given.run(bench)
+async def _run(session: RelaySession, say: Callable[[str], None]) -> tuple[Check, ...]:
+    async def one(given: RelayCheck) -> Check:
+        found = await given.run(session)
         say(given.name)
-        return _check(bench, given, found)
+        return _check(session, given, found)
 
-    first = [await one(given) for given in FIRST]
-    more = await asyncio.gather(*(one(given) for given in MORE))
-    last = [await one(given) for given in check_errors.LAST]
+    first = [await one(given) for given in SEQUENTIAL_CHECKS]
+    more = await asyncio.gather(*(one(given) for given in CONCURRENT_CHECKS))
+    last = [await one(given) for given in check_errors.FINAL_CHECKS]
     return (*first, *more, *last)
 
 
-def _check(bench: Bench, given: Probe, found: Finding) -> Check:
-    evidence = scrub(found.evidence.replace(BAD_KEY, "[key]"), bench.relay.key)
-    return Check(name=given.name, result=found.result, evidence=bounded(evidence), means=given.means)
+def _check(session: RelaySession, given: RelayCheck, found: CheckFinding) -> Check:
+    evidence = scrub(found.evidence.replace(BAD_KEY, "[key]"), session.relay.key)
+    return Check(name=given.name, result=found.result, evidence=bounded(evidence), means=given.means, code=found.code)
 
 
-def _report(bench: Bench, checks: tuple[Check, ...], at: str, seconds: float) -> Report:
-    relay = bench.relay
-    first_byte_s, first_text_s, rate = check_ground_truth.measured(bench)
+def _report(session: RelaySession, checks: tuple[Check, ...], at: str, seconds: float) -> Report:
+    relay = session.relay
+    first_byte_s, first_text_s, rate = check_ground_truth.measure_speed(session)
     return Report(
         schema=SCHEMA,
         version=__version__,
         at=at,
         name=bounded(scrub(relay.name, relay.key), 80),
         base_url=bounded(scrub(shown_url(relay.base_url), relay.key)),
-        model=bounded(scrub(bench.model, relay.key)),
+        model=bounded(scrub(session.model, relay.key)),
         key_env=relay.key_env,
-        dry_run=bench.whole.document.get("system_fingerprint") == "dry-run",
+        dry_run=session.whole_response.document.get("system_fingerprint") == "dry-run",
         result=overall(checks),
         measured=Measured(
             first_byte_s=_rounded(first_byte_s),
             first_text_s=_rounded(first_text_s),
             throughput_tokens_per_s=_rounded(rate),
-            requests=bench.line.requests,
-            input_tokens=bench.usage.input_tokens,
-            output_tokens=bench.usage.output_tokens,
+            requests=session.client.requests,
+            input_tokens=session.usage.input_tokens,
+            output_tokens=session.usage.output_tokens,
             seconds=round(seconds, 3),
         ),
         checks=checks,

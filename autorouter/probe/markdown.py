@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from autorouter.errors import ReceiptError
-from autorouter.probe.report import Measured, Report, bounded, fits, quoted, verdict
+from autorouter.probe.report import Measured, Report, bounded, client_support, quoted, verdict
 
 DRY_RUN: Final = (
     "These answers come from a dry run: they prove the wire and the orchestration, and nothing about a model."
@@ -54,7 +54,7 @@ def comparison_page(reports: Sequence[Report]) -> str:
 
 def clients_table(report: Report) -> str:
     """Who can use it directly."""
-    rows = [(fit.client, fit.fits, fit.because) for fit in fits(report)]
+    rows = [(line.client, line.support, line.reason) for line in client_support(report)]
     return table(("client", "can use it", "because"), rows)
 
 
@@ -106,8 +106,3 @@ def write(directory: Path, stem: str, document: Any, page: str) -> tuple[Path, P
     except OSError as exc:
         raise ReceiptError(f"{directory} can't be written: {exc.strerror}", hint="choose another --out") from exc
     return paths
-
-
-def of_measured(measured: Measured) -> str:
-    """The three figures on one line."""
-    return ", ".join(f"{name} {value(measured)}" for name, value in _MEASURED.items())

@@ -32,7 +32,7 @@ TOTAL_FACTOR: Final = 6.0
 """A whole answer may take so many times the longest silence: a relay that drips for ever ends too."""
 KEY_CHARS: Final = 8
 """A shorter key is a stand-in, and may stand in an answer by chance."""
-Broken = Literal["connect", "timeout", "cut", "protocol", "too_large"]
+RelayFailure = Literal["connect", "timeout", "cut", "protocol", "too_large"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +49,15 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RelayResponse:
     """An answer as it came. `status` 0: there was none. `chunks`: (seconds since the request was sent, bytes)."""
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     chunks: tuple[tuple[float, bytes], ...] = ()
     seconds: float = 0.0
-    failure: Broken | None = None
-    words: str = ""
+    failure: RelayFailure | None = None
+    error: str = ""
     sent_bytes: int = 0
 
     @property
@@ -75,7 +75,7 @@ class Seen:
         return found if isinstance(found, dict) else {}
 
     @property
-    def kind(self) -> str:
+    def media_type(self) -> str:
         """The media type."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -85,17 +85,17 @@ class Seen:
         return self.status == 200 and self.failure is None
 
 
-class Line:
+class RelayClient:
     """The way to one relay. `echoes`: the answers in which the key that was sent came back."""
 
     def __init__(self, relay: Relay, client: httpx.AsyncClient, *, limit: int = 3) -> None:
         self.relay = relay
         self.requests = 0
-        self.echoes: list[str] = []
+        self.key_echoes: list[str] = []
         self._client = client
-        self._places = asyncio.Semaphore(limit)
+        self._semaphore = asyncio.Semaphore(limit)
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -104,73 +104,73 @@ class Line:
         raw: bytes | None = None,
         key: str | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Seen:
+    ) -> RelayResponse:
         """Ask, and once more after a 429. `raw` stands for the document's bytes, `key` for the relay's own."""
         body = raw if raw is not None else b"" if document is None else orjson.dumps(document)
-        used = key or self.relay.key
-        told = {"accept-encoding": "identity", "user-agent": "autorouter-probe", **(headers or {})}
+        sent_key = key or self.relay.key
+        sent_headers = {"accept-encoding": "identity", "user-agent": "autorouter-probe", **(headers or {})}
         if body:
-            told["content-type"] = "application/json"
-        if used:
-            told["authorization"] = f"Bearer {used}"
-        if used and path == "/messages":
-            told["x-api-key"] = used
+            sent_headers["content-type"] = "application/json"
+        if sent_key:
+            sent_headers["authorization"] = f"Bearer {sent_key}"
+        if sent_key and path == "/messages":
+            sent_headers["x-api-key"] = sent_key
             if urlsplit(self.relay.base_url).hostname == "api.anthropic.com":
                 # Its own API takes a key there; a bearer is another kind of login.
-                del told["authorization"]
-        async with self._places:
-            seen = await self._once(method, path, body, told)
-            if seen.status == 429:
-                wait_s = parse_retry_after(seen.headers.get("retry-after"))
+                del sent_headers["authorization"]
+        async with self._semaphore:
+            response = await self._send(method, path, body, sent_headers)
+            if response.status == 429:
+                wait_s = parse_retry_after(response.headers.get("retry-after"))
                 if wait_s is None or wait_s <= LONGEST_WAIT_S:
                     await asyncio.sleep(UNSAID_WAIT_S if wait_s is None else wait_s)
-                    seen = await self._once(method, path, body, told)
-        self._watch(path, seen, used)
-        return seen
+                    response = await self._send(method, path, body, sent_headers)
+        self._record_key_echo(path, response, sent_key)
+        return response
 
-    def _watch(self, path: str, seen: Seen, key: str | None) -> None:
+    def _record_key_echo(self, path: str, response: RelayResponse, key: str | None) -> None:
         """Remember where a key came back."""
         if (
             key
             and len(key) >= KEY_CHARS
-            and (key.encode() in seen.body or any(key in value for value in seen.headers.values()))
+            and (key.encode() in response.body or any(key in value for value in response.headers.values()))
         ):
-            self.echoes.append(f"{path} ({seen.status})")
+            self.key_echoes.append(f"{path} ({response.status})")
 
-    async def _once(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Seen:
+    async def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> RelayResponse:
         self.requests += 1
         began_s = time.perf_counter()
         chunks: list[tuple[float, bytes]] = []
-        status, answered = 0, dict[str, str]()
-        failure: Broken | None = None
-        words = ""
+        status, response_headers = 0, dict[str, str]()
+        failure: RelayFailure | None = None
+        error = ""
         try:
             async with asyncio.timeout(self.relay.timeout_s * TOTAL_FACTOR):
                 url = self.relay.base_url + path
                 async with self._client.stream(method, url, content=body, headers=dict(headers)) as response:
-                    status, answered = response.status_code, dict(response.headers)
+                    status, response_headers = response.status_code, dict(response.headers)
                     size = 0
-                    pieces = response.aiter_bytes() if "content-encoding" in answered else response.aiter_raw()
+                    pieces = response.aiter_bytes() if "content-encoding" in response_headers else response.aiter_raw()
                     async for piece in pieces:
                         chunks.append((time.perf_counter() - began_s, piece))
                         size += len(piece)
                         if size > MAX_BYTES:
-                            failure, words = "too_large", f"more than {MAX_BYTES:,} bytes"
+                            failure, error = "too_large", f"more than {MAX_BYTES:,} bytes"
                             break
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, TimeoutError, OSError, ValueError) as exc:
-            failure, words = _broken(exc, self.relay, started=bool(status))
-        return Seen(
+            failure, error = _classify_error(exc, self.relay, started=bool(status))
+        return RelayResponse(
             status=status,
-            headers=answered,
+            headers=response_headers,
             chunks=tuple(chunks),
             seconds=time.perf_counter() - began_s,
             failure=failure,
-            words=words,
+            error=error,
             sent_bytes=len(body),
         )
 
 
-def _broken(exc: BaseException, relay: Relay, *, started: bool) -> tuple[Broken, str]:
+def _classify_error(exc: BaseException, relay: Relay, *, started: bool) -> tuple[RelayFailure, str]:
     if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol | httpx.InvalidURL):
         return "connect", f"can't connect: {quoted(scrub(str(exc), relay.key) or type(exc).__name__)}"
     if isinstance(exc, httpx.TimeoutException | TimeoutError):

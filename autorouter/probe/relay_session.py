@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from autorouter.core.types import Usage
-from autorouter.probe.relay_client import Line, Relay, Seen
-from autorouter.probe.report import Finding, quoted
-from autorouter.probe.stream_inspection import Streamed, look
+from autorouter.probe.relay_client import Relay, RelayClient, RelayResponse
+from autorouter.probe.report import CheckFinding, quoted
+from autorouter.probe.stream_inspection import StreamTrace, trace_stream
 from autorouter.upstream.errors import scrub
-from autorouter.wire.chat.passthrough import usage_of
+from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.messages import decode as decode_messages
 from autorouter.wire.responses import decode as decode_responses
@@ -42,121 +42,131 @@ _REFUSALS: Final = (400, 403, 404, 405, 406, 409, 410, 415, 422, 501)
 """Statuses that say that something isn't offered."""
 
 
-class Bench:
+class RelaySession:
     """One relay under test. After `prepare`, `stop` says why nothing else can be asked, None where it can."""
 
-    def __init__(self, line: Line) -> None:
-        self.line = line
-        self.model = line.relay.model or ""
-        self.models = Seen()
-        self.whole = Seen()
-        self.streaming = Seen()
-        self.stream = Streamed()
+    def __init__(self, client: RelayClient) -> None:
+        self.client = client
+        self.model = client.relay.model or ""
+        self.models = RelayResponse()
+        self.whole_response = RelayResponse()
+        self.stream_response = RelayResponse()
+        self.stream_trace = StreamTrace()
         self.limit_field = "max_tokens"
-        self.streamed: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
-        self.stop: str | None = None
+        self.stream_options: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+        self.stop_reason: str | None = None
         self.usage = Usage()
 
     @property
     def relay(self) -> Relay:
         """Whom is asked."""
-        return self.line.relay
+        return self.client.relay
 
     async def prepare(self) -> None:
         """Ask for what most checks read."""
-        self.models = await self.line.ask("GET", "/models")
+        self.models = await self.client.request("GET", "/models")
         if self.models.failure == "connect":
-            self.stop = self.models.words
+            self.stop_reason = self.models.error
             return
-        self.model = self.model or _choose(self.models)
+        self.model = self.model or _choose_model(self.models)
         if not self.model:
-            self.stop = "it lists no model to ask for: name one"
+            self.stop_reason = "it lists no model to ask for: name one"
             return
-        await self._fit()
-        self.stop = _stopped(self.whole)
-        if self.stop is None:
-            self.streaming = await self.chat(PROMPT, **self.streamed)
-            if self.streaming.status in (400, 422) and b"stream_options" in self.streaming.body:
-                self.streamed = {"stream": True}
-                self.streaming = await self.chat(PROMPT, **self.streamed)
-            self.stream = look(self.streaming)
-            for _, usage in self.stream.usages[-1:]:
-                self._count(usage_of(usage))
-            if not self.whole.ok and (self.streaming.failure or not self.stream.frames):
-                self.stop = self.said(self.whole)
+        await self._request_whole()
+        self.stop_reason = _stop_reason(self.whole_response)
+        if self.stop_reason is None:
+            self.stream_response = await self.chat(PROMPT, **self.stream_options)
+            if self.stream_response.status in (400, 422) and b"stream_options" in self.stream_response.body:
+                self.stream_options = {"stream": True}
+                self.stream_response = await self.chat(PROMPT, **self.stream_options)
+            self.stream_trace = trace_stream(self.stream_response)
+            for _, usage in self.stream_trace.usages[-1:]:
+                self._add_usage(parse_chat_usage(usage))
+            if not self.whole_response.ok and (self.stream_response.failure or not self.stream_trace.frames):
+                self.stop_reason = self.describe(self.whole_response)
 
-    async def _fit(self) -> None:
+    async def _request_whole(self) -> None:
         """The whole answer, with the field for its length that this relay takes."""
-        self.whole = await self.chat(PROMPT)
-        if self.whole.status in (400, 422) and re.search(rb"max_(completion_)?tokens", self.whole.body):
-            refused, self.limit_field = self.whole, "max_completion_tokens"
+        self.whole_response = await self.chat(PROMPT)
+        if self.whole_response.status in (400, 422) and re.search(
+            rb"max_(completion_)?tokens", self.whole_response.body
+        ):
+            refused, self.limit_field = self.whole_response, "max_completion_tokens"
             again = await self.chat(PROMPT)
-            self.whole = again if again.ok else refused
+            self.whole_response = again if again.ok else refused
 
-    async def chat(self, prompt: Any, **members: Any) -> Seen:
+    async def chat(self, prompt: Any, **members: Any) -> RelayResponse:
         """Ask for an answer. `prompt`: the human's words, or whole messages. A member None leaves the field out."""
         messages = prompt
         if isinstance(prompt, str):
             messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}]
         document = {"model": self.model, "messages": messages, self.limit_field: ANSWER_TOKENS, **members}
-        seen = await self.line.ask("POST", "/chat/completions", {k: v for k, v in document.items() if v is not None})
-        self._count(usage_of(lenient_json.as_object(seen.document.get("usage"))))
-        return seen
+        response = await self.client.request(
+            "POST", "/chat/completions", {k: v for k, v in document.items() if v is not None}
+        )
+        self._add_usage(parse_chat_usage(lenient_json.as_object(response.document.get("usage"))))
+        return response
 
-    async def post(self, path: str, document: Mapping[str, Any], **options: Any) -> Seen:
+    async def post(self, path: str, document: Mapping[str, Any], **options: Any) -> RelayResponse:
         """Ask on another wire."""
-        seen = await self.line.ask("POST", path, document, **options)
-        usage = lenient_json.as_object(seen.document.get("usage"))
-        read = decode_messages.usage_of if path == "/messages" else decode_responses.usage_of
-        self._count(read(usage))
-        return seen
+        response = await self.client.request("POST", path, document, **options)
+        usage = lenient_json.as_object(response.document.get("usage"))
+        read = decode_messages.parse_messages_usage if path == "/messages" else decode_responses.parse_responses_usage
+        self._add_usage(read(usage))
+        return response
 
-    def _count(self, used: Usage) -> None:
-        was = self.usage
+    def _add_usage(self, usage: Usage) -> None:
+        total = self.usage
         self.usage = replace(
-            was,
-            input_tokens=was.input_tokens + used.input_tokens,
-            output_tokens=was.output_tokens + used.output_tokens,
+            total,
+            input_tokens=total.input_tokens + usage.input_tokens,
+            output_tokens=total.output_tokens + usage.output_tokens,
         )
 
-    def said(self, seen: Seen) -> str:
+    def describe(self, response: RelayResponse) -> str:
         """What an answer was, for evidence: its status and its error's message, or how it broke."""
-        if seen.failure is not None:
-            return seen.words
-        message = error_message(seen.document)
+        if response.failure is not None:
+            return response.error
+        message = error_message(response.document)
         if message:
-            return f"{seen.status} {quoted(scrub(message, self.relay.key))}"
-        return f"{seen.status} ({quoted(seen.kind)})" if seen.kind not in ("", "application/json") else str(seen.status)
+            return f"{response.status} {quoted(scrub(message, self.relay.key))}"
+        return (
+            f"{response.status} ({quoted(response.media_type)})"
+            if response.media_type not in ("", "application/json")
+            else str(response.status)
+        )
 
-    def unusable(self, seen: Seen) -> str | None:
+    def response_problem(self, response: RelayResponse) -> str | None:
         """Why a whole answer is none; None where it is one."""
-        if not seen.ok:
-            return self.said(seen)
-        if not seen.document:
-            return f"200, but no JSON object: {quoted(seen.body[:80].decode('utf-8', 'replace'))}"
-        if seen.document.get("error"):
-            return f"an error inside a 200: {quoted(scrub(error_message(seen.document), self.relay.key))}"
+        if not response.ok:
+            return self.describe(response)
+        if not response.document:
+            return f"200, but no JSON object: {quoted(response.body[:80].decode('utf-8', 'replace'))}"
+        if response.document.get("error"):
+            return f"an error inside a 200: {quoted(scrub(error_message(response.document), self.relay.key))}"
         return None
 
-    def no_message(self, seen: Seen) -> str | None:
+    def message_problem(self, response: RelayResponse) -> str | None:
         """The same for chat, which has its answer in `choices[0].message`."""
-        return self.unusable(seen) or (None if message_of(seen) else "200, but there is no message in `choices[0]`")
+        return self.response_problem(response) or (
+            None if message_of(response) else "200, but there is no message in `choices[0]`"
+        )
 
     def window_tokens(self) -> int | None:
         """The model's context as told or as listed."""
-        listed = next((m for m in listed_models(self.models) if m.get("id") == self.model), {})
-        found = (lenient_json.as_count(listed.get(name)) for name in CONTEXT_KEYS)
-        return self.relay.window_tokens or next((tokens for tokens in found if tokens), None)
+        entry = next((m for m in listed_models(self.models) if m.get("id") == self.model), {})
+        windows = (lenient_json.as_count(entry.get(name)) for name in CONTEXT_KEYS)
+        return self.relay.window_tokens or next((tokens for tokens in windows if tokens), None)
 
 
-def refuses(seen: Seen) -> bool:
+def is_unsupported(response: RelayResponse) -> bool:
     """Whether the answer says that this isn't offered."""
-    return seen.failure is None and seen.status in _REFUSALS
+    return response.failure is None and response.status in _REFUSALS
 
 
-def listed_models(seen: Seen) -> list[dict[str, Any]]:
+def listed_models(response: RelayResponse) -> list[dict[str, Any]]:
     """The entries of a model list."""
-    return lenient_json.as_objects(seen.document.get("data"))
+    return lenient_json.as_objects(response.document.get("data"))
 
 
 def error_message(document: Mapping[str, Any]) -> str:
@@ -169,32 +179,32 @@ def error_message(document: Mapping[str, Any]) -> str:
     )
 
 
-def message_of(seen: Seen) -> dict[str, Any]:
+def message_of(response: RelayResponse) -> dict[str, Any]:
     """The first choice's message."""
-    choices = lenient_json.as_objects(seen.document.get("choices"))
+    choices = lenient_json.as_objects(response.document.get("choices"))
     return lenient_json.as_object(choices[0].get("message")) if choices else {}
 
 
-def text_of(seen: Seen) -> str:
+def text_of(response: RelayResponse) -> str:
     """The first choice's text."""
-    return lenient_json.as_text(message_of(seen).get("content"))
+    return lenient_json.as_text(message_of(response).get("content"))
 
 
-def finish_of(seen: Seen) -> str:
+def finish_of(response: RelayResponse) -> str:
     """The first choice's finish reason."""
-    choices = lenient_json.as_objects(seen.document.get("choices"))
+    choices = lenient_json.as_objects(response.document.get("choices"))
     return lenient_json.as_text(choices[0].get("finish_reason")) if choices else ""
 
 
-def _choose(models: Seen) -> str:
+def _choose_model(models: RelayResponse) -> str:
     names = [lenient_json.as_text(entry.get("id")) for entry in listed_models(models)]
     return "openfusion/auto" if "openfusion/auto" in names else next((name for name in names if name), "")
 
 
-def _stopped(whole: Seen) -> str | None:
+def _stop_reason(whole: RelayResponse) -> str | None:
     """Why the rest isn't worth asking."""
     if whole.failure in ("connect", "protocol"):
-        return whole.words
+        return whole.error
     if whole.status in (401, 403):
         return f"it refuses the key ({whole.status})"
     reasons = {402: "no credit is left (402)", 404: "it doesn't know the model or the path (404)"}
@@ -205,9 +215,9 @@ def _stopped(whole: Seen) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class RelayCheck:
     """One check of a relay. `run` never raises for what a relay does. Names are `group.what`."""
 
     name: str
     means: str
-    run: Callable[[Bench], Awaitable[Finding]]
+    run: Callable[[RelaySession], Awaitable[CheckFinding]]

@@ -1,11 +1,12 @@
-"""What a probe found: plain values, that become JSON and come back.
+"""The result of a probe: plain values that are written as JSON and read back.
 
-    pass       as the protocol has it                      skipped    not asked, or without something else it can't be told
-    degraded   not offered, or only so far: usable         fail       an agent or a router comes to harm
+    pass       follows the protocol                        skipped    not asked, or it depends on something that failed
+    degraded   not offered, or limited, but usable         fail       an agent or a router would be harmed
 
-The JSON Schema of a report is made from the types here (`docs/providers/report.schema.json`).
+The JSON Schema of a report is generated from the types here (`docs/providers/report.schema.json`).
 
-Which clients can use a relay directly, by what their wire needs. A router in between translates, and needs chat alone.
+`client_support` says which clients can use a relay directly, by the checks that their wire needs. With a router in
+between chat alone is enough, because it translates.
 """
 
 from __future__ import annotations
@@ -24,20 +25,23 @@ EVIDENCE_CHARS: Final = 240
 QUOTE_CHARS: Final = 120
 Result = Literal["pass", "degraded", "fail", "skipped"]
 RESULTS: Final[tuple[Result, ...]] = ("pass", "degraded", "fail", "skipped")
+FindingCode = Literal["not_offered"]
+"""Why a check is degraded, where something depends on the reason: the relay refuses the whole feature."""
 _STRICT: Final = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check saw."""
+class CheckFinding:
+    """The outcome of one check. `code` is for programs, `evidence` for people."""
 
     result: Result
     evidence: str
+    code: FindingCode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One line of a report. `means`: why it matters to a router or an agent."""
+    """One line of a report. `means`: why it matters to a router or an agent. `code`: as in `CheckFinding`."""
 
     __pydantic_config__ = _STRICT
 
@@ -45,12 +49,13 @@ class Check:
     result: Result
     evidence: str
     means: str
+    code: FindingCode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Of the one stream that was sent with nothing beside it; None where nothing came. Seconds since the request was sent;
-    tokens per second between the first and the last piece of text. Tokens: the sum of what the relay said it used."""
+    """Timing of one stream that ran alone; None if nothing came. Seconds count from the sending of the request, tokens
+    per second between the first and the last piece of text. Token counts are the sum of what the relay reported."""
 
     __pydantic_config__ = _STRICT
 
@@ -65,8 +70,8 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A relay's conformance. `at` is UTC. `dry_run`: the answers said that no model was called, so that this proves the
-    wire and nothing about a model. `key_env` is the name of the key's variable; the key itself stands nowhere."""
+    """A relay's conformance. `at` is UTC. `dry_run`: the answers say that no model was called, so the report proves the
+    wire and nothing about a model. `key_env` is the name of the key's variable; the key itself is never included."""
 
     __pydantic_config__ = _STRICT
 
@@ -90,12 +95,12 @@ class Report:
         raise KeyError(name)
 
     def of(self, result: Result) -> tuple[Check, ...]:
-        """The checks that ended so."""
+        """The checks with this result."""
         return tuple(check for check in self.checks if check.result == result)
 
 
 def overall(checks: Iterable[Check]) -> Literal["pass", "degraded", "fail"]:
-    """The worst result; nothing that passed at all is a fail too."""
+    """The worst result; a report in which nothing passed is a fail too."""
     results = {check.result for check in checks}
     if "fail" in results or "pass" not in results:
         return "fail"
@@ -103,7 +108,7 @@ def overall(checks: Iterable[Check]) -> Literal["pass", "degraded", "fail"]:
 
 
 def verdict(report: Report) -> str:
-    """One sentence: what the report comes to."""
+    """The report in one sentence."""
     counts = ", ".join(f"{len(report.of(result))} {result}" for result in RESULTS)
     failed = ", ".join(check.name for check in report.of("fail"))
     if report.result == "fail":
@@ -122,12 +127,12 @@ def schema() -> dict[str, Any]:
     """The JSON Schema of a report."""
     from pydantic import TypeAdapter
 
-    found = TypeAdapter(Report).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "A relay's conformance"}
+    document = TypeAdapter(Report).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document, "title": "A relay's conformance"}
 
 
 def from_json(data: bytes) -> Report:
-    """Read a report back. ReceiptError for what isn't one, contradicts itself, or holds what looks like a key."""
+    """Read a report back. Raises ReceiptError if it is invalid, contradicts itself, or contains what looks like a key."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -148,13 +153,13 @@ def from_json(data: bytes) -> Report:
 
 
 def bounded(text: str, chars: int = EVIDENCE_CHARS) -> str:
-    """On one line, printable, and no longer than that."""
+    """The text on one line, printable, cut to `chars`."""
     clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return clean if len(clean) <= chars else clean[: chars - 1] + "…"
 
 
 def quoted(text: object, chars: int = QUOTE_CHARS) -> str:
-    """What a relay said, as a code span: no markup of its, no link and no mention comes through."""
+    """A relay's words as a Markdown code span, so that no markup, link or mention in them takes effect."""
     said = bounded(str(text), chars).replace("`", "'")
     return f"`{said}`" if said else "nothing"
 
@@ -163,7 +168,7 @@ _USERINFO: Final = re.compile(r"//[^/@\s]*@")
 
 
 def shown_url(url: str) -> str:
-    """Without a user or a query: they may hold a key."""
+    """The URL without user and query, which may contain a key."""
     return _USERINFO.sub("//", url).partition("?")[0]
 
 
@@ -176,36 +181,36 @@ _CHAT: Final = (
     "tools.whole",
     "tools.stream",
 )
-NEEDS: Final = {
+REQUIRED_CHECKS: Final = {
     "Aider, Continue, Cline, OpenCode (chat)": _CHAT,
     "Codex (Responses)": ("responses.stream", "responses.tools"),
     "Claude Code (Messages)": ("messages.whole", "messages.stream", "messages.tools"),
     "all of them through autorouter": (*_CHAT, "truth.usage"),
 }
-"""Client -> the checks that it can't do without."""
+"""Client -> the checks that must pass for it to work."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """`fits`: yes; not offered; or no."""
+class ClientSupport:
+    """Whether a kind of client can use the relay directly. `reason` names the checks that decided."""
 
     client: str
-    fits: str
-    because: str
+    support: Literal["yes", "not offered", "no"]
+    reason: str
 
 
-def fits(report: Report) -> tuple[Fit, ...]:
+def client_support(report: Report) -> tuple[ClientSupport, ...]:
     """A line for each kind of client."""
-    return tuple(_fit(report, client, needed) for client, needed in NEEDS.items())
+    return tuple(_support(report, client, needed) for client, needed in REQUIRED_CHECKS.items())
 
 
-def _fit(report: Report, client: str, needed: tuple[str, ...]) -> Fit:
+def _support(report: Report, client: str, needed: tuple[str, ...]) -> ClientSupport:
     results = {check.name: check for check in report.checks if check.name in needed}
-    wrong = [name for name in needed if name not in results or results[name].result in ("fail", "skipped")]
-    if wrong:
-        return Fit(client, "no", ", ".join(wrong))
-    absent = [name for name, check in results.items() if check.evidence.startswith("not offered")]
+    failed = [name for name in needed if name not in results or results[name].result in ("fail", "skipped")]
+    if failed:
+        return ClientSupport(client, "no", ", ".join(failed))
+    absent = [name for name, check in results.items() if check.code == "not_offered"]
     if absent:
-        return Fit(client, "not offered", ", ".join(absent))
+        return ClientSupport(client, "not offered", ", ".join(absent))
     limits = [name for name, check in results.items() if check.result == "degraded"]
-    return Fit(client, "yes", f"with limits: {', '.join(limits)}" if limits else "all that it needs passed")
+    return ClientSupport(client, "yes", f"with limits: {', '.join(limits)}" if limits else "all that it needs passed")

@@ -20,13 +20,13 @@ from typing import Any
 
 import orjson
 
-from autorouter.probe.relay_client import Seen
+from autorouter.probe.relay_client import RelayResponse
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.sse import EventSplitter, SseEvent
 
 
 @dataclass(slots=True)
-class StreamedCall:
+class StreamedToolCall:
     """A tool call in pieces, as they came."""
 
     ids: list[str] = field(default_factory=list)
@@ -48,14 +48,14 @@ class StreamedCall:
 
 
 @dataclass(slots=True, kw_only=True)
-class Streamed:
+class StreamTrace:
     """Positions count the data events from 0. `errors` are error objects inside; `unparsed` what is no JSON object."""
 
     frames: int = 0
     unparsed: list[str] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     done_at: int | None = None
-    behind_done: int = 0
+    events_after_done: int = 0
     roles: list[int] = field(default_factory=list)
     texts: list[int] = field(default_factory=list)
     finishes: list[tuple[int, str]] = field(default_factory=list)
@@ -63,107 +63,107 @@ class Streamed:
     usage_with_choices: bool = False
     text: str = ""
     reasoning: dict[str, int] = field(default_factory=dict)
-    calls: dict[Any, StreamedCall] = field(default_factory=lambda: defaultdict(StreamedCall))
+    calls: dict[Any, StreamedToolCall] = field(default_factory=lambda: defaultdict(StreamedToolCall))
     ids: set[str] = field(default_factory=set)
     models: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
-    habits: list[str] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
     """What is legal and rare: CRLF, comments, characters cut between packets."""
     bad_utf8: bool = False
 
 
-def look(seen: Seen) -> Streamed:
+def trace_stream(response: RelayResponse) -> StreamTrace:
     """Describe what came."""
-    found = Streamed()
-    _bytes(seen, found)
-    frames = split(seen)
-    found.frames = len(frames)
+    trace = StreamTrace()
+    _inspect_bytes(response, trace)
+    frames = split_events(response)
+    trace.frames = len(frames)
     for at, frame in enumerate(frames):
-        if found.done_at is not None:
-            found.behind_done += 1
+        if trace.done_at is not None:
+            trace.events_after_done += 1
         elif frame.data.strip() == b"[DONE]":
-            found.done_at = at
+            trace.done_at = at
         else:
-            _event(at, frame.data, found)
-    return found
+            _inspect_event(at, frame.data, trace)
+    return trace
 
 
-def split(seen: Seen) -> list[SseEvent]:
+def split_events(response: RelayResponse) -> list[SseEvent]:
     """The events of a stream; what is beyond all bounds is left out."""
     splitter = EventSplitter()
     frames: list[SseEvent] = []
     try:
-        for _, chunk in seen.chunks:
+        for _, chunk in response.chunks:
             frames += splitter.feed(chunk)
         return frames + splitter.flush()
     except ValueError:
         return frames
 
 
-def _bytes(seen: Seen, found: Streamed) -> None:
-    whole = seen.body
+def _inspect_bytes(response: RelayResponse, trace: StreamTrace) -> None:
+    whole = response.body
     try:
         whole.decode()
     except UnicodeDecodeError:
-        found.bad_utf8 = True
+        trace.bad_utf8 = True
     if b"\r\n" in whole:
-        found.habits.append("CRLF")
+        trace.oddities.append("CRLF")
     if comments := len(re.findall(rb"^:", whole, re.MULTILINE)):
-        found.habits.append(f"{comments} comments")
+        trace.oddities.append(f"{comments} comments")
     if re.search(rb"^data:[^ ]", whole, re.MULTILINE):
-        found.habits.append("`data:` without a space")
-    if any(chunk[:1] and chunk[0] & 0xC0 == 0x80 for _, chunk in seen.chunks):
-        found.habits.append("characters cut between packets")
+        trace.oddities.append("`data:` without a space")
+    if any(chunk[:1] and chunk[0] & 0xC0 == 0x80 for _, chunk in response.chunks):
+        trace.oddities.append("characters cut between packets")
     if whole and not re.search(rb"(\r\n|\n|\r)\1$", whole):
-        found.habits.append("no blank line at the end")
+        trace.oddities.append("no blank line at the end")
 
 
-def _event(at: int, data: bytes, found: Streamed) -> None:
+def _inspect_event(at: int, data: bytes, trace: StreamTrace) -> None:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError:
         document = None
     if not isinstance(document, dict):
-        found.unparsed.append(data.decode("utf-8", "replace"))
+        trace.unparsed.append(data.decode("utf-8", "replace"))
         return
     if error := document.get("error"):
-        found.errors.append(error if isinstance(error, dict) else {"message": str(error)})
+        trace.errors.append(error if isinstance(error, dict) else {"message": str(error)})
         return
-    found.ids.add(lenient_json.as_text(document.get("id")))
-    found.kinds.add(lenient_json.as_text(document.get("object")))
+    trace.ids.add(lenient_json.as_text(document.get("id")))
+    trace.kinds.add(lenient_json.as_text(document.get("object")))
     if model := lenient_json.as_text(document.get("model")):
-        found.models.append(model)
+        trace.models.append(model)
     choices = lenient_json.as_objects(document.get("choices"))
     if isinstance(document.get("usage"), dict):
-        found.usages.append((at, document["usage"]))
-        found.usage_with_choices |= bool(choices)
+        trace.usages.append((at, document["usage"]))
+        trace.usage_with_choices |= bool(choices)
     for choice in choices:
         if choice.get("index") in (0, None):
-            _choice(at, choice, found)
+            _inspect_choice(at, choice, trace)
 
 
-def _choice(at: int, choice: dict[str, Any], found: Streamed) -> None:
+def _inspect_choice(at: int, choice: dict[str, Any], trace: StreamTrace) -> None:
     delta = lenient_json.as_object(choice.get("delta"))
     if delta.get("role"):
-        found.roles.append(at)
+        trace.roles.append(at)
     if text := lenient_json.as_text(delta.get("content")):
-        found.texts.append(at)
-        found.text += text
+        trace.texts.append(at)
+        trace.text += text
     for name in ("reasoning_content", "reasoning", "reasoning_details"):
         if delta.get(name):
-            found.reasoning[name] = found.reasoning.get(name, 0) + 1
+            trace.reasoning[name] = trace.reasoning.get(name, 0) + 1
     for piece in lenient_json.as_objects(delta.get("tool_calls")):
-        found.texts.append(at)
-        _call(piece, found)
+        trace.texts.append(at)
+        _inspect_call(piece, trace)
     finish = choice.get("finish_reason")
     if isinstance(finish, str) and finish:
-        found.finishes.append((at, finish))
+        trace.finishes.append((at, finish))
 
 
-def _call(piece: dict[str, Any], found: Streamed) -> None:
+def _inspect_call(piece: dict[str, Any], trace: StreamTrace) -> None:
     function = lenient_json.as_object(piece.get("function"))
     index = piece.get("index")
-    call = found.calls[index if isinstance(index, int) else None]
+    call = trace.calls[index if isinstance(index, int) else None]
     if not isinstance(index, int) or isinstance(index, bool):
         call.unusual.append("a piece without an index")
     if ident := lenient_json.as_text(piece.get("id")):

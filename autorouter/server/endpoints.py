@@ -36,7 +36,8 @@ from autorouter.server.asgi import (
     send_json,
 )
 from autorouter.server.concurrency import AdmissionRequest, ConcurrencyLimiter, Lease
-from autorouter.wire import exchange, fields
+from autorouter.wire import exchange
+from autorouter.wire.common import request_body
 from autorouter.wire.exchange import ClientRequest
 
 FAULT_HEADER = "x-autorouter-fault"
@@ -108,7 +109,7 @@ class InferenceEndpoint:
                 await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
         except (TypeError, ExceptionGroup) as exc:
             # Can't be written anew, for another wire or for a panel; which candidates need that is known only now.
-            refused = fields.nesting_error(request.task.body)
+            refused = request_body.nesting_error(request.task.body)
             if refused is None:
                 raise
             step.trace.result, step.trace.status, step.trace.error = "refused", refused.http_status, refused.code

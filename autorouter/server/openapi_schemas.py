@@ -17,9 +17,9 @@ from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.policy import DIAL_MAX, DIAL_MIN
 from autorouter.core.types import Strategy, VerifyScope
 from autorouter.resources import folder
+from autorouter.wire.common.request_body import EXTENSION, MAX_LABEL_CHARS
 from autorouter.wire.errors import MESSAGES_TYPES
 from autorouter.wire.exchange import ANSWER_MEMBER
-from autorouter.wire.fields import EXTENSION, MAX_LABEL_CHARS
 from autorouter.wire.overrides import MAX_NAME_CHARS
 
 Schema = dict[str, Any]

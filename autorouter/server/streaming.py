@@ -23,7 +23,8 @@ from autorouter.engine.trace import Attempt
 from autorouter.errors import AutorouterError
 from autorouter.observe.request_context import CURRENT_REQUEST
 from autorouter.server.asgi import EVENT_STREAM_HEADERS, JSON_CONTENT_TYPE, RawHeaders, Send, send_bytes, send_error
-from autorouter.wire import errors, fields, splice
+from autorouter.wire import errors
+from autorouter.wire.common import request_body
 from autorouter.wire.overrides import PROGRESS_HEADER
 
 FIRST_KEEPALIVE_S = 5.0
@@ -40,7 +41,7 @@ async def send_response(step: Step, send: Send) -> None:
         await send_error(send, error, response_headers(step), wire=step.routed.task.wire)
         return
     step.finish()
-    body = splice.with_member(body, fields.EXTENSION, summary(step))
+    body = request_body.with_member(body, request_body.EXTENSION, summary(step))
     await send_bytes(send, 200, body, (JSON_CONTENT_TYPE, *response_headers(step), *_cost(step)))
 
 
@@ -90,7 +91,7 @@ class _Line:
     async def comment(self) -> None:
         """A sign of life; every stage as an event of its own for a client that asked for that."""
         await self.begin()
-        said = f": openfusion {self._step.progress.line()}\n\n".encode() + self.news()
+        said = f": openfusion {self._step.progress.status_text()}\n\n".encode() + self.news()
         await self._send({"type": "http.response.body", "body": said, "more_body": True})
 
     def news(self) -> bytes:
@@ -110,7 +111,7 @@ async def _attended(step: Step, line: _Line) -> StreamReply:
     news: asyncio.Task[None] | None = None
     try:
         while not work.done():
-            news = asyncio.create_task(step.progress.changed(line.told)) if line.events else None
+            news = asyncio.create_task(step.progress.wait_for_more(line.told)) if line.events else None
             silence_s = KEEPALIVE_INTERVAL_S if line.begun else FIRST_KEEPALIVE_S
             waits: set[asyncio.Task[Any]] = {work} if news is None else {work, news}
             done, _ = await asyncio.wait(waits, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)

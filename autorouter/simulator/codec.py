@@ -39,7 +39,7 @@ from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
 from autorouter.wire import translate
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import ResponseMetadata, messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata, format_messages_usage
 from autorouter.wire.common.ir import (
     RequestIR,
     StreamEvent,
@@ -474,7 +474,7 @@ _DocumentEdit = Callable[[Any], Any]
 
 
 def _edit_event(frame: bytes, edit: _DocumentEdit) -> bytes:
-    return sse.named(edit(orjson.loads(frame.partition(b"\ndata: ")[2])))
+    return sse.format_event(edit(orjson.loads(frame.partition(b"\ndata: ")[2])))
 
 
 def _document_edit(answer: SimulatedAnswer, usage: Usage | None, wire: TranslatedWire) -> _DocumentEdit:
@@ -490,7 +490,7 @@ def _adjust_messages(document: dict[str, Any], usage: Usage | None) -> dict[str,
         if isinstance(document.get("message"), dict):
             document["message"].pop("usage", None)
     elif document["type"] == "message_start":
-        document["message"]["usage"] = messages_usage(usage) | {"output_tokens": 1}
+        document["message"]["usage"] = format_messages_usage(usage) | {"output_tokens": 1}
     return document
 
 

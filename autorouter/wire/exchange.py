@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from autorouter.core.types import Task, Usage, Wire
-from autorouter.wire import fields
 from autorouter.wire.chat import passthrough
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.request import ChatRequest
+from autorouter.wire.common import request_body
 
 if TYPE_CHECKING:
     from autorouter.wire.common.encoder import ResponseMetadata
@@ -94,7 +94,7 @@ def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
     try:
         return _parsed(wire, body, headers)
     except TypeError as exc:
-        raise fields.nesting_error(body) or exc from exc
+        raise request_body.nesting_error(body) or exc from exc
 
 
 def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
@@ -147,7 +147,7 @@ class PassthroughExchange:
         else:
             from autorouter.wire import reasoning_history
 
-            body = fields.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+            body = request_body.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
             self.body, losses = reasoning_history.filter_reasoning(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
@@ -278,8 +278,12 @@ def _no_answer(document: dict[str, Any]) -> InvalidAnswerError:
 
 def _usage_of(wire: Wire, usage: dict[str, Any]) -> Usage:
     if wire == "chat":
-        return passthrough.usage_of(usage)
+        return passthrough.parse_chat_usage(usage)
     from autorouter.wire.messages import decode as decode_messages
     from autorouter.wire.responses import decode as decode_responses
 
-    return decode_responses.usage_of(usage) if wire == "responses" else decode_messages.usage_of(usage)
+    return (
+        decode_responses.parse_responses_usage(usage)
+        if wire == "responses"
+        else decode_messages.parse_messages_usage(usage)
+    )

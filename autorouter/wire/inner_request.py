@@ -16,8 +16,9 @@ from typing import Any, Literal
 import orjson
 
 from autorouter.core.types import Wire
-from autorouter.wire import fields, translate
+from autorouter.wire import translate
 from autorouter.wire.chat.request import ChatRequest
+from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import ResponseIR, TextPart, ToolCallPart, ToolDefinition, collect_events
 from autorouter.wire.exchange import ClientRequest
 
@@ -52,7 +53,7 @@ class InnerRequestOptions:
 def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -> ClientRequest:
     """The request with `addition` said behind its last message (none where it is empty), in the client's wire."""
     task = request.task
-    document = {key: value for key, value in orjson.loads(task.body).items() if key != fields.EXTENSION}
+    document = {key: value for key, value in orjson.loads(task.body).items() if key != request_body.EXTENSION}
     if not shape.keep_output_options:
         _strip(document, task.wire)
     if shape.max_tokens is not None:
@@ -72,7 +73,7 @@ def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -
         _add(document, task.wire, addition)
     body = orjson.dumps({"model": document.pop("model"), **document})
     changed = replace(task, body=body, stream=shape.stream)
-    place = fields.place_of(body, {**document, "model": task.label})
+    place = request_body.find_model_span(body, {**document, "model": task.label})
     if isinstance(request, ChatRequest):
         wants = request.wants_usage and shape.stream
         return replace(request, task=changed, place=place, wants_usage=wants, has_options="stream_options" in document)

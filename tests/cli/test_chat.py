@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from autorouter.cli.chat_loop import complete_blocks
+from autorouter.cli.chat import complete_blocks
 from tests.cli.conftest import POOL, ROOT, Home
 
 INSTANT = "[dry_run]\ntime_scale = 0.0\n"

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from autorouter.cli.chat_loop import footer
+from autorouter.cli.chat import footer
 from autorouter.cli.chat_progress import WORDS, Shown, Stages, about
 from autorouter.cli.router_client import ChatAnswer, _text_deltas
 from autorouter.core.panels import PRESETS

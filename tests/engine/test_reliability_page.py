@@ -10,12 +10,12 @@ from autorouter.engine.retry import RULES, RetryRule
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")
 UNITS = {"s": 1.0, "min": 60.0, "h": 3_600.0}
-ELSEWHERE = {
-    "twin": "the same model elsewhere, the next",
+FALLBACK_TEXT = {
+    "same_model": "the same model elsewhere, the next",
     "next": "the next",
-    "upstream": "another upstream",
-    "larger": "a larger window only",
-    "nobody": "nobody",
+    "other_upstream": "another upstream",
+    "larger_window": "a larger window only",
+    "none": "nobody",
 }
 
 
@@ -30,18 +30,20 @@ def seconds(text: str) -> float:
     return float(number) * UNITS[unit]
 
 
-def test_every_rule_stands_on_the_page_as_it_is() -> None:
+def test_the_page_lists_every_retry_rule() -> None:
     found = rows("After which failure what is done")
     assert set(RULES) <= set(found)
     for kind, (_, same, then) in found.items():
         if kind == "class":
             continue
         rule = RULES.get(kind, RetryRule())
-        assert same.startswith("once more at once" if rule.at_once else "after a wait" if rule.waits else "no"), kind
-        assert then.startswith(ELSEWHERE[rule.elsewhere]), kind
+        assert same.startswith("once more at once" if rule.immediate else "after a wait" if rule.can_wait else "no"), (
+            kind
+        )
+        assert then.startswith(FALLBACK_TEXT[rule.fallback]), kind
 
 
-def test_every_cooldown_stands_on_the_page_as_it_is() -> None:
+def test_the_page_lists_every_cooldown() -> None:
     found = rows("Cooldowns")
     for kind, pause in {**COOLDOWN_BY_REASON, "any other": DEFAULT_COOLDOWN}.items():
         first, most = found[kind]

@@ -18,9 +18,10 @@ from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
 from autorouter.server.access.budgets import KeyBudgets
 from autorouter.server.access.grants import Grant
-from autorouter.wire import exchange, fields, translate
+from autorouter.wire import exchange, translate
 from autorouter.wire.chat import request as chat_request
-from autorouter.wire.chat.passthrough import usage_of
+from autorouter.wire.chat.passthrough import parse_chat_usage
+from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import StreamFailed
 from autorouter.wire.common.tool_names import ToolNameMap
 from autorouter.wire.usage_sum import add_usage
@@ -69,8 +70,8 @@ def test_deep_arguments_in_a_history_are_refused(dry: Router, path: str, documen
 
 def test_only_what_is_too_deep_is_called_so() -> None:
     nested = orjson.dumps({"model": "m"})[:-1] + b',"a":%s}'
-    assert fields.nesting_error(nested % (b"[" * 230 + b"]" * 230)) is None
-    assert isinstance(fields.nesting_error(nested % (b"[" * 250 + b"]" * 250)), RequestError)
+    assert request_body.nesting_error(nested % (b"[" * 230 + b"]" * 230)) is None
+    assert isinstance(request_body.nesting_error(nested % (b"[" * 250 + b"]" * 250)), RequestError)
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -215,6 +216,6 @@ def test_a_count_of_tokens_beyond_all_measure_is_none() -> None:
     """Two of them together have no place in 64 bits, and the usage that a client is told could not be written."""
     target("decode-chat").run(bytes.fromhex("0c8c9e" + "9b" * 18 + "002f9b0c5a0c" + "9b" * 11 + "002f9b0c5a0c20a0"))
     told = {"prompt_tokens": 2**64 - 1, "completion_tokens": 5, "total_tokens": 2**64 - 1}
-    assert usage_of(told) == Usage(input_tokens=0, output_tokens=5)
+    assert parse_chat_usage(told) == Usage(input_tokens=0, output_tokens=5)
     body = orjson.dumps({"choices": [], "usage": told})
     assert orjson.loads(add_usage(body, "chat", Usage(input_tokens=7)))["usage"]["prompt_tokens"] == 7

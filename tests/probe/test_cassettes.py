@@ -21,9 +21,9 @@ import vcr
 from vcr.errors import CannotOverwriteExistingCassetteException
 
 from autorouter.probe import check_errors, checks
-from autorouter.probe.relay_client import Line, Relay, client_for
-from autorouter.probe.relay_session import Bench
-from autorouter.probe.report import Finding, Report
+from autorouter.probe.relay_client import Relay, RelayClient, client_for
+from autorouter.probe.relay_session import RelaySession
+from autorouter.probe.report import CheckFinding, Report
 from autorouter.upstream.errors import scrub
 
 CASSETTES = Path(__file__).resolve().parents[1] / "cassettes"
@@ -101,9 +101,9 @@ def test_answers_of_one_path_are_told_apart_by_their_requests() -> None:
     async def both() -> tuple[str, str]:
         relay = Relay(name="recorded", base_url="http://127.0.0.1:9/v1", model="openfusion/auto")
         async with client_for(relay) as client:
-            bench = Bench(Line(relay, client))
-            await bench.prepare()
-            return bench.whole.kind, bench.streaming.kind
+            session = RelaySession(RelayClient(relay, client))
+            await session.prepare()
+            return session.whole_response.media_type, session.stream_response.media_type
 
     with TAPE.use_cassette("dry-run.yaml"):
         assert asyncio.run(both()) == ("application/json", "text/event-stream")
@@ -128,16 +128,16 @@ def test_what_looks_like_a_key_does_not_get_into_a_cassette() -> None:
     assert scrub_bytes(said) == b'{"error":{"message":"Incorrect API key: [key]"}}\nplain  line'
 
 
-Check = Callable[[Bench], Awaitable[Finding]]
+Check = Callable[[RelaySession], Awaitable[CheckFinding]]
 
 
-def asked(cassette: str, check: Check, **relay: Any) -> Finding:
+def asked(cassette: str, check: Check, **relay: Any) -> CheckFinding:
     """One check of a relay that is on tape."""
 
-    async def one() -> Finding:
+    async def one() -> CheckFinding:
         found = Relay(name="tape", base_url="https://relay.example/v1", model="vendor/model", key="k" * 20, **relay)
         async with client_for(found) as client:
-            return await check(Bench(Line(found, client)))
+            return await check(RelaySession(RelayClient(found, client)))
 
     with TAPE.use_cassette(cassette):
         return asyncio.run(one())

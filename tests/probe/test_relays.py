@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from autorouter.probe import checks
 from autorouter.probe.markdown import comparison_page, report_page
 from autorouter.probe.relay_client import Relay as Asked
-from autorouter.probe.report import NEEDS, Report, fits, from_json, to_document
+from autorouter.probe.report import Report, from_json, to_document
 from tests.probe.provider import MODEL, Provider
 
 AT = "2026-11-20T12:00:00Z"
@@ -34,7 +34,7 @@ def test_a_good_relay_passes_every_check() -> None:
     assert {check.name: check.evidence for check in report.checks if check.result != "pass"} == {}
     assert report.result == "pass"
     assert report.model == MODEL
-    assert [check.name for check in report.checks] == [one.name for one in checks.PROBES]
+    assert [check.name for check in report.checks] == [one.name for one in checks.CHECKS]
     assert report.measured.requests == len(relay.seen)
 
 
@@ -175,13 +175,13 @@ def test_the_pages_are_valid_tables_whatever_a_relay_says() -> None:
     with Nasty() as relay, Provider("no-done") as other:
         nasty, missing = report_of(relay), report_of(other)
     page = report_page(nasty)
-    assert cells(page) == [[3] * (len(NEEDS) + 1), [4] * (len(checks.PROBES) + 1)]
+    assert cells(page) == [[3] * (len(NEEDS) + 1), [4] * (len(checks.CHECKS) + 1)]
     assert "\x1b" not in page
     html = MarkdownIt("commonmark").enable("table").render(page)
     assert "<script>" not in html
     assert "href" not in html
     both = comparison_page([nasty, missing])
-    assert cells(both)[0] == [3] * (len(checks.PROBES) + 5)
+    assert cells(both)[0] == [3] * (len(checks.CHECKS) + 5)
     assert [set(table) for table in cells(both)[1:]] == [{3}, {4}, {3}, {4}]
 
 
@@ -205,5 +205,5 @@ def test_which_clients_can_use_a_relay_directly_is_said() -> None:
 
 
 def test_every_check_that_a_client_needs_exists() -> None:
-    names = {probe.name for probe in checks.PROBES}
+    names = {probe.name for probe in checks.CHECKS}
     assert {name for needed in NEEDS.values() for name in needed} <= names

@@ -11,9 +11,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from autorouter.probe.checks import PROBES
+from autorouter.probe.checks import CHECKS
 from autorouter.probe.markdown import cell, report_page
-from autorouter.probe.report import Check, Finding, bounded, from_json, overall, quoted, schema, shown_url
+from autorouter.probe.report import Check, CheckFinding, bounded, from_json, overall, quoted, schema, shown_url
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "providers"
 SCHEMA = FOLDER / "report.schema.json"
@@ -41,7 +41,7 @@ def test_our_own_dry_run_is_among_them_and_passes() -> None:
     report = from_json((FOLDER / "reports" / "autorouter-dry-run.json").read_bytes())
     assert report.of("fail") == ()
     assert "**dry run**" in report_page(report)
-    assert {check.name for check in report.checks} == {probe.name for probe in PROBES}
+    assert {check.name for check in report.checks} == {probe.name for probe in CHECKS}
 
 
 def test_the_schema_refuses_what_is_no_report() -> None:
@@ -75,7 +75,7 @@ def test_what_a_relay_says_stays_in_its_cell_and_is_no_markup() -> None:
     assert cell(quoted("a|b") + " c|d <e>") == "`a\\|b` c\\|d &lt;e&gt;"
     assert len(bounded("x" * 1000)) == 240
     assert shown_url("http://user:pass@host/v1?key=1") == "http://host/v1"
-    assert Finding("pass", "x").result == "pass"
+    assert CheckFinding("pass", "x").result == "pass"
 
 
 if __name__ == "__main__":

@@ -38,8 +38,7 @@ from autorouter.engine.step import Step, StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts.canonical import canonical_json
 from autorouter.simulator import codec
-from autorouter.simulator.codec import ResponseMetadata
-from autorouter.simulator.faults.bodies import ResponseBody
+from autorouter.simulator.codec import AnswerMetadata, ResponseBody
 from autorouter.simulator.model import RefusalAnswer, TextAnswer
 from autorouter.simulator.tools import SimulatedToolCall
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
@@ -180,12 +179,10 @@ class Cast:
         spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.said) + 2
         usage = Usage(input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=spoken)
         self.said.append(usage)
-        stamp = ResponseMetadata(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
+        stamp = AnswerMetadata(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
         wire: Wire = call.target.wire
-        if wire == "chat":
-            told = bool((document.get("stream_options") or {}).get("include_usage"))
-            return codec._encode_chat(line, stamp, stream=call.stream, include_usage=told)
-        return codec._encode_translated(line, stamp, wire, stream=call.stream)
+        include_usage = bool((document.get("stream_options") or {}).get("include_usage"))
+        return codec.encode(line, stamp, wire, stream=call.stream, include_usage=include_usage)
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -90,9 +90,9 @@ def test_bytes_that_are_no_utf_8_are_replaced() -> None:
 
 def test_only_so_many_results_and_so_much_of_each_are_taken() -> None:
     source = "import json; print(json.dumps([dict.fromkeys(('title', 'url', 'text'), 'x' * 9_000)] * 7))"
-    found = looked(source, limit=3)
-    assert len(found) == 3
-    assert {name: len(text) for name, text in found[0].items()} == RESULT_CHARS
+    results = looked(source, limit=3)
+    assert len(results) == 3
+    assert {name: len(text) for name, text in results[0].items()} == RESULT_CHARS
     assert len(looked("print('y' * 100_000)")[0]["text"]) == PLAIN_CHARS
 
 
@@ -111,8 +111,8 @@ def test_it_never_gets_a_shell(tmp_path: Path) -> None:
     question = f"$(touch {mark}); `touch {mark}` | touch {mark} && touch {mark} #"
     told = "import sys, json; print(json.dumps([{'title': sys.argv[1], 'text': sys.stdin.read()}]))"
     word = f"; touch {mark} $HOME *"
-    (found,) = run(search([sys.executable, "-c", told, word], question, limit=1, limit_s=WAIT_S))
-    assert found == {"title": word, "text": question}
+    (results,) = run(search([sys.executable, "-c", told, word], question, limit=1, limit_s=WAIT_S))
+    assert results == {"title": word, "text": question}
     assert not mark.exists()
 
 

@@ -74,14 +74,14 @@ def meaning(conversation):
         said.append((message.role, words, rest))
     tools = [(tool.name, tool.description, tool.schema) for tool in conversation.tools]
     wishes = (
-        conversation.choice,
-        conversation.parallel,
+        conversation.tool_choice,
+        conversation.parallel_tool_calls,
         conversation.max_output_tokens,
         conversation.temperature,
         conversation.top_p,
         conversation.stop,
-        conversation.effort,
-        conversation.format and (conversation.format.kind, conversation.format.schema),
+        conversation.reasoning_effort,
+        conversation.response_format and (conversation.response_format.kind, conversation.response_format.schema),
         conversation.stream,
     )
     return "\n\n".join(part.text for part in conversation.system), said, tools, wishes

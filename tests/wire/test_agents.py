@@ -7,7 +7,7 @@ import pytest
 from autorouter.core.signals.task_kind import phase_of
 from autorouter.core.types import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
-from autorouter.wire import fields
+from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import UsageEvent
 from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from autorouter.wire.errors import messages_error, responses_error
@@ -48,7 +48,10 @@ def test_codexs_first_step_is_fresh_though_an_environment_stands_before_it():
 def test_a_text_as_input_is_the_humans():
     request = codex({"model": "m", "input": "hi", "openfusion": {"dial": 1}})
     assert (request.task.prompt, request.task.is_new_turn, request.task.stream) == ("hi", True, False)
-    assert json.loads(fields.with_model(request.task.body, request.place, "up")) == {"model": "up", "input": "hi"}
+    assert json.loads(request_body.with_model(request.task.body, request.model_span, "up")) == {
+        "model": "up",
+        "input": "hi",
+    }
 
 
 def test_codexs_compaction_is_known_by_its_metadata():
@@ -102,11 +105,11 @@ def test_results_alone_leave_the_earlier_ask_and_keep_the_mark_of_failure():
 def test_on_the_same_wire_only_the_models_name_changes():
     body = json.dumps(CLAUDE).encode()
     request = messages_request.parse(body, {})
-    sent = fields.with_model(body, request.place, "claude-x")
+    sent = request_body.with_model(body, request.model_span, "claude-x")
     assert sent == body.replace(b'"model": "openfusion/auto"', b'"model": "claude-x"')
     body = json.dumps({"input": [{"role": "user", "content": "x", "model": "y"}], "model": "a"}).encode()
-    place = responses_request.parse(body, {}).place
-    assert fields.with_model(body, place, "b") == body.replace(b'"model": "a"', b'"model": "b"')
+    place = responses_request.parse(body, {}).model_span
+    assert request_body.with_model(body, place, "b") == body.replace(b'"model": "a"', b'"model": "b"')
 
 
 @pytest.mark.parametrize(

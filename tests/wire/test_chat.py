@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import EXCERPT_CHARS, PROMPT_CHARS, TOOL_HISTORY_EVENTS, ToolCall, ToolResult
 from autorouter.errors import RequestError
-from autorouter.wire import splice
 from autorouter.wire.chat import request as chat_request
+from autorouter.wire.common import request_body
 
 USER = {"role": "user", "content": "fix the off-by-one"}
 
@@ -365,7 +365,7 @@ def test_upstream_gets_the_clients_bytes_with_another_model(data):
     out = chat_request.outgoing(request, "vendor/new", stream_usage=False)
     assert orjson.loads(out) == orjson.loads(sent) | {"model": "vendor/new"}
     assert list(orjson.loads(out)) == list(document)
-    place = splice.model_place(sent, document)
+    place = request_body.locate_model(sent, document)
     assert place is not None
     start, end = place
     assert orjson.loads(sent[start:end]) == document["model"]
@@ -434,9 +434,9 @@ def test_our_own_extension_is_never_sent_on(stream_usage):
 
 @pytest.mark.parametrize("sent", [b"{}", b" { } \n", b'{"a":1}', b'{"a":{}}\n', b'{"a":"}"}'])
 def test_a_member_is_put_at_the_end(sent):
-    assert orjson.loads(splice.with_member(sent, "new", [1])) == orjson.loads(sent) | {"new": [1]}
+    assert orjson.loads(request_body.with_member(sent, "new", [1])) == orjson.loads(sent) | {"new": [1]}
 
 
 def test_a_member_needs_an_object():
     with pytest.raises(ValueError, match="object"):
-        splice.with_member(b"[1]", "new", 1)
+        request_body.with_member(b"[1]", "new", 1)

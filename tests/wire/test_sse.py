@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Usage
-from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatObserver, usage_of
+from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatObserver, parse_chat_usage
 
 
 def event(document):
@@ -148,7 +148,7 @@ def test_the_last_usage_counts():
 
 
 def test_usage_details_are_read_as_providers_write_them():
-    found = usage_of(
+    found = parse_chat_usage(
         {
             "prompt_tokens": 100,
             "completion_tokens": 50,
@@ -159,7 +159,7 @@ def test_usage_details_are_read_as_providers_write_them():
     assert found == Usage(
         input_tokens=100, cached_tokens=60, cache_write_tokens=10, output_tokens=50, reasoning_tokens=30
     )
-    assert usage_of({"prompt_tokens": 9, "prompt_cache_hit_tokens": 5}).cached_tokens == 5
+    assert parse_chat_usage({"prompt_tokens": 9, "prompt_cache_hit_tokens": 5}).cached_tokens == 5
 
 
 @given(
@@ -169,7 +169,7 @@ def test_usage_details_are_read_as_providers_write_them():
     )
 )
 def test_any_usage_is_counted_in_whole_numbers(found):
-    usage = usage_of(found)
+    usage = parse_chat_usage(found)
     assert usage.input_tokens >= 0
     assert type(usage.input_tokens) is type(usage.output_tokens) is int
 

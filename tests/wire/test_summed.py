@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import Usage, Wire
 from autorouter.simulator import codec
-from autorouter.simulator.codec import ResponseMetadata
+from autorouter.simulator.codec import AnswerMetadata
 from autorouter.simulator.model import TextAnswer
 from autorouter.wire.chat import passthrough
 from autorouter.wire.common import observer
@@ -23,15 +23,13 @@ from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 OWN = Usage(input_tokens=100, cached_tokens=40, output_tokens=9, reasoning_tokens=3)
 BEFORE = Usage(input_tokens=1_000, cached_tokens=600, cache_write_tokens=50, output_tokens=70, reasoning_tokens=20)
-STAMP = ResponseMetadata(model="m", seed=bytes(32), usage=OWN)
+STAMP = AnswerMetadata(model="m", seed=bytes(32), usage=OWN)
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 TEXT = 'So "usage" it is: {"usage": {"prompt_tokens": 1}}\ndata: {"usage": 2}'
 
 
 def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
-    if wire == "chat":
-        return codec._encode_chat(TextAnswer(TEXT), STAMP, stream=stream, include_usage=True).pieces
-    return codec._encode_translated(TextAnswer(TEXT), STAMP, wire, stream=stream).pieces
+    return codec.encode(TextAnswer(TEXT), STAMP, wire, stream=stream).pieces
 
 
 def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:

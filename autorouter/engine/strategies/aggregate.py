@@ -23,7 +23,7 @@ from autorouter.engine.call import ClientReply, StreamReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import DraftReply
-from autorouter.engine.strategies.inner_calls import LETTERS, proposal
+from autorouter.engine.strategies.inner_calls import LETTERS, proposal_block
 from autorouter.engine.strategies.members import PanelResult
 from autorouter.engine.trace import sum_usage
 from autorouter.upstream import errors
@@ -33,151 +33,155 @@ from autorouter.wire.inner_request import InnerRequestOptions
 from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 
-async def concluded(run: StepContext, plan: Plan, gathered: PanelResult, *, as_it_is: bool) -> ClientReply:
+async def aggregate(context: StepContext, plan: Plan, result: PanelResult, *, allow_release: bool) -> ClientReply:
     """One answer of what a panel gave. `as_it_is`: a member's answer may go out."""
-    usable = gathered.usable
-    assert run.trace.panel is not None
-    run.trace.panel |= {"usable": len(usable), "agreed": gathered.agreed is not None}
+    usable = result.usable
+    assert context.trace.panel is not None
+    context.trace.panel |= {"usable": len(usable), "agreed": result.agreed is not None}
     if not usable:
-        return await _nobody(run, plan, gathered)
-    quorum = min(run.deps.policy.fusion.quorum, len(plan.members))
+        return await _no_usable_answer(context, plan, result)
+    quorum = min(context.deps.policy.fusion.quorum, len(plan.members))
     if len(usable) < quorum:
-        run.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
-    if gathered.agreed is not None and as_it_is:
-        return picked(run, gathered.agreed)
-    if len(usable) == 1 and as_it_is:
-        return picked(run, usable[0])
+        context.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
+    if result.agreed is not None and allow_release:
+        return release_member(context, result.agreed)
+    if len(usable) == 1 and allow_release:
+        return release_member(context, usable[0])
     assert plan.panel is not None
-    if run.request.task.tools:
-        return picked(run, usable[await once(run, plan, usable)])
+    if context.request.task.tools:
+        return release_member(context, usable[await rank_once(context, plan, usable)])
     match plan.panel.way:
         case "ranked":
-            return picked(run, usable[await twice(run, plan, usable)])
+            return release_member(context, usable[await rank_both_orders(context, plan, usable)])
         case "vote":
             winner = consensus.majority([consensus.extract_answer(draft.text) for draft in usable])
-            run.trace.panel["vote"] = "abstained" if winner is None else "decided"
-            return picked(run, usable[await once(run, plan, usable) if winner is None else winner])
+            context.trace.panel["vote"] = "abstained" if winner is None else "decided"
+            return release_member(context, usable[await rank_once(context, plan, usable) if winner is None else winner])
         case _:
-            return await _judged(run, plan, usable)
+            return await _judge_and_synthesize(context, plan, usable)
 
 
-async def _judged(run: StepContext, plan: Plan, usable: Sequence[DraftReply]) -> ClientReply:
+async def _judge_and_synthesize(context: StepContext, plan: Plan, usable: Sequence[DraftReply]) -> ClientReply:
     """The judge compares, the synthesizer writes."""
-    assert run.trace.panel is not None
-    judge = judge_of(run, plan, usable)
+    assert context.trace.panel is not None
+    judge = select_judge(context, plan, usable)
     order: Sequence[int] | None = None
-    found: PanelJudgement | str = "left out: the budget holds no more"
+    judgement: PanelJudgement | str = "left out: the budget holds no more"
     best = 0
-    if run.affords(plan.usd_of("judgement")):
-        found, order = await inner_calls.judged(run, judge, [draft.answer for draft in usable])
-        if isinstance(found, PanelJudgement) and found.best is not None:
-            best = order[LETTERS.index(found.best)]
-    if isinstance(found, str):
-        run.trace.degraded.append(f"judge {judge}: {found}; the answers were synthesized without it")
+    if context.within_budget(plan.usd_of("judgement")):
+        judgement, order = await inner_calls.ask_judge(context, judge, [draft.answer for draft in usable])
+        if isinstance(judgement, PanelJudgement) and judgement.best is not None:
+            best = order[LETTERS.index(judgement.best)]
+    if isinstance(judgement, str):
+        context.trace.degraded.append(f"judge {judge}: {judgement}; the answers were synthesized without it")
     else:
-        counts: dict[str, object] = {name: len(getattr(found, name)) for name in LISTS}
-        run.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if found.best else None}
-    return await synthesized(run, plan, usable, found if isinstance(found, PanelJudgement) else None, best, order)
+        counts: dict[str, object] = {name: len(getattr(judgement, name)) for name in LISTS}
+        context.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if judgement.best else None}
+    return await synthesize(
+        context, plan, usable, judgement if isinstance(judgement, PanelJudgement) else None, best, order
+    )
 
 
-async def _nobody(run: StepContext, plan: Plan, gathered: PanelResult) -> ClientReply:
+async def _no_usable_answer(context: StepContext, plan: Plan, result: PanelResult) -> ClientReply:
     """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal, but
     no call that doesn't fit its tool."""
-    verdicts = list(gathered.verdicts)
-    queue = _outside(run, plan)
+    verdicts = list(result.verdicts)
+    queue = _candidates_outside_panel(context, plan)
     if queue:
-        run.trace.degraded.append("no member's answer can be used: a fallback answers alone")
+        context.trace.degraded.append("no member's answer can be used: a fallback answers alone")
         try:
-            return await run.final(queue, phase="answer")
+            return await context.get_reply(queue, phase="answer")
         except AllCandidatesFailed as exc:
             verdicts += exc.verdicts
-    words = [draft for draft in gathered.poor if not draft.calls]
+    words = [draft for draft in result.unusable if not draft.calls]
     if words:
         draft = words[0]
-        run.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
-        return picked(run, draft)
+        context.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
+        return release_member(context, draft)
     if not verdicts:
-        verdicts = [errors.classify_transport_error(_why_nobody(run, gathered))]
+        verdicts = [errors.classify_transport_error(_no_answer_error(context, result))]
     raise AllCandidatesFailed(verdicts)
 
 
-def _why_nobody(run: StepContext, gathered: PanelResult) -> TransportError:
-    if gathered.poor:
+def _no_answer_error(context: StepContext, result: PanelResult) -> TransportError:
+    if result.unusable:
         return TransportError("protocol", "every member of the panel made a tool call that doesn't fit its tool")
-    limit_s = run.deps.policy.fusion.member_s
+    limit_s = context.deps.policy.fusion.member_s
     return TransportError("timeout", f"no member of the panel answered within {limit_s:g} s")
 
 
-def _outside(run: StepContext, plan: Plan) -> list[str]:
+def _candidates_outside_panel(context: StepContext, plan: Plan) -> list[str]:
     """Who isn't in the panel, best first, and fits the budget after what the panel has spent. Of the scores, for the
     decision's few fallbacks may all sit in the panel."""
-    others = [score for score in run.routed.decision.scores if score.candidate not in plan.members]
-    most = run.deps.policy.max_fallbacks
-    return [score.candidate for score in others if run.affords(score.step_usd)][:most]
+    others = [score for score in context.routed.decision.scores if score.candidate not in plan.members]
+    most = context.deps.policy.max_fallbacks
+    return [score.candidate for score in others if context.within_budget(score.step_usd)][:most]
 
 
-def picked(run: StepContext, draft: DraftReply) -> ClientReply:
+def release_member(context: StepContext, draft: DraftReply) -> ClientReply:
     """A member's answer goes out."""
-    assert run.trace.panel is not None
-    run.trace.panel["picked"] = draft.attempt.candidate
-    return run.give(draft)
+    assert context.trace.panel is not None
+    context.trace.panel["picked"] = draft.attempt.candidate
+    return context.release(draft)
 
 
-async def once(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
+async def rank_once(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
     """The index of the proposal that the judge puts first; 0, the lead's or the first there is, where it gives no order."""
-    assert run.trace.panel is not None
-    (order,) = await _orders(run, plan, drafts, 1)
-    run.trace.panel["ranking"] = _names(order, drafts)
+    assert context.trace.panel is not None
+    (order,) = await _rankings(context, plan, drafts, 1)
+    context.trace.panel["ranking"] = _candidate_ids(order, drafts)
     return order[0] if order else 0
 
 
-async def twice(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
+async def rank_both_orders(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
     """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first
     in the panel wins."""
-    assert run.trace.panel is not None
-    orders = await _orders(run, plan, drafts, 2)
-    told = [order for order in orders if order]
-    run.trace.panel["rankings"] = [_names(order, drafts) for order in orders]
-    if not told:
+    assert context.trace.panel is not None
+    orders = await _rankings(context, plan, drafts, 2)
+    texts = [order for order in orders if order]
+    context.trace.panel["rankings"] = [_candidate_ids(order, drafts) for order in orders]
+    if not texts:
         return 0
-    places = [sum(order.index(index) for order in told) for index in range(len(drafts))]
-    run.trace.panel["tied"] = places.count(min(places)) > 1
-    return places.index(min(places))
+    rank_sums = [sum(order.index(index) for order in texts) for index in range(len(drafts))]
+    context.trace.panel["tied"] = rank_sums.count(min(rank_sums)) > 1
+    return rank_sums.index(min(rank_sums))
 
 
-def judge_of(run: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> str:
+def select_judge(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> str:
     """Who judges: as planned, or the first who answered where the planned one has failed in this step already."""
     assert plan.judge is not None
-    judge = run.able(plan.judge, drafts[0].attempt.candidate)
+    judge = context.available_for(plan.judge, drafts[0].attempt.candidate)
     if judge != plan.judge:
-        run.trace.degraded.append(f"judge {plan.judge} has failed before: {judge} judges")
+        context.trace.degraded.append(f"judge {plan.judge} has failed before: {judge} judges")
     return judge
 
 
-async def _orders(run: StepContext, plan: Plan, drafts: Sequence[DraftReply], times: int) -> list[tuple[int, ...]]:
+async def _rankings(
+    context: StepContext, plan: Plan, drafts: Sequence[DraftReply], times: int
+) -> list[tuple[int, ...]]:
     """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
-    judge = judge_of(run, plan, drafts)
+    judge = select_judge(context, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
-    if not run.affords(plan.usd_of("ranking")):
-        run.trace.degraded.append(f"judge {judge} left out: the budget holds no more")
+    if not context.within_budget(plan.usd_of("ranking")):
+        context.trace.degraded.append(f"judge {judge} left out: the budget holds no more")
         return nothing
     answers = [draft.answer for draft in drafts]
-    found = await asyncio.gather(
-        *(inner_calls.ranked(run, judge, answers, swapped=swapped) for swapped in (False, True)[:times])
+    judgement = await asyncio.gather(
+        *(inner_calls.ask_ranker(context, judge, answers, swapped=swapped) for swapped in (False, True)[:times])
     )
-    why = [order for order in found if isinstance(order, str)]
+    why = [order for order in judgement if isinstance(order, str)]
     if why:
         counted = "the order of the panel counted" if len(why) == times else "only its other order counted"
-        run.trace.degraded.append(f"judge {judge}: {why[0]}; {counted}")
-    return [() if isinstance(order, str) else order for order in found]
+        context.trace.degraded.append(f"judge {judge}: {why[0]}; {counted}")
+    return [() if isinstance(order, str) else order for order in judgement]
 
 
-def _names(order: Sequence[int], drafts: Sequence[DraftReply]) -> list[str]:
+def _candidate_ids(order: Sequence[int], drafts: Sequence[DraftReply]) -> list[str]:
     return [drafts[index].attempt.candidate for index in order]
 
 
-async def synthesized(
-    run: StepContext,
+async def synthesize(
+    context: StepContext,
     plan: Plan,
     usable: Sequence[DraftReply],
     judgement: PanelJudgement | None = None,
@@ -187,35 +191,35 @@ async def synthesized(
     """The written answer; the best member's, by its index, where the synthesizer fails. `order`: which answer stood behind
     each of the judge's letters, so that the synthesizer knows them by the same."""
     planned = plan.synthesizer or plan.primary
-    writer = run.able(planned, usable[best].attempt.candidate)
+    writer = context.available_for(planned, usable[best].attempt.candidate)
     if writer != planned:
-        run.trace.degraded.append(f"synthesizer {planned} has failed before: {writer} writes")
-    places = enumerate(order if order is not None else range(len(usable)))
-    blocks = [proposal(LETTERS[place], usable[index].answer) for place, index in places]
+        context.trace.degraded.append(f"synthesizer {planned} has failed before: {writer} writes")
+    rank_sums = enumerate(order if order is not None else range(len(usable)))
+    blocks = [proposal_block(LETTERS[place], usable[index].answer) for place, index in rank_sums]
     if judgement is not None:
         blocks.append(inner_calls.judgement_block(judgement))
-    run.progress.say("synthesis", candidate=writer)
-    if not run.affords(plan.usd_of("synthesis")):
-        return _instead(run, usable[best], f"synthesizer {writer} left out: the budget holds no more")
-    shape = InnerRequestOptions(stream=run.stream, tools="none")
-    request = inner_calls.said(run, "synthesizer", *blocks, shape=shape)
+    context.progress.report("synthesis", candidate=writer)
+    if not context.within_budget(plan.usd_of("synthesis")):
+        return _release_best(context, usable[best], f"synthesizer {writer} left out: the budget holds no more")
+    shape = InnerRequestOptions(stream=context.stream, tools="none")
+    request = inner_calls.build_request(context, "synthesizer", *blocks, shape=shape)
     try:
-        return with_sum(run, await run.final([writer], phase="synthesis", request=request))
+        return with_total_usage(context, await context.get_reply([writer], phase="synthesis", request=request))
     except AllCandidatesFailed as exc:
-        return _instead(run, usable[best], f"synthesizer {writer}: {exc.verdicts[-1].kind}")
+        return _release_best(context, usable[best], f"synthesizer {writer}: {exc.verdicts[-1].kind}")
 
 
-def _instead(run: StepContext, draft: DraftReply, why: str) -> ClientReply:
-    run.trace.degraded.append(f"{why}; the answer of {draft.attempt.candidate} went out")
-    return picked(run, draft)
+def _release_best(context: StepContext, draft: DraftReply, why: str) -> ClientReply:
+    context.trace.degraded.append(f"{why}; the answer of {draft.attempt.candidate} went out")
+    return release_member(context, draft)
 
 
-def with_sum(run: StepContext, final: ClientReply) -> ClientReply:
+def with_total_usage(context: StepContext, final: ClientReply) -> ClientReply:
     """The same answer, telling what all phases used together."""
-    wire = run.request.task.wire
-    last = run.trace.answer
-    before = sum_usage([a.usage for a in run.trace.attempts if a is not last and a.usage is not None])
+    wire = context.request.task.wire
+    last = context.trace.answer
+    before = sum_usage([a.usage for a in context.trace.attempts if a is not last and a.usage is not None])
     if isinstance(final, CompleteResponse):
         return replace(final, body=add_usage(final.body, wire, before))
-    tap = UsageSumObserver(final.tap, wire, before)
-    return StreamReply(tap.convert(final.first), final.reply, final.source, tap, final.attempt)
+    observer = UsageSumObserver(final.observer, wire, before)
+    return StreamReply(observer.convert(final.first), final.reply, final.source, observer, final.attempt)

@@ -45,52 +45,57 @@ class DraftReply:
         return draft_risk.draft_kind(self.calls)
 
 
-async def whole(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
+async def complete_draft(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
     """A draft that isn't streamed. Raises Failed."""
-    found = await caller.whole(attempt, number)
-    answer = read_answer(found.body, caller.request.task.wire, stream=False)
-    return DraftReply(attempt, found, answer)
+    is_plain = await caller.complete(attempt, number)
+    answer = read_answer(is_plain.body, caller.request.task.wire, stream=False)
+    return DraftReply(attempt, is_plain, answer)
 
 
-async def held(caller: Caller, attempt: Attempt, number: int, care: VerifyScope | None = None) -> DraftReply:
+async def buffer_draft(caller: Caller, attempt: Attempt, number: int, scope: VerifyScope | None = None) -> DraftReply:
     """A streamed draft. `care`: give it free as soon as it turns out to need no second look. Raises Failed."""
-    opened = await caller.begin(attempt, number)
+    stream_reply = await caller.open_stream(attempt, number)
     wire: Wire = caller.request.task.wire
-    watch = PlainCallDetector(wire) if care in ("final", "risky") else None
-    bytes_held = bytearray(opened.first)
+    detector = PlainCallDetector(wire) if scope in ("final", "risky") else None
+    bytes_held = bytearray(stream_reply.first)
     try:
-        if care == "off" or (care == "risky" and not caller.request.task.tools):
-            return DraftReply(attempt, opened, ResponseIR(), live=True)
-        if watch is not None and watch.plain(opened.first):
-            return DraftReply(attempt, opened, ResponseIR(), live=True)
-        async for chunk in opened.source:
-            passed = opened.tap.feed(chunk)
-            attempt.events = opened.tap.events
+        if scope == "off" or (scope == "risky" and not caller.request.task.tools):
+            return DraftReply(attempt, stream_reply, ResponseIR(), live=True)
+        if detector is not None and detector.feed(stream_reply.first):
+            return DraftReply(attempt, stream_reply, ResponseIR(), live=True)
+        async for chunk in stream_reply.source:
+            passed = stream_reply.observer.feed(chunk)
+            attempt.events = stream_reply.observer.events
             bytes_held += passed
-            if opened.tap.error is not None and opened.call is not None:
-                raise CallFailed(errors.classify_error_event(opened.call, opened.tap.error), opened.tap.events)
+            if stream_reply.observer.error is not None and stream_reply.call is not None:
+                raise CallFailed(
+                    errors.classify_error_event(stream_reply.call, stream_reply.observer.error),
+                    stream_reply.observer.events,
+                )
             if len(bytes_held) > caller.deps.max_answer_bytes:
                 raise TransportError("too_large", f"an answer of more than {caller.deps.max_answer_bytes} bytes")
-            if watch is not None and watch.plain(passed):
-                freed = StreamReply(bytes(bytes_held), opened.reply, opened.source, opened.tap, attempt)
-                return DraftReply(attempt, freed, ResponseIR(), live=True)
-        bytes_held += opened.tap.flush()
-        if not opened.tap.complete:
+            if detector is not None and detector.feed(passed):
+                streaming = StreamReply(
+                    bytes(bytes_held), stream_reply.reply, stream_reply.source, stream_reply.observer, attempt
+                )
+                return DraftReply(attempt, streaming, ResponseIR(), live=True)
+        bytes_held += stream_reply.observer.flush()
+        if not stream_reply.observer.complete:
             raise TransportError("cut", f"`{attempt.candidate}`: the answer ended before its end")
     except TransportError as failure:
-        opened.reply.close()
-        raise CallFailed(errors.classify_transport_error(failure), opened.tap.events) from failure
+        stream_reply.reply.close()
+        raise CallFailed(errors.classify_transport_error(failure), stream_reply.observer.events) from failure
     except ValueError as exc:
-        opened.reply.close()
+        stream_reply.reply.close()
         raise CallFailed(
-            errors.classify_transport_error(TransportError("protocol", str(exc))), opened.tap.events
+            errors.classify_transport_error(TransportError("protocol", str(exc))), stream_reply.observer.events
         ) from exc
     except BaseException:
-        opened.reply.close()
+        stream_reply.reply.close()
         raise
-    opened.reply.close()
+    stream_reply.reply.close()
     data = bytes(bytes_held)
-    replay = StreamReply(data, opened.reply, _nothing(), opened.tap, attempt)
+    replay = StreamReply(data, stream_reply.reply, _nothing(), stream_reply.observer, attempt)
     return DraftReply(attempt, replay, read_answer(data, wire, stream=True))
 
 
@@ -111,14 +116,14 @@ class PlainCallDetector:
         self._arguments: dict[int, str] = {}
         self._doubtful: set[int] = set()
 
-    def plain(self, chunk: bytes) -> bool:
+    def feed(self, chunk: bytes) -> bool:
         """Whether a plain call is certain by now, and none that came before it is risky."""
-        found = False
+        is_plain = False
         for event in self._decoder.feed(chunk):
             if isinstance(event, ToolCallStarted):
                 self._names[event.index] = event.name
                 if draft_risk.is_harmless_tool(event.name):
-                    found = True
+                    is_plain = True
                 else:
                     self._doubtful.add(event.index)
             elif isinstance(event, ToolCallDelta):
@@ -127,5 +132,5 @@ class PlainCallDetector:
                 call = ToolCall(self._names[event.index], self._arguments.get(event.index, ""))
                 if not draft_risk.is_risky(call):
                     self._doubtful.discard(event.index)
-                    found = True
-        return found and not self._doubtful
+                    is_plain = True
+        return is_plain and not self._doubtful

@@ -27,73 +27,73 @@ VERDICT_MAX_TOKENS = 6_000
 """Room for a verdict and for the thoughts before it; a verdict itself has about 200."""
 
 
-def said(
-    run: StepContext, part: PromptRole, *blocks: str, shape: InnerRequestOptions, instruction: str = ""
+def build_request(
+    context: StepContext, part: PromptRole, *blocks: str, shape: InnerRequestOptions, instruction: str = ""
 ) -> ClientRequest:
     """The client's request with a part's instruction and its material behind it."""
-    key = _key(run, part)
-    return compose(run.request, _addition(run, part, key, *blocks, instruction=instruction), shape)
+    key = _key(context, part)
+    return compose(context.request, _addition(context, part, key, *blocks, instruction=instruction), shape)
 
 
-async def verdict(run: StepContext, verifier: str, draft: ResponseIR) -> ReviewVerdict | str:
+async def ask_verifier(context: StepContext, verifier: str, draft: ResponseIR) -> ReviewVerdict | str:
     """The verifier's verdict on a draft, or why there is none."""
-    key = _key(run, "verifier")
-    return await _asked(
-        run,
+    key = _key(context, "verifier")
+    return await _ask(
+        context,
         "verifier",
         verifier,
         "verdict",
-        run.deps.policy.fusion.verifier_s,
+        context.deps.policy.fusion.verifier_s,
         key,
-        [proposal(LETTERS[0], draft)],
+        [proposal_block(LETTERS[0], draft)],
         lambda text: verdicts.parse_verdict(text, key),
     )
 
 
-async def judged(
-    run: StepContext, judge: str, answers: Sequence[ResponseIR]
+async def ask_judge(
+    context: StepContext, judge: str, answers: Sequence[ResponseIR]
 ) -> tuple[PanelJudgement | str, Sequence[int]]:
     """The judge's comparison or why there is none; and which answer stood behind each letter."""
-    key = _key(run, "judge")
-    order, blocks = _lettered(answers, key)
+    key = _key(context, "judge")
+    order, blocks = _lettered_blocks(answers, key)
     letters = LETTERS[: len(answers)]
-    found = await _asked(
-        run,
+    reply = await _ask(
+        context,
         "judge",
         judge,
         "judgement",
-        run.deps.policy.fusion.judge_s,
+        context.deps.policy.fusion.judge_s,
         key,
         blocks,
         lambda text: verdicts.parse_judgement(text, key, letters),
     )
-    return found, order
+    return reply, order
 
 
-async def ranked(
-    run: StepContext, judge: str, answers: Sequence[ResponseIR], *, swapped: bool = False
+async def ask_ranker(
+    context: StepContext, judge: str, answers: Sequence[ResponseIR], *, swapped: bool = False
 ) -> tuple[int, ...] | str:
     """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
-    key = _key(run, "ranker")
-    order, _ = _lettered(answers, _seed(run))
+    key = _key(context, "ranker")
+    order, _ = _lettered_blocks(answers, _seed(context))
     if swapped:
         order = order[::-1]
     letters = LETTERS[: len(answers)]
-    found = await _asked(
-        run,
+    reply = await _ask(
+        context,
         "ranker",
         judge,
         "ranking",
-        run.deps.policy.fusion.judge_s,
+        context.deps.policy.fusion.judge_s,
         key,
-        [proposal(letters[place], answers[index]) for place, index in enumerate(order)],
+        [proposal_block(letters[place], answers[index]) for place, index in enumerate(order)],
         lambda text: verdicts.parse_ranking(text, key, letters),
     )
-    return found if isinstance(found, str) else tuple(order[letters.index(letter)] for letter in found)
+    return reply if isinstance(reply, str) else tuple(order[letters.index(letter)] for letter in reply)
 
 
-async def _asked(
-    run: StepContext,
+async def _ask(
+    context: StepContext,
     part: PromptRole,
     candidate: str,
     phase: str,
@@ -102,47 +102,47 @@ async def _asked(
     blocks: Sequence[str],
     read: Callable[[str], T | None],
 ) -> T | str:
-    run.progress.say(phase, candidate=candidate)
+    context.progress.report(phase, candidate=candidate)
     shape = InnerRequestOptions(stream=False, keep_output_options=False, tools="none", max_tokens=VERDICT_MAX_TOKENS)
-    request = compose(run.request, _addition(run, part, key, *blocks), shape)
+    request = compose(context.request, _addition(context, part, key, *blocks), shape)
     try:
-        text = await run.text(candidate, phase=phase, request=request, limit_s=limit_s)
+        text = await context.get_text(candidate, phase=phase, request=request, limit_s=limit_s)
     except AllCandidatesFailed as exc:
         return exc.verdicts[-1].kind
     except TimeoutError:
         return f"late, {limit_s:g} s"
-    found = read(text)
-    return "its answer was none" if found is None else found
+    reply = read(text)
+    return "its answer was none" if reply is None else reply
 
 
-def _lettered(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[int], list[str]]:
+def _lettered_blocks(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[int], list[str]]:
     order = prompts.shuffled_order(len(answers), key)
-    return order, [proposal(LETTERS[place], answers[index]) for place, index in enumerate(order)]
+    return order, [proposal_block(LETTERS[place], answers[index]) for place, index in enumerate(order)]
 
 
-def findings_of(found: ReviewVerdict) -> str:
+def findings_block(reply: ReviewVerdict) -> str:
     """A verdict's reasons as material."""
-    return material("findings", list(found.findings))
+    return json_block("findings", list(reply.findings))
 
 
-def judgement_block(found: PanelJudgement) -> str:
+def judgement_block(reply: PanelJudgement) -> str:
     """A judgement as material."""
-    lists = {name: list(getattr(found, name)) for name in verdicts.LISTS}
-    return material("judgement", lists | {"best": found.best})
+    lists = {name: list(getattr(reply, name)) for name in verdicts.LISTS}
+    return json_block("judgement", lists | {"best": reply.best})
 
 
-def _addition(run: StepContext, part: PromptRole, key: str, *blocks: str, instruction: str = "") -> str:
-    run.trace.prompts[part] = run.deps.prompts.digests[part]
-    return prompts.addition(run.deps.prompts, part, key, *blocks, instruction=instruction)
+def _addition(context: StepContext, part: PromptRole, key: str, *blocks: str, instruction: str = "") -> str:
+    context.trace.prompts[part] = context.deps.prompts.digests[part]
+    return prompts.addition(context.deps.prompts, part, key, *blocks, instruction=instruction)
 
 
-def _key(run: StepContext, part: PromptRole) -> str:
-    return prompts.answer_key(run.caller.request_id, part, len(run.trace.attempts))
+def _key(context: StepContext, part: PromptRole) -> str:
+    return prompts.answer_key(context.caller.request_id, part, len(context.trace.attempts))
 
 
-def _seed(run: StepContext) -> str:
+def _seed(context: StepContext) -> str:
     """The same for all questions about one panel, so that a swapped order is the opposite of the first."""
-    return prompts.answer_key(run.caller.request_id, "order", 0)
+    return prompts.answer_key(context.caller.request_id, "order", 0)
 
 
 PROPOSAL_CHARS = 60_000
@@ -150,7 +150,7 @@ PROPOSAL_CHARS = 60_000
 LETTERS = "ABCDEFGH"
 
 
-def proposal(letter: str, answer: ResponseIR) -> str:
+def proposal_block(letter: str, answer: ResponseIR) -> str:
     """An answer as material for a judge."""
     text = answer_text(answer)
     if len(text) > PROPOSAL_CHARS:
@@ -158,10 +158,10 @@ def proposal(letter: str, answer: ResponseIR) -> str:
     shown: dict[str, Any] = {"text": text}
     if calls := answer_tool_calls(answer):
         shown["tool_calls"] = [{"name": call.name, "arguments": call.arguments[:PROPOSAL_CHARS]} for call in calls]
-    return material("proposal", shown, letter)
+    return json_block("proposal", shown, letter)
 
 
-def material(name: str, value: Any, letter: str | None = None) -> str:
+def json_block(name: str, value: Any, letter: str | None = None) -> str:
     """A JSON value between tags; none can stand in it."""
     mark = f' id="{letter}"' if letter else ""
     return f"<{name}{mark}>\n{escape_tags(orjson.dumps(value).decode())}\n</{name}>"

@@ -20,7 +20,7 @@ from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls, web_search
 from autorouter.engine.strategies.drafts import DraftReply
-from autorouter.engine.strategies.inner_calls import material
+from autorouter.engine.strategies.inner_calls import json_block
 from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.upstream.errors import FailureVerdict
 from autorouter.wire.exchange import ClientRequest
@@ -36,15 +36,15 @@ class MemberSettings:
     temperature: float | None = None
 
 
-def seats_of(plan: Plan) -> list[MemberSettings]:
+def member_settings(plan: Plan) -> list[MemberSettings]:
     """The panel's places, with what each member is told and how boldly it samples."""
-    recipe = plan.panel
-    assert recipe is not None
+    panel_config = plan.panel
+    assert panel_config is not None
     return [
         MemberSettings(
             candidate,
-            recipe.instructions[index] if index < len(recipe.instructions) else "",
-            recipe.temperatures[index % len(recipe.temperatures)] if recipe.temperatures else None,
+            panel_config.instructions[index] if index < len(panel_config.instructions) else "",
+            panel_config.temperatures[index % len(panel_config.temperatures)] if panel_config.temperatures else None,
         )
         for index, candidate in enumerate(plan.members)
     ]
@@ -56,19 +56,19 @@ class PanelResult:
     that failed. `agreed`: more than half gave the same, so that nobody has to judge."""
 
     known: list[DraftReply] = field(default_factory=list)
-    by_seat: dict[int, DraftReply] = field(default_factory=dict)
-    poor: list[DraftReply] = field(default_factory=list)
+    by_member: dict[int, DraftReply] = field(default_factory=dict)
+    unusable: list[DraftReply] = field(default_factory=list)
     verdicts: list[FailureVerdict] = field(default_factory=list)
     agreed: DraftReply | None = None
 
     @property
     def usable(self) -> list[DraftReply]:
         """What was there before, then the answers in the order of the seats."""
-        return [*self.known, *(self.by_seat[seat] for seat in sorted(self.by_seat))]
+        return [*self.known, *(self.by_member[seat] for seat in sorted(self.by_member))]
 
 
-async def gather(
-    run: StepContext,
+async def ask_members(
+    context: StepContext,
     seats: Sequence[MemberSettings],
     *,
     phase: str = "member",
@@ -78,51 +78,51 @@ async def gather(
 ) -> PanelResult:
     """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
     `options`: whether the client's wishes about the answer's form act on them."""
-    found = await web_search.found_for(run) if request is None else []
-    evidence = [material("search", found)] if found else []
-    work = _Work(run, phase, seats, DeclaredTools.of(run.request))
-    work.know(known)
+    result = await web_search.search_results(context) if request is None else []
+    evidence = [json_block("search", result)] if result else []
+    work = _PanelRun(context, phase, seats, DeclaredTools.of(context.request))
+    work.add_drafts(known)
     tasks = {
-        asyncio.create_task(work.seat(seat, request or _request(run, seat, options, evidence))): index
+        asyncio.create_task(work.seat(seat, request or _request(context, seat, options, evidence))): index
         for index, seat in enumerate(seats)
     }
-    run.progress.say("panel", phase=phase, members=len(seats), candidates=[seat.candidate for seat in seats])
+    context.progress.report("panel", phase=phase, members=len(seats), candidates=[seat.candidate for seat in seats])
     try:
-        await work.until_enough(tasks)
+        await work.wait_for_quorum(tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     work.close(tasks)
-    return work.found
+    return work.result
 
 
-def _request(run: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> ClientRequest:
-    shape = InnerRequestOptions(stream=run.stream, keep_output_options=options, temperature=seat.temperature)
-    return inner_calls.said(run, "member", *evidence, shape=shape, instruction=seat.instruction)
+def _request(context: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> ClientRequest:
+    shape = InnerRequestOptions(stream=context.stream, keep_output_options=options, temperature=seat.temperature)
+    return inner_calls.build_request(context, "member", *evidence, shape=shape, instruction=seat.instruction)
 
 
-class _Work:
+class _PanelRun:
     """One panel at work."""
 
-    def __init__(self, run: StepContext, phase: str, seats: Sequence[MemberSettings], tools: DeclaredTools) -> None:
-        self.found = PanelResult()
-        self._run, self._phase, self._seats, self._tools = run, phase, seats, tools
+    def __init__(self, context: StepContext, phase: str, seats: Sequence[MemberSettings], tools: DeclaredTools) -> None:
+        self.result = PanelResult()
+        self._context, self._phase, self._seats, self._tools = context, phase, seats, tools
         self._done = 0
-        self._fusion = run.deps.policy.fusion
+        self._fusion = context.deps.policy.fusion
 
-    def know(self, drafts: Sequence[DraftReply]) -> None:
+    def add_drafts(self, drafts: Sequence[DraftReply]) -> None:
         """Drafts that are there already count as members' answers, if they can be used."""
         for draft in drafts:
-            fault = self._tools.fault(draft.answer)
-            (self.found.known if fault is None else self.found.poor).append(draft)
-            if fault is not None:
-                self._run.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {fault}")
+            problem = self._tools.problem(draft.answer)
+            (self.result.known if problem is None else self.result.unusable).append(draft)
+            if problem is not None:
+                self._context.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {problem}")
 
     async def seat(self, seat: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
         """One member's answer, or why there is none: failures are values, or one would take the panel down."""
         try:
-            return await self._run.draft(
+            return await self._context.get_draft(
                 [seat.candidate], phase=self._phase, request=request, limit_s=self._fusion.member_s
             )
         except AllCandidatesFailed as exc:
@@ -130,9 +130,9 @@ class _Work:
         except TimeoutError:
             return f"late, {self._fusion.member_s:g} s"
 
-    async def until_enough(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
+    async def wait_for_quorum(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
         """Take answers as they come, until there is enough to go on with."""
-        seats = len(tasks) + len(self.found.known) + len(self.found.poor)
+        seats = len(tasks) + len(self.result.known) + len(self.result.unusable)
         pending = set(tasks)
         loop = asyncio.get_running_loop()
         enough_at_s: float | None = None
@@ -143,51 +143,51 @@ class _Work:
                 return
             for task in done:
                 self._take(task, tasks[task])
-            usable = self.found.usable
-            self.found.agreed = _agreed(usable, seats, self._fusion.quorum)
-            if self.found.agreed is not None:
+            usable = self.result.usable
+            self.result.agreed = _agreed(usable, seats, self._fusion.quorum)
+            if self.result.agreed is not None:
                 return
             if enough_at_s is None and len(usable) >= min(self._fusion.quorum, seats):
                 enough_at_s = loop.time() + self._fusion.grace_s
 
     def _take(self, task: asyncio.Task[DraftReply | FailureVerdict | str], index: int) -> None:
         self._done += 1
-        found = task.result()
-        fault = found if isinstance(found, str) else None
-        if isinstance(found, DraftReply):
-            fault = self._tools.fault(found.answer)
-            if fault is None:
-                self.found.by_seat[index] = found
+        result = task.result()
+        problem = result if isinstance(result, str) else None
+        if isinstance(result, DraftReply):
+            problem = self._tools.problem(result.answer)
+            if problem is None:
+                self.result.by_member[index] = result
             else:
-                self.found.poor.append(found)
-        elif isinstance(found, FailureVerdict):
-            fault = found.kind
-            self.found.verdicts.append(found)
-        self._say(index, fault or "answered")
+                self.result.unusable.append(result)
+        elif isinstance(result, FailureVerdict):
+            problem = result.kind
+            self.result.verdicts.append(result)
+        self._report(index, problem or "answered")
 
-    def _say(self, index: int, result: str) -> None:
+    def _report(self, index: int, result: str) -> None:
         of, candidate = len(self._seats), self._seats[index].candidate
-        self._run.progress.say("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
+        self._context.progress.report("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
 
     def close(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
         """List what is missing; what was stopped counts as far as it came."""
-        run, found = self._run, self.found
-        mine = [attempt for attempt in run.trace.attempts if attempt.phase == self._phase]
-        stopped = "not_needed" if found.agreed is not None else "late"
-        run.stop(stopped, mine)
+        context, result = self._context, self.result
+        mine = [attempt for attempt in context.trace.attempts if attempt.phase == self._phase]
+        stopped = "not_needed" if result.agreed is not None else "late"
+        context.record_stopped_attempts(stopped, mine)
         for task, index in tasks.items():
             if task.cancelled():
-                self._say(index, stopped)
-            fault = self._fault(task)
-            if fault is not None:
-                run.trace.degraded.append(f"{self._phase} {self._seats[index].candidate}: {fault}")
+                self._report(index, stopped)
+            problem = self._problem(task)
+            if problem is not None:
+                context.trace.degraded.append(f"{self._phase} {self._seats[index].candidate}: {problem}")
 
-    def _fault(self, task: asyncio.Task[DraftReply | FailureVerdict | str]) -> str | None:
+    def _problem(self, task: asyncio.Task[DraftReply | FailureVerdict | str]) -> str | None:
         if task.cancelled():
-            return None if self.found.agreed is not None else "late"
+            return None if self.result.agreed is not None else "late"
         result = task.result()
         if isinstance(result, DraftReply):
-            return self._tools.fault(result.answer)
+            return self._tools.problem(result.answer)
         return result.kind if isinstance(result, FailureVerdict) else result
 
 

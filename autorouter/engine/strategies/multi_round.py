@@ -18,106 +18,108 @@ from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.call import ClientReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
-from autorouter.engine.strategies.aggregate import concluded, picked, synthesized, with_sum
+from autorouter.engine.strategies.aggregate import aggregate, release_member, synthesize, with_total_usage
 from autorouter.engine.strategies.drafts import DraftReply
-from autorouter.engine.strategies.inner_calls import LETTERS, material, proposal
-from autorouter.engine.strategies.members import PanelResult, gather, seats_of
+from autorouter.engine.strategies.inner_calls import LETTERS, json_block, proposal_block
+from autorouter.engine.strategies.members import PanelResult, ask_members, member_settings
 from autorouter.wire.inner_request import InnerRequestOptions, has_output_options
 
 
-async def debate(run: StepContext, plan: Plan) -> ClientReply:
+async def debate(context: StepContext, plan: Plan) -> ClientReply:
     """Members answer, then answer anew knowing each other's answers; then as any panel."""
-    gathered = await _rounds(run, plan, "debate")
-    return await concluded(run, plan, gathered, as_it_is=not has_output_options(run.request))
+    result = await _rounds(context, plan, "debate")
+    return await aggregate(context, plan, result, allow_release=not has_output_options(context.request))
 
 
-async def layers(run: StepContext, plan: Plan) -> ClientReply:
+async def layers(context: StepContext, plan: Plan) -> ClientReply:
     """Layer upon layer, and a synthesis of the last."""
-    gathered = await _rounds(run, plan, "layer")
-    usable = gathered.usable
+    result = await _rounds(context, plan, "layer")
+    usable = result.usable
     if not usable:
-        return await concluded(run, plan, gathered, as_it_is=False)
-    assert run.trace.panel is not None
-    run.trace.panel["usable"] = len(usable)
-    return await synthesized(run, plan, usable, None, 0)
+        return await aggregate(context, plan, result, allow_release=False)
+    assert context.trace.panel is not None
+    context.trace.panel["usable"] = len(usable)
+    return await synthesize(context, plan, usable, None, 0)
 
 
-async def _rounds(run: StepContext, plan: Plan, phase: str) -> PanelResult:
+async def _rounds(context: StepContext, plan: Plan, phase: str) -> PanelResult:
     assert plan.panel is not None
-    seats = seats_of(plan)
-    gathered = await gather(run, seats, options=False)
+    seats = member_settings(plan)
+    result = await ask_members(context, seats, options=False)
     for _ in range(plan.panel.rounds):
-        usable = gathered.usable
-        if len(usable) < 2 or gathered.agreed is not None:
+        usable = result.usable
+        if len(usable) < 2 or result.agreed is not None:
             break
-        if not run.affords(plan.usd_of(phase) / plan.panel.rounds):
-            run.trace.degraded.append(f"{phase} left out: the budget holds no more")
+        if not context.within_budget(plan.usd_of(phase) / plan.panel.rounds):
+            context.trace.degraded.append(f"{phase} left out: the budget holds no more")
             break
-        blocks = [proposal(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
-        request = inner_calls.said(
-            run, "debater", *blocks, shape=InnerRequestOptions(stream=run.stream, keep_output_options=False)
+        blocks = [proposal_block(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
+        request = inner_calls.build_request(
+            context, "debater", *blocks, shape=InnerRequestOptions(stream=context.stream, keep_output_options=False)
         )
-        again = await gather(run, seats, phase=phase, request=request, options=False)
-        again.by_seat = {**gathered.by_seat, **again.by_seat}
-        again.verdicts = [*gathered.verdicts, *again.verdicts]
-        gathered = again
-    return gathered
+        again = await ask_members(context, seats, phase=phase, request=request, options=False)
+        again.by_member = {**result.by_member, **again.by_member}
+        again.verdicts = [*result.verdicts, *again.verdicts]
+        result = again
+    return result
 
 
-async def refine(run: StepContext, plan: Plan) -> ClientReply:
+async def refine(context: StepContext, plan: Plan) -> ClientReply:
     """The lead criticises its own draft and writes it anew; the last round streams."""
     assert plan.panel is not None
-    queue = [plan.primary, *run.routed.decision.fallbacks]
-    draft = await run.draft(queue, phase="draft")
+    queue = [plan.primary, *context.routed.decision.fallbacks]
+    draft = await context.get_draft(queue, phase="draft")
     rounds = plan.panel.rounds
     for turn in range(1, rounds + 1):
         author = draft.attempt.candidate
-        if not run.affords(plan.usd_of("refinement") / rounds):
-            run.trace.degraded.append("refinement left out: the budget holds no more")
+        if not context.within_budget(plan.usd_of("refinement") / rounds):
+            context.trace.degraded.append("refinement left out: the budget holds no more")
             break
-        run.progress.say("refinement", candidate=author)
+        context.progress.report("refinement", candidate=author)
         last = turn == rounds
-        shape = InnerRequestOptions(stream=run.stream, tools="none")
-        request = inner_calls.said(run, "refiner", proposal(LETTERS[0], draft.answer), shape=shape)
+        shape = InnerRequestOptions(stream=context.stream, tools="none")
+        request = inner_calls.build_request(context, "refiner", proposal_block(LETTERS[0], draft.answer), shape=shape)
         try:
             if last:
-                return with_sum(run, await run.final([author], phase="refinement", request=request))
-            draft = await run.draft([author], phase="refinement", request=request)
+                return with_total_usage(context, await context.get_reply([author], phase="refinement", request=request))
+            draft = await context.get_draft([author], phase="refinement", request=request)
         except AllCandidatesFailed as exc:
-            run.trace.degraded.append(f"refinement by {author}: {exc.verdicts[-1].kind}; the draft went out")
+            context.trace.degraded.append(f"refinement by {author}: {exc.verdicts[-1].kind}; the draft went out")
             break
-    return picked(run, draft)
+    return release_member(context, draft)
 
 
-async def pipeline(run: StepContext, plan: Plan) -> ClientReply:
+async def pipeline(context: StepContext, plan: Plan) -> ClientReply:
     """Step after step; what each said is told to all that come after it."""
     assert plan.panel is not None
     steps = plan.panel.steps
-    told: list[str] = []
+    texts: list[str] = []
     last: DraftReply | None = None
     for number, (step, candidate) in enumerate(zip(steps, plan.members, strict=True)):
-        run.progress.say("step", candidate=candidate, name=step.name)
+        context.progress.report("step", candidate=candidate, name=step.name)
         final = number == len(steps) - 1
-        shape = InnerRequestOptions(stream=run.stream, keep_output_options=final)
-        request = inner_calls.said(run, "member", *told, shape=shape, instruction=step.instruction)
+        shape = InnerRequestOptions(stream=context.stream, keep_output_options=final)
+        request = inner_calls.build_request(context, "member", *texts, shape=shape, instruction=step.instruction)
         try:
             if final:
-                return with_sum(run, await run.final(_queue(run, candidate), phase="step", request=request))
-            last = await run.draft([candidate], phase="step", request=request)
-            told.append(material("step", {"name": step.name, "text": last.text}))
+                return with_total_usage(
+                    context, await context.get_reply(_queue(context, candidate), phase="step", request=request)
+                )
+            last = await context.get_draft([candidate], phase="step", request=request)
+            texts.append(json_block("step", {"name": step.name, "text": last.text}))
         except AllCandidatesFailed as exc:
             if final and last is None:
                 raise
-            run.trace.degraded.append(f"step {step.name} by {candidate}: {exc.verdicts[-1].kind}")
+            context.trace.degraded.append(f"step {step.name} by {candidate}: {exc.verdicts[-1].kind}")
     assert last is not None
-    return picked(run, last)
+    return release_member(context, last)
 
 
-def _queue(run: StepContext, candidate: str) -> Sequence[str]:
-    return [candidate, *(name for name in run.routed.decision.fallbacks if name != candidate)]
+def _queue(context: StepContext, candidate: str) -> Sequence[str]:
+    return [candidate, *(name for name in context.routed.decision.fallbacks if name != candidate)]
 
 
-WAYS: Mapping[PanelMethod, Callable[[StepContext, Plan], Awaitable[ClientReply]]] = {
+METHODS: Mapping[PanelMethod, Callable[[StepContext, Plan], Awaitable[ClientReply]]] = {
     "debate": debate,
     "layers": layers,
     "refine": refine,

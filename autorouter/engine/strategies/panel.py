@@ -22,37 +22,39 @@ from autorouter.core.review.draft_risk import needs_review
 from autorouter.engine.call import ClientReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import multi_round
-from autorouter.engine.strategies.aggregate import concluded
+from autorouter.engine.strategies.aggregate import aggregate
 from autorouter.engine.strategies.drafts import DraftReply
-from autorouter.engine.strategies.members import MemberSettings, gather, seats_of
+from autorouter.engine.strategies.members import MemberSettings, ask_members, member_settings
 from autorouter.wire.inner_request import has_output_options
 
-AS_THEY_ARE = ("ranked", "vote")
+RELEASING_METHODS = ("ranked", "vote")
 """Ways after which a member's own words go out, so that the client's wishes about the form act on the members."""
 
 
-async def perform(run: StepContext, plan: Plan) -> ClientReply:
+async def perform(context: StepContext, plan: Plan) -> ClientReply:
     """The panel's answer. Raises NobodyAnswered."""
-    recipe = plan.panel
-    assert recipe is not None
-    run.trace.panel = {"way": recipe.way, "name": recipe.name, "moment": plan.panel_trigger}
-    seats, known = seats_of(plan), list[DraftReply]()
+    panel_config = plan.panel
+    assert panel_config is not None
+    context.trace.panel = {"way": panel_config.way, "name": panel_config.name, "moment": plan.panel_trigger}
+    seats, known = member_settings(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
-        draft = await run.draft([plan.primary, *run.routed.decision.fallbacks], phase="draft", care=run.care)
-        if draft.live or not needs_review(draft.weight, run.care):
-            run.trace.panel["seen"] = False
-            return run.give(draft)
+        draft = await context.get_draft(
+            [plan.primary, *context.routed.decision.fallbacks], phase="draft", scope=context.verify_scope
+        )
+        if draft.live or not needs_review(draft.weight, context.verify_scope):
+            context.trace.panel["seen"] = False
+            return context.release(draft)
         known = [draft]
-        seats = _without(seats, draft.attempt.candidate)
-    tools = bool(run.request.task.tools)
-    if not tools and recipe.way in multi_round.WAYS:
-        return await multi_round.WAYS[recipe.way](run, plan)
-    options = tools or recipe.way in AS_THEY_ARE
-    gathered = await gather(run, seats, known=known, options=options)
-    return await concluded(run, plan, gathered, as_it_is=options or not has_output_options(run.request))
+        seats = _other_members(seats, draft.attempt.candidate)
+    tools = bool(context.request.task.tools)
+    if not tools and panel_config.way in multi_round.METHODS:
+        return await multi_round.METHODS[panel_config.way](context, plan)
+    options = tools or panel_config.way in RELEASING_METHODS
+    result = await ask_members(context, seats, known=known, options=options)
+    return await aggregate(context, plan, result, allow_release=options or not has_output_options(context.request))
 
 
-def _without(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
+def _other_members(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
     """The other places: who drafted sits there already."""
     own = next((index for index, seat in enumerate(seats) if seat.candidate == candidate), None)
     return [seat for index, seat in enumerate(seats) if index != own]

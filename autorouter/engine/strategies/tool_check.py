@@ -27,7 +27,7 @@ class DeclaredTools:
             return cls({})
         return cls({(tool.namespace, tool.name): tool for tool in declared_tools(request)})
 
-    def fault(self, answer: ResponseIR) -> str | None:
+    def problem(self, answer: ResponseIR) -> str | None:
         """Why an answer can't be used, in a few words; None where it can."""
         if answer.failed is not None:
             return "no answer"
@@ -37,7 +37,7 @@ class DeclaredTools:
         calls = answer_tool_calls(answer)
         if not calls:
             return None if answer_text(answer).strip() else "empty"
-        return next((fault for call in calls if (fault := self._call(call)) is not None), None)
+        return next((problem for call in calls if (problem := self._call(call)) is not None), None)
 
     def _call(self, call: ToolCallPart) -> str | None:
         tool = self.by_name.get((call.namespace, call.name))

@@ -23,67 +23,69 @@ from autorouter.engine.call import ClientReply
 from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import DraftReply
-from autorouter.engine.strategies.inner_calls import LETTERS, proposal
+from autorouter.engine.strategies.inner_calls import LETTERS, proposal_block
 from autorouter.errors import UpstreamError
 from autorouter.upstream import errors
 from autorouter.wire.inner_request import InnerRequestOptions
 
 
-async def perform(run: StepContext, plan: Plan) -> ClientReply:
+async def perform(context: StepContext, plan: Plan) -> ClientReply:
     """The verified answer. Raises NobodyAnswered where no draft came."""
-    care = run.care
-    run.progress.say("draft", candidate=plan.primary)
-    queue = [plan.primary, *run.routed.decision.fallbacks]
-    draft = await run.draft(queue, phase="draft", care=care)
-    if draft.live or not needs_review(draft.weight, care):
-        run.trace.panel = {"seen": False, "weight": "plain"}
-        return run.give(draft)
-    verdict, source = await _verdict(run, plan, draft)
-    run.trace.panel = {"seen": True, "weight": draft.weight, "by": source}
+    scope = context.verify_scope
+    context.progress.report("draft", candidate=plan.primary)
+    queue = [plan.primary, *context.routed.decision.fallbacks]
+    draft = await context.get_draft(queue, phase="draft", verify_scope=scope)
+    if draft.live or not needs_review(draft.weight, scope):
+        context.trace.panel = {"seen": False, "weight": "plain"}
+        return context.release(draft)
+    verdict, source = await _verdict(context, plan, draft)
+    context.trace.panel = {"seen": True, "weight": draft.weight, "by": source}
     if verdict is None:
-        return run.give(draft)
-    run.trace.panel |= {"verdict": verdict.word, "findings": len(verdict.findings)}
+        return context.release(draft)
+    context.trace.panel |= {"verdict": verdict.word, "findings": len(verdict.findings)}
     if verdict.word == "accept":
-        return run.give(draft)
-    return await _again(run, plan, draft, verdict)
+        return context.release(draft)
+    return await _second_answer(context, plan, draft, verdict)
 
 
-async def _verdict(run: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str]:
+async def _verdict(context: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str]:
     """The verdict, and whose it is: the evidence's or the verifier's."""
-    reason = contradicting_evidence(draft.text, run.routed.features.evidence)
+    reason = contradicting_evidence(draft.text, context.routed.features.evidence)
     if reason is not None:
         return ReviewVerdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
     assert plan.verifier is not None
-    if not run.affords(plan.usd_of("verdict")):
-        run.trace.degraded.append("verifier left out: the budget holds no more")
+    if not context.within_budget(plan.usd_of("verdict")):
+        context.trace.degraded.append("verifier left out: the budget holds no more")
         return None, "nobody"
-    found = await inner_calls.verdict(run, plan.verifier, draft.answer)
+    found = await inner_calls.ask_verifier(context, plan.verifier, draft.answer)
     if isinstance(found, str):
-        run.trace.degraded.append(f"verifier {plan.verifier}: {found}; the draft went out unverified")
+        context.trace.degraded.append(f"verifier {plan.verifier}: {found}; the draft went out unverified")
         return None, "nobody"
     return found, plan.verifier
 
 
-async def _again(run: StepContext, plan: Plan, draft: DraftReply, verdict: ReviewVerdict) -> ClientReply:
+async def _second_answer(context: StepContext, plan: Plan, draft: DraftReply, verdict: ReviewVerdict) -> ClientReply:
     """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
-    if not run.affords(_second_usd(run, plan, phase, candidate)):
-        return _unmended(run, draft, "the budget holds no second answer")
-    run.progress.say(phase, candidate=candidate)
-    blocks = proposal(LETTERS[0], draft.answer), inner_calls.findings_of(verdict)
-    request = inner_calls.said(run, "reviser", *blocks, shape=InnerRequestOptions(stream=run.stream))
+    if not context.within_budget(_second_answer_usd(context, plan, phase, candidate)):
+        return _release_rejected(context, draft, "the budget holds no second answer")
+    context.progress.report(phase, candidate=candidate)
+    blocks = proposal_block(LETTERS[0], draft.answer), inner_calls.findings_block(verdict)
+    request = inner_calls.build_request(context, "reviser", *blocks, shape=InnerRequestOptions(stream=context.stream))
     try:
-        return await run.final([candidate], phase=phase, request=request)
+        return await context.get_reply([candidate], phase=phase, request=request)
     except AllCandidatesFailed as exc:
-        return _unmended(run, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
+        return _release_rejected(context, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
 
 
-def _unmended(run: StepContext, draft: DraftReply, why: str, cause: AllCandidatesFailed | None = None) -> ClientReply:
+def _release_rejected(
+    context: StepContext, draft: DraftReply, why: str, cause: AllCandidatesFailed | None = None
+) -> ClientReply:
     """Words may go out that somebody found fault with; a call that can't be taken back may not."""
     if draft.weight != "risky":
-        run.trace.degraded.append(f"{why}; the rejected draft went out")
-        return run.give(draft)
+        context.trace.degraded.append(f"{why}; the rejected draft went out")
+        return context.release(draft)
     error = UpstreamError(
         f"A risky tool call of {draft.attempt.candidate} was rejected by its verifier, and there is no other answer: {why}",
         kind="rejected",
@@ -95,9 +97,9 @@ def _unmended(run: StepContext, draft: DraftReply, why: str, cause: AllCandidate
     raise AllCandidatesFailed([verdict]) from cause
 
 
-def _second_usd(run: StepContext, plan: Plan, phase: str, candidate: str) -> float:
+def _second_answer_usd(context: StepContext, plan: Plan, phase: str, candidate: str) -> float:
     """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
     usd = plan.usd_of(phase)
     if candidate in (plan.primary, plan.escalation):
         return usd
-    return max(usd, next(score.step_usd for score in run.routed.decision.scores if score.candidate == candidate))
+    return max(usd, next(score.step_usd for score in context.routed.decision.scores if score.candidate == candidate))

@@ -45,26 +45,26 @@ class SearchFailed(Exception):
 async def search(command: Sequence[str], question: str, *, limit: int, limit_s: float) -> list[dict[str, str]]:
     """At most `limit` results within `limit_s` seconds. Raises SearchFailed."""
     name = Path(command[0]).name
-    running = await _start(command, name)
+    process = await _start(command, name)
     try:
         async with asyncio.timeout(limit_s):
-            await running.ask(question[:QUESTION_CHARS])
+            await process.send_question(question[:QUESTION_CHARS])
     except TimeoutError as exc:
         raise SearchFailed(f"{name} took more than {limit_s:g} s") from exc
     finally:
-        await running.ended()
-    if running.flooded:
+        await process.wait_closed()
+    if process.overflowed:
         raise SearchFailed(f"{name} printed more than {OUTPUT_BYTES:,} bytes")
-    if running.code != 0:
-        raise SearchFailed(f"{name} ended with {running.code}")
-    return _results(bytes(running.output))[:limit]
+    if process.code != 0:
+        raise SearchFailed(f"{name} ended with {process.code}")
+    return _results(bytes(process.output))[:limit]
 
 
-async def _start(command: Sequence[str], name: str) -> _Running:
+async def _start(command: Sequence[str], name: str) -> _SearchProcess:
     """The command in a session of its own, so that all it starts can be ended with it."""
     try:
-        _, running = await asyncio.get_running_loop().subprocess_exec(
-            _Running,
+        _, process = await asyncio.get_running_loop().subprocess_exec(
+            _SearchProcess,
             *command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,18 +75,18 @@ async def _start(command: Sequence[str], name: str) -> _Running:
         raise SearchFailed(f"{name} can't be run: {exc.strerror}") from exc
     except ValueError as exc:
         raise SearchFailed(f"{name} can't be run: {exc}") from exc
-    return running
+    return process
 
 
-class _Running(asyncio.SubprocessProtocol):
+class _SearchProcess(asyncio.SubprocessProtocol):
     """The command at work. `code` None: it hasn't ended yet."""
 
     def __init__(self) -> None:
         self.output = bytearray()
-        self.flooded = False
+        self.overflowed = False
         loop = asyncio.get_running_loop()
         self._exit: asyncio.Future[None] = loop.create_future()
-        self._over: asyncio.Future[None] = loop.create_future()
+        self._output_done: asyncio.Future[None] = loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
@@ -95,19 +95,19 @@ class _Running(asyncio.SubprocessProtocol):
     def code(self) -> int | None:
         return self._transport.get_returncode()
 
-    async def ask(self, question: str) -> None:
+    async def send_question(self, question: str) -> None:
         """Until it has ended and its output is read, or there was too much of that. It needn't read the question."""
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(question.encode("utf-8", "replace"))
         stdin.close()
-        await self._over
+        await self._output_done
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.output += data
         if len(self.output) > OUTPUT_BYTES:
-            self.flooded = True
+            self.overflowed = True
             self.stop()
-            self._end()
+            self._finish_output()
 
     def process_exited(self) -> None:
         # What it has left behind may hold the pipe open: then nobody would ever see the end of the output.
@@ -115,7 +115,7 @@ class _Running(asyncio.SubprocessProtocol):
         self._exit.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
+        self._finish_output()
 
     def stop(self) -> None:
         """End it, and all that it has started, wherever it stands."""
@@ -123,14 +123,14 @@ class _Running(asyncio.SubprocessProtocol):
             self._kill()
         self._transport.close()
 
-    async def ended(self) -> None:
+    async def wait_closed(self) -> None:
         """Stop it, and wait until the system has taken it back: nothing is left running behind a search."""
         self.stop()
         await asyncio.wait({self._exit}, timeout=REAP_S)
 
-    def _end(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
+    def _finish_output(self) -> None:
+        if not self._output_done.done():
+            self._output_done.set_result(None)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -142,13 +142,13 @@ class _Running(asyncio.SubprocessProtocol):
 
 def _results(output: bytes) -> list[dict[str, str]]:
     try:
-        found: Any = orjson.loads(output)
+        parsed: Any = orjson.loads(output)
     except orjson.JSONDecodeError:
-        found = ""
-    if isinstance(found, str | int | float):
+        parsed = ""
+    if isinstance(parsed, str | int | float):
         text = output.decode("utf-8", "replace").strip()
         return [{"text": text[:PLAIN_CHARS]}] if text else []
-    entries = found.get("results") if isinstance(found, dict) else found
+    entries = parsed.get("results") if isinstance(parsed, dict) else parsed
     results = []
     for entry in entries if isinstance(entries, list) else ():
         if isinstance(entry, dict):
@@ -158,34 +158,34 @@ def _results(output: bytes) -> list[dict[str, str]]:
     return results
 
 
-async def found_for(run: StepContext) -> list[dict[str, str]]:
+async def search_results(context: StepContext) -> list[dict[str, str]]:
     """What the user's own search finds for this request; nothing where it is off, private, too dear, or fails (the latter
     two are listed as degraded)."""
-    web, task = run.deps.web, run.request.task
+    web, task = context.deps.web, context.request.task
     if (
         web.how != "local"
         or not web.command
-        or run.deps.dry_run
+        or context.deps.dry_run
         or not task.prompt
-        or not lookup_allowed(run.deps.policy, task)
+        or not lookup_allowed(context.deps.policy, task)
     ):
         return []
-    run.progress.say("search")
+    context.progress.report("search")
     try:
-        found = await search(web.command, task.prompt, limit=web.results, limit_s=web.limit_s)
+        parsed = await search(web.command, task.prompt, limit=web.results, limit_s=web.limit_s)
     except SearchFailed as exc:
-        run.trace.degraded.append(f"search: {exc}")
+        context.trace.degraded.append(f"search: {exc}")
         return []
-    if found and not _affords(run, found):
-        run.trace.degraded.append("search: what was found is left out: the budget holds no more")
+    if parsed and not _results_within_budget(context, parsed):
+        context.trace.degraded.append("search: what was found is left out: the budget holds no more")
         return []
-    return found
+    return parsed
 
 
-def _affords(run: StepContext, found: list[dict[str, str]]) -> bool:
+def _results_within_budget(context: StepContext, parsed: list[dict[str, str]]) -> bool:
     """Whether the budget holds the plan with this fed to each member; the plan was counted without it."""
-    plan, tuning = run.routed.decision.plan, run.deps.policy.tuning
+    plan, tuning = context.routed.decision.plan, context.deps.policy.tuning
     assert plan is not None
-    tokens = len(orjson.dumps(found)) / tuning.bytes_per_token
-    prices = [cost.price_of(run.deps.by_id[name], tuning).input for name in plan.members]
-    return run.affords(plan.reserve_usd + tokens * sum(prices) * cost.PER_MTOK)
+    tokens = len(orjson.dumps(parsed)) / tuning.bytes_per_token
+    prices = [cost.price_of(context.deps.by_id[name], tuning).input for name in plan.members]
+    return context.within_budget(plan.reserve_usd + tokens * sum(prices) * cost.PER_MTOK)

@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from autorouter.simulator.codec import BodyEnding
 from autorouter.simulator.faults import bodies
-from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, TOLERATED, rate_limited
+from autorouter.simulator.faults.catalog import FAULTS, RETRY_AFTER_S, rate_limited
 from autorouter.simulator.faults.types import Fault
 from autorouter.suggest import close_matches
 
@@ -60,7 +61,7 @@ class FaultFamily:
 
 def _after(name: str, match: re.Match[str]) -> Fault:
     kind, number, unit = match[1], int(match[2]), "bytes" if match[3] else "events"
-    ending: bodies.BodyEnding = "timeout" if kind == "stall" else "cut"
+    ending: BodyEnding = "timeout" if kind == "stall" else "cut"
     what = "silence" if kind == "stall" else "the connection breaks"
     advice = FAULTS["stall" if kind == "stall" else "cut-stream"].advice
     reshape = partial(bodies.break_after, count=number, unit=unit, ending=ending)
@@ -111,9 +112,6 @@ def fault_by_name(name: str) -> Fault | None:
         if match is not None:
             return family.build(name, match)
     return None
-
-
-__all__ = ["FAULTS", "TOLERATED", "FaultSpec", "FaultRule", "parse_faults"]
 
 
 @dataclass(frozen=True, slots=True)

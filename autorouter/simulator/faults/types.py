@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from autorouter.core.types import Wire
-from autorouter.simulator.codec import DEFAULT_CHUNKING, ArgumentChunking
-from autorouter.simulator.faults.bodies import ResponseBody
+from autorouter.simulator.codec import DEFAULT_CHUNKING, ArgumentChunking, ResponseBody
 from autorouter.simulator.model import SimulatedAnswer, SimulatedRequest
 
 ALL_WIRES: Final[frozenset[Wire]] = frozenset({"chat", "responses", "messages"})

@@ -29,10 +29,10 @@ import orjson
 from autorouter.core.types import Candidate, Wire
 from autorouter.errors import ConfigError
 from autorouter.simulator.cache import PrefixCache
-from autorouter.simulator.codec import wire_of
+from autorouter.simulator.codec import error_body, wire_of
 from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
 from autorouter.simulator.model import BYTES_PER_TOKEN
-from autorouter.simulator.response import SimulatedResponse, error_body, simulate_response
+from autorouter.simulator.response import SimulatedResponse, simulate_response
 from autorouter.simulator.server.connection import NO_CHUNK, ClientGone, MockConnection, MockRequest
 from autorouter.simulator.server.rules import FAULT_HEADER, FaultChoice, FaultChooser, RequestFacts, split_model
 from autorouter.upstream.transport import UpstreamCall, UpstreamTarget

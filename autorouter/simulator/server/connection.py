@@ -47,7 +47,7 @@ class ClientGone(Exception):
     """The client has left."""
 
 
-RequestHandler = Callable[[MockRequest, "Connection"], Awaitable[None]]
+RequestHandler = Callable[[MockRequest, "MockConnection"], Awaitable[None]]
 
 
 class MockConnection(asyncio.Protocol):

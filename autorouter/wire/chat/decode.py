@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autorouter.wire.chat.passthrough import usage_of
+from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
@@ -72,7 +72,7 @@ class ChatDecoder(StreamDecoder):
             self._began = True
             yield StreamStarted(lenient_json.as_text(document.get("id")), lenient_json.as_text(document.get("model")))
         if isinstance(document.get("usage"), dict):
-            yield UsageEvent(usage_of(document["usage"]))
+            yield UsageEvent(parse_chat_usage(document["usage"]))
         for choice in lenient_json.as_objects(document.get("choices")):
             if choice.get("index") in (0, None):
                 yield from self._choice(choice)

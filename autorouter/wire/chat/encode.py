@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, chat_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, format_chat_usage
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -77,7 +77,7 @@ class ChatEncoder(StreamEncoder):
         out = self._chunk({}, _REASONS[event.reason])
         if self.metadata.wants_usage and self.usage is not None:
             envelope = _envelope(self.metadata, "chat.completion.chunk")
-            out += sse.format_data({**envelope, "choices": [], "usage": chat_usage(self.usage)})
+            out += sse.format_data({**envelope, "choices": [], "usage": format_chat_usage(self.usage)})
         return out + b"data: [DONE]\n\n"
 
     def _failed(self, event: StreamFailed) -> bytes:
@@ -120,5 +120,5 @@ def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _REASONS[answer.finished.reason]}
     document = {**_envelope(heading, "chat.completion"), "choices": [choice]}
     if answer.usage is not None:
-        document["usage"] = chat_usage(answer.usage)
+        document["usage"] = format_chat_usage(answer.usage)
     return orjson.dumps(document)

@@ -118,7 +118,7 @@ class ChatObserver:
             document = _json(whole[start:end])
             usage = document.get("usage") if document else None
             if isinstance(usage, dict):
-                self.usage = usage_of(usage)
+                self.usage = parse_chat_usage(usage)
             drop = self._drop_usage and isinstance(usage, dict) and document is not None and not document.get("choices")
             kept.append(whole[done : start if drop else end])
             done = end
@@ -126,7 +126,7 @@ class ChatObserver:
         return b"".join(kept) + whole[done:] if self._drop_usage else whole
 
 
-def usage_of(found: dict[str, Any]) -> Usage:
+def parse_chat_usage(found: dict[str, Any]) -> Usage:
     """A chat usage object as `Usage`; numbers that aren't whole are taken as not said."""
     prompt = _details(found, "prompt_tokens_details")
     completion = _details(found, "completion_tokens_details")

@@ -15,7 +15,7 @@ import orjson
 from autorouter.clients import human_text, identity
 from autorouter.core.types import EXCERPT_CHARS, TOOL_HISTORY_EVENTS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
-from autorouter.wire import fields, splice
+from autorouter.wire.common import request_body
 from autorouter.wire.overrides import parse_overrides
 
 ASK_USAGE = {"include_usage": True}
@@ -32,16 +32,16 @@ class ChatRequest:
     """
 
     task: Task
-    place: tuple[int, int] | None
+    model_span: tuple[int, int] | None
     wants_usage: bool
-    has_options: bool
+    has_stream_options: bool
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     """Read and check a request. Raises RequestError (400) that names the field."""
-    document = fields.parse_document(body)
-    messages = fields.messages_of(document)
-    label, stream = fields.label_of(document), fields.stream_of(document)
+    document = request_body.parse_document(body)
+    messages = request_body.messages_of(document)
+    label, stream = request_body.label_of(document), request_body.stream_of(document)
     _check_options(document)
     system = _system(messages)
     reading = _read(messages)
@@ -64,19 +64,20 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         json_schema=_json_schema(document),
         reasoning_effort=_effort(document),
         max_output_tokens=(
-            fields.max_output_of(document, "max_completion_tokens") or fields.max_output_of(document, "max_tokens")
+            request_body.max_output_of(document, "max_completion_tokens")
+            or request_body.max_output_of(document, "max_tokens")
         ),
         messages=len(messages),
         client=client,
         session=session,
         agent=agent,
-        headers=fields.policy_headers(headers),
-        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
+        headers=request_body.policy_headers(headers),
+        overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
     options = document.get("stream_options")
     return ChatRequest(
         task,
-        fields.place_of(body, document),
+        request_body.find_model_span(body, document),
         isinstance(options, dict) and options.get("include_usage") is True,
         "stream_options" in document,
     )
@@ -84,17 +85,19 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
 
 def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
     """The body for an upstream of the same wire. `stream_usage`: ask for usage in the stream for the receipt's sake."""
-    body, place = request.task.body, request.place
+    body, place = request.task.body, request.model_span
     asks = stream_usage and not request.wants_usage
-    if place is None or (asks and request.has_options):
+    if place is None or (asks and request.has_stream_options):
         return _rewritten(body, model, asks)
     added = ("stream_options", ASK_USAGE) if asks else None
-    return splice.spliced(body, place, model, added)
+    return request_body.replace_model(body, place, model, added)
 
 
 def _rewritten(body: bytes, model: str, asks: bool) -> bytes:
     """The body parsed and written anew, without our own member; the seldom way."""
-    document = {key: value for key, value in orjson.loads(body).items() if key != fields.EXTENSION} | {"model": model}
+    document = {key: value for key, value in orjson.loads(body).items() if key != request_body.EXTENSION} | {
+        "model": model
+    }
     if asks:
         document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
     return orjson.dumps(document)

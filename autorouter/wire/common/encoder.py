@@ -96,7 +96,7 @@ class StreamEncoder(ABC):
         """The end of a broken one."""
 
 
-def chat_usage(usage: Usage) -> dict[str, Any]:
+def format_chat_usage(usage: Usage) -> dict[str, Any]:
     """`Usage` as chat spells it."""
     return {
         "prompt_tokens": usage.input_tokens,
@@ -107,7 +107,7 @@ def chat_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def messages_usage(usage: Usage) -> dict[str, Any]:
+def format_messages_usage(usage: Usage) -> dict[str, Any]:
     """`Usage` as Messages spells it: there cached tokens are not part of the input."""
     return {
         "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),

@@ -85,7 +85,7 @@ class ResponsesObserver(EventObserver):
             self.error = found if isinstance(found, dict) else {"message": str(found)}
         self._begin(response.get("model"))
         if isinstance(response.get("usage"), dict):
-            self.usage = decode_responses.usage_of(response["usage"])
+            self.usage = decode_responses.parse_responses_usage(response["usage"])
         if kind in ("response.completed", "response.incomplete", "response.done"):
             self.complete = True
 
@@ -109,6 +109,6 @@ class MessagesObserver(EventObserver):
         usage = lenient_json.as_object(message.get("usage")) or lenient_json.as_object(document.get("usage"))
         if usage:
             self._found |= {name: value for name, value in usage.items() if value or name not in self._found}
-            self.usage = decode_messages.usage_of(self._found)
+            self.usage = decode_messages.parse_messages_usage(self._found)
         if kind == "message_stop":
             self.complete = True

@@ -42,7 +42,7 @@ REASONS: dict[str, FinishReason] = {
 """Stop reasons; any other word is a stop."""
 
 
-def usage_of(found: dict[str, Any]) -> Usage:
+def parse_messages_usage(found: dict[str, Any]) -> Usage:
     """A Messages usage object as `Usage`: there cached tokens are not part of the input, here they are."""
     read = lenient_json.as_count(found.get("cache_read_input_tokens"))
     written = lenient_json.as_count(found.get("cache_creation_input_tokens"))
@@ -156,7 +156,7 @@ class MessagesDecoder(StreamDecoder):
             reason = "tool_calls" if self._calls.count else "stop"
         yield from self._calls.end_all(cut=reason == "length")
         if self._usage:
-            yield UsageEvent(usage_of(self._usage))
+            yield UsageEvent(parse_messages_usage(self._usage))
         yield StreamFinished(reason, self._stop_sequence)
 
 

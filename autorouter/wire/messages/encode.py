@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import lenient_json, sse
-from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, format_messages_usage
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -139,7 +139,7 @@ class MessagesEncoder(StreamEncoder):
         if self._index < 0:
             # Clients expect at least one block.
             out += self._begin("text", {"type": "text", "text": ""}) + self._close()
-        usage = messages_usage(self.usage) if self.usage is not None else {"output_tokens": 0}
+        usage = format_messages_usage(self.usage) if self.usage is not None else {"output_tokens": 0}
         delta = {"stop_reason": _stop_reason(event), "stop_sequence": event.stop_sequence}
         out += sse.format_event({"type": "message_delta", "delta": delta, "usage": usage})
         return out + sse.format_event({"type": "message_stop"})
@@ -188,7 +188,7 @@ def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     message["content"] = content or [{"type": "text", "text": ""}]
     message["stop_reason"] = _stop_reason(answer.finished)
     message["stop_sequence"] = answer.finished.stop_sequence
-    message["usage"] = messages_usage(answer.usage) if answer.usage else {"input_tokens": 0, "output_tokens": 0}
+    message["usage"] = format_messages_usage(answer.usage) if answer.usage else {"input_tokens": 0, "output_tokens": 0}
     return orjson.dumps(message)
 
 

@@ -21,8 +21,7 @@ from typing import Any
 
 from autorouter.clients import identity
 from autorouter.core.types import EXCERPT_CHARS, Task
-from autorouter.wire import fields
-from autorouter.wire.common import lenient_json, prompt_reader
+from autorouter.wire.common import lenient_json, prompt_reader, request_body
 from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
     ImagePart,
@@ -47,15 +46,15 @@ class MessagesRequest:
     """A request as it came: the task, and where its model's name stands."""
 
     task: Task
-    place: fields.ByteSpan
+    model_span: request_body.ByteSpan
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = fields.parse_document(body)
-    label, stream = fields.label_of(document), fields.stream_of(document)
-    messages = fields.messages_of(document)
-    max_output_tokens = fields.max_output_of(document, "max_tokens")
+    document = request_body.parse_document(body)
+    label, stream = request_body.label_of(document), request_body.stream_of(document)
+    messages = request_body.messages_of(document)
+    max_output_tokens = request_body.max_output_of(document, "max_tokens")
     conversation = to_ir(document)
     read = prompt_reader.read_prompt(conversation)
     system = conversation.system[0].text if conversation.system else ""
@@ -83,10 +82,10 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         client=client,
         session=session,
         agent=agent,
-        headers=fields.policy_headers(headers),
-        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
+        headers=request_body.policy_headers(headers),
+        overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
-    return MessagesRequest(task, fields.place_of(body, document))
+    return MessagesRequest(task, request_body.find_model_span(body, document))
 
 
 _READ = (

@@ -36,7 +36,7 @@ _SUMMARY = "response.reasoning_summary_text."
 _THOUGHT = "response.reasoning_text."
 
 
-def usage_of(found: dict[str, Any]) -> Usage:
+def parse_responses_usage(found: dict[str, Any]) -> Usage:
     """A Responses usage object as `Usage`."""
     before = lenient_json.as_object(found.get("input_tokens_details"))
     after = lenient_json.as_object(found.get("output_tokens_details"))
@@ -185,7 +185,7 @@ class ResponsesDecoder(StreamDecoder):
             reason = "content_filter" if incomplete == "content_filter" else "length"
         yield from self._calls.end_all(cut=reason in ("length", "content_filter"))
         if isinstance(response.get("usage"), dict):
-            yield UsageEvent(usage_of(response["usage"]))
+            yield UsageEvent(parse_responses_usage(response["usage"]))
         yield StreamFinished(reason)
 
 

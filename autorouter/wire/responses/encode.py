@@ -81,14 +81,14 @@ class ResponsesEncoder(StreamEncoder):
         if event.reason in _INCOMPLETE:
             response["incomplete_details"] = {"reason": _INCOMPLETE[event.reason]}
         if self.usage is not None:
-            response["usage"] = responses_usage(self.usage)
+            response["usage"] = format_responses_usage(self.usage)
         return out + self._emit(f"response.{status}", response=response)
 
     def _failed(self, event: StreamFailed) -> bytes:
         response = response_document(self.metadata, "failed", output=self._output)
         response["error"] = {"code": event.code, "message": event.message}
         if self.usage is not None:
-            response["usage"] = responses_usage(self.usage)
+            response["usage"] = format_responses_usage(self.usage)
         return self._emit("response.failed", response=response)
 
     # ---- items
@@ -276,7 +276,7 @@ def response_document(
     }
 
 
-def responses_usage(usage: Usage) -> dict[str, Any]:
+def format_responses_usage(usage: Usage) -> dict[str, Any]:
     """`Usage` as Responses spells it."""
     return {
         "input_tokens": usage.input_tokens,

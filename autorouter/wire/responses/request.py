@@ -23,8 +23,7 @@ from typing import Any
 from autorouter.clients import identity
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
-from autorouter.wire import fields
-from autorouter.wire.common import lenient_json, prompt_reader
+from autorouter.wire.common import lenient_json, prompt_reader, request_body
 from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
     ImagePart,
@@ -51,13 +50,13 @@ class ResponsesRequest:
     """A request as it came: the task, and where its model's name stands."""
 
     task: Task
-    place: fields.ByteSpan
+    model_span: request_body.ByteSpan
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
-    document = fields.parse_document(body)
-    label, stream = fields.label_of(document), fields.stream_of(document)
+    document = request_body.parse_document(body)
+    label, stream = request_body.label_of(document), request_body.stream_of(document)
     found = document.get("input")
     if not isinstance(found, str | list) or not found:
         raise RequestError("`input` must be a text or a non-empty list", param="input")
@@ -68,7 +67,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
             param="previous_response_id",
             code="previous_response_not_found",
         )
-    max_output_tokens = fields.max_output_of(document, "max_output_tokens")
+    max_output_tokens = request_body.max_output_of(document, "max_output_tokens")
     conversation = to_ir(document)
     read = prompt_reader.read_prompt(conversation)
     chore = _turn(document, headers).get("request_kind") == "compaction"
@@ -100,10 +99,10 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         client=client,
         session=session,
         agent=agent,
-        headers=fields.policy_headers(headers),
-        overrides=parse_overrides(document.get(fields.EXTENSION), headers),
+        headers=request_body.policy_headers(headers),
+        overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
-    return ResponsesRequest(task, fields.place_of(body, document))
+    return ResponsesRequest(task, request_body.find_model_span(body, document))
 
 
 def tool_names(conversation: RequestIR) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from autorouter.core.signals.features import extract_features
 from autorouter.core.types import Wire
 from autorouter.errors import RequestError
 from autorouter.privacy import secrets
-from autorouter.wire import exchange, fields, inner_request
+from autorouter.wire import exchange, inner_request
+from autorouter.wire.common import request_body
 from autorouter.wire.inner_request import InnerRequestOptions
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body
@@ -89,7 +90,7 @@ def run(wire: Wire, data: bytes) -> None:
         inner_request.declared_tools(request)
         inner = inner_request.compose(request, "<more>\n", shape)
     except TypeError:
-        assert fields.nesting_error(body) is not None
+        assert request_body.nesting_error(body) is not None
         return
     exchange.parse(wire, inner.task.body, {})
     _sent_on(inner, stream=shape.stream)
@@ -110,7 +111,7 @@ def _sent_on(request: exchange.ClientRequest, *, stream: bool) -> None:
                     strip_reasoning=strip,
                 )
             except TypeError:
-                assert fields.nesting_error(request.task.body) is not None
+                assert request_body.nesting_error(request.task.body) is not None
                 continue
             document = orjson.loads(sent.body)
             assert document["model"] == "v/m"

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.wire.adjust import AcceptedFields, adjust_body
+from autorouter.upstream.profiles import AcceptedFields, adjust_body
 
 RULES = AcceptedFields(
     name="p",
