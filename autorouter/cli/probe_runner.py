@@ -91,7 +91,7 @@ def run(relays: Sequence[Relay]) -> list[Report]:
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     async def all_of_them(tell: Callable[[int], Told]) -> list[Report]:
-        work = (probe(one, at=at, told=tell(number)) for number, one in enumerate(relays))
+        work = (probe(one, at=at, on_progress=tell(number)) for number, one in enumerate(relays))
         return list(await asyncio.gather(*work))
 
     with progress([one.name for one in relays], STEPS) as tell:

@@ -1,4 +1,4 @@
-"""All checks of a relay, and how they are run: what is measured first and alone, the rest three at a time.
+"""All checks of a relay, and how they run: those that measure first and alone, the rest three at a time.
 
 report = await probe(Relay(name="...", base_url="http://127.0.0.1:8787/v1"), at="2026-11-20T12:00:00Z")
 """
@@ -21,7 +21,7 @@ from autorouter.probe.report import SCHEMA, Check, CheckFinding, Measured, Repor
 from autorouter.upstream.errors import scrub
 
 SEQUENTIAL_CHECKS: Final = (*check_chat.CHECKS, *check_ground_truth.CHECKS)
-"""They read what is there already."""
+"""These read the responses that `RelaySession.prepare` has fetched."""
 CONCURRENT_CHECKS: Final = (
     *check_tools.CHECKS,
     *check_formats.CHECKS,
@@ -31,53 +31,55 @@ CONCURRENT_CHECKS: Final = (
 )
 CHECKS: Final = (*SEQUENTIAL_CHECKS, *CONCURRENT_CHECKS, *check_errors.FINAL_CHECKS)
 STEPS: Final = len(CHECKS) + 1
-"""How often `told` is called: once for what is asked first, then for each check."""
+"""How often `on_progress` is called: once after the preparation, then after each check."""
 
 
 async def probe(
-    relay: Relay, *, at: str, told: Callable[[str], None] | None = None, client: httpx.AsyncClient | None = None
+    relay: Relay, *, at: str, on_progress: Callable[[str], None] | None = None, client: httpx.AsyncClient | None = None
 ) -> Report:
-    """Ask everything. Never raises for what a relay does. `told` hears each name as it is done. About 30 requests."""
+    """Run every check, with about 30 requests. Never raises for what a relay does. `on_progress` gets the name of each
+    finished check."""
     began_s = time.perf_counter()
-    say = told or (lambda _: None)
-    own = client or client_for(relay)
+    report_progress = on_progress or (lambda _: None)
+    http_client = client or client_for(relay)
     try:
-        session = RelaySession(RelayClient(relay, own))
+        session = RelaySession(RelayClient(relay, http_client))
         await session.prepare()
-        say("chat")
-        checks = await (_stop_reason(session) if session.stop_reason else _run(session, say))
+        report_progress("chat")
+        checks = await (_stopped_checks(session) if session.stop_reason else _run_checks(session, report_progress))
     finally:
         if client is None:
-            await own.aclose()
+            await http_client.aclose()
     return _report(session, checks, at, time.perf_counter() - began_s)
 
 
-async def _stop_reason(session: RelaySession) -> tuple[Check, ...]:
-    """What was seen until then; nothing else is asked."""
-    response = {"chat.models", "error.echo"} if session.models.status else set[str]()
+async def _stopped_checks(session: RelaySession) -> tuple[Check, ...]:
+    """The checks for which there are responses already; the others are skipped, without a request."""
+    runnable = {"chat.models", "error.echo"} if session.models.status else set[str]()
     if session.stream_response.seconds:
-        response |= {one.name for one in SEQUENTIAL_CHECKS}
-    found = {one.name: await one.run(session) for one in CHECKS if one.name in response}
-    found["chat.whole"] = CheckFinding("fail", session.stop_reason or "")
-    rest = CheckFinding("skipped", "chat itself doesn't work")
-    return tuple(_check(session, one, found.get(one.name, rest)) for one in CHECKS)
+        runnable |= {check.name for check in SEQUENTIAL_CHECKS}
+    findings = {check.name: await check.run(session) for check in CHECKS if check.name in runnable}
+    findings["chat.whole"] = CheckFinding("fail", session.stop_reason or "")
+    skipped = CheckFinding("skipped", "chat itself doesn't work")
+    return tuple(_report_line(session, check, findings.get(check.name, skipped)) for check in CHECKS)
 
 
-async def _run(session: RelaySession, say: Callable[[str], None]) -> tuple[Check, ...]:
-    async def one(given: RelayCheck) -> Check:
-        found = await given.run(session)
-        say(given.name)
-        return _check(session, given, found)
+async def _run_checks(session: RelaySession, report_progress: Callable[[str], None]) -> tuple[Check, ...]:
+    async def run(check: RelayCheck) -> Check:
+        finding = await check.run(session)
+        report_progress(check.name)
+        return _report_line(session, check, finding)
 
-    first = [await one(given) for given in SEQUENTIAL_CHECKS]
-    more = await asyncio.gather(*(one(given) for given in CONCURRENT_CHECKS))
-    last = [await one(given) for given in check_errors.FINAL_CHECKS]
-    return (*first, *more, *last)
+    sequential = [await run(check) for check in SEQUENTIAL_CHECKS]
+    concurrent = await asyncio.gather(*(run(check) for check in CONCURRENT_CHECKS))
+    # Last, because `error.echo` looks at every response of the others.
+    final = [await run(check) for check in check_errors.FINAL_CHECKS]
+    return (*sequential, *concurrent, *final)
 
 
-def _check(session: RelaySession, given: RelayCheck, found: CheckFinding) -> Check:
-    evidence = scrub(found.evidence.replace(BAD_KEY, "[key]"), session.relay.key)
-    return Check(name=given.name, result=found.result, evidence=bounded(evidence), means=given.means, code=found.code)
+def _report_line(session: RelaySession, check: RelayCheck, finding: CheckFinding) -> Check:
+    evidence = bounded(scrub(finding.evidence.replace(BAD_KEY, "[key]"), session.relay.key))
+    return Check(name=check.name, result=finding.result, evidence=evidence, means=check.means, code=finding.code)
 
 
 def _report(session: RelaySession, checks: tuple[Check, ...], at: str, seconds: float) -> Report:

@@ -175,7 +175,7 @@ def test_the_pages_are_valid_tables_whatever_a_relay_says() -> None:
     with Nasty() as relay, Provider("no-done") as other:
         nasty, missing = report_of(relay), report_of(other)
     page = report_page(nasty)
-    assert cells(page) == [[3] * (len(NEEDS) + 1), [4] * (len(checks.CHECKS) + 1)]
+    assert cells(page) == [[3] * (len(REQUIRED_CHECKS) + 1), [4] * (len(checks.CHECKS) + 1)]
     assert "\x1b" not in page
     html = MarkdownIt("commonmark").enable("table").render(page)
     assert "<script>" not in html
@@ -194,7 +194,7 @@ def test_a_report_comes_back_from_its_json() -> None:
 def test_which_clients_can_use_a_relay_directly_is_said() -> None:
     def found(*faults: str) -> list[str]:
         with Provider(*faults) as relay:
-            return [fit.fits for fit in fits(report_of(relay))]
+            return [line.support for line in client_support(report_of(relay))]
 
     assert found() == ["yes", "yes", "yes", "yes"]
     assert found("chat-only") == ["yes", "not offered", "not offered", "yes"]
@@ -206,4 +206,4 @@ def test_which_clients_can_use_a_relay_directly_is_said() -> None:
 
 def test_every_check_that_a_client_needs_exists() -> None:
     names = {probe.name for probe in checks.CHECKS}
-    assert {name for needed in NEEDS.values() for name in needed} <= names
+    assert {name for needed in REQUIRED_CHECKS.values() for name in needed} <= names

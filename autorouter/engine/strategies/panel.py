@@ -39,7 +39,7 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
     seats, known = member_settings(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
         draft = await context.get_draft(
-            [plan.primary, *context.routed.decision.fallbacks], phase="draft", scope=context.verify_scope
+            [plan.primary, *context.routed.decision.fallbacks], phase="draft", verify_scope=context.verify_scope
         )
         if draft.live or not needs_review(draft.weight, context.verify_scope):
             context.trace.panel["seen"] = False
