@@ -56,7 +56,7 @@ class BatchingReceiptSink:
 
     def _write_batch(self) -> None:
         self._scheduled = False
-        self._writer.work(RECORDS_PER_BATCH)
+        self._writer.build_pending(RECORDS_PER_BATCH)
 
 
 class NullReceiptSink:
@@ -111,7 +111,7 @@ def build(
     context = context_record(settings.policy, settings.candidates)
     context_digest = digest(context)
     if writer is not None:
-        writer.context(context_digest, context)
+        writer.register_context(context_digest, context)
     receipts: ReceiptSink = BatchingReceiptSink(writer) if writer else NullReceiptSink()
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()

@@ -19,7 +19,7 @@ from autorouter.adapters.codex_catalog import catalog_json, safe_window
 from autorouter.adapters.registry import ENDPOINTS, Adapter, RouterTarget
 from autorouter.adapters.status import ClientStatus, read_status, unreadable_status
 from autorouter.cli import output
-from autorouter.cli.options import config_option, json_option, settings
+from autorouter.cli.options import config_option, json_option, router_url, settings
 from autorouter.config.load import environment
 from autorouter.core import labels
 from autorouter.core.panels import panel_names
@@ -27,6 +27,8 @@ from autorouter.core.types import Candidate
 from autorouter.errors import AdapterError, RequestError
 
 CATALOG_FILE = "codex_catalog.json"
+DEFAULT_PORT = 8787
+"""Assumed when the configuration says port 0 (any free one): a client needs a fixed address."""
 MODE_MEANINGS = {
     "missing": "it has no configuration file",
     "direct": "it calls its own provider",
@@ -201,7 +203,7 @@ def resolve_target(path: Path | None, base_url: str | None, label: str) -> tuple
     server = loaded.config.server
     context, most = safe_window(loaded.candidates)
     target = RouterTarget(
-        base_url=_parse_base_url(base_url) if base_url else _configured(server.host, server.port),
+        base_url=_parse_base_url(base_url) if base_url else router_url(server.host, server.port or DEFAULT_PORT),
         model=label,
         key_env=server.api_key_env,
         catalog=str(adapter_environment().state / CATALOG_FILE),
@@ -216,11 +218,6 @@ def _parse_base_url(base_url: str) -> str:
     if url.scheme not in ("http", "https") or not url.hostname or any(c in base_url for c in " \"'\\\n\r\t"):
         raise RequestError(f"`{output.plain(base_url)}` is not an http URL", hint="such as http://127.0.0.1:8787")
     return base_url.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def _configured(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
-    return f"http://{shown}:{port or 8787}"
 
 
 def plan_client_install(adapter: Adapter, target: RouterTarget, pool: tuple[Candidate, ...]) -> install.InstallPlan:

@@ -1,6 +1,6 @@
-"""`autorouter chat`: ask through the router, a running one or one inside this process.
+"""`autorouter chat`: ask a running router, or one inside this process; one question or a conversation.
 
-A conversation on a terminal: streamed Markdown, and a few commands that begin with a slash.
+A conversation streams Markdown to the terminal and has a few commands that begin with a slash.
 """
 
 from __future__ import annotations
@@ -11,34 +11,35 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
 from autorouter.cli import output
 from autorouter.cli.chat_progress import Shown, about
-from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+from autorouter.cli.decision_render import headline
+from autorouter.cli.embedded_router import InHouse
+from autorouter.cli.options import config_option, dry_run_option, json_option, router_url, settings
+from autorouter.cli.receipt_render import view_of_receipt
 from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
+from autorouter.config.convert import is_loopback
+from autorouter.config.load import Settings, environment, local_key
 from autorouter.errors import AutorouterError, RequestError, UpstreamError
-
-if TYPE_CHECKING:
-    from autorouter.cli.router_client import RouterClient
-    from autorouter.config.load import Settings
 
 
 @click.command(name="chat")
 @click.argument("prompt", required=False)
-@click.option("--model", default="openfusion/auto", show_default=True, metavar="LABEL", help="Who answers.")
+@click.option("--model", default="openfusion/auto", show_default=True, metavar="LABEL", help="Model label to request.")
 @click.option("--url", help="A running router; default: server.host and server.port of the configuration.")
 @config_option
 @dry_run_option
 @json_option
 def command(prompt: str | None, model: str, url: str | None, path: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Ask through the router: one question, standard input, or a conversation.
+    """Ask through the router: one question, stdin, or a conversation.
 
-    PROMPT is one question; `-`, or nothing in a pipe, reads it from standard input; without one on a terminal a
-    conversation begins. Where no router runs, one is started inside this command and stopped with it. While a panel or a
-    verifier is at work, a terminal shows who has answered; a line behind the answer tells what it cost.
+    PROMPT is one question; use `-`, or omit it in a pipe, to read from stdin. Without PROMPT on a terminal, a conversation
+    starts. If no router is running, one is started inside this command and stopped with it. On a terminal, the members of
+    a panel or the verifier are shown while they work. A line after the answer shows its cost.
 
     \b
     Examples:
@@ -49,84 +50,67 @@ def command(prompt: str | None, model: str, url: str | None, path: Path | None, 
     """
     interactive = prompt is None and sys.stdin.isatty()
     if interactive and as_json:
-        raise RequestError("--json wants one question", hint="give PROMPT, or pipe it in")
+        raise RequestError("--json needs one question", hint="give PROMPT, or pipe it in")
     if url is not None and dry_run:
         raise RequestError("--url and --dry-run exclude each other", hint="start `autorouter serve --dry-run` there")
     question = None if interactive else output.prompt_text(prompt)
-    with _line(settings(path, dry_run=dry_run), url) as line:
+    with _connect(settings(path, dry_run=dry_run), url) as client:
         if question is None:
-            _talk(line, model)
+            _start_conversation(client, model)
         elif as_json:
-            _json(line, model, question)
+            _print_json(client, model, question)
         else:
-            pass
-
-            ChatSession(line, model).ask(question)
+            ChatSession(client, model).ask(question)
 
 
-def _talk(line: RouterClient, model: str) -> None:
-    pass
-
+def _start_conversation(client: RouterClient, model: str) -> None:
     try:
         import readline  # noqa: F401  (input() then has a history and can be edited)
     except ImportError:
         pass
-    line.check_label(model)
-    run_chat(ChatSession(line, model), input)
+    client.check_label(model)
+    run_chat(ChatSession(client, model), input)
 
 
-def _json(line: RouterClient, model: str, question: str) -> None:
-    import secrets
-
-    document = line.complete(model, [{"role": "user", "content": question}], secrets.token_hex(8))
+def _print_json(client: RouterClient, model: str, question: str) -> None:
+    document = client.complete(model, [{"role": "user", "content": question}], secrets.token_hex(8))
     choices = document.get("choices") or [{}]
     message = choices[0].get("message") or {}
-    found = {"text": message.get("content"), "finish_reason": choices[0].get("finish_reason")}
-    output.emit(found | {name: document.get(name) for name in ("usage", "openfusion")})
+    answer = {"text": message.get("content"), "finish_reason": choices[0].get("finish_reason")}
+    output.emit(answer | {name: document.get(name) for name in ("usage", "openfusion")})
 
 
 @contextmanager
-def _line(found: Settings, url: str | None) -> Iterator[RouterClient]:
-    """To the router at `url`, to the configured one if it runs, else to one of our own."""
-    from autorouter.cli.router_client import RouterClient
+def _connect(loaded: Settings, url: str | None) -> Iterator[RouterClient]:
+    """A client of the router at `url`, else of the configured one if it is running, else of one inside this process."""
 
-    server = found.config.server
-    running = (url or _configured(server.host, server.port)).rstrip("/").removesuffix("/v1")
-    if url is not None or not found.dry_run:
-        with RouterClient(running, _key(found, running)) as line:
-            if line.is_running():
-                yield line
+    server = loaded.config.server
+    running = (url or router_url(server.host, server.port)).rstrip("/").removesuffix("/v1")
+    if url is not None or not loaded.dry_run:
+        with RouterClient(running, _key_for(loaded, running)) as client:
+            if client.is_running():
+                yield client
                 return
         if url is not None:
             hint = "start one with `autorouter serve`"
             message = f"no autorouter answers at {running}"
             raise UpstreamError(message, kind="connect", http_status=502, code="upstream_error", hint=hint)
-    from autorouter.cli.embedded_router import InHouse
 
-    for remark in found.notes:
+    for remark in loaded.notes:
         output.note(remark)
-    with InHouse(found) as router:
+    with InHouse(loaded) as router:
         if router.problem:
             output.note(f"no receipts are written: {router.problem}")
-        with RouterClient(router.url, router.key) as line:
-            yield line
+        with RouterClient(router.url, router.key) as client:
+            yield client
 
 
-def _configured(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
-    return f"http://{shown}:{port}"
-
-
-def _key(found: Settings, url: str) -> str | None:
-    """The local key, for a router on this machine or the configured host only: others have no business with it."""
-    from urllib.parse import urlsplit
-
-    from autorouter.config.convert import is_loopback
-    from autorouter.config.load import environment, local_key
+def _key_for(loaded: Settings, url: str) -> str | None:
+    """The local key, but only for a router on this machine or the configured host: it must not leak to another server."""
 
     host = urlsplit(url).hostname or ""
-    ours = is_loopback(host) or host == found.config.server.host
-    return local_key(found.config, environment()) if ours else None
+    trusted = is_loopback(host) or host == loaded.config.server.host
+    return local_key(loaded.config, environment()) if trusted else None
 
 
 CHAT_HELP = """\
@@ -188,8 +172,6 @@ class ChatSession:
 
     def why(self) -> None:
         """The decision on the last answer, from its receipt."""
-        from autorouter.cli.decision_render import headline
-        from autorouter.cli.receipt_render import view_of_receipt
 
         record = self.client.receipt(self.answers[-1].receipt) if self.answers else None
         if record is None:

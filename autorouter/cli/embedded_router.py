@@ -39,9 +39,9 @@ class InHouse:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         limit = settings.config.server.max_body_bytes
-        door = GuardConfig(hosts=frozenset(), origins=frozenset(), key=self.key, max_body_bytes=limit)
+        guard_config = GuardConfig(hosts=frozenset(), origins=frozenset(), key=self.key, max_body_bytes=limit)
         config = uvicorn.Config(
-            build_app(self._runtime, door),
+            build_app(self._runtime, guard_config),
             log_config=None,
             access_log=False,
             server_header=False,

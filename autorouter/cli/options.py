@@ -21,5 +21,11 @@ dial_option = click.option("--dial", type=click.FloatRange(0, 10), help="0 best 
 
 
 def settings(path: Path | None, *, dry_run: bool = False, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Load the configuration the way every command does; its notes go to standard error."""
+    """Load the configuration the way every command does. Its notes are left for the command to print."""
     return load(path, env=environment(), overrides=overrides, dry_run=dry_run)
+
+
+def router_url(host: str, port: int) -> str:
+    """The URL at which a router that listens on `host` and `port` is reached from this machine."""
+    reachable = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{reachable}:{port}"

@@ -1,18 +1,18 @@
-"""A small client of the router's chat wire, for `autorouter chat`: streams an answer, asks for its receipt.
+"""A small client of the router's chat API, for `autorouter chat`: streams an answer and fetches its receipt.
 
-    for piece in line.stream(answer, "openfusion/auto", messages): ...      fills `answer` on the way
+    for text in client.stream(answer, "openfusion/auto", messages): ...      fills `answer` on the way
 
-A router that knows them is asked for events: how a panel gets on (`tell`), and a summary behind the end. Comments, and events
-that nobody here knows, are passed over.
+It asks the router for its own events: the progress of a panel, and a summary at the end. A router that doesn't know them
+leaves them out; comments and unknown events are skipped.
 
-Errors are the router's own message with the exit code of its kind: 2 for a request that can't be served as it stands,
-5 for no route or budget, 4 for everything upstream of us and for a router that doesn't answer.
+Errors carry the router's message and the exit code of their kind: 2 for a request that can't be served as it is, 5 for
+no route or budget, 4 for upstream failures and for a router that doesn't answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ import orjson
 
 from autorouter.config.convert import is_loopback
 from autorouter.errors import AutorouterError, RequestError, RoutingError, UpstreamError
+from autorouter.wire.common.sse import EventSplitter, SseEvent
 
 CHAT = "/v1/chat/completions"
 NO_ROUTE_CODES = frozenset({"no_eligible_model", "budget_exceeded", "context_length_exceeded"})
@@ -31,12 +32,12 @@ TIMEOUTS = httpx.Timeout(5.0, connect=2.0, read=660.0)
 PROGRESS, SUMMARY, DONE = "openfusion.progress", "openfusion.summary", "[DONE]"
 Message = dict[str, str]
 OnProgress = Callable[[Mapping[str, Any]], None]
-"""Takes a stage of a panel's or a verifier's work, as `engine/progress` says it."""
+"""Receives a stage of a panel's or verifier's work, as `engine/progress` emits it."""
 
 
 @dataclass(slots=True)
 class ChatAnswer:
-    """An answer as far as it has come. `cost_usd` None: not known; `summary` None: this router told none."""
+    """An answer as far as it has been received. `cost_usd` None: unknown; `summary` None: the router sent none."""
 
     text: str = ""
     candidate: str = ""
@@ -47,7 +48,7 @@ class ChatAnswer:
 
 
 class RouterClient:
-    """A line to a router at `url`. Use it as a context manager."""
+    """An HTTP client of the router at `url`. Use it as a context manager."""
 
     def __init__(self, url: str, key: str | None) -> None:
         headers = {"user-agent": "autorouter-chat"} | ({"authorization": f"Bearer {key}"} if key else {})
@@ -55,7 +56,7 @@ class RouterClient:
             local = is_loopback(httpx.URL(url).host)
             self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUTS, trust_env=not local)
         except httpx.InvalidURL as exc:
-            raise RequestError(f"`{url}` is no URL", hint="such as http://127.0.0.1:8787") from exc
+            raise RequestError(f"`{url}` is not a URL", hint="such as http://127.0.0.1:8787") from exc
         self.url = url
 
     def __enter__(self) -> RouterClient:
@@ -65,17 +66,17 @@ class RouterClient:
         self._http.close()
 
     def is_running(self) -> bool:
-        """Whether an autorouter is there."""
+        """Whether an autorouter answers at the URL."""
         try:
-            found = self._http.get("/livez", timeout=1.0).json()
+            document = self._http.get("/livez", timeout=1.0).json()
         except httpx.UnsupportedProtocol as exc:
-            raise RequestError(f"`{self.url}` is no http URL", hint="such as http://127.0.0.1:8787") from exc
+            raise RequestError(f"`{self.url}` is not an http URL", hint="such as http://127.0.0.1:8787") from exc
         except (httpx.HTTPError, ValueError):
             return False
-        return isinstance(found, dict) and found.get("name") == "autorouter"
+        return isinstance(document, dict) and document.get("name") == "autorouter"
 
     def complete(self, label: str, messages: Sequence[Message], session: str) -> dict[str, Any]:
-        """A whole answer, as the router gives it."""
+        """The router's response to a request without streaming."""
         try:
             response = self._http.post(CHAT, json={"model": label, "messages": messages}, headers=_headers(session))
         except httpx.HTTPError as exc:
@@ -94,8 +95,7 @@ class RouterClient:
         session: str,
         on_progress: OnProgress = lambda _: None,
     ) -> Generator[str, None, None]:
-        """The pieces of an answer as they come; `answer` is complete behind the last one. `tell` gets what is done before
-        it begins."""
+        """The text of an answer as it arrives. `answer` is complete after the last piece; `on_progress` gets the stages before the first one."""
         began_s = time.monotonic()
         body = {"model": label, "messages": messages, "stream": True}
         headers = _headers(session) | {"x-openfusion-progress": "events"}
@@ -105,9 +105,9 @@ class RouterClient:
                 answer.candidate = response.headers.get("x-autorouter-model", "")
                 if response.status_code != 200:
                     raise error_of(response.status_code, response.read())
-                for piece in _text_deltas(response.iter_bytes(), answer, on_progress):
-                    answer.text += piece
-                    yield piece
+                for text in _text_deltas(response.iter_bytes(), answer, on_progress):
+                    answer.text += text
+                    yield text
         except httpx.HTTPError as exc:
             raise self._connection_error(exc) from exc
         finally:
@@ -115,7 +115,7 @@ class RouterClient:
         self._account(answer)
 
     def _account(self, answer: ChatAnswer) -> None:
-        """Who answered and for how much: by the summary, else by the receipt."""
+        """Sets candidate and cost from the summary, or else from the receipt."""
         if answer.summary is not None:
             answer.candidate = str(answer.summary.get("candidate") or answer.candidate)
             answer.cost_usd = answer.summary.get("cost_usd")
@@ -124,16 +124,16 @@ class RouterClient:
         answer.cost_usd = record["outcome"]["cost_usd"] if record else None
 
     def receipt(self, receipt_id: str) -> dict[str, Any] | None:
-        """The record of an answer; None where the router keeps none."""
+        """The receipt of an answer; None if the router keeps none."""
         try:
             response = self._http.get(f"/debug/receipts/{receipt_id}")
-            found = response.json() if response.status_code == 200 and receipt_id else None
+            record = response.json() if response.status_code == 200 and receipt_id else None
         except (httpx.HTTPError, ValueError):
             return None
-        return found if isinstance(found, dict) and "outcome" in found else None
+        return record if isinstance(record, dict) and "outcome" in record else None
 
     def check_label(self, label: str) -> None:
-        """Raises what the router says of a label that it doesn't know."""
+        """Raises the router's error for a label that it doesn't know."""
         try:
             response = self._http.get(f"/v1/models/{quote(label, safe='/:')}")
         except httpx.HTTPError as exc:
@@ -157,10 +157,10 @@ def _headers(session: str) -> dict[str, str]:
 
 
 def error_of(status: int, body: bytes) -> AutorouterError:
-    """The router's error as one of ours, so that it ends with the right exit code."""
+    """The router's error as an exception with the right exit code."""
     try:
-        found = orjson.loads(body)["error"]
-        message, code = str(found["message"]), str(found["code"])
+        error = orjson.loads(body)["error"]
+        message, code = str(error["message"]), str(error["code"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         message, code = f"the server answered {status}", "upstream_error"
     if code in NO_ROUTE_CODES:
@@ -170,8 +170,8 @@ def error_of(status: int, body: bytes) -> AutorouterError:
     return UpstreamError(message, kind="status", http_status=status, code=code, status=status)
 
 
-def _text_deltas(chunks: Iterator[bytes], answer: ChatAnswer, on_progress: OnProgress) -> Iterator[str]:
-    """The text in a stream of server-sent events. UpstreamError when it ends without its end, or says that it failed."""
+def _text_deltas(chunks: Iterable[bytes], answer: ChatAnswer, on_progress: OnProgress) -> Iterator[str]:
+    """The text in a stream of server-sent events. UpstreamError when the stream is incomplete or reports a failure."""
     finished = False
     for name, document in _events(chunks):
         if name == PROGRESS:
@@ -191,23 +191,22 @@ def _text_deltas(chunks: Iterator[bytes], answer: ChatAnswer, on_progress: OnPro
         raise UpstreamError("the answer was cut off", kind="cut", http_status=502, code="upstream_error")
 
 
-def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Name and data of each event, `DONE` for `[DONE]`. Split at line feeds only: answers may hold other separators."""
-    rest, name = b"", ""
+def _events(chunks: Iterable[bytes]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and data of each event; `DONE` for `[DONE]`. Events that aren't a JSON object are skipped."""
+    for event in _split(chunks):
+        if event.data.strip() == b"[DONE]":
+            yield DONE, {}
+            continue
+        try:
+            document = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(document, dict):
+            yield event.name, document
+
+
+def _split(chunks: Iterable[bytes]) -> Iterator[SseEvent]:
+    splitter = EventSplitter()
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if not line.strip():
-                name = ""
-            elif line.startswith(b"event:"):
-                name = line.removeprefix(b"event:").strip().decode("utf-8", "replace")
-            data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
-            if data == b"[DONE]":
-                yield DONE, {}
-            elif data:
-                try:
-                    document = orjson.loads(data)
-                except orjson.JSONDecodeError:
-                    continue
-                if isinstance(document, dict):
-                    yield name, document
+        yield from splitter.feed(chunk)
+    yield from splitter.flush()

@@ -68,15 +68,15 @@ def run(found: Settings) -> None:
     if killed is not None:
         click.echo(f"note: {killed}", err=True)
     hosts = frozenset({server.host, *server.allowed_hosts})
-    door = GuardConfig(
+    guard_config = GuardConfig(
         hosts=hosts,
         origins=frozenset(server.allowed_origins),
         key=key,
         max_body_bytes=server.max_body_bytes,
-        keys=keys,
+        keyring=keys,
     )
-    gate = ConcurrencyLimiter(found.config.limits)
-    running = make_server(build_app(runtime, door, gate), gate, found.config)
+    limiter = ConcurrencyLimiter(found.config.limits)
+    running = make_server(build_app(runtime, guard_config, limiter), limiter, found.config)
     _announce(found, listener)
     # What was loaded so far lives as long as the process: no collection needs to look at it again.
     gc.collect()

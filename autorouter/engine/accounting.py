@@ -1,4 +1,4 @@
-"""What a step leaves behind: health, the session, the money. Folded when it is known, settled once at the end."""
+"""Accounting: what an attempt and a step mean for health, the session and the money. Recorded as it is known, settled once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ESTIMATED_CUT = "estimated, the answer was cut"
 
 
 def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """An attempt gave no answer; `tokens` came of one that broke before the client got any of it."""
+    """An attempt gave no answer. `tokens`: received before it broke, none of which the client got."""
     attempt.close(verdict.kind, deps.timer())
     if tokens:
         _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
@@ -38,15 +38,15 @@ def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, route
 
 
 def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """An answer began and didn't end: it is paid for as far as it came, and it speaks against the candidate."""
+    """An answer started and didn't end: it is paid for as far as it got, and counts against the candidate's health."""
     attempt.close(kind, deps.timer())
     _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
     deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
 
 
 def record_client_gone(trace: Trace, stream_reply: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
-    """What is still open is stopped, by the client's hang-up or because nobody waits for it: paid for as far as it came,
-    and nobody's fault. What of a stream was no JSON is said."""
+    """Close the attempts that are still open, because the client hung up or they are no longer needed. They are paid for as
+    far as they got and don't count against health. Malformed events of the stream are noted."""
     if stream_reply is not None and stream_reply.observer.malformed:
         stream_reply.attempt.malformed = stream_reply.observer.malformed
         trace.degraded.append(
@@ -69,29 +69,30 @@ NO_LONGER_NEEDED = ("not_needed", "late")
 def record_stopped(
     attempt: Attempt, tokens: int, routed: RoutedRequest, deps: Deps, *, result: str = "client_gone"
 ) -> None:
-    """We ended this call ourselves. Of a member that isn't waited for the prompt counts before any answer has begun: it was most
-    likely read, and an answer that isn't streamed has no sign of life until it is whole."""
+    """We cancelled this call."""
     attempt.close(result, deps.timer())
+    # The prompt of a member that is no longer waited for was most likely read, even though no byte of an answer has come:
+    # an answer that isn't streamed gives no sign of life until it is complete.
     if attempt.status == 200 or (attempt.status is None and result in NO_LONGER_NEEDED):
         _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
     _end_probe(attempt, deps)
 
 
 SILENT_S = 20.0
-"""A stream of which nothing has come for so long is silent: what users and clients take for a hang."""
+"""A stream without any event for this long counts as a hang, as users and clients see it."""
 
 
 def record_late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
-    """Nobody waits for it any longer. That speaks against nobody who was at work; of a stream that never began it says what
-    a timeout does, for a member that hangs would keep every panel waiting."""
+    """A panel no longer waits for this attempt."""
     record_stopped(attempt, attempt.events, routed, deps, result="late")
+    # Being slower than the quorum is no failure. A stream that never started is: a member that hangs would delay every panel.
     if streamed and attempt.ttft_s is None and (attempt.seconds or 0.0) >= SILENT_S:
         deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason="timeout"), deps.clock())
 
 
 def record_hedge_lost(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
-    """A rival began before it did, so that it was stopped. Its prompt is counted: it was most likely read. How long it took
-    at least says something of its times."""
+    """The other attempt of a hedge started first, so this one was stopped. Its prompt is counted, as it was most likely read;
+    the time it took so far is a lower bound for its health record."""
     attempt.close("outrun", deps.timer())
     _estimate(attempt, attempt.events, ESTIMATED_CUT, routed, deps)
     state = deps.state
@@ -100,7 +101,7 @@ def record_hedge_lost(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> No
 
 
 def _end_probe(attempt: Attempt, deps: Deps) -> None:
-    """Whoever waits for this attempt's verdict on a candidate that was down waits in vain."""
+    """Let another request probe the candidate: this attempt says nothing about its health."""
     state = deps.state
     current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
     if current.probe_until_s:
@@ -108,14 +109,14 @@ def _end_probe(attempt: Attempt, deps: Deps) -> None:
 
 
 def _update_upstream_peers(attempt: Attempt, deps: Deps, change: Callable[[health.Health], health.Health]) -> None:
-    """Change the health of all other candidates of an attempt's upstream."""
+    """Change the health of all other candidates of the attempt's upstream."""
     state = deps.state
     names = [c.id for c in deps.candidates if c.upstream == attempt.upstream and c.id != attempt.candidate]
     state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN_HEALTH)) for name in names}}
 
 
 def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """A complete answer. `tokens` is our count of its output, used where the upstream reports no usage."""
+    """A complete answer. `tokens`: our count of its output, used if the upstream reports no usage."""
     attempt.close("answered", deps.timer())
     sent_tokens = routed.features.input_tokens + attempt.added_tokens
     if usage is None:
@@ -152,7 +153,7 @@ def _billable_usage(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: 
 
 
 def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps) -> None:
-    """Exchange the reservation for what was spent, and fold the step into its session."""
+    """Replace the reservation by what was spent, and update the session."""
     now_s = deps.clock()
     cost_usd = trace.cost_usd or 0.0
     deps.state.settle(reserved_usd, cost_usd, now_s)
@@ -166,7 +167,7 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
     if usage is None and not cost_usd:
         return
     phase = routed.features.phase
-    # A title moves no pin, and nor does an answer that broke off: its candidate has just shown that it is in trouble.
+    # Housekeeping (a title) doesn't pin the session, nor does a broken answer: its candidate is in trouble.
     pins = pinned is not None and usage is not None and pinned.result == "answered" and phase != "housekeeping"
     folded = sessions.record_step(
         deps.state.session(key),
@@ -181,8 +182,8 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
 
 
 def _pinned_attempt(routed: RoutedRequest, trace: Trace) -> Attempt | None:
-    """The attempt that the session is kept by: whose words went out, so that a rejected draft hands the session on; but of a
-    panel the lead, which keeps the tool loop and its cache, whosever proposal was picked."""
+    """The attempt whose candidate the session is pinned to: the one whose answer went out, so that a rejected draft hands the
+    session over; for a panel its lead, which keeps the tool loop and its cache whichever proposal was selected."""
     plan = routed.decision.plan
     if plan is not None and plan.strategy is Strategy.FUSION:
         own = [a for a in trace.attempts if a.candidate == plan.primary and a.result == "answered"]

@@ -1,21 +1,20 @@
-"""Attempts in their order: candidates are tried one after the other until one gives what a phase needs.
+"""Attempts: candidates are tried one after the other until one succeeds, and slow ones may be hedged.
 
-    try primary ──► it did                        the phase has its answer
-        │ failed: `retry.after` says who is next
+    try primary ──► success                       the phase has its answer
+        │ failed: `retry.decide_retry` says what is next
         ▼
-    the same once more, or another ──► none left, or no time: NobodyAnswered   one verdict for the client
+    the same once more, or another ──► none left, or out of time: AllCandidatesFailed   one error for the client
 
-Before its first byte nothing has been promised, so that any failure is ours to absorb. Who failed last is probed by one
-request at a time. A single answer that is slow to begin may be hedged (`hedge`).
+Before the first byte nothing has been sent to the client, so any failure can be absorbed. A candidate that failed last is
+probed by one request at a time.
 
-Hedging: an answer that is slow to begin gets a rival, the first of the two to begin wins, and the other is stopped.
+Hedging: if the first event takes longer than a percentile of the candidate's own times, a second attempt starts. The first
+of the two to start answering wins, the other is stopped and paid for as far as it got.
 
-    lead ──────── no first event within the percentile of its own times ────────► begins: wins, the rival is stopped
-      └─────────────────────────────────► rival begins here ────────────► begins first: wins, the lead is stopped
+    first attempt ──────── no first event in time ────────► starts first: wins, the hedge is stopped
+      └───────────────────────► hedge starts here ────────► starts first: wins, the first attempt is stopped
 
-Streams of single answers only: inner calls of panels and verifiers have a quorum of their own. What the loser used so far is
-paid for. A bounded share of requests: each request earns `max_share` of a hedge, a hedge costs one, and at most `SAVED` are
-saved up.
+Only streams of single answers are hedged: panels and verifiers have their own quorum and timeouts.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from autorouter.upstream.errors import FailureVerdict
 
 T = TypeVar("T")
 AttemptCall = Callable[[Caller, Attempt, int], Awaitable[T]]
-"""One attempt: the caller, the attempt to fill in, and its number within the step, from 1."""
+"""One attempt: the caller, the attempt to fill in, and its number within the step from 1."""
 ERROR_PRIORITY = (
     "context",
     "rate_limited",
@@ -51,13 +50,13 @@ ERROR_PRIORITY = (
     "protocol",
     "quota",
 )
-"""When all attempts failed, the client gets the verdict that helps it most: first those that a wait may cure."""
+"""When all attempts failed, the client gets the most useful error: first those that a wait may cure."""
 ANSWER_PHASE = "answer"
 """The phase of a single answer."""
 
 
 class AllCandidatesFailed(Exception):
-    """All candidates of a phase failed; the verdicts in their order, at least one."""
+    """All candidates of a phase failed. `verdicts` in order, at least one."""
 
     def __init__(self, verdicts: Sequence[FailureVerdict]) -> None:
         super().__init__(", ".join(verdict.kind for verdict in verdicts))
@@ -74,7 +73,7 @@ async def first_success(
     trace: Trace,
     began_s: float,
 ) -> T:
-    """What the first candidate that can gives. Raises NobodyAnswered."""
+    """The result of the first candidate that succeeds. Raises AllCandidatesFailed."""
     loop = _AttemptLoop(list(queue), caller, call_candidate, phase=phase, routed=routed, trace=trace, began_s=began_s)
     while loop.queue:
         attempt = loop.start()
@@ -96,7 +95,7 @@ async def first_success(
 
 
 class _AttemptLoop(Generic[T]):
-    """One phase's attempts: who is still to come, and what went wrong so far."""
+    """The attempts of one phase: the candidates still to try, and the failures so far."""
 
     def __init__(
         self,
@@ -118,7 +117,7 @@ class _AttemptLoop(Generic[T]):
         self._wait_s: float | None = None
 
     def start(self, *, hedge: bool = False) -> Attempt:
-        """The next one's attempt. Who failed last is probed by it."""
+        """Start the next candidate's attempt. If it failed last, this attempt is its probe."""
         attempt = _new_attempt(self.queue.pop(0), self._phase, self.caller, self._trace, self._began_s)
         attempt.hedge, attempt.retried_after_s, self._wait_s = hedge, self._wait_s, None
         state = self.caller.deps.state
@@ -128,7 +127,7 @@ class _AttemptLoop(Generic[T]):
         return attempt
 
     def handle_failure(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
-        """Account for it, and see who is next."""
+        """Account for a failure and decide what is next."""
         verdict, deps = failed.verdict, self.caller.deps
         self.verdicts.append(verdict)
         accounting.record_failure(attempt, verdict, failed.events, self._routed, deps)
@@ -141,7 +140,7 @@ class _AttemptLoop(Generic[T]):
         return decision
 
     def requeue(self, attempt: Attempt, wait_s: float, verdict: FailureVerdict) -> None:
-        """The same candidate is next, after a wait."""
+        """Put the failed candidate first again, after a wait."""
         self.queue.insert(0, attempt.candidate)
         self._wait_s = wait_s
         if verdict.kind == "reasoning":
@@ -162,7 +161,7 @@ class _AttemptLoop(Generic[T]):
         )
 
     def hedge_delay_s(self, attempt: Attempt) -> float | None:
-        """After how long a rival may begin; None where none may."""
+        """How long to wait before hedging this attempt; None if it may not be hedged."""
         deps, routed = self.caller.deps, self._routed
         if deps.hedging is None or self._phase != ANSWER_PHASE or not routed.task.stream:
             return None
@@ -173,7 +172,7 @@ class _AttemptLoop(Generic[T]):
         return deps.hedging.delay_s(deps.state.health.get(attempt.candidate, UNKNOWN_HEALTH))
 
     def _next_healthy(self) -> str | None:
-        """The next one against whom nothing has come up since the decision: no cooldown, and no other request that probes."""
+        """The next candidate that isn't cooling down or being probed by another request since the decision."""
         now_s, health = self.caller.deps.clock(), self.caller.deps.state.health
         current = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self.queue)
         return next(
@@ -181,7 +180,7 @@ class _AttemptLoop(Generic[T]):
         )
 
     async def race_hedge(self, lead: Attempt, hedge_delay_s: float) -> tuple[T | CallFailed, Attempt]:
-        """The attempt with a rival beside it, if it is slow."""
+        """The attempt, with a hedge beside it if it is slow."""
         deps, number = self.caller.deps, len(self._trace.attempts)
 
         def start_hedge() -> Attempt | None:
@@ -207,7 +206,7 @@ class _AttemptLoop(Generic[T]):
 
 
 def _both_within_budget(hedge_id: str, lead: Attempt, routed: RoutedRequest) -> bool:
-    """Whether both together fit what is left of the tightest cap."""
+    """Whether both attempts together fit what is left of the tightest cap."""
     cap = routed.decision.allowance
     if cap is None:
         return True
@@ -233,7 +232,7 @@ def _new_attempt(candidate_id: str, phase: str, caller: Caller, trace: Trace, be
 
 
 def client_error(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamError:
-    """The one error that the client gets."""
+    """The error that the client gets when all attempts failed. Sets the trace's outcome."""
     priority = {kind: position for position, kind in enumerate(ERROR_PRIORITY)}
     final = verdicts[-1]
     best = min(verdicts, key=lambda v: priority.get(v.kind, len(priority))) if final.retry_elsewhere else final
@@ -245,8 +244,8 @@ def client_error(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamEr
 
 
 class HedgeRace(Generic[T]):
-    """One lead, and a rival if it is slow. `rival()` begins the other attempt, or returns None where there is none;
-    `lost(attempt, failed)` is told of one that failed while the other goes on, `stopped(attempt)` of the loser."""
+    """A first attempt, and a hedge if it is slow. `start_hedge()` starts the other attempt, or returns None if there is none.
+    `on_failure(attempt, failed)`: one failed while the other goes on. `on_loser(attempt)`: the slower one was stopped."""
 
     def __init__(
         self,
@@ -263,7 +262,7 @@ class HedgeRace(Generic[T]):
         self._running: dict[asyncio.Future[T], Attempt] = {}
 
     async def run(self, lead: Attempt, after_s: float) -> tuple[T | CallFailed, Attempt]:
-        """The first to begin; where both fail, the failure of the last."""
+        """The first to start answering; if both fail, the last failure."""
         try:
             self._begin(lead)
             done, _ = await asyncio.wait(self._running, timeout=after_s)
@@ -284,7 +283,7 @@ class HedgeRace(Generic[T]):
     async def _first(self) -> tuple[T | CallFailed, Attempt]:
         while True:
             done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            # Of two that are there at once the lead wins: it is the better one.
+            # If both are ready, the first attempt wins: it ranked higher.
             task = next(one for one in self._running if one in done)
             attempt = self._running.pop(task)
             try:
@@ -296,7 +295,7 @@ class HedgeRace(Generic[T]):
 
 
 def _discard(task: asyncio.Future[T]) -> None:
-    """Stop a call, or the stream that it has just opened."""
+    """Stop a call, or close the stream that it has just opened."""
     if not task.done():
         task.cancel()
     elif not task.cancelled() and task.exception() is None:

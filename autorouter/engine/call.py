@@ -1,11 +1,11 @@
-"""One call to one upstream, up to the point from which its answer is the client's.
+"""One call to one upstream, up to the point where its answer may go to the client.
 
-`whole` returns a complete answer that is known to be one, `begin` a stream whose first event is here and is no error.
-Everything else raises `Failed` with its verdict. Both fill in the attempt's times, status and served model.
+`complete` returns a complete answer, `open_stream` a stream whose first event is here and is no error. Anything else raises
+`CallFailed` with a verdict. Both fill in the attempt's times, status and served model.
 
-A stream of which a break is to be feared is held: its bytes wait here until the answer is whole, or `HOLD_S` have passed.
-What breaks meanwhile has promised nothing, so the next candidate can take over. Held are answers of a candidate whose
-last one broke off, and those for a client that gives up at a break instead of asking again.
+A stream that may well break is buffered until it is complete or `MAX_BUFFER_S` have passed. Until then nothing has been
+sent to the client, so the next candidate can take over. This applies to candidates whose last stream broke, and to clients
+that give up on a broken stream instead of retrying.
 """
 
 from __future__ import annotations
@@ -25,33 +25,27 @@ from autorouter.upstream.profiles import adjust_body, profile_of
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply, read_all
 from autorouter.wire import exchange
 from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
-from autorouter.wire.exchange import (
-    PATHS,
-    ClientRequest,
-    CompleteResponse,
-    Exchange,
-    InvalidAnswerError,
-    StreamObserver,
-)
+from autorouter.wire.common.request_body import ClientRequest
+from autorouter.wire.exchange import PATHS, CompleteResponse, Exchange, InvalidAnswerError, StreamObserver
 
 ERROR_BODY_BYTES = 64 * 1024
-"""So much of an error's body is read for its code and message."""
+"""How much of an error's body is read for its code and message."""
 MAX_BUFFER_S = 20.0
-"""So long a stream is held at most: silence beyond it is what users and clients take for a hang."""
+"""The longest time a stream is buffered. Users and clients take a longer silence for a hang."""
 MAX_BUFFER_BYTES = 1024 * 1024
 STREAM_BREAK_KINDS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
-"""Reasons of a cooldown that say: an answer had begun and did not end."""
+"""Cooldown reasons that mean: an answer had started and did not end."""
 CLIENTS_WITHOUT_STREAM_RETRY = frozenset({"cline"})
-"""Measured: Cline tries again when a request fails, and ends its run when an answer breaks off."""
+"""Measured: Cline retries a failed request, but ends its run when a stream breaks."""
 PHASES_WITH_FALLBACKS = frozenset({"answer", "draft"})
-"""Phases in which another candidate is the better choice than a wait."""
+"""Phases in which another candidate is better than a wait for a slot."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
 TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
-"""As the server sets them on a task -> as they go upstream, where `trace_upstream` is on."""
+"""Names of the trace headers on a task -> names sent upstream if `trace_upstream` is on."""
 
 
 class CallFailed(Exception):
-    """An attempt that gave no answer. `events`: so many came of one that broke while it was held; they are paid for."""
+    """An attempt gave no answer. `events`: received before a buffered stream broke; they are paid for."""
 
     def __init__(self, verdict: FailureVerdict, events: int = 0) -> None:
         super().__init__(verdict.kind)
@@ -61,7 +55,7 @@ class CallFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamReply:
-    """A stream whose first bytes are here. `first` goes out first, then what `source` yields."""
+    """A stream that has started. `first` goes out first, then what `source` yields."""
 
     first: bytes
     reply: UpstreamReply
@@ -72,12 +66,12 @@ class StreamReply:
 
 
 ClientReply = CompleteResponse | StreamReply
-"""What goes to the client: an answer that is whole, or a stream that has begun."""
+"""What goes to the client: a complete answer, or a stream that has started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Makes the calls of one step."""
+    """Makes the calls of one request: the client's own, or an inner one."""
 
     deps: Deps
     request: ClientRequest
@@ -85,12 +79,12 @@ class Caller:
     fault: str | None
     created_s: int
     strip_reasoning: bool = False
-    """Send no reasoning: the target has refused what the history carries."""
+    """Send no reasoning: the upstream has refused the reasoning in the history."""
     added_tokens: float = 0.0
-    """Input tokens beyond the client's own request, by our estimate: panel texts, instructions."""
+    """Estimated input tokens on top of the client's own request: proposals, instructions."""
 
     async def complete(self, attempt: Attempt, number: int) -> CompleteResponse:
-        """The whole answer, parsed to make sure that it is one."""
+        """The complete answer, parsed to make sure that it is one. Raises CallFailed."""
         call, wire_exchange = self._build_call(attempt, number)
         reply = await self._send(call, attempt)
         try:
@@ -111,7 +105,7 @@ class Caller:
         return complete
 
     async def open_stream(self, attempt: Attempt, number: int) -> StreamReply:
-        """The stream up to its first event, within the first-byte limit; as far as it is held, if it is."""
+        """The stream once its first event is here, or buffered further if it may break. Raises CallFailed."""
         call, wire_exchange = self._build_call(attempt, number)
         reply = await self._send(call, attempt)
         observer = wire_exchange.observer()
@@ -146,13 +140,13 @@ class Caller:
         return StreamReply(first, reply, source, observer, attempt, call)
 
     def _should_buffer(self, candidate: str) -> bool:
-        """Whether a break is to be feared."""
+        """Whether this stream may well break, or a break would end the client's run."""
         health = self.deps.state.health.get(candidate, UNKNOWN_HEALTH)
         suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
         return suspect or self.request.task.client in CLIENTS_WITHOUT_STREAM_RETRY
 
     async def _buffer(self, call: UpstreamCall, source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
-        """The bytes up to the end of the answer, or as many as may be held. Raises Failure where it breaks."""
+        """The bytes up to the end of the answer or the limits. Raises TransportError if the stream breaks."""
         until_s = self.deps.timer() + MAX_BUFFER_S
         buffered = bytearray()
         while (
@@ -170,7 +164,7 @@ class Caller:
         return bytes(buffered)
 
     def _build_call(self, attempt: Attempt, number: int) -> tuple[UpstreamCall, Exchange]:
-        """The call, and what lies between the client's wire and the upstream's."""
+        """The call, and the exchange between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
         profile = profile_of(target.profile)
@@ -198,14 +192,14 @@ class Caller:
             attempt=number,
             fault=self.fault,
             headers=self._forwarded_headers(target.wire),
-            # Nobody can stand in for a member or a judge, so that they wait for a slot as long as a member may take.
+            # A member or a judge has no fallback, so it waits for a slot as long as a member may take.
             slot_timeout_s=None if attempt.phase in PHASES_WITH_FALLBACKS else self.deps.policy.fusion.member_s,
             on_slot_acquired=attempt.queued,
         )
         return call, wire_exchange
 
     def _forwarded_headers(self, wire: Wire) -> Mapping[str, str]:
-        """The client's headers that belong to the wire's protocol, where both sides speak it; the trace, where it is told."""
+        """The client's protocol headers if both sides speak the same wire, and the trace headers if they are sent upstream."""
         names = dict(TRACE_HEADERS) if self.deps.trace_upstream else {}
         if wire == "messages" and self.request.task.wire == "messages":
             names |= {name: name for name in PROTOCOL_HEADERS}
@@ -214,7 +208,7 @@ class Caller:
         return {names[name]: value for name, value in self.request.task.headers if name in names}
 
     async def _send(self, call: UpstreamCall, attempt: Attempt) -> UpstreamReply:
-        """Send, and return a reply whose status is a success; any other one is judged."""
+        """Send, and return the reply if its status is 200. Raises CallFailed for any other."""
         try:
             reply = await self.deps.transport.send(call)
         except TransportError as error:
@@ -233,7 +227,7 @@ class Caller:
 
 
 async def _read_first_event(source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
-    """Bytes up to and with the first data event; comments before it are held back with it."""
+    """Bytes up to and including the first data event, with the comments before it."""
     buffered = b""
     while observer.served_model is None and observer.error is None:
         chunk = await anext(source, None)

@@ -1,10 +1,10 @@
-"""What a strategy works with: the request, its decision, and the three ways to ask a candidate.
+"""The context of a step that strategies work with: the request, its decision, and three ways to call candidates.
 
-    final   the client's own answer: a whole one, or a stream whose first bytes are here and that is passed on as it comes
-    draft   an answer in the client's own wire that is held until it is whole, to be judged before it goes out or not
-    text    the words of an inner call that no client sees: a verdict, a judgement
+    get_reply   the client's own answer: complete, or a stream that has started and is passed on as it arrives
+    get_draft   an answer in the client's wire, buffered until it is complete, so that it can be reviewed before it goes out
+    get_text    the text of an inner call that the client never sees: a verdict, a judgement
 
-Each takes candidates in their order and fills the trace; what was used is accounted for when it is known.
+Each tries candidates in order and fills the trace. Usage is accounted for as soon as it is known.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from autorouter.engine.deps import Deps
 from autorouter.engine.progress import Progress
 from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
-from autorouter.wire.exchange import ClientRequest, CompleteResponse
+from autorouter.wire.common.request_body import ClientRequest
+from autorouter.wire.exchange import CompleteResponse
 
 if TYPE_CHECKING:
     from autorouter.engine.strategies.drafts import DraftReply
 
 T = TypeVar("T")
 UNSTREAMED_PHASES = ("verdict", "judgement", "ranking")
-"""Phases whose calls aren't streamed, whatever the client wants."""
+"""Phases whose calls are never streamed, even if the client streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """One step's means. `receipt_id` seeds ids; `began_s` is when the request came, by the deps' timer."""
+    """What a strategy works with. `began_s`: when the request arrived, by `deps.timer`."""
 
     request: ClientRequest
     routed: RoutedRequest
@@ -54,7 +55,7 @@ class StepContext:
         began_s: float,
         fault: str | None,
     ) -> StepContext:
-        """The means of a step that begins."""
+        """The context of a step that starts now. `receipt_id` seeds generated ids."""
         caller = Caller(deps, request, receipt_id, fault, int(routed.snapshot.now_s))
         return StepContext(request, routed, deps, trace, caller, began_s)
 
@@ -65,12 +66,12 @@ class StepContext:
 
     @property
     def verify_scope(self) -> VerifyScope:
-        """Which drafts are looked at: by the request's wish, else by the policy."""
+        """Which drafts are reviewed: as the request overrides it, else by the policy."""
         override = self.routed.features.wishes.verify
         return override or self.deps.policy.fusion.care
 
     async def get_reply(self, queue: Sequence[str], *, phase: str, request: ClientRequest | None = None) -> ClientReply:
-        """The answer for the client. A whole one is accounted for; a stream is when it has ended. Raises NobodyAnswered."""
+        """The answer for the client. A complete one is accounted for here, a stream when it ends. Raises AllCandidatesFailed."""
         if self.stream:
             stream_reply: StreamReply = await self._first_success(queue, phase, request, Caller.open_stream)
             self.trace.answer = stream_reply.attempt
@@ -93,10 +94,10 @@ class StepContext:
         verify_scope: VerifyScope | None = None,
         limit_s: float | None = None,
     ) -> DraftReply:
-        """An answer in the client's wire, held until it is whole and accounted for; or given free while it streams, where
-        `care` needs no second look at it. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
+        """An answer in the client's wire, buffered until it is complete and accounted for; or released while it streams, if
+        `verify_scope` needs no review of it. Raises AllCandidatesFailed, or TimeoutError after `limit_s`."""
 
-        # Imported when first needed, as all that reads answers: a single answer is passed on unread.
+        # Imported late: a single answer passes through unread, so most processes never need the decoders.
         from autorouter.engine.strategies import drafts
 
         attempts_made: list[Attempt] = []
@@ -119,8 +120,7 @@ class StepContext:
         return draft
 
     async def get_text(self, candidate: str, *, phase: str, request: ClientRequest, limit_s: float) -> str:
-        """The words of an inner call, which isn't streamed. Raises NobodyAnswered, or TimeoutError beyond `limit_s`."""
-
+        """The text of an inner call, which is never streamed. Raises AllCandidatesFailed, or TimeoutError after `limit_s`."""
         from autorouter.wire.inner_request import answer_text, read_answer
 
         attempts_made: list[Attempt] = []
@@ -136,30 +136,30 @@ class StepContext:
         return answer_text(read_answer(response.body, self.request.task.wire, stream=False))
 
     def record_answer(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
-        """An inner or whole answer has come: health, and what it used."""
+        """Record the health and the usage of a complete answer."""
         accounting.record_answer(attempt, usage, tokens, self.routed, self.deps)
 
     def release(self, draft: DraftReply) -> ClientReply:
-        """Let a draft go out as it is."""
+        """Send a draft to the client unchanged."""
         self.trace.answer = draft.attempt
         return draft.final
 
     def available_for(self, candidate: str, substitute: str) -> str:
-        """`candidate`, unless it has failed in this step already and answered nothing: then somebody who did answer."""
+        """`candidate`, or `substitute` if it has only failed in this step."""
         results = [a.result for a in self.trace.attempts if a.candidate == candidate]
         if not results or "answered" in results or results[-1] in ("open", "not_needed"):
             return candidate
         return substitute
 
     def within_budget(self, usd: float) -> bool:
-        """Whether the tightest cap still holds `usd` more at the upper end of the estimate, as the reservation counted it,
-        after what this step has spent."""
+        """Whether the tightest cap allows `usd` more after what this step has spent, at the upper end of the estimate (as the
+        reservation counts it)."""
         cap = self.routed.decision.allowance
         most_usd = usd * (1.0 + self.routed.features.input_error)
         return cap is None or (self.trace.cost_usd or 0.0) + most_usd <= cap.left_usd
 
     def record_stopped_attempts(self, result: str, stopped_attempts: Sequence[Attempt]) -> None:
-        """Calls that we ended ourselves count as far as they came."""
+        """Account for calls that we cancelled, as far as they got."""
         for attempt in stopped_attempts:
             if attempt.result != "open":
                 continue

@@ -24,7 +24,8 @@ from autorouter.engine.receipt import ReceiptInput, request_shape
 from autorouter.engine.router import RoutedRequest, refusal_error, session_key
 from autorouter.engine.trace import Trace
 from autorouter.upstream.transport import TransportError
-from autorouter.wire.exchange import ClientRequest, CompleteResponse
+from autorouter.wire.common.request_body import ClientRequest
+from autorouter.wire.exchange import CompleteResponse
 
 
 class StreamBroken(Exception):

@@ -12,8 +12,8 @@ from typing import Any, Final
 from autorouter.engine.trace import same_model
 from autorouter.probe.relay_session import LINE, PROMPT, SYSTEM, RelayCheck, RelaySession, message_of, text_of
 from autorouter.probe.report import CheckFinding, quoted
-from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import lenient_json
+from autorouter.wire.common.usage import parse_chat_usage
 
 BYTES_PER_TOKEN: Final = 4
 FACTOR: Final = 3

@@ -21,19 +21,17 @@ from autorouter.probe.report import quoted
 from autorouter.runtime import target_of
 from autorouter.upstream.errors import scrub
 from autorouter.upstream.transport import UpstreamTarget
-from autorouter.wire.chat import passthrough
 from autorouter.wire.common import lenient_json
-from autorouter.wire.messages import decode as decode_messages
-from autorouter.wire.responses import decode as decode_responses
+from autorouter.wire.common.usage import parse_chat_usage, parse_messages_usage, parse_responses_usage
 
 ANSWER_TOKENS: Final = 16
 PROMPT: Final = "Say ok."
 PROMPT_TOKENS: Final = 32
 """The prompt with what templates put around it, generously."""
 USAGE: Final[Mapping[str, Callable[[dict[str, Any]], Usage]]] = {
-    "chat": passthrough.parse_chat_usage,
-    "responses": decode_responses.parse_responses_usage,
-    "messages": decode_messages.parse_messages_usage,
+    "chat": parse_chat_usage,
+    "responses": parse_responses_usage,
+    "messages": parse_messages_usage,
 }
 PATHS: Final = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 

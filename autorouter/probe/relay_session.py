@@ -18,10 +18,8 @@ from autorouter.probe.relay_client import Relay, RelayClient, RelayResponse
 from autorouter.probe.report import CheckFinding, quoted
 from autorouter.probe.stream_inspection import StreamTrace, trace_stream
 from autorouter.upstream.errors import scrub
-from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import lenient_json
-from autorouter.wire.messages import decode as decode_messages
-from autorouter.wire.responses import decode as decode_responses
+from autorouter.wire.common.usage import parse_chat_usage, parse_messages_usage, parse_responses_usage
 
 ANSWER_TOKENS: Final = 1024
 """Room for reasoning that can't be switched off; the answers asked for are a line long."""
@@ -111,7 +109,7 @@ class RelaySession:
         """Ask on another wire."""
         response = await self.client.request("POST", path, document, **options)
         usage = lenient_json.as_object(response.document.get("usage"))
-        read = decode_messages.parse_messages_usage if path == "/messages" else decode_responses.parse_responses_usage
+        read = parse_messages_usage if path == "/messages" else parse_responses_usage
         self._add_usage(read(usage))
         return response
 

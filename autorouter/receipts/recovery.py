@@ -1,4 +1,4 @@
-"""Taking up a directory that an earlier process left, perhaps killed in mid-write.
+"""Recovery: continuing the chain of an earlier process, which may have been killed in mid-write.
 
 2026-07-01.jsonl   …whole line⏎…whole line⏎{"attempts":[{"mod        ->  …whole line⏎…whole line⏎
                                                                          2026-07-01.torn-1: {"attempts":[{"mod
@@ -22,7 +22,7 @@ if sys.platform != "win32":
 
 _PRIVATE = 0o600
 _CONTEXT = b'"type":"context"'
-_LOOK_BYTES = 8 * 1024 * 1024
+_TAIL_BYTES = 8 * 1024 * 1024
 """Some thousand receipts: 10 ms."""
 _TAIL_LINES = 64
 """So many lines are kept to find the last whole record among; a kill breaks one."""
@@ -31,8 +31,8 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveredChain:
-    """What is there to go on from: the newest file's `name` ("" for none), the next `seq`, the digest to follow,
-    the contexts that file holds, and what has to be said about the recovery."""
+    """Where the chain continues: the newest file's `name` ("" for none), the next `seq`, the last line's digest, the
+    contexts that the file holds, and the record that reports a repair."""
 
     name: str = ""
     seq: int = 0
@@ -42,13 +42,13 @@ class RecoveredChain:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """A file descriptor; a file that wasn't there is made with mode 0600."""
+    """A file descriptor; a new file is created with mode 0600."""
     return os.open(path, flags | os.O_CREAT | _BINARY, _PRIVATE)
 
 
 def lock_directory(directory: Path) -> int:
-    """Makes the directory (0700) and takes it for this process until the descriptor is closed or the process dies.
-    ReceiptError when another has it. Windows has no flock: there it stays on trust."""
+    """Create the directory (0700) and lock it until the descriptor is closed or the process dies. ReceiptError when
+    another process holds it. Windows has no flock: there nothing prevents a second writer."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = open_private(directory / ".lock", os.O_RDWR)
@@ -58,7 +58,7 @@ def lock_directory(directory: Path) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            holder = _holder(fd)
+            holder = _lock_holder(fd)
             os.close(fd)
             hint = f"stop {f'process {holder}' if holder else 'the other one'}, or set [receipts].dir"
             raise ReceiptError(f"another autorouter writes receipts in {directory}", hint=hint) from exc
@@ -68,32 +68,32 @@ def lock_directory(directory: Path) -> int:
 
 
 def unclean_shutdown_pid(directory: Path) -> str | None:
-    """The process that wrote here last, if it never came to close. Ask before `lock`."""
+    """The id of the last process that wrote here, if it ended without closing. Call before `lock_directory`."""
     try:
-        told = (directory / ".lock").read_bytes().strip()
+        pid = (directory / ".lock").read_bytes().strip()
     except OSError:
         return None
-    return told.decode() if told.isdigit() else None
+    return pid.decode() if pid.isdigit() else None
 
 
-def _holder(fd: int) -> str | None:
-    """The process that has the lock, as it wrote into the file."""
-    told = os.read(fd, 20).strip()
-    return told.decode() if told.isdigit() else None
+def _lock_holder(fd: int) -> str | None:
+    """The id of the process that holds the lock, which it wrote into the file."""
+    pid = os.read(fd, 20).strip()
+    return pid.decode() if pid.isdigit() else None
 
 
 def recover(directory: Path) -> RecoveredChain:
-    """Reads the newest file's last `_LOOK_BYTES` and moves what follows its last whole record aside. A context that stands
-    before them counts as not there, and is written once more."""
+    """Read the newest file's last `_TAIL_BYTES`, and move what follows its last whole record to a file of its own. A context
+    in front of them counts as missing, and is written once more."""
     days = segment_files(directory)
     if not days:
         return RecoveredChain()
     newest = days[-1]
     contexts: set[str] = set()
     ends: deque[tuple[int, bytes]] = deque(maxlen=_TAIL_LINES)
-    for end, raw in _end_of(newest):
+    for end, raw in _tail_lines(newest):
         ends.append((end, raw))
-        if _CONTEXT in raw and (record := _whole(raw)) and record.get("type") == "context":
+        if _CONTEXT in raw and (record := _complete_record(raw)) and record.get("type") == "context":
             contexts.add(str(record.get("digest")))
     good_bytes, last = _last_record(newest, ends)
     all_bytes = newest.stat().st_size
@@ -102,17 +102,17 @@ def recover(directory: Path) -> RecoveredChain:
     return RecoveredChain(
         name=newest.name,
         seq=seq,
-        prev=digest(last[:-1]) if last else _prev_of(days[:-1]),
+        prev=digest(last[:-1]) if last else _last_digest_of(days[:-1]),
         contexts=frozenset(contexts),
         report=_report(newest, good_bytes, all_bytes - good_bytes, _missing_lines(newest, seq)),
     )
 
 
-def _end_of(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(offset behind it, line) of the last lines, so that a start takes no longer on a busy day's file."""
+def _tail_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(offset of its end, line) of the last lines. Only the tail is read, so that a busy day doesn't slow the start."""
     try:
         with path.open("rb") as file:
-            at = max(0, path.stat().st_size - _LOOK_BYTES)
+            at = max(0, path.stat().st_size - _TAIL_BYTES)
             file.seek(at)
             if at:
                 at += len(file.readline())
@@ -126,27 +126,27 @@ def _end_of(path: Path) -> Iterator[tuple[int, bytes]]:
 def _last_record(newest: Path, ends: Iterable[tuple[int, bytes]]) -> tuple[int, bytes]:
     """Where the last whole record ends, and its line; (0, b"") where there is none. A file whose last lines are all
     broken is read from its beginning."""
-    found = [(end, raw) for end, raw in ends if _whole(raw) is not None]
-    if found:
-        return found[-1]
+    complete = [(end, raw) for end, raw in ends if _complete_record(raw) is not None]
+    if complete:
+        return complete[-1]
     end, last = 0, (0, b"")
     for _, raw in raw_lines(newest):
         end += len(raw)
-        if _whole(raw) is not None:
+        if _complete_record(raw) is not None:
             last = (end, raw)
     return last
 
 
-def _whole(raw: bytes) -> Record | None:
+def _complete_record(raw: bytes) -> Record | None:
     return parse_line(raw) if raw.endswith(b"\n") else None
 
 
-def _prev_of(earlier: list[Path]) -> str:
-    return next((found for path in reversed(earlier) if (found := last_digest(path))), GENESIS)
+def _last_digest_of(earlier: list[Path]) -> str:
+    return next((last for path in reversed(earlier) if (last := last_digest(path))), GENESIS)
 
 
 def _missing_lines(newest: Path, next_seq: int) -> int:
-    """Lines that `.head` knows and the file hasn't any more, as after a power cut without fsync."""
+    """Lines that `.head` counts and the file lacks, as after a power cut: lines are not synced to the disk."""
     head = read_head(newest.parent)
     return max(0, head["seq"] + 1 - next_seq) if head and head.get("file") == newest.name else 0
 
@@ -154,7 +154,7 @@ def _missing_lines(newest: Path, next_seq: int) -> int:
 def _report(path: Path, good_bytes: int, torn_bytes: int, missing_lines: int) -> Record | None:
     if not torn_bytes and not missing_lines:
         return None
-    torn_file = _move_aside(path, good_bytes) if torn_bytes else None
+    torn_file = _save_torn_tail(path, good_bytes) if torn_bytes else None
     return {
         "type": "recovered",
         "file": path.name,
@@ -164,8 +164,8 @@ def _report(path: Path, good_bytes: int, torn_bytes: int, missing_lines: int) ->
     }
 
 
-def _move_aside(path: Path, good_bytes: int) -> str:
-    """Copies what follows the good bytes to `DAY.torn-<n>`, and only then cuts it off."""
+def _save_torn_tail(path: Path, good_bytes: int) -> str:
+    """Copy what follows the good bytes to `DAY.torn-<n>`, and only then truncate the file."""
     n = 1
     while (torn := path.with_suffix(f".torn-{n}")).exists():
         n += 1

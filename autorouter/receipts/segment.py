@@ -1,7 +1,7 @@
-"""The page that is written on: the day's file, where its chain stands, and `.head` beside it.
+"""The segment that is being written: the day's file, the end of its chain, and `.head` beside it.
 
-page.turn("2026-07-02.jsonl")      a new day: seq starts at 0, `prev` goes on
-draft = page.draft()               -> draft.add(payload) … -> page.append(draft): all of its lines, or none
+segment.roll_over("2026-07-02.jsonl")      a new day: seq starts at 0, `prev` goes on
+batch = segment.new_batch()               -> batch.add(payload) … -> segment.append(batch): all of its lines, or none
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEAD_BYTES = 160
 
 @dataclass(slots=True, kw_only=True)
 class SegmentBatch:
-    """Lines that go beyond what is on disk, and where the chain would stand with them."""
+    """Lines to append, and the end of the chain once they are written."""
 
     seq: int
     prev: str
@@ -29,53 +29,56 @@ class SegmentBatch:
     lines: list[bytes] = field(default_factory=list)
 
     def add(self, payload: Any) -> None:
-        """Seals one more line; a payload that can't be one is a ReceiptError, and changes nothing."""
+        """Seal one more line. A payload that can't be sealed is a ReceiptError, and changes nothing."""
         line = seal_line(payload, self.seq, self.prev)
         self.seq, self.prev = self.seq + 1, digest(line)
         self.lines.append(line)
 
 
 class Segment:
-    """Goes on from what `recover` found. Methods raise OSError; only one thread may call them at a time."""
+    """Continues the chain that `recover` read. Methods raise OSError; only one thread may call them at a time."""
 
-    def __init__(self, directory: Path, left: RecoveredChain, *, fsync: bool) -> None:
-        self.name, self.seq, self.prev, self.contexts = left.name, left.seq, left.prev, set(left.contexts)
-        self._directory, self._fsync = directory, fsync
+    def __init__(self, directory: Path, recovered: RecoveredChain) -> None:
+        self.name, self.seq, self.prev, self.contexts = (
+            recovered.name,
+            recovered.seq,
+            recovered.prev,
+            set(recovered.contexts),
+        )
+        self._directory = directory
         self._head_fd = open_private(directory / HEAD_FILE, os.O_WRONLY)
-        self._fd: int | None = self._open(left.name) if left.name else None
+        self._fd: int | None = self._open(recovered.name) if recovered.name else None
 
-    def turn(self, name: str) -> None:
-        """Opens the file of the day when a new one has begun. A clock that goes back turns no page back."""
+    def roll_over(self, name: str) -> None:
+        """Open the next day's file once that day has begun. A clock that is set back doesn't reopen an older file."""
         if name > self.name:
             fd = self._open(name)
             self._close_file()
             self._fd, self.name, self.seq, self.contexts = fd, name, 0, set()
 
-    def draft(self) -> SegmentBatch:
+    def new_batch(self) -> SegmentBatch:
         return SegmentBatch(seq=self.seq, prev=self.prev, contexts=set(self.contexts))
 
-    def append(self, draft: SegmentBatch) -> None:
-        """Writes the draft's lines at once; what a full disk took of them is cut off again."""
-        if self._fd is None or not draft.lines:
+    def append(self, batch: SegmentBatch) -> None:
+        """Write the batch's lines together. If the disk is full, a partial write is truncated again."""
+        if self._fd is None or not batch.lines:
             return
         start = os.lseek(self._fd, 0, os.SEEK_END)
-        data = memoryview(b"\n".join([*draft.lines, b""]))
+        data = memoryview(b"\n".join([*batch.lines, b""]))
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
-            if self._fsync:
-                os.fsync(self._fd)
         except OSError:
             os.ftruncate(self._fd, start)
             raise
-        self.seq, self.prev, self.contexts = draft.seq, draft.prev, draft.contexts
-        self._mark_head()
+        self.seq, self.prev, self.contexts = batch.seq, batch.prev, batch.contexts
+        self._write_head()
 
     def close(self) -> None:
         self._close_file()
         os.close(self._head_fd)
 
-    def _mark_head(self) -> None:
+    def _write_head(self) -> None:
         head = canonical_json({"file": self.name, "seq": self.seq - 1, "digest": self.prev})
         try:
             os.lseek(self._head_fd, 0, os.SEEK_SET)

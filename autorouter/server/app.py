@@ -1,5 +1,5 @@
-"""The application: which path goes where. Starlette's router leads to plain ASGI endpoints; the guard stands in front,
-and is the one place where errors are rendered: Starlette's own error middleware would only cost."""
+"""The application: its routes. Starlette's router leads to plain ASGI endpoints. The guard in front is the only place where
+errors are rendered, so Starlette's error middleware isn't used."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from autorouter.upstream.errors import scrub
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | None = None) -> Guard:
-    """The ASGI application on a runtime. The gate is the caller's where it has to stop the server by it."""
-    gate = gate or ConcurrencyLimiter(runtime.settings.config.limits)
+def build_app(runtime: Runtime, guard_config: GuardConfig, limiter: ConcurrencyLimiter | None = None) -> Guard:
+    """The ASGI application on a runtime. Pass the limiter if the server's stop depends on it."""
+    limiter = limiter or ConcurrencyLimiter(runtime.settings.config.limits)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -45,13 +45,13 @@ def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | No
     def deps() -> Deps:
         return runtime.deps
 
-    admission = Admission(runtime, door.keys)
+    admission = Admission(runtime, guard_config.keyring)
     models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", InferenceEndpoint("chat", deps, gate, admission)),
-        ("POST", "/v1/messages", InferenceEndpoint("messages", deps, gate, admission)),
+        ("POST", "/v1/chat/completions", InferenceEndpoint("chat", deps, limiter, admission)),
+        ("POST", "/v1/messages", InferenceEndpoint("messages", deps, limiter, admission)),
         ("POST", "/v1/messages/count_tokens", CountTokensEndpoint(deps)),
-        ("POST", "/v1/responses", InferenceEndpoint("responses", deps, gate, admission)),
+        ("POST", "/v1/responses", InferenceEndpoint("responses", deps, limiter, admission)),
         ("GET", "/v1/responses", reject_websocket),
         ("POST", "/v1/responses/compact", reject_compaction),
         ("GET", "/v1/models", models),
@@ -60,12 +60,12 @@ def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | No
         ("POST", "/debug/route", RoutePreviewEndpoint(deps, admission)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
-        ("GET", "/metrics", MetricsEndpoint(runtime, gate)),
+        ("GET", "/metrics", MetricsEndpoint(runtime, limiter)),
         ("GET", "/livez", LivenessEndpoint()),
-        ("GET", "/readyz", ReadinessEndpoint(runtime, gate)),
+        ("GET", "/readyz", ReadinessEndpoint(runtime, limiter)),
     ]
     served = [*((method, path) for method, path, _ in routes), ("GET", "/openapi.json")]
-    routes.append(("GET", "/openapi.json", OpenApiEndpoint(served, lambda: key_required(door))))
+    routes.append(("GET", "/openapi.json", OpenApiEndpoint(served, lambda: key_required(guard_config))))
     by_path: dict[str, dict[str, Asgi]] = {}
     for method, path, app in routes:
         by_path.setdefault(path, {})[method] = app
@@ -75,12 +75,12 @@ def build_app(runtime: Runtime, door: GuardConfig, gate: ConcurrencyLimiter | No
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    return Guard(router, door, RejectionRecorder(runtime))
+    return Guard(router, guard_config, RejectionRecorder(runtime))
 
 
-def key_required(door: GuardConfig) -> bool:
-    """Whether a key is asked for now."""
-    return door.key is not None or (door.keys is not None and door.keys.key_required())
+def key_required(guard_config: GuardConfig) -> bool:
+    """Whether clients need a key now."""
+    return guard_config.key is not None or (guard_config.keyring is not None and guard_config.keyring.key_required())
 
 
 class MethodDispatcher:
@@ -108,6 +108,6 @@ class MethodDispatcher:
 
 async def _unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        # A key that was put into an address by mistake is not repeated.
+        # Scrubbed: it may hold a key that was put into the URL by mistake.
         path = scrub(scope["path"][:200], None)
         raise RequestError(f"There is nothing at {path}", http_status=404, code="not_found")

@@ -1,4 +1,4 @@
-"""The few pieces of ASGI that every endpoint uses: headers, bodies, answers, and the client's hang-up."""
+"""ASGI helpers of all endpoints: headers, bodies, responses, and the client's disconnect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVENT_STREAM_HEADERS: RawHeaders = [
 
 
 SCOPE_CLIENT_STALLED = "autorouter.stalled"
-"""Set in the scope of a request whose client was cut because it took nothing any more."""
+"""ASGI scope key, set if the connection was closed because the client had stopped reading."""
 
 
 class ClientDisconnected(Exception):
@@ -35,16 +35,16 @@ class ClientDisconnected(Exception):
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """The request's headers by lower-case name; read once, kept in the scope. Of repeated ones the last counts."""
-    found: dict[str, str] | None = scope.get("autorouter.headers")
-    if found is None:
-        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        scope["autorouter.headers"] = found
-    return found
+    """The request's headers by lower-case name; read once, kept in the scope. Of repeated headers the last counts."""
+    headers: dict[str, str] | None = scope.get("autorouter.headers")
+    if headers is None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope["autorouter.headers"] = headers
+    return headers
 
 
 async def read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises RequestError 413 beyond the limit, ClientGone when it doesn't come to its end."""
+    """The whole body. Raises RequestError 413 beyond the limit, ClientDisconnected if it is incomplete."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -70,41 +70,43 @@ def body_too_large(limit_bytes: int) -> RequestError:
 
 
 async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """A complete answer."""
+    """Send a complete response."""
     head = [(b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_json(send: Send, document: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """A JSON answer."""
+    """Send a JSON response."""
     await send_bytes(send, status, orjson.dumps(document), (JSON_CONTENT_TYPE, *headers))
 
 
 async def send_error(
     send: Send, error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = (), *, wire: Wire = "chat"
 ) -> None:
-    """An error before the first byte, in the shape of the client's wire."""
-    found = [JSON_CONTENT_TYPE, *headers]
-    wait = errors.retry_after_header(error)
-    if wait is not None:
-        found.append((b"retry-after", wait.encode()))
-    await send_bytes(send, error.http_status, errors.ERROR_ENCODERS[wire](error), found)
+    """Send an error before the first byte, in the shape of the client's wire."""
+    all_headers = [JSON_CONTENT_TYPE, *headers]
+    retry_after = errors.retry_after_header(error)
+    if retry_after is not None:
+        all_headers.append((b"retry-after", retry_after.encode()))
+    await send_bytes(send, error.http_status, errors.ERROR_ENCODERS[wire](error), all_headers)
 
 
 class DisconnectWatcher:
-    """Watches for the client's hang-up while the current task works, and cancels it then; `gone` tells why.
+    """Cancels the current task when the client disconnects; `disconnected` then tells it from other cancellations.
 
-    with HangUp(receive) as line: ...     use it only after the body was read
+    with DisconnectWatcher(receive) as watcher: ...     only after the body has been read
+
+    Needed because ASGI servers cancel nothing: the disconnect is a message that somebody has to receive.
     """
 
-    __slots__ = ("_receive", "_task", "_watch", "gone")
+    __slots__ = ("_receive", "_task", "_watch", "disconnected")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._task: asyncio.Task[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self.gone = False
+        self.disconnected = False
 
     def __enter__(self) -> DisconnectWatcher:
         self._task = asyncio.current_task()
@@ -116,11 +118,11 @@ class DisconnectWatcher:
         assert watch is not None
         assert task is not None
         watch.cancel()
-        # The cancelled watch keeps its frame and so this object: without these lines each request would be a cycle that
-        # holds its whole body until the collector comes.
+        # The cancelled task keeps its frame and so this object. Without these lines each request would be a reference cycle
+        # that holds its whole body until the garbage collector runs.
         self._watch = self._task = None
         del self._receive
-        if self.gone and kind is asyncio.CancelledError:
+        if self.disconnected and kind is asyncio.CancelledError:
             task.uncancel()
             return True
         return False
@@ -129,6 +131,6 @@ class DisconnectWatcher:
         receive = self._receive
         while (await receive())["type"] != "http.disconnect":
             pass
-        self.gone = True
+        self.disconnected = True
         if self._task is not None:
             self._task.cancel()

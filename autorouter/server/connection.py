@@ -1,12 +1,11 @@
-"""One client's connection: uvicorn's, with limits that hold before a request is whole and after it was answered.
+"""uvicorn's HTTP protocol with limits for what no application sees: slow or oversized requests, clients that stop reading.
 
     head longer than max_header_bytes, or of more than max_headers lines    431, closed
-    no byte come for read_stall_s while a request isn't whole               408, closed: what it holds is free again
-    no byte taken for write_stall_s while some wait                         closed; the request in hand ends as by a hang-up
+    no byte received for read_stall_s within a request                      408, closed
+    no byte taken by the client for write_stall_s while some are buffered   closed; the request ends as by a disconnect
 
-What waits for a client is bounded by the transport: above 64 KiB uvicorn's `send` waits, so that nothing more is read from the
-upstream for it. Nothing here is done for each chunk: a timer runs only while the transport says that its buffer is full, or
-while a request has come in part.
+The write buffer is bounded: above 64 KiB uvicorn's `send` waits, so that nothing more is read from the upstream. There is no
+work per chunk: a timer runs only while the transport's buffer is full, or while a request is incomplete.
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ from autorouter.server.asgi import SCOPE_CLIENT_STALLED
 from autorouter.wire import errors
 
 STALL_CHECKS = 4
-"""So often within `write_stall_s` is looked whether anything was taken."""
+"""Checks within `write_stall_s`."""
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Use `connection(limits)`, which makes the class for a server."""
+    """Use `protocol_class(limits)`: uvicorn wants a class, so the limits are class attributes."""
 
     limits: ClassVar[ConcurrencyConfig]
     _head_bytes = 0
     _in_head = True
     _buffered = 0
-    _taken_s = 0.0
-    _timer: asyncio.TimerHandle | None = None
-    _came_s = 0.0
-    _half: asyncio.TimerHandle | None = None
+    _last_sent_s = 0.0
+    _write_timer: asyncio.TimerHandle | None = None
+    _last_received_s = 0.0
+    _read_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
             super().data_received(data)
-            # Zero again where the head ended in this data, and was looked at there.
+            # Zero again if the head ended in this data; on_headers_complete has checked it then.
             if self._head_bytes > self.limits.max_header_bytes:
-                self._refuse()
+                self._reject_headers()
         else:
             super().data_received(data)
-        if self._in_part():
-            self._came_s = self.loop.time()
-            if self._half is None:
-                self._half = self.loop.call_later(self.limits.read_stall_s, self._listen)
+        if self._is_receiving():
+            self._last_received_s = self.loop.time()
+            if self._read_timer is None:
+                self._read_timer = self.loop.call_later(self.limits.read_stall_s, self._check_read_stall)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -61,7 +60,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         headers, limits = self.headers, self.limits
         size = len(self.url) + sum([len(name) + len(value) for name, value in headers])
         if len(headers) > limits.max_headers or size > limits.max_header_bytes:
-            self._refuse()
+            self._reject_headers()
         else:
             super().on_headers_complete()
 
@@ -76,62 +75,64 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._buffered, self._taken_s = _waiting_bytes(self.transport), self.loop.time()
-        self._timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._look)
+        self._buffered, self._last_sent_s = _waiting_bytes(self.transport), self.loop.time()
+        self._write_timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._check_write_stall)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop()
+        self._cancel_write_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
-        if self._half is not None:
-            self._half.cancel()
+        self._cancel_write_timer()
+        if self._read_timer is not None:
+            self._read_timer.cancel()
         super().connection_lost(exc)
 
-    def _in_part(self) -> bool:
-        """Whether a request has begun to come and isn't whole."""
+    def _is_receiving(self) -> bool:
+        """Whether a request is incomplete."""
         return not self._in_head or self._head_bytes > 0
 
-    def _listen(self) -> None:
-        self._half = None
-        if not self._in_part() or self.transport.is_closing():
+    def _check_read_stall(self) -> None:
+        self._read_timer = None
+        if not self._is_receiving() or self.transport.is_closing():
             return
-        left_s = self.limits.read_stall_s - (self.loop.time() - self._came_s)
-        # None before the first head, whatever uvicorn's annotation says.
+        remaining_s = self.limits.read_stall_s - (self.loop.time() - self._last_received_s)
+        # None before the first head, although uvicorn's annotation says otherwise.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         answering = cycle is not None and cycle.response_started
         answered = cycle is None or cycle.response_complete
-        # Behind an answer that is under way the next request may come as slowly as it likes.
-        if left_s > 0 or self.pipeline or (self._in_head and not answered):
-            self._half = self.loop.call_later(max(left_s, self.limits.read_stall_s / STALL_CHECKS), self._listen)
+        # While a response is being sent, a pipelined request may arrive slowly.
+        if remaining_s > 0 or self.pipeline or (self._in_head and not answered):
+            self._read_timer = self.loop.call_later(
+                max(remaining_s, self.limits.read_stall_s / STALL_CHECKS), self._check_read_stall
+            )
         elif answering and not self._in_head:
             self.transport.abort()
         else:
-            words = f"The rest of the request didn't come within {self.limits.read_stall_s:g} s"
-            self._turn_away(RequestError(words, hint="send it again", http_status=408, code="request_timeout"))
+            message = f"The rest of the request didn't come within {self.limits.read_stall_s:g} s"
+            self._reject(RequestError(message, hint="send it again", http_status=408, code="request_timeout"))
 
-    def _look(self) -> None:
+    def _check_write_stall(self) -> None:
         buffered, now_s = _waiting_bytes(self.transport), self.loop.time()
         if buffered != self._buffered:
-            self._taken_s = now_s
+            self._last_sent_s = now_s
         self._buffered = buffered
-        if now_s - self._taken_s >= self.limits.write_stall_s:
+        if now_s - self._last_sent_s >= self.limits.write_stall_s:
             if self.cycle is not None:
                 cast("dict[str, object]", self.cycle.scope)[SCOPE_CLIENT_STALLED] = True
-            self._timer = None
+            self._write_timer = None
             self.transport.abort()
         else:
-            self._timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._look)
+            self._write_timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._check_write_stall)
 
-    def _stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
-    def _refuse(self) -> None:
-        """No application sees such a request: it has no path yet, or none that could be believed."""
-        self._turn_away(
+    def _reject_headers(self) -> None:
+        """Answered here: the request has no path yet, or none that can be trusted."""
+        self._reject(
             RequestError(
                 "The request's headers are too large",
                 hint="raise limits.max_header_bytes or limits.max_headers if that is meant",
@@ -140,7 +141,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             )
         )
 
-    def _turn_away(self, error: RequestError) -> None:
+    def _reject(self, error: RequestError) -> None:
         if self.transport.is_closing():
             return
         body = errors.chat_error(error)
@@ -150,21 +151,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def _waiting_bytes(transport: asyncio.Transport) -> int:
-    """What the client has yet to take: here, and where the system tells, in its buffer. That holds megabytes, and asks for
-    more only when a third of it is free, so that a slow reader would look like one that reads nothing."""
-    here = transport.get_write_buffer_size()
+    """Bytes the client hasn't taken: in our buffer and, if the system tells, in the socket's. The socket's holds megabytes and
+    accepts more only when a third is free, so without it a slow reader would look like one that has stopped."""
+    buffered = transport.get_write_buffer_size()
     if sys.platform == "win32":
-        return here
+        return buffered
     import fcntl
     import termios
 
     try:
-        found = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        result = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
     except (OSError, AttributeError):
-        return here
-    return here + int.from_bytes(found, sys.byteorder)
+        return buffered
+    return buffered + int.from_bytes(result, sys.byteorder)
 
 
 def protocol_class(limits: ConcurrencyConfig) -> type[LimitedHttpProtocol]:
-    """The class of a server's connections."""
-    return type("LimitedConnection", (LimitedHttpProtocol,), {"limits": limits})
+    """The protocol class with these limits."""
+    return type("ConfiguredHttpProtocol", (LimitedHttpProtocol,), {"limits": limits})

@@ -1,5 +1,5 @@
-"""`POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`; on the same way up to the decision, `POST /debug/route`;
-and the small answers that their clients ask for besides."""
+"""The inference endpoints: `POST /v1/chat/completions`, `/v1/responses` and `/v1/messages`. `POST /debug/route` shares their code
+up to the decision. Also the small endpoints that clients of these APIs expect."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from autorouter.server.asgi import (
 from autorouter.server.concurrency import AdmissionRequest, ConcurrencyLimiter, Lease
 from autorouter.wire import exchange
 from autorouter.wire.common import request_body
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 
 FAULT_HEADER = "x-autorouter-fault"
-"""Names a fault of the dry run, so that users can try their own clients; ignored by real upstreams."""
+"""Names a fault for the dry run to play, so that users can test their own clients. Ignored outside the dry run."""
 SCOPE_KEY_NAME = "autorouter.client"
-"""Where the guard leaves the name of the key that a client came with."""
+"""ASGI scope key for the name of the client's local key, set by the guard."""
 CurrentDeps = Callable[[], Deps]
 
 
 class InferenceEndpoint:
-    """ASGI endpoint of one wire. `deps` is asked for each request: a changed configuration holds from the next one on."""
+    """The endpoint of one wire. `deps` is called per request, so that a changed configuration applies from the next one on."""
 
-    def __init__(self, wire: Wire, deps: CurrentDeps, gate: ConcurrencyLimiter, admission: Admission) -> None:
+    def __init__(self, wire: Wire, deps: CurrentDeps, limiter: ConcurrencyLimiter, admission: Admission) -> None:
         self._wire = wire
         self._deps = deps
-        self._gate = gate
+        self._limiter = limiter
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,33 +61,33 @@ class InferenceEndpoint:
         began_s = deps.timer()
         headers = begin_request_context(scope, deps)
         limit_bytes = scope["autorouter.max_body_bytes"]
-        with self._gate.arrive(headers, limit_bytes) as lease:
-            body = await read_body(lease.counted(receive), limit_bytes)
-            entry = self._admission.enter(scope, deps, body)
-            request = exchange.parse(self._wire, entry.body, headers)
-            wish = admission_request(request.task, scope, deps)
-            if not lease.enter(wish):
-                await _waited(receive, lease.wait(wish))
-            await self._perform(request, entry, began_s, lease, scope, receive, send)
+        with self._limiter.open_lease(headers, limit_bytes) as lease:
+            body = await read_body(lease.count_bytes(receive), limit_bytes)
+            admitted = self._admission.admit(scope, deps, body)
+            request = exchange.parse(self._wire, admitted.body, headers)
+            admission_request = admission_request_of(request.task, scope, deps)
+            if not lease.try_acquire(admission_request):
+                await _wait_or_disconnect(receive, lease.wait(admission_request))
+            await self._run_step(request, admitted, began_s, lease, scope, receive, send)
 
-    async def _perform(
+    async def _run_step(
         self,
         request: ClientRequest,
-        entry: AdmittedRequest,
+        admitted: AdmittedRequest,
         began_s: float,
         lease: Lease,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        deps = entry.deps
+        deps = admitted.deps
         receipt_id = deps.new_id()
-        routed = entry.route(request.task)
+        routed = admitted.route(request.task)
         waited_s = reroute_delay_s(routed.decision.refusal, deps.retry, receipt_id)
         if waited_s is not None:
-            await _waited(receive, asyncio.sleep(waited_s))
-            routed = entry.route(request.task)
-        mark = CURRENT_REQUEST.get()
+            await _wait_or_disconnect(receive, asyncio.sleep(waited_s))
+            routed = admitted.route(request.task)
+        context = CURRENT_REQUEST.get()
         step = Step(
             request,
             routed,
@@ -95,55 +95,62 @@ class InferenceEndpoint:
             receipt_id=receipt_id,
             began_s=began_s,
             fault=headers_of(scope).get(FAULT_HEADER) if deps.dry_run else None,
-            trace_id=mark.trace.trace_id if mark is not None else None,
+            trace_id=context.trace.trace_id if context is not None else None,
             key=scope.get(SCOPE_KEY_NAME),
         )
         if waited_s is not None:
             step.trace.degraded.append(f"waited {waited_s:.2f} s: all who could serve had asked for a pause")
         try:
-            refused, send = entry.inspect(step), entry.marked(send)
+            refused, send = admitted.check_secrets(step), admitted.with_secrets_header(send)
             if refused is not None:
                 await send_error(send, refused, streaming.response_headers(step), wire=request.task.wire)
                 return
             with DisconnectWatcher(receive):
                 await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
-        except (TypeError, ExceptionGroup) as exc:
-            # Can't be written anew, for another wire or for a panel; which candidates need that is known only now.
+        except TypeError as exc:
+            # orjson refuses to write a body that is nested too deep. Whether the body has to be rewritten at all, for another wire or
+            # for a panel, is known only here.
             refused = request_body.nesting_error(request.task.body)
             if refused is None:
                 raise
             step.trace.result, step.trace.status, step.trace.error = "refused", refused.http_status, refused.code
             raise refused from exc
         finally:
-            # The receipt says whose doing it was that the answer has no end.
-            if lease.stopped or SCOPE_CLIENT_STALLED in scope:
-                step.trace.error = step.trace.error or ("router_stopped" if lease.stopped else "client_stalled")
+            # The receipt says who cut the answer short.
+            if lease.cancelled or SCOPE_CLIENT_STALLED in scope:
+                step.trace.error = step.trace.error or ("router_stopped" if lease.cancelled else "client_stalled")
             step.finish()
-            entry.settle(step)
+            admitted.settle(step)
 
 
-async def _waited(receive: Receive, wait: Awaitable[object]) -> None:
-    """Wait, unless the client hangs up first: then ClientGone."""
-    with DisconnectWatcher(receive) as line:
+async def _wait_or_disconnect(receive: Receive, wait: Awaitable[object]) -> None:
+    """Wait. Raises ClientDisconnected if the client hangs up first."""
+    with DisconnectWatcher(receive) as watcher:
         await wait
-    if line.gone:
+    if watcher.disconnected:
         raise ClientDisconnected
 
 
 def begin_request_context(scope: Scope, deps: Deps) -> dict[str, str]:
-    """Set the request's mark. Its headers, with the trace for the upstreams where they are told: the engine takes it from
-    there and from nowhere else, and no client can set it."""
+    """Set the request's context. Returns its headers, with the trace for upstreams if `trace_upstream` is on: the engine reads
+    it from there only."""
     headers = headers_of(scope)
-    mark = new_request_context(headers, scope["headers"], sampled=deps.trace_sampled)
-    CURRENT_REQUEST.set(mark)
+    context = new_request_context(headers, scope["headers"], sampled=deps.trace_sampled)
+    CURRENT_REQUEST.set(context)
     if deps.trace_upstream:
-        told = {"x-autorouter-traceparent": mark.trace.traceparent, "x-autorouter-tracestate": mark.trace.state}
-        headers = {name: value for name, value in (headers | told).items() if value or name not in told}
+        trace_headers = {
+            "x-autorouter-traceparent": context.trace.traceparent,
+            "x-autorouter-tracestate": context.trace.state,
+        }
+        # Replaced or removed, so that no client can set them.
+        headers = {
+            name: value for name, value in (headers | trace_headers).items() if value or name not in trace_headers
+        }
     return headers
 
 
-def admission_request(task: Task, scope: Scope, deps: Deps) -> AdmissionRequest:
-    """What the limits need to know of a request. Its client is the local key's name, else the address."""
+def admission_request_of(task: Task, scope: Scope, deps: Deps) -> AdmissionRequest:
+    """The request as the limits see it. Its client is the local key's name, else the address."""
     tokens = task.prompt_bytes / deps.policy.tuning.bytes_per_token + IMAGE_TOKENS * task.images
     peer = scope.get("client")
     client = scope.get(SCOPE_KEY_NAME) or (peer[0] if peer else "local")
@@ -152,7 +159,7 @@ def admission_request(task: Task, scope: Scope, deps: Deps) -> AdmissionRequest:
 
 class RoutePreviewEndpoint:
     """The decision on a request, without carrying it out: the same code, the same session, the same headers. The wire is
-    told by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
+    trace_headers by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
 
     def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
         self._deps = deps
@@ -163,15 +170,16 @@ class RoutePreviewEndpoint:
 
 
 async def decide_only(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[RoutedRequest, Deps]:
-    """The decision on a request that isn't carried out, and the router as its key sees it. Nothing is held or recorded."""
+    """The decision on a request, and the dependencies restricted to its key. Nothing is reserved, called or recorded."""
     headers = headers_of(scope)
     body = await read_body(receive, scope["autorouter.max_body_bytes"])
-    entry = admission.enter(scope, deps, body)
-    request = exchange.parse(detect_wire(body, headers), entry.body, headers)
-    return entry.route(request.task, hold=False), entry.deps
+    admitted = admission.admit(scope, deps, body)
+    request = exchange.parse(detect_wire(body, headers), admitted.body, headers)
+    return admitted.route(request.task, reserve=False), admitted.deps
 
 
 def detect_wire(body: bytes, headers: dict[str, str]) -> Wire:
+    """`input` without `messages` is Responses; `system` or an Anthropic header is Messages; anything else is Chat."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -184,7 +192,7 @@ def detect_wire(body: bytes, headers: dict[str, str]) -> Wire:
 
 
 class CountTokensEndpoint:
-    """`POST /v1/messages/count_tokens`: our estimate, which is what a decision works with; no upstream is asked."""
+    """`POST /v1/messages/count_tokens`: the estimate that decisions use. No upstream is called."""
 
     def __init__(self, deps: CurrentDeps) -> None:
         self._deps = deps
@@ -197,13 +205,13 @@ class CountTokensEndpoint:
 
 
 async def reject_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """`GET /v1/responses`: Codex tries a WebSocket first, and falls back to HTTP at once on exactly this status."""
+    """`GET /v1/responses`: Codex tries a WebSocket first, and falls back to HTTP at once only on this status."""
     error = RequestError("WebSockets are not served here", hint="use POST", http_status=426, code="upgrade_required")
     await send_error(send, error, [(b"upgrade", b"HTTP/1.1"), (b"connection", b"Upgrade")])
 
 
 async def reject_compaction(scope: Scope, receive: Receive, send: Send) -> None:
-    """`POST /v1/responses/compact`: a provider's own service, which nobody else can give."""
+    """`POST /v1/responses/compact`: a service that only the provider can offer."""
     raise RequestError(
         "Remote compaction is not served here",
         hint="the client compacts by an ordinary request",

@@ -1,10 +1,10 @@
-"""`POST /v1/estimate`: what a request would cost, before it is asked. The same decision as `/debug/route`, its plan in dollars.
+"""`POST /v1/estimate`: what a request would cost. The same decision as `/debug/route`, with its plan in dollars.
 
-    usd.low     the calls that are made whatever comes, at the lower end of the token estimate
-    usd.likely  what the decision reckons with: calls that may be spared count with their chance (`plan.step_usd`)
-    usd.high    all calls at the upper end: what is held back of the budget (`plan.reserve_usd`)
+    usd.low     the calls that are certain, at the lower end of the token estimate
+    usd.likely  the decision's own estimate: uncertain calls weighted by their probability (`plan.step_usd`)
+    usd.high    all calls at the upper end, which is what is reserved in the budget (`plan.reserve_usd`)
 
-Fallbacks aren't in it: a failed call is hardly ever billed. Nothing is called, spent, held back or recorded.
+Fallbacks aren't included: failed calls are hardly ever billed. Nothing is called, spent, reserved or recorded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CostRange = dict[str, float]
 
 
 class EstimateEndpoint:
-    """Takes the body of a request of any wire, told apart as for `/debug/route`."""
+    """Takes a request of any wire, detected as for `/debug/route`."""
 
     def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
         self._deps = deps
@@ -40,11 +40,11 @@ class EstimateEndpoint:
 
 
 def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
-    """The answer. Without a plan `refusal` says why, and the figures are null."""
+    """The response. Without a plan, `refusal` says why and the figures are null."""
     decision, features = routed.decision, routed.features
     plan = decision.plan
     calls = () if plan is None else planned_calls(plan, routed)
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "object": "autorouter.estimate",
         "label": decision.label,
         "dry_run": deps.dry_run,
@@ -59,12 +59,12 @@ def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
         "refusal": round_floats(to_plain(decision.refusal)),
     }
     if plan is not None:
-        found |= _figures(plan, calls, features)
-    return found
+        document |= _figures(plan, calls, features)
+    return document
 
 
 def planned_calls(plan: Plan, routed: RoutedRequest) -> tuple[PlannedCall, ...]:
-    """The plan's calls at the most; of a single plan the one of its primary."""
+    """The most calls that the plan makes; for a single plan, the call of its primary."""
     if plan.calls:
         return plan.calls
     score = next(score for score in routed.decision.scores if score.candidate == plan.primary)
@@ -73,8 +73,8 @@ def planned_calls(plan: Plan, routed: RoutedRequest) -> tuple[PlannedCall, ...]:
 
 
 def certain_calls(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> int:
-    """How many of the calls, from the first, are made in any case: of a verified draft not the second answer; where a draft
-    may turn out to need neither verifier nor panel, the draft alone."""
+    """How many of the calls, counted from the first, are certain. A verified draft may not need a second answer; a draft that may
+    need neither verifier nor panel is certain alone."""
     if plan.strategy is Strategy.FUSION:
         return 1 if plan.panel_trigger == "draft" else len(calls)
     if plan.strategy is Strategy.VERIFY:
@@ -83,14 +83,14 @@ def certain_calls(plan: Plan, calls: Sequence[PlannedCall], features: Features) 
 
 
 def _figures(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> dict[str, Any]:
-    sure, error = certain_calls(plan, calls, features), features.input_error
-    least_usd = min(plan.step_usd, sum(call.usd for call in calls[:sure])) * (1.0 - error)
-    numbered = [(index < sure, call) for index, call in enumerate(calls)]
+    certain, error = certain_calls(plan, calls, features), features.input_error
+    least_usd = min(plan.step_usd, sum(call.usd for call in calls[:certain])) * (1.0 - error)
+    numbered = [(index < certain, call) for index, call in enumerate(calls)]
     phases = groupby(numbered, key=lambda pair: (pair[1].group, pair[1].phase))
     return {
         "tokens": {
-            "input": _band(sum(call.input_tokens for call in calls), error),
-            "output": _band(sum(call.output_tokens for call in calls), error),
+            "input": _cost_range(sum(call.input_tokens for call in calls), error),
+            "output": _cost_range(sum(call.output_tokens for call in calls), error),
         },
         "usd": {
             "low": round(least_usd, USD_DIGITS),
@@ -102,19 +102,19 @@ def _figures(plan: Plan, calls: Sequence[PlannedCall], features: Features) -> di
 
 
 def _phase(group: int, phase: str, pairs: Sequence[tuple[bool, PlannedCall]], error: float) -> dict[str, Any]:
-    """One phase as it is if it comes to it. Calls of a group run at the same time."""
+    """One phase, if it is reached. Calls of a group run concurrently."""
     return {
         "group": group,
         "phase": phase,
         "certain": all(sure for sure, _ in pairs),
-        "usd": _band(sum(call.usd for _, call in pairs), error),
+        "usd": _cost_range(sum(call.usd for _, call in pairs), error),
         "calls": [
             {
                 "candidate": call.candidate,
                 "certain": sure,
-                "input_tokens": _band(call.input_tokens, error),
-                "output_tokens": _band(call.output_tokens, error),
-                "usd": _band(call.usd, error),
+                "input_tokens": _cost_range(call.input_tokens, error),
+                "output_tokens": _cost_range(call.output_tokens, error),
+                "usd": _cost_range(call.usd, error),
                 "wait_s": round(call.seconds, 3),
             }
             for sure, call in pairs
@@ -122,8 +122,8 @@ def _phase(group: int, phase: str, pairs: Sequence[tuple[bool, PlannedCall]], er
     }
 
 
-def _band(value: float, error: float) -> CostRange:
-    """Low, likely and high: the estimate with the band that it has in decisions."""
+def _cost_range(value: float, error: float) -> CostRange:
+    """Low, likely and high: the estimate with its error in decisions."""
     return {
         "low": round(value * (1.0 - error), USD_DIGITS),
         "likely": round(value, USD_DIGITS),

@@ -1,10 +1,10 @@
-"""The server, and its end.
+"""The server and its graceful stop.
 
-    serving ──► SIGTERM, SIGINT ──► draining ──► nobody inside, drain_s over, or a second signal ──► stopped
+    serving ──► SIGTERM, SIGINT ──► draining ──► idle, drain_s over, or a second signal ──► stopped
 
-Draining: /readyz says 503, new work gets 503 with `Retry-After`, who waits in the queue as well; running answers go on. The
-port stays open as long, so that a supervisor can ask. What still runs at the end of it is cut, never ended cleanly. Then the
-port and all connections are closed; `serve` writes the last receipts, and the process ends with 0.
+While draining, /readyz is 503, new and queued requests get 503 with `Retry-After`, and running ones go on. The port stays open
+so that a supervisor can ask. What still runs at the end is cancelled, never ended cleanly. Then the port and all connections
+are closed, `serve` writes the last receipts, and the process exits with 0.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from autorouter.server.guard import Guard
 
 KEEP_ALIVE_S = 75
 CLOSE_TIMEOUT_S = 2.0
-"""For small answers that aren't a wire's, and for last bytes on their way."""
+"""For responses that hold no lease, and for bytes still on their way."""
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's, which drains by the gate."""
+    """uvicorn's server, which stops when the limiter has no leases left."""
 
-    def __init__(self, config: uvicorn.Config, gate: ConcurrencyLimiter, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, limiter: ConcurrencyLimiter, drain_s: float) -> None:
         super().__init__(config)
-        self._gate = gate
+        self._limiter = limiter
         self._drain_s = drain_s
         self._signals = 0
-        self._until_s: float | None = None
-        self._cut = False
+        self._deadline_s: float | None = None
+        self._cancelled = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Count the signal; the next tick acts on it. It isn't raised again afterwards: a drained stop is a success."""
+        """Count the signal; the next tick acts on it. Unlike uvicorn's it isn't raised again at the end: the exit code is 0."""
         self._signals += 1
 
     async def on_tick(self, counter: int) -> bool:
@@ -47,27 +47,27 @@ class DrainingServer(uvicorn.Server):
         if not self._signals:
             return False
         now_s = asyncio.get_running_loop().time()
-        if self._until_s is None:
-            self._until_s = now_s + self._drain_s
-            self._gate.stop()
-        if self._gate.leases and (self._signals > 1 or now_s >= self._until_s):
-            self._cut = True
-            self._gate.cut()
-        return not self._gate.leases
+        if self._deadline_s is None:
+            self._deadline_s = now_s + self._drain_s
+            self._limiter.stop()
+        if self._limiter.leases and (self._signals > 1 or now_s >= self._deadline_s):
+            self._cancelled = True
+            self._limiter.cancel_all()
+        return not self._limiter.leases
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Close everything. What was cut isn't waited for: its client may not be reading."""
-        left_s = CLOSE_TIMEOUT_S
-        if self._cut or self._signals > 1:
-            for protocol_class in list(self.server_state.connections):
-                protocol_class.transport.abort()
-        elif self._until_s is not None:
-            left_s = max(CLOSE_TIMEOUT_S, self._until_s - asyncio.get_running_loop().time())
-        self.config.timeout_graceful_shutdown = math.ceil(left_s)
+        """Close everything. Cancelled connections aren't waited for: their clients may not be reading."""
+        timeout_s = CLOSE_TIMEOUT_S
+        if self._cancelled or self._signals > 1:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+        elif self._deadline_s is not None:
+            timeout_s = max(CLOSE_TIMEOUT_S, self._deadline_s - asyncio.get_running_loop().time())
+        self.config.timeout_graceful_shutdown = math.ceil(timeout_s)
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
-def make_server(app: Guard, gate: ConcurrencyLimiter, config: Config) -> DrainingServer:
+def make_server(app: Guard, limiter: ConcurrencyLimiter, config: Config) -> DrainingServer:
     """A server for the application; run it with the listening socket."""
     raise_file_limit()
     settings = uvicorn.Config(
@@ -81,18 +81,18 @@ def make_server(app: Guard, gate: ConcurrencyLimiter, config: Config) -> Drainin
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    return DrainingServer(settings, gate, config.server.drain_s)
+    return DrainingServer(settings, limiter, config.server.drain_s)
 
 
 def raise_file_limit() -> None:
-    """Each stream takes two descriptors, and many systems begin with 1,024; what is allowed may be used."""
+    """Raise the soft limit of open files: each stream takes two descriptors, and many systems start with 1,024."""
     if sys.platform != "win32":
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-        if soft < wanted:
+        target = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+        if soft < target:
             try:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
             except (OSError, ValueError):
-                pass  # macOS has a lower limit than it says; then what there is must do
+                pass  # macOS refuses less than the hard limit it reports

@@ -1,7 +1,6 @@
-"""`GET /metrics` for Prometheus, behind the guard as every other path; and the note of a request that was refused at the door.
+"""`GET /metrics` for Prometheus, and the record of requests that were rejected before they became a step.
 
-The numbers are taken in the event loop, all of one moment; the text is made in a thread. The library is loaded with the first
-scrape.
+The values are read in the event loop, so that they are consistent; the text is rendered in a thread.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ WIRE_BY_PATH = {"/v1/chat/completions": "chat", "/v1/responses": "responses", "/
 class MetricsEndpoint:
     """The scrape."""
 
-    def __init__(self, runtime: Runtime, gate: ConcurrencyLimiter) -> None:
+    def __init__(self, runtime: Runtime, limiter: ConcurrencyLimiter) -> None:
         self._runtime = runtime
-        self._gate = gate
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.to_thread(_load)
@@ -35,14 +34,14 @@ class MetricsEndpoint:
 
         runtime = self._runtime
         runtime.dispatcher.drain()
-        now = tuple(runtime_gauges(runtime, self._gate))
-        found = [*prometheus.request_families(runtime.metrics), *prometheus.state_families(runtime.deps, now)]
-        body, kind = await asyncio.to_thread(prometheus.render, found, headers_of(scope).get("accept", ""))
+        now = tuple(runtime_gauges(runtime, self._limiter))
+        all_families = [*prometheus.request_families(runtime.metrics), *prometheus.state_families(runtime.deps, now)]
+        body, kind = await asyncio.to_thread(prometheus.render, all_families, headers_of(scope).get("accept", ""))
         await send_bytes(send, 200, body, [(b"content-type", kind.encode()), (b"cache-control", b"no-store")])
 
 
 class RejectionRecorder:
-    """Notes requests that were refused before they became a step; the guard calls it."""
+    """Records requests that were rejected before they became a step. The guard calls it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -53,12 +52,12 @@ class RejectionRecorder:
         self._runtime.dispatcher.reject(RejectedRequest(wire, error.code, error.http_status, request_id, now_s))
 
 
-def runtime_gauges(runtime: Runtime, gate: ConcurrencyLimiter) -> Iterator[GaugeValue]:
-    """Numbers of the moment that others keep."""
-    yield GaugeValue("in_flight", "Requests being carried out.", gate.in_flight)
-    yield GaugeValue("queued", "Requests that wait for a slot.", gate.queued)
-    yield GaugeValue("open_streams", "Streams among those in flight.", gate.open_streams)
-    yield GaugeValue("held_bytes", "Bodies in hand, all together.", gate.held_bytes)
+def runtime_gauges(runtime: Runtime, limiter: ConcurrencyLimiter) -> Iterator[GaugeValue]:
+    """Current values that other modules keep."""
+    yield GaugeValue("in_flight", "Requests being carried out.", limiter.in_flight)
+    yield GaugeValue("queued", "Requests that wait for a slot.", limiter.queued)
+    yield GaugeValue("open_streams", "Streams among those in flight.", limiter.open_streams)
+    yield GaugeValue("held_bytes", "Bodies in hand, all together.", limiter.held_bytes)
     writer = runtime.writer
     if writer is not None:
         yield GaugeValue("receipts_backlog", "Receipts that wait to be built.", writer.backlog)
@@ -73,7 +72,7 @@ def runtime_gauges(runtime: Runtime, gate: ConcurrencyLimiter) -> Iterator[Gauge
 
 
 def _load() -> ModuleType:
-    """In a thread, for it takes 70 ms; who doesn't scrape doesn't need it."""
+    """Import the library in a thread, because it takes 70 ms, and only with the first scrape."""
     from autorouter.observe import prometheus
 
     return prometheus

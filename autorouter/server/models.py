@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{id}`: our labels and every candidate, with windows, capabilities and prices."""
+"""`GET /v1/models` and `/v1/models/{id}`: the labels and the candidates, with context windows, capabilities and prices."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from autorouter.server.asgi import Receive, Scope, Send, send_json
 from autorouter.server.endpoints import CurrentDeps
 
 CREATED = 1_767_225_600
-"""2026-01-01: the labels have no birthday, and a list that changes with the clock can't be cached."""
+"""2026-01-01, a constant: labels have no creation date, and a list that changes with the clock can't be cached."""
 
 
 class ModelsEndpoint:
-    """The list, or one entry when the path names it; labels hold slashes, so that the rest of the path is the name."""
+    """The list, or one entry if the path names it. Labels contain slashes, so the rest of the path is the name."""
 
     def __init__(self, deps: CurrentDeps) -> None:
         self._deps = deps
@@ -33,8 +33,8 @@ class ModelsEndpoint:
         if name is None:
             entries = [entry for entry in model_entries(deps) if grant is None or grant.allows_label(entry["id"])]
             ids = [entry["id"] for entry in entries] or [None]
-            ends = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
-            await send_json(send, {"object": "list", "data": entries, **ends})
+            page = {"has_more": False, "first_id": ids[0], "last_id": ids[-1]}
+            await send_json(send, {"object": "list", "data": entries, **page})
             return
         labels.parse(name, deps.by_id, panels.panel_names(deps.policy.panels))
         await send_json(send, next((e for e in model_entries(deps) if e["id"] == name), None) or _unknown(name))
@@ -45,16 +45,16 @@ def _unknown(name: str) -> dict[str, Any]:
 
 
 def model_entries(deps: Deps) -> list[dict[str, Any]]:
-    """Labels first, then candidates. A label's window is the largest that a candidate has, for the router picks one
-    that fits; its output limit likewise."""
+    """Labels first, then candidates. A label has the largest context window and output limit of any candidate, because the
+    router picks one that fits."""
     window = max((c.context_tokens for c in deps.candidates), default=0)
     output = max((c.output_tokens for c in deps.candidates), default=0)
     capabilities = sorted({str(cap) for c in deps.candidates for cap in c.capabilities})
-    ours = [
+    router_labels = [
         _entry(name, "autorouter", window, output, capabilities)
         for name in labels.all_labels((), panels.panel_names(deps.policy.panels))
     ]
-    return ours + [_candidate(candidate) for candidate in deps.candidates]
+    return router_labels + [_candidate(candidate) for candidate in deps.candidates]
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

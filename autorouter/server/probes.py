@@ -1,4 +1,4 @@
-"""`GET /livez`: the process answers. `GET /readyz`: it can route, and its receipts can be written."""
+"""`GET /livez`: the process is up. `GET /readyz`: it can route, and receipts can be written."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ class LivenessEndpoint:
 
 
 class ReadinessEndpoint:
-    """200, or 503 with what is missing."""
+    """200, or 503 with the problems."""
 
-    def __init__(self, runtime: Runtime, gate: ConcurrencyLimiter) -> None:
+    def __init__(self, runtime: Runtime, limiter: ConcurrencyLimiter) -> None:
         self._runtime = runtime
-        self._gate = gate
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deps, writer = self._runtime.deps, self._runtime.writer
         now_s = deps.clock()
         cooling = sorted(name for name, seen in deps.state.health.items() if cooldown_left_s(seen, now_s))
-        gate = self._gate
-        problems = ["the router is stopping"] if gate.stopping else []
+        limiter = self._limiter
+        problems = ["the router is stopping"] if limiter.stopping else []
         if not deps.candidates:
             problems.append("no candidate is configured")
         if writer is not None and writer.problem:
             problems.append(f"receipts can't be written: {writer.problem}")
-        found = {
+        document = {
             "ok": not problems,
             "problems": problems,
             "dry_run": deps.dry_run,
             "candidates": len(deps.candidates),
             "cooling_down": cooling,
-            "in_flight": gate.in_flight,
-            "queued": gate.queued,
+            "in_flight": limiter.in_flight,
+            "queued": limiter.queued,
             "receipts_dropped": writer.dropped if writer else None,
         }
-        await send_json(send, found, 503 if problems else 200)
+        await send_json(send, document, 503 if problems else 200)

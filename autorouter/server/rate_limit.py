@@ -1,11 +1,11 @@
-"""Rates by token bucket, one for each client: a local key where there are keys, else an address.
+"""Rate limits by token bucket, one bucket per client: its local key, else its address.
 
 level(t) = min(burst, level + (t - last) · rate)        burst: one minute's worth
-level >= cost        let in, level -= cost
-otherwise            refused; it would do in (cost - level) / rate seconds: that is what `Retry-After` says
+level >= cost        admitted, level -= cost
+otherwise            rejected; `Retry-After` is (cost - level) / rate seconds
 
-A request that costs more than a whole minute's worth is let in when the bucket is full, and leaves it in debt: refused for
-ever it would be of no use to anybody.
+A request that costs more than a minute's worth is admitted when the bucket is full, and leaves it in debt: otherwise it could
+never run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 MAX_BUCKETS = 10_000
-"""Buckets kept; the one that was used longest ago goes first. 1 MB or so."""
+"""Buckets kept, about 1 MB; the least recently used is dropped first."""
 
 
 class TokenBucket:
@@ -27,7 +27,7 @@ class TokenBucket:
 
 
 class RateLimiter:
-    """`per_minute` of something for each client; None lets everything through."""
+    """`per_minute` units per client; None is unlimited."""
 
     __slots__ = ("_buckets", "per_minute")
 
@@ -40,11 +40,11 @@ class RateLimiter:
         if self.per_minute is None:
             return 0.0
         bucket = self._bucket(client, self.per_minute, now_s)
-        lacking = min(cost, self.per_minute) - bucket.level
-        return lacking * 60.0 / self.per_minute if lacking > 0 else 0.0
+        missing = min(cost, self.per_minute) - bucket.level
+        return missing * 60.0 / self.per_minute if missing > 0 else 0.0
 
     def take(self, client: str, cost: float, now_s: float) -> None:
-        """Take `cost` off, whether it is there or not."""
+        """Take `cost`, even if it leaves the bucket in debt."""
         if self.per_minute is not None:
             self._bucket(client, self.per_minute, now_s).level -= cost
 

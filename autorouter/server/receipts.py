@@ -1,4 +1,4 @@
-"""`GET /debug/receipts?n=20` and `/debug/receipts/{id}`: what `autorouter receipt` shows, for pages and tools."""
+"""`GET /debug/receipts?n=20` and `/debug/receipts/{id}`: what `autorouter receipt` shows, over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LISTED = 500
 
 
 class ReceiptsEndpoint:
-    """Reads files, so that it works in a thread; what is still in the writer's queue is flushed first."""
+    """Reads files, so it works in a thread. The writer is flushed first, so that the newest receipts are included."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -30,8 +30,8 @@ class ReceiptsEndpoint:
                 "Receipts are switched off", hint="set receipts.enabled = true", http_status=404, code="not_found"
             )
         receipt_id = scope.get("path_params", {}).get("id")
-        found = await asyncio.to_thread(self._read, directory, receipt_id, _count(scope))
-        await send_json(send, found)
+        document = await asyncio.to_thread(self._read, directory, receipt_id, _count(scope))
+        await send_json(send, document)
 
     def _read(self, place: str, receipt_id: str | None, count: int) -> dict[str, Any]:
         directory = Path(place).expanduser()
@@ -46,7 +46,7 @@ class ReceiptsEndpoint:
 
 
 def _summaries(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Those that are whole: `autorouter receipt verify` names the others."""
+    """Summaries of the valid records; `autorouter receipt verify` reports the others."""
     for record in records:
         try:
             yield reader.receipt_summary(record)
@@ -56,7 +56,7 @@ def _summaries(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _count(scope: Scope) -> int:
     text = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("n", ["20"])[-1]
-    # Not `isdigit`: that takes `²` for one, and `int` doesn't; nor does `int` take 5,000 digits.
+    # Not `isdigit`, which accepts `²`; and `int` rejects 5,000 digits with a ValueError.
     if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LISTED:
         raise RequestError(f"`n` must be a whole number from 1 to {MAX_LISTED}", param="n")
     return int(text)

@@ -1,9 +1,9 @@
-"""A step's answer on its way to the client: whole, or as a stream; what it says of itself; and signs of life before it begins.
+"""Sends a step's answer to the client, whole or as a stream, with the headers and the summary that describe it.
 
-    : openfusion panel: 2 of 3 members          a comment at most every `BETWEEN_S` while nothing can stream yet
+    : openfusion panel: 2 of 3 members          keep-alive comments while nothing can be streamed yet
     data: {...}                                  then the answer
 
-Where nothing has been said yet an error has its own status. Behind the first comment it is an event, and the line is cut.
+Before the first byte an error has its own status. After the first comment it is an error event, and the connection is closed.
 """
 
 from __future__ import annotations
@@ -28,109 +28,117 @@ from autorouter.wire.common import request_body
 from autorouter.wire.overrides import PROGRESS_HEADER
 
 FIRST_KEEPALIVE_S = 5.0
-"""So long an error can still have its own status; agents look at it before they look at anything else."""
+"""Until then an error can still have its own status, which agents check before anything else."""
 KEEPALIVE_INTERVAL_S = 8.0
-"""Comments come at most 10 s apart: proxies and clients give up on silence after 30 to 60."""
+"""Proxies and clients give up after 30 to 60 s of silence; some want a byte every 10 s."""
 
 
 async def send_response(step: Step, send: Send) -> None:
-    """An answer that isn't streamed, with the summary in it."""
+    """Send an answer that isn't streamed, with its summary."""
     try:
         body = await step.answer()
     except AutorouterError as error:
         await send_error(send, error, response_headers(step), wire=step.routed.task.wire)
         return
     step.finish()
-    body = request_body.with_member(body, request_body.EXTENSION, summary(step))
-    await send_bytes(send, 200, body, (JSON_CONTENT_TYPE, *response_headers(step), *_cost(step)))
+    body = request_body.with_member(body, request_body.EXTENSION, response_summary(step))
+    await send_bytes(send, 200, body, (JSON_CONTENT_TYPE, *response_headers(step), *_cost_headers(step)))
 
 
 async def send_stream(step: Step, send: Send) -> None:
-    """A streamed answer."""
-    line = _Line(step, send)
+    """Send a streamed answer."""
+    client_stream = _ClientStream(step, send)
     try:
         single = step.strategy in (None, Strategy.SINGLE)
-        opened = await (step.open() if single else _attended(step, line))
+        reply = await (step.open() if single else _open_with_keepalive(step, client_stream))
     except AutorouterError as error:
-        if line.begun:
+        if client_stream.started:
             await send(
-                {"type": "http.response.body", "body": line.news() + error_event(step, error), "more_body": True}
+                {
+                    "type": "http.response.body",
+                    "body": client_stream.pending_events() + error_event(step, error),
+                    "more_body": True,
+                }
             )
         else:
-            await _refuse_stream(step, send, error)
+            await _send_stream_error(step, send, error)
         return
-    await line.begin()
-    await send({"type": "http.response.body", "body": line.news() + opened.first, "more_body": True})
+    await client_stream.start()
+    await send({"type": "http.response.body", "body": client_stream.pending_events() + reply.first, "more_body": True})
     try:
-        async for chunk in step.chunks(opened):
+        async for chunk in step.chunks(reply):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     except StreamBroken:
-        # No end: the server then closes the connection, which every client takes for what it is.
+        # Return without an end of the body: the server then closes the connection, which every client takes for an error.
         return
-    # The client may act on the end at once: what the session learned must be there before it.
+    # The client may send its next request as soon as it sees the end, so the session must be updated before.
     step.finish()
-    await send({"type": "http.response.body", "body": line.last_words()})
+    await send({"type": "http.response.body", "body": client_stream.final_event()})
 
 
-class _Line:
-    """The client's line: whether its answer has begun, and how much of the progress has been told."""
+class _ClientStream:
+    """The client's side of a stream: whether the response has started, and how much of the progress has been sent."""
 
     def __init__(self, step: Step, send: Send) -> None:
-        self.begun = False
-        self.events = dict(step.routed.task.headers).get(PROGRESS_HEADER) == "events"
-        self.told = 0
+        self.started = False
+        self.wants_events = dict(step.routed.task.headers).get(PROGRESS_HEADER) == "events"
+        self.stages_sent = 0
         self._step, self._send = step, send
 
-    async def begin(self) -> None:
-        """Status and headers, once."""
-        if not self.begun:
-            self.begun = True
+    async def start(self) -> None:
+        """Send status and headers, once."""
+        if not self.started:
+            self.started = True
             headers = [*EVENT_STREAM_HEADERS, *response_headers(self._step)]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def comment(self) -> None:
-        """A sign of life; every stage as an event of its own for a client that asked for that."""
-        await self.begin()
-        said = f": openfusion {self._step.progress.status_text()}\n\n".encode() + self.news()
-        await self._send({"type": "http.response.body", "body": said, "more_body": True})
+    async def send_comment(self) -> None:
+        """Send a keep-alive comment, with the new stages as events for a client that asked for them."""
+        await self.start()
+        comment = f": openfusion {self._step.progress.status_text()}\n\n".encode() + self.pending_events()
+        await self._send({"type": "http.response.body", "body": comment, "more_body": True})
 
-    def news(self) -> bytes:
-        """The stages that haven't been told yet, for a client that asked for events."""
-        stages = self._step.progress.stages[self.told :] if self.events else []
-        self.told += len(stages)
+    def pending_events(self) -> bytes:
+        """Events for the stages that haven't been sent yet; empty unless the client asked for events."""
+        stages = self._step.progress.stages[self.stages_sent :] if self.wants_events else []
+        self.stages_sent += len(stages)
         return b"".join(_event("progress", stage) for stage in stages)
 
-    def last_words(self) -> bytes:
-        """The summary behind the end, for a client that asked for events."""
-        return _event("summary", summary(self._step)) if self.events else b""
+    def final_event(self) -> bytes:
+        """The summary after the end, for a client that asked for events."""
+        return _event("summary", response_summary(self._step)) if self.wants_events else b""
 
 
-async def _attended(step: Step, line: _Line) -> StreamReply:
-    """Open, and keep the client's line alive meanwhile."""
+async def _open_with_keepalive(step: Step, client_stream: _ClientStream) -> StreamReply:
+    """Open the step's stream, and send keep-alive comments until it is open."""
     work = asyncio.create_task(step.open())
-    news: asyncio.Task[None] | None = None
+    progress: asyncio.Task[None] | None = None
     try:
         while not work.done():
-            news = asyncio.create_task(step.progress.wait_for_more(line.told)) if line.events else None
-            silence_s = KEEPALIVE_INTERVAL_S if line.begun else FIRST_KEEPALIVE_S
-            waits: set[asyncio.Task[Any]] = {work} if news is None else {work, news}
+            progress = (
+                asyncio.create_task(step.progress.wait_for_more(client_stream.stages_sent))
+                if client_stream.wants_events
+                else None
+            )
+            silence_s = KEEPALIVE_INTERVAL_S if client_stream.started else FIRST_KEEPALIVE_S
+            waits: set[asyncio.Task[Any]] = {work} if progress is None else {work, progress}
             done, _ = await asyncio.wait(waits, timeout=silence_s, return_when=asyncio.FIRST_COMPLETED)
-            if news is not None:
-                news.cancel()
+            if progress is not None:
+                progress.cancel()
             if work not in done:
-                await line.comment()
+                await client_stream.send_comment()
         return work.result()
     finally:
-        if news is not None:
-            news.cancel()
-        # A hang-up cancels this task only: the work must have ended before the step is accounted for.
+        if progress is not None:
+            progress.cancel()
+        # A disconnect cancels this task only. The work has to end before the step is accounted for.
         if not work.done():
             work.cancel()
             await asyncio.wait({work})
 
 
 def error_event(step: Step, error: AutorouterError) -> bytes:
-    """An error behind a line that has begun, as its wire knows it."""
+    """An error after the response has started, in the form of its wire."""
     task = step.routed.task
     if task.wire == "responses":
         return errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
@@ -142,13 +150,14 @@ def _event(name: str, document: dict[str, Any]) -> bytes:
     return f"event: openfusion.{name}\n".encode() + b"data: " + orjson.dumps(document) + b"\n\n"
 
 
-def _cost(step: Step) -> RawHeaders:
+def _cost_headers(step: Step) -> RawHeaders:
     cost_usd = step.trace.cost_usd
     return [] if cost_usd is None else [(b"x-openfusion-cost-usd", f"{cost_usd:.8f}".encode())]
 
 
-async def _refuse_stream(step: Step, send: Send, error: AutorouterError) -> None:
-    """An error instead of a stream: in the wire's shape, or as the one event that Codex compacts its conversation at."""
+async def _send_stream_error(step: Step, send: Send, error: AutorouterError) -> None:
+    """Send an error instead of a stream, in the wire's shape. Codex compacts its conversation only on one event of a stream with
+    status 200, not on a 400."""
     task = step.routed.task
     if error.code != errors.TOO_LONG or (task.wire, task.client) != ("responses", "codex"):
         await send_error(send, error, response_headers(step), wire=task.wire)
@@ -161,24 +170,24 @@ async def _refuse_stream(step: Step, send: Send, error: AutorouterError) -> None
 
 
 def response_headers(step: Step) -> RawHeaders:
-    """Which model answered, by which decision: the headers of every answer."""
-    plan, mark = step.routed.decision.plan, CURRENT_REQUEST.get()
-    request_id = mark.request_id if mark is not None else None
-    found = [
+    """The headers of every answer: which model answered, by which decision."""
+    plan, context = step.routed.decision.plan, CURRENT_REQUEST.get()
+    request_id = context.request_id if context is not None else None
+    headers = [
         (b"x-autorouter-receipt", step.receipt_id.encode()),
         (b"x-request-id", (request_id or step.receipt_id).encode()),
     ]
-    if mark is not None:
-        found.append((b"traceparent", mark.trace.traceparent.encode()))
+    if context is not None:
+        headers.append((b"traceparent", context.trace.traceparent.encode()))
     if plan is not None:
-        found.append((b"x-autorouter-strategy", plan.strategy.encode()))
-    if (answer := _answering(step)) is not None:
-        found.append((b"x-autorouter-model", answer.candidate.encode()))
-    return found
+        headers.append((b"x-autorouter-strategy", plan.strategy.encode()))
+    if (answer := _answering_attempt(step)) is not None:
+        headers.append((b"x-autorouter-model", answer.candidate.encode()))
+    return headers
 
 
-def _answering(step: Step) -> Attempt | None:
-    """Whose words go out; of a panel that is still at work nobody knows."""
+def _answering_attempt(step: Step) -> Attempt | None:
+    """The attempt whose answer is sent. None for a panel that hasn't chosen yet."""
     trace = step.trace
     if trace.answer is None and step.strategy is Strategy.SINGLE and trace.attempts:
         return trace.attempts[-1]
@@ -188,14 +197,14 @@ def _answering(step: Step) -> Attempt | None:
 MAX_SUMMARY_NOTES = 4
 MAX_SUMMARY_BYTES = 2_000
 SUMMARY_DROP_ORDER = ("panel", "phases", "notes", "why")
-"""What is left out of a summary that would be longer, in this order; the receipt has all of it."""
+"""Members left out, in this order, of a summary that would be longer; the receipt has them all."""
 
 
-def summary(step: Step) -> dict[str, Any]:
-    """What a non-streamed answer says of itself under `openfusion`: at most 2 kB."""
+def response_summary(step: Step) -> dict[str, Any]:
+    """The `openfusion` member of an answer that isn't streamed, at most 2 kB."""
     decision, trace = step.routed.decision, step.trace
     last = trace.answer or trace.attempts[-1]
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         "receipt": step.receipt_id,
         "strategy": str(decision.plan.strategy) if decision.plan else None,
         "candidate": last.candidate,
@@ -207,9 +216,9 @@ def summary(step: Step) -> dict[str, Any]:
         "usage_source": last.usage_source,
     }
     if step.strategy is not Strategy.SINGLE:
-        said |= {"usage": to_plain(trace.usage), "phases": phases_record(trace)}
-        said |= {"panel": trace.panel, "degraded": [text[:200] for text in trace.degraded[:MAX_SUMMARY_NOTES]]}
+        document |= {"usage": to_plain(trace.usage), "phases": phases_record(trace)}
+        document |= {"panel": trace.panel, "degraded": [text[:200] for text in trace.degraded[:MAX_SUMMARY_NOTES]]}
         for name in SUMMARY_DROP_ORDER:
-            if len(orjson.dumps(said)) > MAX_SUMMARY_BYTES:
-                del said[name]
-    return said
+            if len(orjson.dumps(document)) > MAX_SUMMARY_BYTES:
+                del document[name]
+    return document

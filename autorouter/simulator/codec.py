@@ -39,7 +39,7 @@ from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
 from autorouter.wire import translate
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import ResponseMetadata, format_messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata
 from autorouter.wire.common.ir import (
     RequestIR,
     StreamEvent,
@@ -55,6 +55,7 @@ from autorouter.wire.common.ir import (
     UsageEvent,
     collect_events,
 )
+from autorouter.wire.common.usage import format_messages_usage
 from autorouter.wire.errors import MESSAGES_TYPES
 
 PATHS: Final[Mapping[str, Wire]] = {

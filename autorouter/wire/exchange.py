@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from autorouter.core.types import Task, Usage, Wire
+from autorouter.core.types import Usage, Wire
 from autorouter.wire.chat import passthrough
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.request import ChatRequest
 from autorouter.wire.common import request_body
+from autorouter.wire.common.request_body import ClientRequest
+from autorouter.wire.common.usage import PARSE_USAGE
 
 if TYPE_CHECKING:
     from autorouter.wire.common.encoder import ResponseMetadata
@@ -31,13 +33,6 @@ if TYPE_CHECKING:
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 """Where each wire is spoken, below an upstream's base URL."""
 BYTES_PER_TOKEN = 4
-
-
-class ClientRequest(Protocol):
-    """A parsed request of any wire."""
-
-    @property
-    def task(self) -> Task: ...
 
 
 class StreamObserver(Protocol):
@@ -147,7 +142,7 @@ class PassthroughExchange:
         else:
             from autorouter.wire import reasoning_history
 
-            body = request_body.with_model(request.task.body, request.place, model)  # type: ignore[attr-defined]
+            body = request_body.with_model(request.task.body, request.place, model)
             self.body, losses = reasoning_history.filter_reasoning(body, self._wire, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
@@ -163,7 +158,7 @@ class PassthroughExchange:
         usage, served = document.get("usage"), document.get("model")
         return CompleteResponse(
             body,
-            _usage_of(self._wire, usage) if isinstance(usage, dict) else None,
+            PARSE_USAGE[self._wire](usage) if isinstance(usage, dict) else None,
             served if isinstance(served, str) else None,
             len(body) // BYTES_PER_TOKEN,
         )
@@ -274,16 +269,3 @@ def _object(body: bytes) -> dict[str, Any]:
 def _no_answer(document: dict[str, Any]) -> InvalidAnswerError:
     error = document.get("error")
     return InvalidAnswerError("JSON that is no answer", error if isinstance(error, dict) else None)
-
-
-def _usage_of(wire: Wire, usage: dict[str, Any]) -> Usage:
-    if wire == "chat":
-        return passthrough.parse_chat_usage(usage)
-    from autorouter.wire.messages import decode as decode_messages
-    from autorouter.wire.responses import decode as decode_responses
-
-    return (
-        decode_responses.parse_responses_usage(usage)
-        if wire == "responses"
-        else decode_messages.parse_messages_usage(usage)
-    )

@@ -20,7 +20,7 @@ from autorouter.wire import translate
 from autorouter.wire.chat.request import ChatRequest
 from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import ResponseIR, TextPart, ToolCallPart, ToolDefinition, collect_events
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 
 OUTPUT_OPTIONS: Mapping[Wire, tuple[str, ...]] = {
     "chat": (
@@ -73,11 +73,13 @@ def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -
         _add(document, task.wire, addition)
     body = orjson.dumps({"model": document.pop("model"), **document})
     changed = replace(task, body=body, stream=shape.stream)
-    place = request_body.find_model_span(body, {**document, "model": task.label})
+    span = request_body.find_model_span(body, {**document, "model": task.label})
     if isinstance(request, ChatRequest):
         wants = request.wants_usage and shape.stream
-        return replace(request, task=changed, place=place, wants_usage=wants, has_options="stream_options" in document)
-    return replace(request, task=changed, place=place)  # type: ignore[type-var]
+        return replace(
+            request, task=changed, model_span=span, wants_usage=wants, has_stream_options="stream_options" in document
+        )
+    return replace(request, task=changed, model_span=span)
 
 
 def _thinks(document: Mapping[str, Any]) -> bool:

@@ -141,10 +141,12 @@ def test_a_pin_never_overrides_health_capability_or_window(task, snapshot, polic
 
 
 @many
-@given(tasks, snapshots(), policies)
-def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy):
+@given(tasks, snapshots(), policies, st.floats(0.001, 1.0))
+def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy, cap_usd):
+    policy = replace(policy, budget=Budget(per_request_usd=cap_usd))
     decision = decide(extract_features(task, policy), snapshot, policy)
-    assume(decision.plan is not None and decision.allowance is not None)
+    assume(decision.plan is not None)
+    assert decision.allowance is not None
     assert decision.plan.reserve_usd <= decision.allowance.left_usd
     costs = {s.candidate: s.step_usd for s in decision.scores}
     assert all(costs[name] <= decision.allowance.left_usd for name in decision.fallbacks)

@@ -24,7 +24,7 @@ from autorouter.cli import group
 from autorouter.config.load import Settings, load
 from autorouter.server.app import MethodDispatcher, build_app
 from autorouter.server.guard import PUBLIC_PATHS, Guard, GuardConfig
-from autorouter.simulator.faults.spec import FAULTS
+from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.upstream import errors as upstream_errors
 from autorouter.wire import errors as wire_errors
 

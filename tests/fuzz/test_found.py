@@ -20,10 +20,10 @@ from autorouter.server.access.budgets import KeyBudgets
 from autorouter.server.access.grants import Grant
 from autorouter.wire import exchange, translate
 from autorouter.wire.chat import request as chat_request
-from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import StreamFailed
 from autorouter.wire.common.tool_names import ToolNameMap
+from autorouter.wire.common.usage import parse_chat_usage
 from autorouter.wire.usage_sum import add_usage
 from tests.fuzz.atheris import target
 from tests.server.conftest import CHAT, HI, Router, body, dry, server, start

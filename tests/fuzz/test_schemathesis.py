@@ -22,7 +22,7 @@ from autorouter.core import labels
 from autorouter.server.asgi import JSON_CONTENT_TYPE
 from autorouter.server.endpoints import FAULT_HEADER
 from autorouter.server.openapi import OPERATIONS
-from autorouter.simulator.faults.spec import FAULTS
+from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.wire.overrides import HEADER_PREFIX
 from tests.fuzz.conftest import LONG_S
 from tests.server.program import Program, end, launch

@@ -10,7 +10,7 @@ import pytest
 from autorouter.probe import checks
 from autorouter.probe.relay_client import Relay
 from autorouter.probe.report import Report
-from tests.fakes import Play, RelayResponse
+from tests.fakes import Play, Seen
 from tests.probe.provider import Provider
 
 Change = tuple[bytes, bytes]
@@ -19,12 +19,12 @@ Change = tuple[bytes, bytes]
 class Odd(Provider):
     """`old` becomes `new` in the answers that `where` picks: the body of each, or the data of each HTTP chunk."""
 
-    def __init__(self, old: bytes, new: bytes, where: Callable[[RelayResponse], bool]) -> None:
+    def __init__(self, old: bytes, new: bytes, where: Callable[[Seen], bool]) -> None:
         super().__init__()
         self.old, self.new, self.where = old, new, where
         self.changed = 0
 
-    def _next(self, seen: RelayResponse) -> Play:
+    def _next(self, seen: Seen) -> Play:
         play = super()._next(seen)
         return (
             tuple(self._swap(part) if isinstance(part, bytes) else part for part in play) if self.where(seen) else play
@@ -47,10 +47,10 @@ class Odd(Provider):
         return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def chat(*, stream: bool, tools: bool = False) -> Callable[[RelayResponse], bool]:
+def chat(*, stream: bool, tools: bool = False) -> Callable[[Seen], bool]:
     """Requests for a chat answer of this sort."""
 
-    def wanted(seen: RelayResponse) -> bool:
+    def wanted(seen: Seen) -> bool:
         if not seen.path.endswith("/chat/completions") or not seen.body.endswith(b"}"):
             return False
         body = seen.document
@@ -59,13 +59,13 @@ def chat(*, stream: bool, tools: bool = False) -> Callable[[RelayResponse], bool
     return wanted
 
 
-def on(path: str, *, stream: bool = True) -> Callable[[RelayResponse], bool]:
+def on(path: str, *, stream: bool = True) -> Callable[[Seen], bool]:
     return lambda seen: seen.path.endswith(path) and bool(seen.document.get("stream")) == stream
 
 
 WHOLE, STREAM = chat(stream=False), chat(stream=True)
 WHOLE_TOOLS, STREAM_TOOLS = chat(stream=False, tools=True), chat(stream=True, tools=True)
-ODDITIES: dict[str, tuple[bytes, bytes, Callable[[RelayResponse], bool], str, str, str]] = {
+ODDITIES: dict[str, tuple[bytes, bytes, Callable[[Seen], bool], str, str, str]] = {
     "no id": (b'"id": "chatcmpl-1"', b'"id": ""', WHOLE, "chat.whole", "degraded", "no id"),
     "no finish": (b'"finish_reason": "stop"', b'"x": 1', WHOLE, "chat.whole", "degraded", "no finish_reason"),
     "object": (b'"chat.completion"', b'"completion"', WHOLE, "chat.whole", "degraded", "object is `completion`"),

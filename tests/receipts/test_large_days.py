@@ -17,7 +17,7 @@ NOW_S = 1_795_219_200.0
 
 def write(folder: Path, *ids: str) -> None:
     writer = ReceiptWriter(folder, clock=lambda: NOW_S)
-    writer.context(digest(CONTEXT), CONTEXT)
+    writer.register_context(digest(CONTEXT), CONTEXT)
     for name in ids:
         writer.put(lambda name=name: {"type": "receipt", "id": name, "context": digest(CONTEXT)})  # type: ignore[misc]
     writer.close()

@@ -155,11 +155,6 @@ def test_close_waits_for_the_builder_that_is_at_work(tmp_path, open_writer):
     assert ids(all_records(tmp_path / "r")) == ["slow"]
 
 
-def test_fsync_is_a_choice(tmp_path, open_writer):
-    fill(open_writer(fsync=True), range(2))
-    assert reader.verify_directory(tmp_path / "r") == []
-
-
 def test_a_builder_that_fails_is_said_without_its_values_and_the_next_is_written(tmp_path, open_writer):
     writer = open_writer()
 
@@ -177,8 +172,9 @@ def test_a_builder_that_fails_is_said_without_its_values_and_the_next_is_written
     assert reader.verify_directory(tmp_path / "r") == []
 
 
-def test_what_a_full_queue_refuses_is_counted_and_said(tmp_path, open_writer):
-    writer = open_writer(max_pending=3)
+def test_records_beyond_a_full_queue_are_counted_and_reported(tmp_path, open_writer, monkeypatch):
+    monkeypatch.setattr("autorouter.receipts.writer.MAX_PENDING", 3)
+    writer = open_writer()
     inside, go_on = threading.Event(), threading.Event()
 
     def blocks():
@@ -237,14 +233,14 @@ def test_a_place_that_cannot_be_a_directory_is_a_receipt_error(tmp_path, open_wr
 
 def test_a_context_stands_once_per_file_before_its_first_receipt(tmp_path, open_writer, clock):
     writer = open_writer()
-    writer.context(POLICY_DIGEST, POLICY)
+    writer.register_context(POLICY_DIGEST, POLICY)
     fill(writer, range(1))
     fill(writer, range(1, 3), context=POLICY_DIGEST)
     clock.now += DAY_S
     fill(writer, range(3, 5), context=POLICY_DIGEST)
     writer.close()
     writer = open_writer()  # on the same day: the file has it already
-    writer.context(POLICY_DIGEST, POLICY)
+    writer.register_context(POLICY_DIGEST, POLICY)
     fill(writer, range(5, 6), context=POLICY_DIGEST)
     first, second = reader.segment_files(tmp_path / "r")
     assert [record["type"] for _, record, _ in reader.read_records(first)] == [
@@ -267,14 +263,14 @@ def test_a_context_stands_once_per_file_before_its_first_receipt(tmp_path, open_
 
 def test_a_context_under_another_digest_is_refused(open_writer):
     with pytest.raises(ReceiptError, match="isn't the digest"):
-        open_writer().context(reader.GENESIS, POLICY)
+        open_writer().register_context(reader.GENESIS, POLICY)
 
 
 def test_only_the_contexts_given_last_are_kept(tmp_path, open_writer):
     writer = open_writer()
     contexts = [{"version": version} for version in range(17)]
     for context in [*contexts[:16], contexts[0], contexts[16]]:
-        writer.context(digest(context), context)
+        writer.register_context(digest(context), context)
     for number, context in enumerate(contexts):
         fill(writer, [number], context=digest(context))
     kept = [record["record"]["version"] for record in all_records(tmp_path / "r") if record["type"] == "context"]
@@ -329,7 +325,7 @@ def test_days_may_be_deleted_from_the_old_end_but_not_from_the_middle(tmp_path, 
 @pytest.mark.parametrize("days_later", [0, 1])
 def test_a_torn_last_line_is_moved_aside_and_said(tmp_path, open_writer, clock, days_later):
     writer = open_writer()
-    writer.context(POLICY_DIGEST, POLICY)
+    writer.register_context(POLICY_DIGEST, POLICY)
     fill(writer, range(3), context=POLICY_DIGEST)
     writer.close()
     [path] = reader.segment_files(tmp_path / "r")

@@ -149,14 +149,14 @@ def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., 
         )
         runtime = assembly.build(settings, env=env, transport=transport)
         config = settings.config.server
-        door = GuardConfig(
+        guard_config = GuardConfig(
             hosts=frozenset({config.host, *config.allowed_hosts}),
             origins=frozenset(config.allowed_origins),
             key=local_key(settings.config, env),
             max_body_bytes=config.max_body_bytes,
-            keys=Keyring(keys_path(settings.config, {"XDG_STATE_HOME": str(tmp_path)})),
+            keyring=Keyring(keys_path(settings.config, {"XDG_STATE_HOME": str(tmp_path)})),
         )
-        switch.app = build_app(runtime, door)
+        switch.app = build_app(runtime, guard_config)
         client = httpx.Client(base_url=url, timeout=WAIT_S, trust_env=False)
         running.append(Router(url, client, runtime, receipts))
         return running[-1]

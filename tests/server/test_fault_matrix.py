@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 from autorouter.core.types import Wire
-from autorouter.simulator.faults.spec import FAMILIES, FAULTS, TOLERATED, fault_by_name
+from autorouter.simulator.faults.catalog import FAULTS, TOLERATED
+from autorouter.simulator.faults.spec import FAMILIES, fault_by_name
 from autorouter.simulator.faults.types import Fault
 from autorouter.simulator.server.app import MockServer, MockSettings
 from autorouter.simulator.server.rules import FaultChooser

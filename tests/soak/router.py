@@ -24,7 +24,7 @@ from autorouter.server.lifecycle import make_server
 ENV = {"SOAK_KEY": "soak"}
 
 
-def counts(gate: ConcurrencyLimiter) -> dict[str, Any]:
+def counts(limiter: ConcurrencyLimiter) -> dict[str, Any]:
     status = Path("/proc/self/status").read_text("ascii")
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
@@ -32,11 +32,11 @@ def counts(gate: ConcurrencyLimiter) -> dict[str, Any]:
         "tasks": len(asyncio.all_tasks()),
         "rss_mb": int(found[1]) / 1024,
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "in_flight": gate.in_flight,
-        "open_streams": gate.open_streams,
-        "queued": gate.queued,
-        "rejected": gate.rejected,
-        "held_bytes": gate.held_bytes,
+        "in_flight": limiter.in_flight,
+        "open_streams": limiter.open_streams,
+        "queued": limiter.queued,
+        "rejected": limiter.rejected,
+        "held_bytes": limiter.held_bytes,
     }
 
 
@@ -45,21 +45,21 @@ def main(path: Path) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     settings = load(path, env=ENV)
     runtime = assembly.build(settings, env=ENV)
-    gate = ConcurrencyLimiter(settings.config.limits)
-    door = GuardConfig(
+    limiter = ConcurrencyLimiter(settings.config.limits)
+    guard_config = GuardConfig(
         hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=settings.config.server.max_body_bytes
     )
-    inner = build_app(runtime, door, gate)
+    inner = build_app(runtime, guard_config, limiter)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("path") == "/soak":
-            await send_json(send, counts(gate))
+            await send_json(send, counts(limiter))
         else:
             await inner(scope, receive, send)
 
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         print(listener.getsockname()[1], flush=True)
-        make_server(app, gate, settings.config).run(sockets=[listener])  # type: ignore[arg-type]
+        make_server(app, limiter, settings.config).run(sockets=[listener])  # type: ignore[arg-type]
     runtime.close()
 
 

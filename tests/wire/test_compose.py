@@ -10,7 +10,7 @@ import pytest
 
 from autorouter.core.types import Wire
 from autorouter.wire import exchange
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import (
     INNER_MAX_TOKENS,
     InnerRequestOptions,

@@ -19,7 +19,7 @@ from autorouter.engine.attempts import AllCandidatesFailed
 from autorouter.engine.context import StepContext
 from autorouter.engine.prompts import PromptRole, escape_tags
 from autorouter.wire.common.ir import ResponseIR
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import InnerRequestOptions, answer_text, answer_tool_calls, compose
 
 T = TypeVar("T")

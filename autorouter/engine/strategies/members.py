@@ -23,7 +23,7 @@ from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import json_block
 from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.upstream.errors import FailureVerdict
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import InnerRequestOptions
 
 

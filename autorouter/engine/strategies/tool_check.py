@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autorouter.wire.common.ir import ResponseIR, ToolCallPart, ToolDefinition
-from autorouter.wire.exchange import ClientRequest
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import answer_text, answer_tool_calls, declared_tools
 
 UNUSABLE = {"content_filter": "refused", "refusal": "refused"}

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autorouter.wire.chat.passthrough import parse_chat_usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
@@ -30,6 +29,7 @@ from autorouter.wire.common.ir import (
     UsageEvent,
 )
 from autorouter.wire.common.stream_repair import ThinkTagFilter
+from autorouter.wire.common.usage import parse_chat_usage
 
 REASONS: dict[str, FinishReason] = {
     "stop": "stop",

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import sse
-from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, format_chat_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -31,6 +31,7 @@ from autorouter.wire.common.ir import (
     ToolCallPart,
     ToolCallStarted,
 )
+from autorouter.wire.common.usage import format_chat_usage
 
 _REASONS: dict[FinishReason, str] = {
     "stop": "stop",

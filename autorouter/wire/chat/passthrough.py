@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter.core.types import Usage
-from autorouter.wire.common import lenient_json
+from autorouter.wire.common.usage import parse_chat_usage
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """An event longer than this is no event: memory stays bounded whatever an upstream sends."""
@@ -124,28 +124,6 @@ class ChatObserver:
             done = end
             found = whole.find(b'"usage"', end)
         return b"".join(kept) + whole[done:] if self._drop_usage else whole
-
-
-def parse_chat_usage(found: dict[str, Any]) -> Usage:
-    """A chat usage object as `Usage`; numbers that aren't whole are taken as not said."""
-    prompt = _details(found, "prompt_tokens_details")
-    completion = _details(found, "completion_tokens_details")
-    return Usage(
-        input_tokens=_count(found, "prompt_tokens"),
-        cached_tokens=_count(prompt, "cached_tokens") or _count(found, "prompt_cache_hit_tokens"),
-        cache_write_tokens=_count(prompt, "cache_write_tokens"),
-        output_tokens=_count(found, "completion_tokens"),
-        reasoning_tokens=_count(completion, "reasoning_tokens"),
-    )
-
-
-def _details(found: dict[str, Any], name: str) -> dict[str, Any]:
-    inner = found.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _count(found: dict[str, Any], name: str) -> int:
-    return lenient_json.as_count(found.get(name))
 
 
 def _malformed(whole: bytes) -> int:

@@ -22,17 +22,10 @@ ASK_USAGE = {"include_usage": True}
 
 
 @dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """A request as it came: the task for the core, and what must be known to send it on. The parsed document isn't kept:
-    it weighs several times its bytes, and an answer may take minutes.
+class ChatRequest(request_body.ClientRequest):
+    """`wants_usage`: the client asked for a usage chunk at the end of its stream. `has_stream_options`: it sent
+    `stream_options` at all, even as null."""
 
-    `place`: where the model's name stands in the body; None where the body must be written anew (our own member is in it,
-    or the name's place can't be proved). `wants_usage`: the client asked for a usage chunk at the end of its stream;
-    `has_options`: it sent `stream_options` at all, be it null.
-    """
-
-    task: Task
-    model_span: tuple[int, int] | None
     wants_usage: bool
     has_stream_options: bool
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
 
 from autorouter.core.types import Usage
 from autorouter.wire.common.history import stamp_payload
@@ -94,24 +93,3 @@ class StreamEncoder(ABC):
     @abstractmethod
     def _failed(self, event: StreamFailed) -> bytes:
         """The end of a broken one."""
-
-
-def format_chat_usage(usage: Usage) -> dict[str, Any]:
-    """`Usage` as chat spells it."""
-    return {
-        "prompt_tokens": usage.input_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-    }
-
-
-def format_messages_usage(usage: Usage) -> dict[str, Any]:
-    """`Usage` as Messages spells it: there cached tokens are not part of the input."""
-    return {
-        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
-        "cache_creation_input_tokens": usage.cache_write_tokens,
-        "cache_read_input_tokens": usage.cached_tokens,
-        "output_tokens": usage.output_tokens,
-    }

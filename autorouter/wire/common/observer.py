@@ -14,8 +14,7 @@ from typing import Any
 from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.sse import EventSplitter, SseEvent
-from autorouter.wire.messages import decode as decode_messages
-from autorouter.wire.responses import decode as decode_responses
+from autorouter.wire.common.usage import parse_messages_usage, parse_responses_usage
 
 
 class EventObserver:
@@ -85,7 +84,7 @@ class ResponsesObserver(EventObserver):
             self.error = found if isinstance(found, dict) else {"message": str(found)}
         self._begin(response.get("model"))
         if isinstance(response.get("usage"), dict):
-            self.usage = decode_responses.parse_responses_usage(response["usage"])
+            self.usage = parse_responses_usage(response["usage"])
         if kind in ("response.completed", "response.incomplete", "response.done"):
             self.complete = True
 
@@ -109,6 +108,6 @@ class MessagesObserver(EventObserver):
         usage = lenient_json.as_object(message.get("usage")) or lenient_json.as_object(document.get("usage"))
         if usage:
             self._found |= {name: value for name, value in usage.items() if value or name not in self._found}
-            self.usage = decode_messages.parse_messages_usage(self._found)
+            self.usage = parse_messages_usage(self._found)
         if kind == "message_stop":
             self.complete = True

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from autorouter.core.types import Task
 from autorouter.errors import RequestError
 
 MAX_LABEL_CHARS = 300
@@ -91,16 +93,27 @@ def messages_of(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     return messages
 
 
-ByteSpan = tuple[int, int] | None
-"""Where the model's name stands in a body; None where the body must be written anew."""
+ByteSpan = tuple[int, int]
+"""Start and end of a value in the bytes of a body."""
 
 
-def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan:
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """A parsed request of any API: the task for the core, and the position of the model's name in its body. `model_span` is
+    None if the body must be serialized again: our own member is in it, or the position can't be proved.
+
+    The parsed document isn't kept: it weighs several times its bytes, and an answer may take minutes."""
+
+    task: Task
+    model_span: ByteSpan | None
+
+
+def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan | None:
     """Where to exchange the model's name; None where our own member is in the body, or the place can't be proved."""
     return None if EXTENSION in document else locate_model(body, document)
 
 
-def with_model(body: bytes, place: ByteSpan, model: str) -> bytes:
+def with_model(body: bytes, span: ByteSpan | None, model: str) -> bytes:
     """The client's bytes with the model's name exchanged; written anew, without our own member, where there is no place."""
     if place is not None:
         return body[: place[0]] + orjson.dumps(model) + body[place[1] :]

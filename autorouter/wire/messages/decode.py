@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
@@ -29,6 +28,7 @@ from autorouter.wire.common.ir import (
     TextDelta,
     UsageEvent,
 )
+from autorouter.wire.common.usage import parse_messages_usage
 
 REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -40,20 +40,6 @@ REASONS: dict[str, FinishReason] = {
     "refusal": "refusal",
 }
 """Stop reasons; any other word is a stop."""
-
-
-def parse_messages_usage(found: dict[str, Any]) -> Usage:
-    """A Messages usage object as `Usage`: there cached tokens are not part of the input, here they are."""
-    read = lenient_json.as_count(found.get("cache_read_input_tokens"))
-    written = lenient_json.as_count(found.get("cache_creation_input_tokens"))
-    details = lenient_json.as_object(found.get("output_tokens_details"))
-    return Usage(
-        input_tokens=lenient_json.as_count(found.get("input_tokens")) + read + written,
-        cached_tokens=read,
-        cache_write_tokens=written,
-        output_tokens=lenient_json.as_count(found.get("output_tokens")),
-        reasoning_tokens=lenient_json.as_count(details.get("thinking_tokens")),
-    )
 
 
 class MessagesDecoder(StreamDecoder):

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from autorouter.wire.common import lenient_json, sse
-from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder, format_messages_usage
+from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     FinishReason,
     ReasoningDelta,
@@ -36,6 +36,7 @@ from autorouter.wire.common.ir import (
     ToolCallStarted,
 )
 from autorouter.wire.common.tool_names import wrap_custom_input
+from autorouter.wire.common.usage import format_messages_usage
 
 _REASONS: dict[FinishReason, str] = {
     "stop": "end_turn",

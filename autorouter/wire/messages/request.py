@@ -16,7 +16,6 @@ Results stand in user messages there: they become a `tool` message of their own,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from autorouter.clients import identity
@@ -41,15 +40,7 @@ from autorouter.wire.overrides import parse_overrides
 from autorouter.wire.responses.request import tool_names
 
 
-@dataclass(frozen=True, slots=True)
-class MessagesRequest:
-    """A request as it came: the task, and where its model's name stands."""
-
-    task: Task
-    model_span: request_body.ByteSpan
-
-
-def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
+def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
     document = request_body.parse_document(body)
     label, stream = request_body.label_of(document), request_body.stream_of(document)
@@ -85,7 +76,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> MessagesRequest:
         headers=request_body.policy_headers(headers),
         overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
-    return MessagesRequest(task, request_body.find_model_span(body, document))
+    return request_body.ClientRequest(task, request_body.find_model_span(body, document))
 
 
 _READ = (

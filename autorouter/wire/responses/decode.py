@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.decoder import StreamDecoder, ToolCallTracker, failed_event
 from autorouter.wire.common.ir import (
@@ -28,25 +27,13 @@ from autorouter.wire.common.ir import (
     TextDelta,
     UsageEvent,
 )
+from autorouter.wire.common.usage import parse_responses_usage
 
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 _TEXT = "response.output_text."
 _REFUSAL = "response.refusal."
 _SUMMARY = "response.reasoning_summary_text."
 _THOUGHT = "response.reasoning_text."
-
-
-def parse_responses_usage(found: dict[str, Any]) -> Usage:
-    """A Responses usage object as `Usage`."""
-    before = lenient_json.as_object(found.get("input_tokens_details"))
-    after = lenient_json.as_object(found.get("output_tokens_details"))
-    return Usage(
-        input_tokens=lenient_json.as_count(found.get("input_tokens")),
-        cached_tokens=lenient_json.as_count(before.get("cached_tokens")),
-        cache_write_tokens=lenient_json.as_count(before.get("cache_write_tokens")),
-        output_tokens=lenient_json.as_count(found.get("output_tokens")),
-        reasoning_tokens=lenient_json.as_count(after.get("reasoning_tokens")),
-    )
 
 
 class ResponsesDecoder(StreamDecoder):

@@ -20,7 +20,6 @@ from typing import Any
 
 import orjson
 
-from autorouter.core.types import Usage
 from autorouter.wire.common import sse
 from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
@@ -37,6 +36,7 @@ from autorouter.wire.common.ir import (
     ToolCallPart,
     ToolCallStarted,
 )
+from autorouter.wire.common.usage import format_responses_usage
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -273,15 +273,4 @@ def response_document(
         "tool_choice": "auto",
         "tools": [],
         "usage": None,
-    }
-
-
-def format_responses_usage(usage: Usage) -> dict[str, Any]:
-    """`Usage` as Responses spells it."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "input_tokens_details": {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens},
-        "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        "total_tokens": usage.input_tokens + usage.output_tokens,
     }

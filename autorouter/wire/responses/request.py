@@ -17,7 +17,6 @@ Consecutive items of one speaker are one message: a model's thoughts, words and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from autorouter.clients import identity
@@ -45,15 +44,7 @@ from autorouter.wire.overrides import parse_overrides
 TURN_METADATA = "x-codex-turn-metadata"
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesRequest:
-    """A request as it came: the task, and where its model's name stands."""
-
-    task: Task
-    model_span: request_body.ByteSpan
-
-
-def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
+def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest:
     """Read and check a request. Raises RequestError (400) that names the field. `headers` are lower-case."""
     document = request_body.parse_document(body)
     label, stream = request_body.label_of(document), request_body.stream_of(document)
@@ -102,7 +93,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ResponsesRequest:
         headers=request_body.policy_headers(headers),
         overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
-    return ResponsesRequest(task, request_body.find_model_span(body, document))
+    return request_body.ClientRequest(task, request_body.find_model_span(body, document))
 
 
 def tool_names(conversation: RequestIR) -> tuple[str, ...]:

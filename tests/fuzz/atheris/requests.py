@@ -17,6 +17,7 @@ from autorouter.errors import RequestError
 from autorouter.privacy import secrets
 from autorouter.wire import exchange, inner_request
 from autorouter.wire.common import request_body
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import InnerRequestOptions
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body
@@ -96,7 +97,7 @@ def run(wire: Wire, data: bytes) -> None:
     _sent_on(inner, stream=shape.stream)
 
 
-def _sent_on(request: exchange.ClientRequest, *, stream: bool) -> None:
+def _sent_on(request: ClientRequest, *, stream: bool) -> None:
     for upstream in WIRES:
         for strip in (False, True):
             try:

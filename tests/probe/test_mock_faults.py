@@ -10,7 +10,7 @@ import pytest
 from autorouter.probe.checks import probe
 from autorouter.probe.relay_client import Relay
 from autorouter.probe.report import Report
-from autorouter.simulator.faults.spec import FAULTS, TOLERATED
+from autorouter.simulator.faults.catalog import FAULTS, TOLERATED
 from autorouter.simulator.faults.types import ALL_WIRES
 from autorouter.simulator.server.app import MockServer, MockSettings
 from autorouter.simulator.server.rules import FaultChooser

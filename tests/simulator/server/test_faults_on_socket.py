@@ -12,7 +12,7 @@ from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.faults.spec import FAMILIES, fault_by_name
 from autorouter.wire.common.ir import ResponseIR, collect_events
 from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
-from tests.mock.conftest import ERRAND, HI, PATHS, TOOLS, Mock, Raw
+from tests.simulator.server.conftest import ERRAND, HI, PATHS, TOOLS, Mock, Raw
 
 QUICK = {"slow-first-byte": "slow-first-byte-0.2", "slow-stream": "slow-stream-0.02"}
 """The same fault with less patience."""

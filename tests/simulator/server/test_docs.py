@@ -1,6 +1,6 @@
 """The page shows the catalogue as it is, and its samples work.
 
-python -m tests.mock.test_page      writes the table into docs/mock.md
+python -m tests.simulator.server.test_docs      writes the table into docs/mock.md
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autorouter.simulator.server.rules import MockRule, parse_script
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "mock.md"
 TABLE = re.compile(
-    r"(?<=<!-- catalogue: made by `python -m tests.mock.test_page` -->\n).*?(?=<!-- end of catalogue)", re.S
+    r"(?<=<!-- catalogue: made by `python -m tests.simulator.server.test_docs` -->\n).*?(?=<!-- end of catalogue)", re.S
 )
 
 
@@ -39,7 +39,7 @@ def samples(language: str) -> list[str]:
 def test_the_table_is_current() -> None:
     found = TABLE.search(PAGE.read_text("utf-8"))
     assert found is not None
-    assert found[0] == table(), "run: python -m tests.mock.test_page"
+    assert found[0] == table(), "run: python -m tests.simulator.server.test_docs"
 
 
 def test_the_samples_are_a_script_and_a_configuration() -> None:

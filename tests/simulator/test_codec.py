@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
-from autorouter.simulator.faults.spec import FAULTS
+from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget
 from autorouter.wire.common.decoder import StreamDecoder
 from autorouter.wire.common.ir import collect_events
 from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
-from tests.upstream.test_dryrun_roles import block
+from tests.simulator.test_roles import block
 
 PATHS = {"chat": "/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages?beta=true"}
 SCHEMA = {

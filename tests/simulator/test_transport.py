@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import Candidate
 from autorouter.simulator.cache import PrefixCache
-from autorouter.simulator.faults.catalog import PLACEHOLDER_KEY
-from autorouter.simulator.faults.spec import FAULTS, TOLERATED
+from autorouter.simulator.faults.catalog import FAULTS, PLACEHOLDER_KEY, TOLERATED
 from autorouter.simulator.transport import CACHED_PROMPTS, DryRunTransport
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamTarget, read_all
 from autorouter.wire.chat.passthrough import ChatObserver

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from autorouter.simulator.codec import DEFAULT_CHUNKING
 from autorouter.simulator.faults.bodies import COMMENT, HUGE_BYTES, ResponseBody
-from autorouter.simulator.faults.spec import ALIASES, FAMILIES, FAULTS, TOLERATED, fault_by_name, parse_faults
+from autorouter.simulator.faults.catalog import FAULTS, TOLERATED
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES, fault_by_name, parse_faults
 
 JSON_EVENTS = [b"data: " + orjson.dumps({"n": n, "text": "schön 漢字"}) + b"\n\n" for n in range(5)]
 EVENTS = (*JSON_EVENTS, b"data: [DONE]\n\n")

@@ -15,7 +15,7 @@ from autorouter.simulator.faults.catalog import FAULTS, PLACEHOLDER_KEY
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.http import HttpTransport
 from autorouter.upstream.transport import Timeouts, Transport, TransportError, UpstreamCall, UpstreamTarget
-from tests.mock.conftest import PATHS, Start, body
+from tests.simulator.server.conftest import PATHS, Start, body
 
 SILENT = {"timeout", "stall"}
 LIMITS = {True: Timeouts(first_byte_s=0.3, between_bytes_s=0.3), False: Timeouts(first_byte_s=20, between_bytes_s=20)}

@@ -7,7 +7,7 @@ import pytest
 
 from autorouter.simulator.server.app import SHOWN_CHARS
 from autorouter.simulator.server.connection import MAX_BODY_BYTES
-from tests.mock.conftest import PATHS, Mock, Start, body
+from tests.simulator.server.conftest import PATHS, Mock, Start, body
 
 
 def test_a_connection_is_kept_and_answers_come_in_order(mock: Mock) -> None:
