@@ -1,11 +1,11 @@
-"""What was measured of each candidate, and spent today, kept over a restart: `health.json` beside the receipts.
+"""Keeps each candidate's health and today's spending over a restart: `health.json` beside the receipts.
 
     {"schema": "autorouter.health.v1", "at": "2026-11-21T01:00:00Z", "spent": {"day": 20778, "usd": 0.4182}, "candidates":
       {"cheap": {"upstream": "relay", "model": "vendor/cheap", "health": {"good": 41.2, "bad": 0.3, "ttft_s": 0.6, ...}}}}
 
-Written whole and moved into place, mode 0600, by a thread of its own: every `EVERY_S` where something changed, and at the
-end. `day` counts UTC days since 1970. What was measured of another model or upstream under the same id isn't taken over. A
-file that can't be read is as none, and `problem` says so.
+Written whole and moved into place, mode 0600, by a thread of its own: every `SAVE_INTERVAL_S` if something changed, and on
+close. `day` counts UTC days since 1970. The health of a candidate whose model or upstream has changed isn't restored. A file
+that can't be read counts as missing, and `problem` says so.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from autorouter.core.types import Candidate
 FILE_NAME = "health.json"
 SCHEMA = "autorouter.health.v1"
 SAVE_INTERVAL_S = 10.0
-"""What a kill can lose."""
+"""A killed process loses at most this much."""
 MAX_BYTES = 4 * 1024 * 1024
-"""Ten thousand candidates; a longer file isn't ours."""
+"""Ten thousand candidates; a longer file wasn't written by this module."""
 
 log = logging.getLogger("autorouter")
 Healths = Mapping[str, Health]
@@ -41,8 +41,8 @@ NO_SPEND: DaySpend = (0.0, 0.0)
 
 
 class StateFile:
-    """The file in `directory` for these candidates. `problem` is None while reading and writing work; `spent` is what was
-    read of the latest day."""
+    """The file in `directory` for these candidates. `problem` is None while reading and writing work; `spent` is the
+    spending of the last day that was read or written."""
 
     def __init__(self, directory: Path, candidates: Sequence[Candidate], *, clock: Callable[[], float]) -> None:
         self.problem: str | None = None
@@ -57,17 +57,17 @@ class StateFile:
         self._spent: Callable[[], DaySpend] = lambda: self.spent
 
     def read(self) -> dict[str, Health]:
-        """What was kept of the candidates that are still the same; cooldowns only while they hold."""
+        """The health of the candidates that are unchanged; cooldowns that have ended are dropped."""
         try:
-            found = self._read()
+            healths = self._read()
         except FileNotFoundError:
-            found = {}
+            healths = {}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else "it is not what this version writes"
-            self._trouble(f"{self._path} can't be read ({why}): what was measured before is forgotten")
-            found = {}
-        self._saved = found
-        return found
+            self._report(f"{self._path} can't be read ({why}): what was measured before is forgotten")
+            healths = {}
+        self._saved = healths
+        return healths
 
     def watch(
         self,
@@ -76,7 +76,7 @@ class StateFile:
         *,
         every_s: float = SAVE_INTERVAL_S,
     ) -> None:
-        """Write what `current()` returns whenever it is another mapping than before, or `spent()` another sum, until `close`."""
+        """Until `close`, write `current()` whenever it returns another mapping than before, or `spent()` another sum."""
         self._current, self._saved = current, current()
         self._spent = spent or self._spent
         self._thread = threading.Thread(target=self._run, args=(every_s,), name="health", daemon=True)
@@ -97,43 +97,43 @@ class StateFile:
         document = orjson.loads(body)
         if document["schema"] != SCHEMA:
             raise ValueError("another version")
-        self.spent = _spent_of(document.get("spent"))
+        self.spent = _parse_spend(document.get("spent"))
         now_s = self._clock()
         entries = {name: entry for name, entry in document["candidates"].items() if self._is_same(name, entry)}
-        return {name: restore_health(_checked(entry["health"]), now_s) for name, entry in entries.items()}
+        return {name: restore_health(_parse_health(entry["health"]), now_s) for name, entry in entries.items()}
 
     def _is_same(self, name: str, entry: Any) -> bool:
-        own = self._candidates.get(name)
-        return own is not None and (own.upstream, own.model) == (entry["upstream"], entry["model"])
+        candidate = self._candidates.get(name)
+        return candidate is not None and (candidate.upstream, candidate.model) == (entry["upstream"], entry["model"])
 
     def _run(self, every_s: float) -> None:
         while not self._stop.wait(every_s):
             self._save()
 
     def _save(self) -> None:
-        """States replace the mapping with every change, so that its identity tells one."""
+        """Saves if something changed. The state replaces its mapping on each change, so comparing the identity is enough."""
         current, spent = self._current(), self._spent()
         if current is self._saved and spent == self.spent:
             return
         try:
             self._write(current, spent)
         except OSError as exc:
-            self._trouble(
+            self._report(
                 f"{self._path} can't be written ({exc.strerror}): what is measured is forgotten at the next start"
             )
         else:
             self.problem = None
         self._saved, self.spent = current, spent
 
-    def _trouble(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
             log.warning("%s", problem)
 
     def _write(self, current: Healths, spent: DaySpend) -> None:
         entries = {
-            name: {"upstream": own.upstream, "model": own.model, "health": to_plain(current[name])}
-            for name, own in self._candidates.items()
+            name: {"upstream": candidate.upstream, "model": candidate.model, "health": to_plain(current[name])}
+            for name, candidate in self._candidates.items()
             if name in current
         }
         at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -144,18 +144,18 @@ class StateFile:
             "candidates": entries,
         }
         body = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-        draft = self._path.with_name(f".{FILE_NAME}.new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        temporary = self._path.with_name(f".{FILE_NAME}.new")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with open(fd, "wb") as file:
             file.write(body)
-        draft.replace(self._path)
+        temporary.replace(self._path)
 
 
-_NUMBERS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
+_NUMBER_FIELDS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
 
 
-def _spent_of(plain: Any) -> DaySpend:
-    """Nothing where none was kept. Raises ValueError, TypeError or KeyError."""
+def _parse_spend(plain: Any) -> DaySpend:
+    """The recorded spending, NO_SPEND where the file has none. Raises ValueError, TypeError or KeyError."""
     if plain is None:
         return NO_SPEND
     day, usd = float(plain["day"]), float(plain["usd"])
@@ -164,10 +164,10 @@ def _spent_of(plain: Any) -> DaySpend:
     return day, usd
 
 
-def _checked(plain: Mapping[str, Any]) -> Health:
-    """A health whose numbers can be reckoned with. Raises ValueError, TypeError or KeyError."""
+def _parse_health(plain: Mapping[str, Any]) -> Health:
+    """A health whose numbers are finite and not negative. Raises ValueError, TypeError or KeyError."""
     health = from_plain(Health, dict(plain))
-    numbers = [getattr(health, name) for name in _NUMBERS]
+    numbers = [getattr(health, name) for name in _NUMBER_FIELDS]
     if not all(number is None or (isfinite(number) and number >= 0) for number in numbers):
         raise ValueError("a number out of bounds")
     if not isinstance(plain.get("asked", False), bool):

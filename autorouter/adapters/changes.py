@@ -1,11 +1,11 @@
-"""What an install changes in a client's configuration, on plain data: no format, no file.
+"""The changes that an install makes to a client's configuration, on plain data: no format, no file.
 
     path      ("model_providers", "autorouter", "base_url"), or with an item of a list: ("models", Item("name", "x"))
     Change    path, the value that is set, and what was there before (MISSING: nothing)
 
-Tables are merged, never replaced: what is missing is added as a whole, what is there is changed key by key. `undo` takes
-back exactly what still stands as it was set; what somebody has changed since is left alone and named. A list that loses
-its last item to us goes too.
+Tables are merged, never replaced: a missing table is added whole, an existing one is changed key by key. `undo_changes`
+takes back only values that are still as they were set; a value that was changed since is left alone and reported. A list
+whose last item is removed is removed too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Path: TypeAlias = tuple["str | ListItem", ...]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that is set; `value` MISSING takes it away."""
+    """One value that is set; `value` MISSING removes it."""
 
     path: Path
     value: Any
@@ -71,57 +71,57 @@ def _value(data: Any, key: str) -> Any:
 
 
 def _item(data: Any, item: ListItem) -> Any:
-    found = data if isinstance(data, Sequence) and not isinstance(data, str) else ()
-    return next((x for x in found if isinstance(x, Mapping) and x.get(item.key) == item.value), MISSING)
+    items = data if isinstance(data, Sequence) and not isinstance(data, str) else ()
+    return next((x for x in items if isinstance(x, Mapping) and x.get(item.key) == item.value), MISSING)
 
 
 def apply_change(data: Any, change: Change) -> Any:
-    """The data once a change is made; the data itself stays as it is. An item that is new comes first in its list."""
+    """The data with a change applied; the argument is not modified. A new item comes first in its list."""
     if not change.path:
         return change.value
     head, rest = change.path[0], Change(change.path[1:], change.value)
     if isinstance(head, ListItem):
-        return _after_in_list(list(data or ()), head, rest)
-    found = dict(data or {})
-    value = apply_change(found.get(head), rest)
+        return _apply_in_list(list(data or ()), head, rest)
+    table = dict(data or {})
+    value = apply_change(table.get(head), rest)
     if value is MISSING or (value == [] and rest.path and change.value is MISSING):
-        found.pop(head, None)
+        table.pop(head, None)
     else:
-        found[head] = value
-    return found
+        table[head] = value
+    return table
 
 
-def _after_in_list(found: list[Any], item: ListItem, rest: Change) -> list[Any]:
-    old = _item(found, item)
-    at = next((n for n, x in enumerate(found) if x is old), 0)
+def _apply_in_list(items: list[Any], item: ListItem, rest: Change) -> list[Any]:
+    old = _item(items, item)
+    index = next((n for n, x in enumerate(items) if x is old), 0)
     new = apply_change(None if old is MISSING else old, rest)
-    return [*found[:at], *(() if new is MISSING else (new,)), *found[at if old is MISSING else at + 1 :]]
+    return [*items[:index], *(() if new is MISSING else (new,)), *items[index if old is MISSING else index + 1 :]]
 
 
 def changes_for(data: Any, path: Path, value: Any, *, only_if_missing: bool = False) -> Iterator[Change]:
-    """The changes after which `path` holds `value`. AdapterError where something that is no table stands in the way."""
+    """The changes after which `path` holds `value`. AdapterError where a value on the way is neither a table nor a list."""
     for depth in range(1, len(path)):
-        found = value_at(data, path[:depth])
-        if found is MISSING or (found is None and not isinstance(path[depth], ListItem)):
+        container = value_at(data, path[:depth])
+        if container is MISSING or (container is None and not isinstance(path[depth], ListItem)):
             if isinstance(path[depth], ListItem):
                 break
-            before = MISSING if found is MISSING else None
+            before = MISSING if container is MISSING else None
             yield Change(path[:depth], _nested(path[depth:], value), before)
             return
-        wanted = list if isinstance(path[depth], ListItem) else Mapping
-        if found is not None and not isinstance(found, wanted):
-            kind = "list" if wanted is list else "table"
+        required = list if isinstance(path[depth], ListItem) else Mapping
+        if container is not None and not isinstance(container, required):
+            kind = "list" if required is list else "table"
             raise AdapterError(f"`{format_path(path[:depth])}` is no {kind}", hint="set it by hand, as the guide shows")
-    found = value_at(data, path)
-    if found is MISSING:
+    current = value_at(data, path)
+    if current is MISSING:
         yield Change(path, value)
-    elif only_if_missing or same(found, value):
+    elif only_if_missing or same(current, value):
         return
-    elif isinstance(found, Mapping) and isinstance(value, Mapping) and not isinstance(path[-1], ListItem):
+    elif isinstance(current, Mapping) and isinstance(value, Mapping) and not isinstance(path[-1], ListItem):
         for key, inner in value.items():
             yield from changes_for(data, (*path, key), inner)
     else:
-        yield Change(path, value, found)
+        yield Change(path, value, current)
 
 
 def _nested(path: Path, value: Any) -> Any:
@@ -132,28 +132,28 @@ def _nested(path: Path, value: Any) -> Any:
 
 
 def undo_changes(data: Any, changes: Iterable[Change]) -> tuple[list[Change], list[str]]:
-    """The changes that take `changes` back, last first, and the paths that were changed since and so are left."""
+    """The changes that take `changes` back, last first, and the paths that are left alone because they were changed since."""
     steps: list[Change] = []
-    left: list[str] = []
+    kept: list[str] = []
     for change in reversed(list(changes)):
-        for step in _undone(data, change, left):
+        for step in _undo_steps(data, change, kept):
             steps.append(step)
             data = apply_change(data, step)
-    return steps, left
+    return steps, kept
 
 
-def _undone(data: Any, change: Change, left: list[str]) -> list[Change]:
+def _undo_steps(data: Any, change: Change, kept: list[str]) -> list[Change]:
     current = value_at(data, change.path)
     if current is MISSING:
         return []
     if same(current, change.value):
         return [Change(change.path, change.before, current)]
     if not (isinstance(current, Mapping) and isinstance(change.value, Mapping) and change.before is MISSING):
-        left.append(format_path(change.path))
+        kept.append(format_path(change.path))
         return []
     steps = []
     for key, value in change.value.items():
-        steps += _undone(data, Change((*change.path, key), value), left)
+        steps += _undo_steps(data, Change((*change.path, key), value), kept)
     rest = current
     for step in steps:
         rest = value_at(apply_change(data, step), change.path)

@@ -1,8 +1,8 @@
-"""Codex's model catalogue, `model_catalog_json`: what Codex is to assume about our labels.
+"""Codex's model catalog, `model_catalog_json`: what Codex assumes about the router's labels.
 
 Without an entry Codex warns and falls back to metadata of its own; with one it knows the window, offers `apply_patch`,
-and sends a prompt of half the size. The window is the smallest of those candidates that can answer an agent: Codex compacts
-its history against it, and any of them may be asked next.
+and sends a prompt of half the size. The window is the smallest among the candidates that can serve an agent, because Codex
+compacts its history against it and any of them may answer next.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ You are a coding agent in the user's terminal. You work in the current directory
 
 
 def safe_window(candidates: Sequence[Candidate]) -> tuple[int, int]:
-    """(context, output) tokens that every candidate which may serve an agent can hold."""
-    able = [c for c in candidates if Capability.TOOLS in c.capabilities] or list(candidates)
-    roomy = [c for c in able if c.context_tokens >= MIN_CONTEXT_TOKENS] or able
-    context = min((c.context_tokens for c in roomy), default=128_000)
-    output = min((c.output_tokens for c in roomy), default=16_000)
+    """(context, output) tokens that fit every candidate that can serve an agent."""
+    with_tools = [c for c in candidates if Capability.TOOLS in c.capabilities] or list(candidates)
+    eligible = [c for c in with_tools if c.context_tokens >= MIN_CONTEXT_TOKENS] or with_tools
+    context = min((c.context_tokens for c in eligible), default=128_000)
+    output = min((c.output_tokens for c in eligible), default=16_000)
     return context, min(output, context)
 
 
 def build_catalog(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """The catalogue: one entry for each label, `openfusion/auto` first."""
+    """The catalog: one entry for each label, `openfusion/auto` first."""
     context, _ = safe_window(candidates)
     images = any(Capability.VISION in c.capabilities for c in candidates)
     return {"models": [_entry(label, n + 1, context, images) for n, label in enumerate(labels.all_labels(()))]}

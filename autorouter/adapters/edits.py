@@ -1,7 +1,7 @@
-"""Changes made to the text of a file, and held against the data: what comes out must say what was meant, and no more.
+"""Changes applied to the text of a file, and checked against its data: the new text must hold the change and nothing else.
 
-Each step is done by the format's module; then the new text is read again. If it doesn't hold exactly the data that the
-change was to lead to, or a line of comment is gone, nothing is written and the user is asked to do it by hand.
+The format's module makes each change; then the new text is parsed again. If it doesn't hold exactly the expected data, or
+if a comment line is gone, nothing is written and the user is asked to make the change by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from autorouter.errors import AdapterError
 
 
 class Editor(Protocol):
-    """What a format's module offers. `EMPTY` is the text of a file that isn't there yet."""
+    """The interface of a format's module. `EMPTY` is the text of a file that doesn't exist yet."""
 
     EMPTY: str
 
@@ -45,12 +45,11 @@ def parse(text: str, form: FileFormat) -> Any:
         return editor.parse(text if text.strip() else text + editor.EMPTY)
 
 
-def apply_settings(text: str, form: FileFormat, wanted: Iterable[tuple[Path, Any, bool]]) -> tuple[str, list[Change]]:
-    """The text with everything that is wanted set: (path, value, only if missing); and what that changed."""
-    wanted = list(wanted)
+def apply_settings(text: str, form: FileFormat, settings: Iterable[tuple[Path, Any, bool]]) -> tuple[str, list[Change]]:
+    """The text with the settings (path, value, only if missing) applied, and the changes that this took."""
     made: list[Change] = []
     with _bounded():
-        for path, value, only_if_missing in wanted:
+        for path, value, only_if_missing in settings:
             data = _data(text, form, path)
             for step in changes.changes_for(data, path, value, only_if_missing=only_if_missing):
                 text = _step(text, form, step)
@@ -58,21 +57,21 @@ def apply_settings(text: str, form: FileFormat, wanted: Iterable[tuple[Path, Any
     return text, made
 
 
-def undo_settings(text: str, form: FileFormat, made: Iterable[Change]) -> tuple[str, list[str]]:
-    """The text with changes taken back, and the paths that were left as they are: somebody has changed them since."""
-    made = list(made)
-    if not made:
+def undo_settings(text: str, form: FileFormat, applied: Iterable[Change]) -> tuple[str, list[str]]:
+    """The text with changes taken back, and the paths that were left alone because they were changed since."""
+    applied = list(applied)
+    if not applied:
         return text, []
     with _bounded():
-        steps, left = changes.undo_changes(_data(text, form, made[0].path), made)
+        steps, kept = changes.undo_changes(_data(text, form, applied[0].path), applied)
         for step in steps:
             text = _step(text, form, step)
-    return text, left
+    return text, kept
 
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """A file without a bottom (YAML can name a list in itself) is no file of a client's."""
+    """Turns unbounded recursion into an AdapterError: a YAML alias can make a list contain itself."""
     try:
         yield
     except RecursionError as exc:
@@ -96,8 +95,7 @@ def _step(text: str, form: FileFormat, step: Change) -> str:
         bare += editor.EMPTY
     expected = changes.apply_change(_data(bare, form, step.path), step)
     new = editor.drop(bare, step.path) if step.value is MISSING else editor.put(bare, step.path, step.value)
-    found = _data(new, form, step.path)
-    if not changes.same(found, expected) or _comments(bare, form) - _comments(new, form):
+    if not changes.same(_data(new, form, step.path), expected) or _comments(bare, form) - _comments(new, form):
         raise AdapterError(
             f"`{changes.format_path(step.path)}` can't be changed without touching something else",
             hint="set it by hand, as the guide shows; nothing was changed",

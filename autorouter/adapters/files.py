@@ -1,7 +1,7 @@
-"""A user's file: read with its line, written whole or not at all.
+"""Reads and writes a user's file; a write replaces all of it or nothing.
 
-Written means: a temporary file in the same folder, flushed to the disk, with the mode of the old one, then renamed over it.
-Whoever reads the file meanwhile sees the old bytes or the new ones. A link is followed: the file that it names is written.
+A write goes to a temporary file in the same folder, which is flushed to disk, given the old file's mode and renamed over it.
+A concurrent reader sees either the old bytes or the new ones. For a link, the file that it points to is written.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from autorouter.errors import AdapterError
 
 MAX_BYTES = 8 * 2**20
-"""No client's configuration is larger; what is isn't one."""
+"""No client's configuration is larger."""
 
 
 def resolve_link(path: Path) -> Path:
-    """The file itself, behind links."""
+    """The file that a link points to."""
     try:
         return path.resolve()
     except (OSError, RuntimeError) as exc:
@@ -39,7 +39,7 @@ def read(path: Path) -> bytes | None:
 
 
 def decode_text(data: bytes | None, path: Path) -> str:
-    """As UTF-8; a missing file is an empty text."""
+    """The bytes as UTF-8; a missing file is an empty text."""
     try:
         return (data or b"").decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -47,7 +47,7 @@ def decode_text(data: bytes | None, path: Path) -> str:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Replace the file's content at once. Its mode stays; a new file is the user's alone (0600)."""
+    """Replace the file's content atomically. It keeps its mode; a new file is private (0600)."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -82,7 +82,7 @@ def backup(path: Path, data: bytes, now_s: float) -> Path:
 
 
 def make_folder(path: Path) -> list[Path]:
-    """Make a folder; the ones that weren't there, innermost first."""
+    """Create a folder with its parents; returns those that were created, innermost first."""
     made = [p for p in (path, *path.parents) if not p.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def make_folder(path: Path) -> list[Path]:
 
 
 def remove(path: Path, folders: list[Path] | None = None) -> None:
-    """Delete a file of ours, and the folders that were made for it, if they are empty again."""
+    """Delete a file, then the folders that were created for it as far as they are empty."""
     try:
         path.unlink(missing_ok=True)
         for folder in folders or ():

@@ -1,10 +1,10 @@
-"""What was installed where, and the bytes that were there before: `adapters/NAME.json` in the state directory, mode 0600.
+"""The install journal: what was installed where, and the original bytes. `adapters/NAME.json` in the state directory, 0600.
 
     {"schema": 1, "client": "codex", "files": [{"path": "...", "original": "<base64>" or null,
      "installed_sha256": "...", "backup": "...", "made_folders": [], "changes": [[path, value, before], ...]}]}
 
-It is written before the file itself: if the program dies in between, the file still holds `original`, and that is how
-`entry` sees that nothing was installed.
+It is written before the file itself. If the program dies in between, the file still holds `original`, which tells `entry`
+that nothing was installed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from autorouter.adapters import files
 from autorouter.adapters.changes import MISSING, Change, ListItem
 from autorouter.errors import AdapterError
 
-_NOTHING = {"$missing": True}
+_MISSING_JSON = {"$missing": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledFile:
-    """One installed file. `original` None: it wasn't there. `generated`: wholly ours, there is nothing to merge."""
+    """One installed file. `original` None: it didn't exist. `generated`: the router wrote all of it, there is nothing to merge."""
 
     path: Path
     original: bytes | None
@@ -54,7 +54,7 @@ class InstallJournal:
         if data is None:
             return ()
         try:
-            return tuple(_entry(found) for found in json.loads(data)["files"])
+            return tuple(_parse_entry(document) for document in json.loads(data)["files"])
         except (ValueError, KeyError, TypeError) as exc:
             hint = "restore the backup beside the client's file, then delete this one"
             raise AdapterError(f"{self.path}: the record of the install is broken", hint=hint) from exc
@@ -64,11 +64,11 @@ class InstallJournal:
         return next((entry for entry in self.entries() if entry.path == path), None)
 
     def put(self, entry: InstalledFile) -> None:
-        """Record a file, in place of what was recorded of it."""
+        """Record a file, replacing its previous entry."""
         self._write((*(e for e in self.entries() if e.path != entry.path), entry))
 
     def forget(self, path: Path) -> None:
-        """Take a file out; the last one takes the record with it."""
+        """Remove a file from the journal; with the last one the journal is deleted."""
         rest = tuple(entry for entry in self.entries() if entry.path != path)
         if rest:
             self._write(rest)
@@ -93,7 +93,7 @@ def _plain(entry: InstalledFile) -> dict[str, Any]:
         "backup": str(entry.backup) if entry.backup else None,
         "made_folders": [str(folder) for folder in entry.made_folders],
         "changes": [
-            [_parts(c), *(_NOTHING if v is MISSING else v for v in (c.value, c.before))] for c in entry.changes
+            [_parts(c), *(_MISSING_JSON if v is MISSING else v for v in (c.value, c.before))] for c in entry.changes
         ],
         "generated": entry.generated,
     }
@@ -103,19 +103,19 @@ def _parts(change: Change) -> list[Any]:
     return [[part.key, part.value] if isinstance(part, ListItem) else part for part in change.path]
 
 
-def _entry(found: dict[str, Any]) -> InstalledFile:
+def _parse_entry(document: dict[str, Any]) -> InstalledFile:
     entry = InstalledFile(
-        path=Path(found["path"]),
-        original=None if found["original"] is None else base64.b64decode(found["original"], validate=True),
-        installed_sha256=found["installed_sha256"],
-        backup=Path(found["backup"]) if found["backup"] else None,
-        made_folders=tuple(Path(folder) for folder in found["made_folders"]),
-        generated=found["generated"],
+        path=Path(document["path"]),
+        original=None if document["original"] is None else base64.b64decode(document["original"], validate=True),
+        installed_sha256=document["installed_sha256"],
+        backup=Path(document["backup"]) if document["backup"] else None,
+        made_folders=tuple(Path(folder) for folder in document["made_folders"]),
+        generated=document["generated"],
     )
-    return replace(entry, changes=tuple(_change(*change) for change in found["changes"]))
+    return replace(entry, changes=tuple(_parse_change(*change) for change in document["changes"]))
 
 
-def _change(parts: list[Any], value: Any, before: Any) -> Change:
+def _parse_change(parts: list[Any], value: Any, before: Any) -> Change:
     path = tuple(ListItem(*part) if isinstance(part, list) else part for part in parts)
-    gone = [MISSING if v == _NOTHING else v for v in (value, before)]
-    return Change(path, *gone)
+    values = [MISSING if v == _MISSING_JSON else v for v in (value, before)]
+    return Change(path, *values)

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import click
 
 from autorouter.cli import output
-from autorouter.cli.chat_progress import Shown, about
+from autorouter.cli.chat_progress import ProgressDisplay, summary_parts
 from autorouter.cli.decision_render import headline
-from autorouter.cli.embedded_router import InHouse
+from autorouter.cli.embedded_router import EmbeddedRouter
 from autorouter.cli.options import config_option, dry_run_option, json_option, router_url, settings
 from autorouter.cli.receipt_render import view_of_receipt
 from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
@@ -98,9 +98,9 @@ def _connect(loaded: Settings, url: str | None) -> Iterator[RouterClient]:
 
     for remark in loaded.notes:
         output.note(remark)
-    with InHouse(loaded) as router:
-        if router.problem:
-            output.note(f"no receipts are written: {router.problem}")
+    with EmbeddedRouter(loaded) as router:
+        if router.receipts_problem:
+            output.note(f"no receipts are written: {router.receipts_problem}")
         with RouterClient(router.url, router.key) as client:
             yield client
 
@@ -134,10 +134,12 @@ class ChatSession:
     def ask(self, prompt: str) -> ChatAnswer:
         """Ask, and print the answer as it comes. A failed question is forgotten."""
         self.messages.append({"role": "user", "content": prompt})
-        answer, shown = ChatAnswer(), Shown()
+        answer, shown = ChatAnswer(), ProgressDisplay()
         try:
-            with closing(self.client.stream(answer, self.label, self.messages, self.session_id, shown.tell)) as pieces:
-                render(shown.before(pieces))
+            with closing(
+                self.client.stream(answer, self.label, self.messages, self.session_id, shown.on_event)
+            ) as pieces:
+                render(shown.until_first(pieces))
         except BaseException:
             self.messages.pop()
             raise
@@ -183,7 +185,7 @@ class ChatSession:
 def footer(answer: ChatAnswer) -> str:
     """`cheap · $0.0004 · 1.2 s · ar_0192...`; of a panel also its way, its calls, its cost by phase and what is missing."""
     cost = output.usd(answer.cost_usd) if answer.cost_usd is not None else "cost unknown"
-    found = about(answer.summary or {})
+    found = summary_parts(answer.summary or {})
     parts = [answer.candidate or "?", cost]
     if found:
         how, calls, by_phase, *missing = found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-WORDS = {
+STAGE_LABELS = {
     "member": "member",
     "debate": "debater",
     "layer": "layer",
@@ -45,13 +45,13 @@ _SHOWN = {STOPPED: "not needed", "late": "late"}
 
 
 @dataclass(slots=True)
-class Row:
+class StageRow:
     """Somebody at work. `seat`: the place in a panel, None outside of one; `ended_s` None: still at it."""
 
     stage: str
     candidate: str
     began_s: float
-    seat: int | None = None
+    member: int | None = None
     state: str = WORKING
     ended_s: float | None = None
 
@@ -61,41 +61,43 @@ class Row:
 
 
 @dataclass(slots=True)
-class Stages:
+class StageList:
     """The rows of all stages so far. `timer` gives seconds."""
 
     timer: Callable[[], float] = time.monotonic
-    rows: list[Row] = field(default_factory=list)
+    rows: list[StageRow] = field(default_factory=list)
     _spinner: Spinner | None = None
 
-    def tell(self, stage: Mapping[str, Any]) -> None:
+    def on_event(self, stage: Mapping[str, Any]) -> None:
         """Take in an event. What it lacks, or what is of no known kind, does no harm."""
         now_s, name = self.timer(), str(stage.get("stage") or "")
         if name == "member":
-            self._seated(stage, now_s)
+            self._end_member(stage, now_s)
             return
         for row in self.rows:
-            if row.seat is None and row.state == WORKING and row.stage != name:
+            if row.member is None and row.state == WORKING and row.stage != name:
                 row.end(DONE, now_s)
         if name == "panel":
             found = stage.get("candidates")
             names = found if isinstance(found, list) else [""] * _whole(stage.get("members"))
             phase = str(stage.get("phase") or "member")
-            self.rows += [Row(phase, str(who), now_s, seat) for seat, who in enumerate(names)]
+            self.rows += [StageRow(phase, str(who), now_s, seat) for seat, who in enumerate(names)]
         elif name:
             told = stage.get("candidate") or stage.get("name") or ""
-            self.rows.append(Row(name, str(told), now_s))
+            self.rows.append(StageRow(name, str(told), now_s))
 
-    def _seated(self, stage: Mapping[str, Any], now_s: float) -> None:
+    def _end_member(self, stage: Mapping[str, Any], now_s: float) -> None:
         """A member's end: the last row of that seat, for a debate fills the seats anew."""
-        row = next((row for row in reversed(self.rows) if row.seat == stage.get("seat") and row.seat is not None), None)
+        row = next(
+            (row for row in reversed(self.rows) if row.member == stage.get("seat") and row.member is not None), None
+        )
         if row is None:
-            row = Row("member", "", now_s, _whole(stage.get("seat")))
+            row = StageRow("member", "", now_s, _whole(stage.get("seat")))
             self.rows.append(row)
         row.candidate = row.candidate or str(stage.get("candidate") or "")
         row.end(str(stage.get("result") or ANSWERED), now_s)
 
-    def shown(self) -> Table:
+    def render(self) -> Table:
         """The rows as a small table."""
         from rich.spinner import Spinner
         from rich.table import Table
@@ -107,10 +109,10 @@ class Stages:
             grid.add_column(no_wrap=True, overflow="ellipsis")
         grid.add_column(justify="right", no_wrap=True)
         for row in self.rows:
-            who = row.candidate or ("" if row.seat is None else f"number {row.seat + 1}")
+            who = row.candidate or ("" if row.member is None else f"number {row.member + 1}")
             took_s = (now_s if row.ended_s is None else row.ended_s) - row.began_s
             state: RenderableType = spinner if row.state == WORKING else _state(row.state)
-            role = output.styled(WORDS.get(row.stage, row.stage), "dim")
+            role = output.styled(STAGE_LABELS.get(row.stage, row.stage), "dim")
             grid.add_row(role, output.styled(who), state, output.styled(f"{took_s:.1f} s"))
         return grid
 
@@ -124,32 +126,32 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) and 0 <= value <= 64 else 0
 
 
-class Shown:
+class ProgressDisplay:
     """The stages on the terminal, from the first event until `stop`. Nothing is drawn where no event comes."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.stages = Stages()
+        self.stages = StageList()
         self._console = console
         self._live: Live | None = None
 
     @property
-    def drawing(self) -> bool:
+    def visible(self) -> bool:
         """Whether the table stands on the terminal."""
         return self._live is not None
 
-    def tell(self, stage: Mapping[str, Any]) -> None:
+    def on_event(self, stage: Mapping[str, Any]) -> None:
         """An event has come."""
-        self.stages.tell(stage)
-        if self._live is None and self._may():
+        self.stages.on_event(stage)
+        if self._live is None and self._is_terminal():
             from rich.live import Live
 
             out = self._console or output.console(stderr=True)
-            self._live = Live(console=out, get_renderable=self.stages.shown, refresh_per_second=8, transient=True)
+            self._live = Live(console=out, get_renderable=self.stages.render, refresh_per_second=8, transient=True)
             self._live.start()
         if self._live is not None:
             self._live.refresh()
 
-    def _may(self) -> bool:
+    def _is_terminal(self) -> bool:
         if self._console is not None:
             return self._console.is_terminal
         return sys.stderr.isatty() and not output.console(stderr=True).is_dumb_terminal
@@ -160,7 +162,7 @@ class Shown:
             self._live.stop()
             self._live = None
 
-    def before(self, pieces: Iterator[str]) -> Iterator[str]:
+    def until_first(self, pieces: Iterator[str]) -> Iterator[str]:
         """The same pieces, once the first of them is there and nothing is drawn any more."""
         try:
             first = next(pieces, None)
@@ -175,7 +177,7 @@ class Shown:
         return rest()
 
 
-def about(summary: Mapping[str, Any]) -> list[str]:
+def summary_parts(summary: Mapping[str, Any]) -> list[str]:
     """What a summary says of a panel or a verifier: the way it went, its calls, the cost of each phase, what is missing.
     Nothing for a single answer."""
     strategy = summary.get("strategy")

@@ -17,13 +17,13 @@ import click
 from autorouter.cli import output
 from autorouter.cli.evidence import (
     baseline_option,
+    build_recording_runtime,
+    exit_if_failed,
     fail_under_option,
-    leave_if,
     out_option,
     progress,
     publish,
-    recording,
-    without_waiting,
+    without_delays,
     write_baseline_option,
 )
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
@@ -169,7 +169,7 @@ def run(options: CompareOptions, loaded: Settings) -> None:
         if options.baseline and not options.write_baseline
         else {}
     )
-    built, directory = recording(without_waiting(loaded), options.out, "compare")
+    built, directory = build_recording_runtime(without_delays(loaded), options.out, "compare")
     try:
         done = asyncio.run(_run_comparison(options, chosen, built))
     finally:
@@ -188,8 +188,8 @@ def run(options: CompareOptions, loaded: Settings) -> None:
     publish(path, document, page, as_json=options.as_json, plot=picture)
     if all(entry.asked.outcome == "failed" for entry in done.played):
         click.echo("error: nobody answered anything (the file lists why; --dry-run needs no key)", err=True)
-        output.leave(EXIT_UPSTREAM)
-    leave_if(failed)
+        output.exit_with(EXIT_UPSTREAM)
+    exit_if_failed(failed)
 
 
 def _load(options: CompareOptions) -> tuple[tuple[Case, ...], str, str]:

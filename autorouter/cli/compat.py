@@ -69,15 +69,15 @@ def command(
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RequestError(f"two targets are called `{output.plain(twice)}`", hint="give each a name of its own")
-    reports = probe_runner.run([_relay(one, timeout_ms / 1000) for one in relays])
-    probe_runner.finish(reports, "compat", probe_runner.place(out, path), "json" if as_json else form)
+    reports = probe_runner.run_probes([_relay(one, timeout_ms / 1000) for one in relays])
+    probe_runner.publish_reports(reports, "compat", probe_runner.report_folder(out, path), "json" if as_json else form)
 
 
 def _relay(given: tuple[str, ...], timeout_s: float) -> Relay:
     from autorouter.cli import probe_runner
 
     name, url, model, key_env = given
-    return probe_runner.relay(name, url, model=model or None, key_env=key_env or None, timeout_s=timeout_s)
+    return probe_runner.build_relay(name, url, model=model or None, key_env=key_env or None, timeout_s=timeout_s)
 
 
 def _given(text: str) -> tuple[str, ...]:

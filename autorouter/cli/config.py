@@ -106,7 +106,7 @@ def check(path: Path | None, as_json: bool) -> None:
         if not as_json:
             raise
         output.emit({"ok": False, "problems": str(error).splitlines()})
-        output.leave(EXIT_CONFIG)
+        output.exit_with(EXIT_CONFIG)
     upstreams = {candidate.upstream for candidate in found.candidates}
     if as_json:
         document: dict[str, Any] = {"ok": True, "problems": [], "file": str(found.path) if found.path else None}

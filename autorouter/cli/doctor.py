@@ -86,7 +86,7 @@ def command(
     elif probe_url is not None:
         from autorouter.cli import probe_runner
 
-        relay = probe_runner.relay(
+        relay = probe_runner.build_relay(
             probe_url,
             probe_url,
             model=probe_model,
@@ -94,8 +94,8 @@ def command(
             timeout_s=probe_timeout_ms / 1000,
             window=probe_window,
         )
-        (report,) = probe_runner.run([relay])
-        probe_runner.finish([report], "doctor-probe", probe_runner.place(out, path), form)
+        (report,) = probe_runner.run_probes([relay])
+        probe_runner.publish_reports([report], "doctor-probe", probe_runner.report_folder(out, path), form)
     else:
         if real and dry_run:
             raise RequestError("--real asks real models, --dry-run none", hint="leave one of them out")
@@ -118,7 +118,7 @@ def _check_report(path: Path, *, as_json: bool) -> None:
     else:
         output.show(f"valid: {path}: {report.name}{' (dry run)' if report.dry_run else ''}: {verdict(report)}")
     if report.result == "fail":
-        output.leave(EXIT_CHECK_FAILED)
+        output.exit_with(EXIT_CHECK_FAILED)
 
 
 def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck]:
@@ -149,7 +149,7 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
     """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
     from dataclasses import replace
 
-    from autorouter.cli.embedded_router import InHouse
+    from autorouter.cli.embedded_router import EmbeddedRouter
     from autorouter.probe.local_checks import strategies
 
     quiet = found.config.model_copy(
@@ -158,7 +158,7 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
             "dry_run": found.config.dry_run.model_copy(update={"time_scale": 0.0}),
         }
     )
-    with InHouse(replace(found, config=quiet, dry_run=True)) as router:
+    with EmbeddedRouter(replace(found, config=quiet, dry_run=True)) as router:
         return strategies(router.url, router.key)
 
 
@@ -209,4 +209,4 @@ def _show(checks: list[DoctorCheck], form: str | None) -> None:
         styled = [(name, output.styled(state, styles[state]), *rest) for name, state, *rest in rows]
         output.show(output.table(heads, styled), "", verdict)
     if failed:
-        output.leave(EXIT_CHECK_FAILED)
+        output.exit_with(EXIT_CHECK_FAILED)

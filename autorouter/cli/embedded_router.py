@@ -20,11 +20,11 @@ from autorouter.errors import AutorouterError, ReceiptError
 if TYPE_CHECKING:
     from autorouter.runtime import Runtime
 
-START_S = 10.0
-STOP_S = 5.0
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
 
 
-class InHouse:
+class EmbeddedRouter:
     """The router. `problem`: why it writes no receipts, None when it does."""
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +34,7 @@ class InHouse:
         from autorouter.server.guard import GuardConfig
 
         self.key = secrets.token_hex(16)
-        self.problem: str | None = None
+        self.receipts_problem: str | None = None
         self._runtime = self._build(settings)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -61,12 +61,12 @@ class InHouse:
         try:
             return runtime.build(settings, env=environment())
         except ReceiptError as exc:
-            self.problem = str(exc)
+            self.receipts_problem = str(exc)
             return runtime.build(settings, env=environment(), record=False)
 
-    def __enter__(self) -> InHouse:
+    def __enter__(self) -> EmbeddedRouter:
         self._thread.start()
-        deadline_s = time.monotonic() + START_S
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > deadline_s:
                 self._stop()
@@ -82,6 +82,6 @@ class InHouse:
     def _stop(self) -> None:
         self._server.should_exit = True
         if self._thread.is_alive():
-            self._thread.join(STOP_S)
+            self._thread.join(STOP_TIMEOUT_S)
         self._listener.close()
         self._runtime.close()

@@ -10,9 +10,9 @@ import click
 from autorouter.cli import output
 from autorouter.cli.evidence import (
     baseline_option,
+    evidence_folder,
+    exit_if_failed,
     fail_under_option,
-    folder_of,
-    leave_if,
     out_option,
     publish,
     write_baseline_option,
@@ -73,7 +73,7 @@ def command(
     if write_baseline and baseline is None:
         raise RequestError("--write-baseline wants --baseline FILE")
     found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
-    directory = folder_of(found, out)
+    directory = evidence_folder(found, out)
     document, figures = _measure(found, cases_path)
     failed = thresholds.below_floor("the share of right kinds", figures["kind"], fail_under)
     if baseline is not None:
@@ -86,7 +86,7 @@ def command(
     document["gate"] = failed
     place = evidence.reserve_path(directory, "eval", document["at"])
     publish(place, document, render_routing(document, failed), as_json=as_json)
-    leave_if(failed)
+    exit_if_failed(failed)
 
 
 def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:

@@ -42,7 +42,7 @@ write_baseline_option = click.option(
 )
 
 
-def folder_of(found: Settings, out: Path | None) -> Path:
+def evidence_folder(found: Settings, out: Path | None) -> Path:
     """Where evidence goes. ReceiptError where no folder is configured."""
     directory = found.config.receipts.dir
     if directory is None:
@@ -50,18 +50,18 @@ def folder_of(found: Settings, out: Path | None) -> Path:
     return out or Path(directory).expanduser()
 
 
-def recording(found: Settings, out: Path | None, kind: str) -> tuple[Runtime, Path]:
+def build_recording_runtime(found: Settings, out: Path | None, kind: str) -> tuple[Runtime, Path]:
     """A router that writes its receipts where the evidence goes, and that folder."""
     from autorouter import runtime
 
     try:
-        return runtime.build(_into(found, out), env=environment()), folder_of(found, out)
+        return runtime.build(_into(found, out), env=environment()), evidence_folder(found, out)
     except ReceiptError:
         if out is not None:
             raise
     import time
 
-    aside = folder_of(found, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside = evidence_folder(found, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     output.note(f"another process writes receipts here: these go to {aside}")
     return runtime.build(_into(found, aside), env=environment()), aside
 
@@ -87,15 +87,15 @@ def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, p
         click.echo(str(path))
 
 
-def leave_if(failed: Sequence[str]) -> None:
+def exit_if_failed(failed: Sequence[str]) -> None:
     """Say what a gate found, and end with exit code 1."""
     for line in failed:
         click.echo(f"error: {line}", err=True)
     if failed:
-        output.leave(EXIT_CHECK_FAILED)
+        output.exit_with(EXIT_CHECK_FAILED)
 
 
-def without_waiting(found: Settings) -> Settings:
+def without_delays(found: Settings) -> Settings:
     """The settings with a dry run that doesn't sleep: its pace would be measured, and means nothing."""
     if not found.dry_run:
         return found

@@ -33,7 +33,7 @@ CLIENTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class LocalServerProbe:
     """A port where a local server of some kind usually listens."""
 
     name: str
@@ -42,15 +42,15 @@ class Probe:
 
 
 PROBES = (
-    Probe("ollama", 11_434, "ollama"),
-    Probe("lmstudio", 1_234, "lmstudio"),
-    Probe("vllm", 8_000, "vllm"),
-    Probe("llamacpp", 8_080, "llamacpp"),
+    LocalServerProbe("ollama", 11_434, "ollama"),
+    LocalServerProbe("lmstudio", 1_234, "lmstudio"),
+    LocalServerProbe("vllm", 8_000, "vllm"),
+    LocalServerProbe("llamacpp", 8_080, "llamacpp"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Discovery:
     """What there is: names of variables that hold keys, servers that answered, clients on PATH."""
 
     keys: tuple[str, ...]
@@ -84,7 +84,7 @@ def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None
     path = out or _default(env)
     if path.exists() and not (force or dry_run):
         raise ConfigError(f"{path} exists", hint="--force replaces it, --out writes another, --dry-run only prints")
-    found = look_around(env)
+    found = discover(env)
     text = starter_config(env, found.servers)
     if not dry_run:
         _write(path, text)
@@ -105,18 +105,18 @@ def _default(env: Mapping[str, str]) -> Path:
     return Path(named).expanduser() if named else default_path(env)
 
 
-def look_around(env: Mapping[str, str]) -> Found:
+def discover(env: Mapping[str, str]) -> Discovery:
     """Keys, servers and clients. Takes `PROBE_S` at most, save for servers that answer slowly."""
     from autorouter.config import catalog
 
     keys = [name for name in catalog.read_catalog().key_envs() if env.get(name, "").strip()]
     with ThreadPoolExecutor(len(PROBES)) as pool:
-        servers = [server for server in pool.map(ask, PROBES) if server is not None]
+        servers = [server for server in pool.map(probe_local_server, PROBES) if server is not None]
     clients = [name for program, name in CLIENTS.items() if shutil.which(program, path=env.get("PATH", ""))]
-    return Found(keys=tuple(dict.fromkeys(keys)), servers=tuple(servers), clients=tuple(clients))
+    return Discovery(keys=tuple(dict.fromkeys(keys)), servers=tuple(servers), clients=tuple(clients))
 
 
-def ask(probe: Probe) -> LocalServer | None:
+def probe_local_server(probe: LocalServerProbe) -> LocalServer | None:
     """The server at the probe's port with the models that it lists; None when nothing there speaks this API."""
     import httpx
 
@@ -142,7 +142,7 @@ def _write(path: Path, text: str) -> None:
         raise ConfigError(f"{path} can't be written: {exc.strerror}", hint="choose another --out") from exc
 
 
-def _report(path: Path, found: Found) -> None:
+def _report(path: Path, found: Discovery) -> None:
     servers = [f"{s.name} at {s.base_url} ({output.count(len(s.models), 'model')})" for s in found.servers]
     pool = settings(path)
     dry = "; every answer comes from the dry run" if pool.dry_run else ""

@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 PIPE_COLUMNS = 160
 """Width where there is no terminal and no COLUMNS: wide enough that no table of ours wraps."""
-PATIENCE_S = 2.0
+PROGRESS_AFTER_S = 2.0
 """Work that takes longer shows its progress."""
-_CONTROLS: dict[int, str] = {
+_CONTROL_CHARACTERS: dict[int, str] = {
     **dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F)), "\N{REPLACEMENT CHARACTER}"),
     **{0x09: "\t", 0x0A: "\n", 0x0D: ""},
 }
@@ -70,7 +70,7 @@ def emit(document: Any) -> None:
     click.echo(orjson.dumps(document, option=options).decode(), nl=False)
 
 
-def leave(code: int) -> NoReturn:
+def exit_with(code: int) -> NoReturn:
     """End the command with an exit code, when what had to be said is said."""
     click.get_current_context().exit(code)
 
@@ -86,7 +86,7 @@ def prompt_text(prompt: str | None) -> str:
 
 def plain(text: object) -> str:
     """Text without control characters: what a provider calls its model must not steer the terminal."""
-    return str(text).translate(_CONTROLS)
+    return str(text).translate(_CONTROL_CHARACTERS)
 
 
 def styled(text: object, style: str = "") -> Text:
@@ -140,7 +140,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
     done = 0
     try:
         for item in items:
-            if bar is None and sys.stderr.isatty() and time.monotonic() - began_s > PATIENCE_S:
+            if bar is None and sys.stderr.isatty() and time.monotonic() - began_s > PROGRESS_AFTER_S:
                 from rich.progress import Progress
 
                 bar = Progress(console=console(stderr=True), transient=True)
@@ -158,7 +158,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
 @contextmanager
 def waiting(label: str) -> Iterator[None]:
     """Around work of unknown length: after `PATIENCE_S` a line on standard error says what is awaited, on a terminal."""
-    timer = threading.Timer(PATIENCE_S, lambda: click.echo(f"{label} ...", err=True))
+    timer = threading.Timer(PROGRESS_AFTER_S, lambda: click.echo(f"{label} ...", err=True))
     timer.daemon = True
     if sys.stderr.isatty():
         timer.start()

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from autorouter.probe.relay_client import Relay
     from autorouter.probe.report import Report
 
-Told = Callable[[str], None]
+OnStep = Callable[[str], None]
 
 
-def relay(
+def build_relay(
     name: str,
     url: str,
     *,
@@ -84,13 +84,13 @@ def _base_url(url: str) -> str:
     return found if urlsplit(found).path else f"{found}/v1"
 
 
-def run(relays: Sequence[Relay]) -> list[Report]:
+def run_probes(relays: Sequence[Relay]) -> list[Report]:
     """Probe them side by side, with a bar each on standard error."""
     from autorouter.probe.checks import STEPS, probe
 
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    async def all_of_them(tell: Callable[[int], Told]) -> list[Report]:
+    async def all_of_them(tell: Callable[[int], OnStep]) -> list[Report]:
         work = (probe(one, at=at, on_progress=tell(number)) for number, one in enumerate(relays))
         return list(await asyncio.gather(*work))
 
@@ -99,7 +99,7 @@ def run(relays: Sequence[Relay]) -> list[Report]:
 
 
 @contextmanager
-def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]]:
+def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], OnStep]]:
     """A bar for each name on standard error, if it is a terminal. Gives what is to be told of each step of the n-th."""
     if not sys.stderr.isatty():
         yield lambda _: lambda _: None
@@ -110,13 +110,13 @@ def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], Told]
     with Progress(*columns, TextColumn("{task.fields[at]}"), console=output.console(stderr=True)) as bars:
         tasks = [bars.add_task(output.plain(name), total=steps, at="") for name in names]
 
-        def tell(number: int) -> Told:
+        def tell(number: int) -> OnStep:
             return lambda check: bars.update(tasks[number], advance=1, at=check)
 
         yield tell
 
 
-def place(out: Path | None, config: Path | None) -> Path:
+def report_folder(out: Path | None, config: Path | None) -> Path:
     """Where reports go: --out, else beside the receipts; a configuration that can't be read is no reason not to."""
     from autorouter.adapters.registry import state_dir
     from autorouter.cli.options import settings
@@ -134,7 +134,7 @@ def place(out: Path | None, config: Path | None) -> Path:
     return Path(directory).expanduser() if directory else state_dir(environment()).parent / "receipts"
 
 
-def finish(reports: Sequence[Report], stem: str, directory: Path, form: str | None) -> None:
+def publish_reports(reports: Sequence[Report], stem: str, directory: Path, form: str | None) -> None:
     """Print, write both files, say where, and leave with 1 where something failed."""
     from autorouter.probe import markdown
     from autorouter.probe.report import to_document
@@ -157,7 +157,7 @@ def finish(reports: Sequence[Report], stem: str, directory: Path, form: str | No
             click.echo(page)
         click.echo(str(json_path))
     if any(report.result == "fail" for report in reports):
-        output.leave(EXIT_CHECK_FAILED)
+        output.exit_with(EXIT_CHECK_FAILED)
 
 
 def _tables(reports: Sequence[Report]) -> list[Any]:

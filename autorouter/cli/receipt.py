@@ -194,7 +194,7 @@ def verify(target: str | None, directory: Path | None, path: Path | None, as_jso
     else:
         _print_report(report, name)
     if not report.ok:
-        output.leave(EXIT_RECEIPT)
+        output.exit_with(EXIT_RECEIPT)
 
 
 def _verify(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorouter.cli import output
-from autorouter.cli.evidence import publish, recording, without_waiting
+from autorouter.cli.evidence import build_recording_runtime, publish, without_delays
 from autorouter.cli.options import settings
 from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
 
@@ -27,7 +27,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
     from autorouter.receipts.canonical import digest
 
     found = settings(config, dry_run=dry_run)
-    built, directory = recording(without_waiting(found), out, "receipt")
+    built, directory = build_recording_runtime(without_delays(found), out, "receipt")
 
     async def once() -> EvalAnswer:
         try:
@@ -65,7 +65,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
     publish(place, document, _page(document, asked.receipt), as_json=as_json)
     if asked.error is not None:
         click.echo(f"error: {output.plain(asked.error)} (autorouter receipt explain {asked.receipt})", err=True)
-        output.leave(EXIT_NO_ROUTE if asked.error.startswith(NO_ROUTE) else EXIT_UPSTREAM)
+        output.exit_with(EXIT_NO_ROUTE if asked.error.startswith(NO_ROUTE) else EXIT_UPSTREAM)
 
 
 def _page(found: Mapping[str, Any], receipt: str) -> str:

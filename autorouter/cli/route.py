@@ -87,7 +87,7 @@ def command(
     if routed.decision.refusal is not None:
         message = output.plain(refusal_text(_decision_view(routed, loaded)))
         click.echo(f"error: {message} (--explain lists every rejection)", err=True)
-        output.leave(EXIT_NO_ROUTE)
+        output.exit_with(EXIT_NO_ROUTE)
 
 
 def chat_body(prompt: str, *, model: str, system: Path | None = None, max_tokens: int | None = None) -> bytes:

@@ -69,7 +69,7 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
             Path(target.catalog).write_bytes(catalog_json(pool))
         extra, env = _client_setup(adapter, target, Path(folder), key)
         code = _run_client([executable, *extra, *arguments[1:]], env)
-    output.leave(code)
+    output.exit_with(code)
 
 
 def _require_router(path: Path | None, target: RouterTarget) -> str:

@@ -44,7 +44,7 @@ def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: Route
     deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
 
 
-def record_client_gone(trace: Trace, stream_reply: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
+def close_open_attempts(trace: Trace, stream_reply: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
     """Close the attempts that are still open, because the client hung up or they are no longer needed. They are paid for as
     far as they got and don't count against health. Malformed events of the stream are noted."""
     if stream_reply is not None and stream_reply.observer.malformed:

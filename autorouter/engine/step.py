@@ -1,11 +1,9 @@
-"""A request being carried out, from its decision to its receipt, whatever its strategy.
+"""The execution of one request, from its decision to its receipt, for every strategy.
 
-routed ──► single | verify | fusion ──► an answer that is whole, or a stream whose first bytes are here
-                │ nobody                     │ whole: "answered"
-                ▼                            │ cut, stalled, ended early, an error: "broken", the client's line is cut
-      "failed", one verdict for the client   │ the client hangs up: "client_gone", all upstreams are stopped
-
-One model answers: the primary, or the first of its fallbacks that can. From its first byte on it is the one.
+routed ──► single | verify | panel ──► a complete answer, or a stream whose first bytes are here
+                │ all failed                 │ complete: "answered"
+                ▼                            │ cut, stalled, ended early, an error event: "broken", the connection is cut
+      "failed", one error for the client     │ the client hangs up: "client_gone", all upstream calls are stopped
 """
 
 from __future__ import annotations
@@ -29,11 +27,11 @@ from autorouter.wire.exchange import CompleteResponse
 
 
 class StreamBroken(Exception):
-    """The answer had begun and can't be finished: the client's connection must be cut, never ended cleanly."""
+    """The answer has started and can't be finished: the client's connection must be cut, never ended cleanly."""
 
 
 class Step:
-    """A request being carried out. Call `answer()`, or `open()` and then `chunks()`; in any case `finish()` at the end."""
+    """One request in execution. Call `answer()`, or `open()` and then `chunks()`; always call `finish()` at the end."""
 
     def __init__(
         self,
@@ -62,30 +60,30 @@ class Step:
 
     @property
     def strategy(self) -> Strategy | None:
-        """What is carried out; None for a refusal."""
+        """The strategy in execution; None for a refusal."""
         return self.routed.decision.plan.strategy if self.routed.decision.plan else None
 
     @property
     def progress(self) -> Progress:
-        """How a panel or a verifier gets on."""
+        """The progress of a panel or a verifier."""
         return self._context.progress
 
     async def answer(self) -> bytes:
-        """The whole answer. Raises the refusal's error, or UpstreamError when nobody answers."""
+        """The complete answer. Raises the refusal's error, or UpstreamError if no candidate answers."""
         final = await self._execute()
         assert isinstance(final, CompleteResponse)
         self.trace.result, self.trace.status = "answered", 200
         return final.body
 
     async def open(self) -> StreamReply:
-        """The beginning of a streamed answer. Raises as `answer` does."""
+        """The start of a streamed answer. Raises as `answer` does."""
         final = await self._execute()
         assert isinstance(final, StreamReply)
         self._stream_reply = final
         return final
 
     async def chunks(self, stream_reply: StreamReply) -> AsyncIterator[bytes]:
-        """The rest of the stream as it arrives. Raises StreamBroken where it ends without its end."""
+        """The rest of the stream as it arrives. Raises StreamBroken if it ends before its terminal event."""
         observer = stream_reply.observer
         try:
             async for chunk in stream_reply.source:
@@ -98,7 +96,7 @@ class Step:
             if rest and observer.complete:
                 yield rest
         except TransportError as failure:
-            # Behind the terminal event nothing can be missing.
+            # After the terminal event nothing can be missing.
             if not observer.done:
                 self._stream_broken(stream_reply, failure.kind)
                 raise StreamBroken from failure
@@ -115,14 +113,15 @@ class Step:
             accounting.record_answer(stream_reply.attempt, observer.usage, observer.events, self.routed, self._deps)
 
     def finish(self) -> None:
-        """Settle the money, fold the session, hand over the receipt. Synchronous: it runs in cancelled tasks too."""
+        """Settle the cost, update the session, hand over the receipt. Does nothing the second time."""
+        # Synchronous, because it also runs in cancelled tasks, where an `await` would never finish.
         if self._finished:
             return
         self._finished = True
         trace, deps, routed = self.trace, self._deps, self.routed
         if self._stream_reply is not None:
             self._stream_reply.reply.close()
-        accounting.record_client_gone(trace, self._stream_reply, routed, deps)
+        accounting.close_open_attempts(trace, self._stream_reply, routed, deps)
         if not trace.status:
             trace.result, trace.status = "client_gone", 499
         if trace.answer is not None:
@@ -142,7 +141,7 @@ class Step:
         deps.receipts.put(receipt_input)
 
     async def _execute(self) -> ClientReply:
-        """Carry out the plan. Raises the refusal's error where the decision is one."""
+        """Carry out the plan. Raises the error of a refusal."""
         decision, trace = self.routed.decision, self.trace
         if decision.plan is None:
             assert decision.refusal is not None
@@ -156,7 +155,7 @@ class Step:
         try:
             if decision.plan.strategy is Strategy.SINGLE:
                 return await perform_single(self._context, decision)
-            # Imported when first needed: most requests of most users are single.
+            # Imported late: most requests are single, and these modules load the translators.
             from autorouter.engine.strategies import panel, verify
 
             if decision.plan.strategy is Strategy.VERIFY:
@@ -174,6 +173,6 @@ class Step:
 
 
 async def perform_single(context: StepContext, decision: Decision) -> ClientReply:
-    """The answer of the first candidate that gives one. Raises NobodyAnswered."""
+    """The answer of the primary, or of the first fallback that gives one. Raises AllCandidatesFailed."""
     assert decision.plan is not None
     return await context.get_reply([decision.plan.primary, *decision.fallbacks], phase="answer")

@@ -1,11 +1,10 @@
-"""What a panel may look up: by tools that its upstreams run themselves, or by a search of the user's own. Off by default.
+"""What a panel may look up: with its upstream's own server tools, or with the user's search command. Off by default.
 
     upstream   members at OpenRouter get its server tools `openrouter:web_search` and `openrouter:web_fetch`
-    local      the human's question goes to a command; every member gets what it printed
+    local      the question goes to a command (`strategies/web_search`); every member gets its results
 
-Only for requests without tools: an agent has its own. Never under `openfusion/auto:private` or `limits.local_only`: a question
-may say as much as a prompt. What was found is fed to every member, and left out where the budget doesn't hold that. What an
-upstream charges for a search is not in its price by tokens; where it reports a cost, the receipt has none.
+Only for requests without tools, as agents have their own. Never for `openfusion/auto:private` or `limits.local_only`: a question
+may reveal as much as a prompt. What an upstream charges for a search isn't in its token prices, so receipts don't include it.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from autorouter.upstream.transport import UpstreamTarget
 from autorouter.wire.common import request_body
 
 LOOKUP_PHASES = ("member", "debate", "layer")
-"""Phases in which something may be looked up: those that bring evidence."""
+"""Phases in which members may look something up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """How panels look things up. `excluded_domains` are told to the upstream; `command` is run for `local`."""
+    """How panels look things up. `excluded_domains` is passed to the upstream; `command` is run for `local`."""
 
     how: Literal["off", "upstream", "local"] = "off"
     results: int = 5
@@ -39,14 +38,14 @@ WEB_OFF = WebSettings()
 
 
 def lookup_allowed(policy: Policy, task: Task) -> bool:
-    """Whether a question may leave this machine at all, and nobody else looks things up for it."""
+    """Whether the question may leave this machine. Not for agents with tools: they look things up themselves."""
     return not (task.tools or policy.limits.local_only or task.label.endswith(":private"))
 
 
 def server_tools_for(
     web: WebSettings, policy: Policy, target: UpstreamTarget, phase: str, task: Task
 ) -> list[dict[str, Any]]:
-    """The server tools that a call gets besides; none where its upstream has none, or the client brought its own."""
+    """The server tools to add to a call; empty if the upstream has none or the client declares its own tools."""
     if web.how != "upstream" or phase not in LOOKUP_PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []
     if not lookup_allowed(policy, task):
@@ -62,12 +61,12 @@ def server_tools_for(
 
 
 def add_server_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
-    """A chat request that declares no tools, with these."""
+    """Add tools to a chat request that declares none."""
     if not tools:
         return body
     if b'"tool' not in body:
         return request_body.with_member(body, "tools", tools)
-    # An empty list, or a choice among nothing: a second key of the same name would be anybody's guess.
+    # The body has an empty `tools` or a `tool_choice`. Parsers disagree about duplicate keys, so it is rewritten.
     document = orjson.loads(body)
     document.pop("tool_choice", None)
     return orjson.dumps(document | {"tools": tools})

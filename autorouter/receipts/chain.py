@@ -1,4 +1,4 @@
-"""The chain: what one line of a day's file is, and how a changed, removed, moved or cut line is found.
+"""The hash chain: the format of a line in a day's file, and how a changed, removed, moved or truncated line is detected.
 
 A line is canonical JSON and a newline. Beside its payload it carries four fields of the chain:
 
@@ -10,9 +10,9 @@ A line is canonical JSON and a newline. Beside its payload it carries four field
     sum   digest of this record without `sum`, so that a changed byte is found in the last line too
     type  "receipt" | "context" (what receipts refer to by digest) | "lost" | "recovered"
 
-Beside the files stands `.head`, rewritten after each write: {"digest":"sha256:4e…","file":"2026-07-01.jsonl","seq":1}.
-It tells when whole lines are cut off the end of the newest file, which the chain itself can't know.
-A digest proves that nothing was changed by accident or by halves; who rewrites every file and the head isn't caught.
+Beside the files is `.head`, rewritten after each write: {"digest":"sha256:4e…","file":"2026-07-01.jsonl","seq":1}.
+It reveals whole lines that are missing at the end of the newest file, which the chain itself can't.
+The chain detects accidents and partial changes. It doesn't stop an author who rewrites every file and the head.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ RECEIPT_SCHEMA = "autorouter.receipt.v1"
 GENESIS = "sha256:" + "0" * 64
 HEAD_FILE = ".head"
 _DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.jsonl")
-_OURS = frozenset({"seq", "prev", "sum"})
+_CHAIN_FIELDS = frozenset({"seq", "prev", "sum"})
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainProblem:
-    """One fault of the chain. `line` counts from 1, as editors do."""
+    """A broken place of the chain. `line` counts from 1, as editors do."""
 
     file: Path
     line: int
@@ -53,7 +53,7 @@ class ChainProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Link:
-    """What verification keeps of a line that is sound in itself."""
+    """What verification keeps of a line that is valid by itself."""
 
     line: int
     seq: int
@@ -62,9 +62,9 @@ class _Link:
 
 
 def seal_line(payload: Record, seq: int, prev: str) -> bytes:
-    """The line (without newline) of a tidied payload; without a type of its own it is a receipt."""
-    if taken := _OURS & payload.keys():
-        raise ReceiptError(f"a record can't bring its own {', '.join(sorted(taken))}")
+    """The line for a payload, without newline. A payload without a type is a receipt."""
+    if reserved := _CHAIN_FIELDS & payload.keys():
+        raise ReceiptError(f"a record can't bring its own {', '.join(sorted(reserved))}")
     record = {"type": "receipt", **payload, "seq": seq, "prev": prev}
     record["sum"] = digest(record)
     return canonical_json(record)
@@ -78,7 +78,7 @@ def segment_files(directory: Path) -> list[Path]:
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(line number from 1, the line with its newline); only the last can lack one: cut, or being written just now."""
+    """(line number from 1, line with its newline). The last line may lack one: truncated, or being written right now."""
     try:
         with path.open("rb") as file:
             yield from enumerate(file, start=1)
@@ -98,7 +98,7 @@ def parse_line(line: bytes) -> Record | None:
 
 
 def read_head(directory: Path) -> Record | None:
-    """What `.head` says, or None when there is none that can be read (a copied folder has none)."""
+    """The content of `.head`; None when it is missing or unreadable (a copied folder has none)."""
     try:
         head = orjson.loads((directory / HEAD_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
@@ -107,8 +107,8 @@ def read_head(directory: Path) -> Record | None:
 
 
 def verify_directory(directory: Path) -> list[ChainProblem]:
-    """Faults of all files and of the links between them. The oldest file may follow one that was deleted since.
-    Beside a writer at work, the newest file's last line may look cut: it is being written."""
+    """Problems of all files and of the links between them. The oldest file may follow one that was deleted since.
+    While a writer is running, the newest file's last line may look truncated: it is being written."""
     problems: list[ChainProblem] = []
     head, days = read_head(directory), segment_files(directory)
     prev = None
@@ -123,7 +123,7 @@ def verify_directory(directory: Path) -> list[ChainProblem]:
 
 
 def last_digest(path: Path) -> str | None:
-    """Digest of the last line that has an end; None when there is no such line."""
+    """Digest of the last complete line; None when there is none."""
     last = None
     for _, raw in raw_lines(path):
         last = raw if raw.endswith(b"\n") else last
@@ -131,9 +131,9 @@ def last_digest(path: Path) -> str | None:
 
 
 def verify_chain(path: Path, prev: str | None = None) -> list[ChainProblem]:
-    """Faults of one file by line; `prev` is the digest its first line has to carry, None to believe it.
+    """Problems of one file, by line. `prev` is the digest that its first line must carry, None to accept any.
     About 30 us per line of 4 kB."""
-    head = read_head(path.parent)  # before the lines: a writer at work may add some, and takes none away
+    head = read_head(path.parent)  # read before the lines: a running writer appends lines, but never removes one
     links: list[_Link] = []
     broken: list[tuple[int, str]] = []
     for number, raw in raw_lines(path):
@@ -142,14 +142,14 @@ def verify_chain(path: Path, prev: str | None = None) -> list[ChainProblem]:
             broken.append((number, link))
         else:
             links.append(link)
-    faults = [*broken, *_order_faults(links), *_gap_faults(links, [number for number, _ in broken], prev)]
+    problems = [*broken, *_order_problems(links), *_gap_problems(links, [number for number, _ in broken], prev)]
     if head and head.get("file") == path.name:
-        faults += _end_faults(links, len(links) + len(broken), bool(broken), head)
-    return [ChainProblem(file=path, line=line, reason=reason) for line, reason in sorted(faults)]
+        problems += _end_problems(links, len(links) + len(broken), bool(broken), head)
+    return [ChainProblem(file=path, line=line, reason=reason) for line, reason in sorted(problems)]
 
 
 def _link(number: int, raw: bytes) -> _Link | str:
-    """The line's link, or what is wrong with the line in itself."""
+    """The line's link, or what is wrong with the line itself."""
     if not raw.endswith(b"\n"):
         return f"the line is cut off after {len(raw)} bytes"
     line = raw[:-1]
@@ -163,30 +163,33 @@ def _link(number: int, raw: bytes) -> _Link | str:
     return _Link(line=number, seq=record["seq"], prev=record["prev"], digest=digest(line))
 
 
-def _order_faults(links: list[_Link]) -> Iterator[tuple[int, str]]:
+def _order_problems(links: list[_Link]) -> Iterator[tuple[int, str]]:
     """Two swapped lines are exactly the two whose seq isn't the one of their rank."""
-    for link, due in zip(links, sorted(link.seq for link in links), strict=True):
-        if link.seq != due:
-            yield link.line, f"the line is out of place: seq {link.seq} stands where {due} belongs"
+    for link, expected in zip(links, sorted(link.seq for link in links), strict=True):
+        if link.seq != expected:
+            yield link.line, f"the line is out of place: seq {link.seq} stands where {expected} belongs"
 
 
-def _gap_faults(links: list[_Link], broken: list[int], first_prev: str | None) -> Iterator[tuple[int, str]]:
+def _gap_problems(links: list[_Link], broken: list[int], first_prev: str | None) -> Iterator[tuple[int, str]]:
     """Missing and repeated lines, and links to a line that was replaced. A broken line explains a gap around it."""
-    due_seq, due_prev, line_before = 0, first_prev, 0
+    expected_seq, expected_prev, line_before = 0, first_prev, 0
     for link in sorted(links, key=lambda link: link.seq):
-        if link.seq < due_seq:
+        if link.seq < expected_seq:
             yield link.line, f"seq {link.seq} is there twice"
             continue
-        if link.seq > due_seq:
+        if link.seq > expected_seq:
             if bisect_right(broken, line_before) == bisect_right(broken, link.line):
-                yield link.line, f"{link.seq - due_seq} line(s) before this one are missing, from seq {due_seq}"
-        elif due_prev is not None and link.prev != due_prev:
+                yield (
+                    link.line,
+                    f"{link.seq - expected_seq} line(s) before this one are missing, from seq {expected_seq}",
+                )
+        elif expected_prev is not None and link.prev != expected_prev:
             before = f"seq {link.seq - 1}" if link.seq else "the file before"
             yield link.line, f"the line doesn't follow the last line of {before}: one of them was replaced or cut"
-        due_seq, due_prev, line_before = link.seq + 1, link.digest, link.line
+        expected_seq, expected_prev, line_before = link.seq + 1, link.digest, link.line
 
 
-def _end_faults(links: list[_Link], lines: int, any_broken: bool, head: Record) -> Iterator[tuple[int, str]]:
+def _end_problems(links: list[_Link], lines: int, any_broken: bool, head: Record) -> Iterator[tuple[int, str]]:
     by_seq = {link.seq: link for link in links}
     at_head, newest = by_seq.get(head["seq"]), max(by_seq, default=-1)
     if at_head is not None and at_head.digest != head.get("digest"):

@@ -33,7 +33,7 @@ from autorouter.receipts.segment import Segment, SegmentBatch
 _MAX_RECORDS_PER_WRITE = 256
 """Records per os.write: 1 MB of typical receipts."""
 _MAX_BATCH_LINES = 64
-"""So many built lines aren't kept waiting for the next flush: half a megabyte."""
+"""Built lines, about half a megabyte, that trigger a write before the next flush."""
 _MAX_CONTEXTS = 16
 """Contexts kept for the next file; a change of configuration adds one."""
 MAX_PENDING = 10_000
@@ -45,16 +45,10 @@ class ReceiptWriter:
     """Appends to the day's file in `directory`, from a thread of its own, until `close`.
 
     `clock` gives seconds since the epoch. A record waits at most about `flush_s`. ReceiptError when another process
-    writes there, or when the directory can't be used. `problem` says what the disk answered when it refused.
+    writes there, or when the directory can't be used. `problem` is the last error of the disk, None after a success.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        clock: Callable[[], float],
-        flush_s: float = 0.05,
-    ) -> None:
+    def __init__(self, directory: Path, *, clock: Callable[[], float], flush_s: float = 0.05) -> None:
         self.dropped = 0
         self.problem: str | None = None
         self._clock, self._flush_s = clock, flush_s
@@ -91,7 +85,7 @@ class ReceiptWriter:
         return self._segment.prev
 
     def put(self, build: RecordBuilder) -> None:
-        """Hands over a builder of a record; returns at once (0.2 us) and never raises."""
+        """Queue a builder of a record. Returns at once (0.2 us) and never raises."""
         if self._closing or len(self._pending) >= MAX_PENDING:
             self._drop(1)
             return
@@ -101,11 +95,11 @@ class ReceiptWriter:
 
     @property
     def backlog(self) -> int:
-        """Builders that wait."""
+        """How many builders wait."""
         return len(self._pending)
 
     def build_pending(self, limit: int) -> None:
-        """Build up to `most` waiting records now, in the calling thread; nothing when the writer is at it just then."""
+        """Build up to `limit` waiting records in the calling thread; does nothing while the writer's thread is building."""
         if self._segment_lock.acquire(blocking=False):
             try:
                 self._build(limit)
@@ -115,17 +109,17 @@ class ReceiptWriter:
                 self._segment_lock.release()
 
     def register_context(self, context_digest: str, record: Any) -> None:
-        """Keeps what receipts refer to as `"context": context_digest`; written once per file, before the first that
-        does. The digest is that of the record, else ReceiptError: a receipt couldn't be run again."""
+        """Keep the record that receipts refer to as `"context": context_digest`. It is written once per file, before the
+        first receipt that refers to it. ReceiptError if the digest isn't the record's: no receipt could be replayed."""
         if digest(record) != context_digest:
             raise ReceiptError(f"{context_digest} isn't the digest of this context", hint="digest(record) is")
-        self._contexts.pop(context_digest, None)  # the newest stands last, and the oldest goes first
+        self._contexts.pop(context_digest, None)  # re-inserted last: the oldest is evicted first
         self._contexts[context_digest] = record
         while len(self._contexts) > _MAX_CONTEXTS:
             del self._contexts[next(iter(self._contexts))]
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Waits until everything put before is on disk (or counted as dropped); False when that takes too long."""
+        """Wait until every record put before is on disk or counted as dropped; False on timeout."""
         if not self._thread.is_alive():
             return not self._pending
         written = threading.Event()
@@ -135,20 +129,20 @@ class ReceiptWriter:
         return written.wait(timeout_s)
 
     def close(self) -> None:
-        """Writes what is pending and lets go of the directory. May be called again, and from atexit."""
+        """Write what is pending and unlock the directory. May be called twice, and from atexit."""
         with self._count_lock:
             first, self._closing = not self._closing, True
         if first:
             self._flush_now.set()
             self._wake.set()
             self._thread.join()
-            self._drain()  # what was put between the thread's last look and `_closing`
+            self._drain()  # records that were put after the thread's last drain and before `_closing`
             self._segment.close()
-            os.ftruncate(self._lock_fd, 0)  # nobody was killed
+            os.ftruncate(self._lock_fd, 0)  # an empty lock file marks a clean shutdown
             os.close(self._lock_fd)
 
     def _open_segment(self, directory: Path) -> Segment:
-        """Takes up the chain where the newest file ends, and says what had to be moved aside for it."""
+        """Continue the chain where the newest file ends, and record the repair if there was one."""
         recovered = recover(directory)
         segment = Segment(directory, recovered)
         segment.roll_over(self._today())
@@ -165,20 +159,20 @@ class ReceiptWriter:
         closing = False
         while not closing:
             self._wake.wait()
-            self._flush_now.wait(self._flush_s)  # lets a batch gather, unless someone waits for it
+            self._flush_now.wait(self._flush_s)  # lets a batch gather, unless a caller waits in `flush`
             closing = self._closing
             self._flush_now.clear()
-            self._wake.clear()  # before the draining: what is put from here on wakes the thread again
+            self._wake.clear()  # cleared before draining, so that a later `put` wakes the thread again
             self._drain()
 
     def _drain(self) -> None:
-        """Build and write what waits now. What comes meanwhile is left to `build_pending`, or to the next flush: a thread that went
-        on as long as something came would build everything itself, and fight the loop for the GIL all the while."""
+        """Build and write what waits now. Records put meanwhile are left to `build_pending` or to the next flush: a thread
+        that kept draining would build every record itself, and contend with the event loop for the GIL."""
         with self._segment_lock:
-            left = len(self._pending)
-            while left > 0 or self._batch or self.dropped > self._reported:
-                self._build(min(_MAX_RECORDS_PER_WRITE, left))
-                left -= _MAX_RECORDS_PER_WRITE
+            remaining = len(self._pending)
+            while remaining > 0 or self._batch or self.dropped > self._reported:
+                self._build(min(_MAX_RECORDS_PER_WRITE, remaining))
+                remaining -= _MAX_RECORDS_PER_WRITE
                 self._append()
                 for waiter in self._flush_waiters:
                     waiter.set()
@@ -187,7 +181,7 @@ class ReceiptWriter:
                     return
 
     def _build(self, limit: int) -> None:
-        """Build into the batch; without one the disk refuses, and what waited is counted as dropped."""
+        """Build into the batch. When none can be opened the disk refuses, and the waiting records are counted as dropped."""
         try:
             batch = self._open_batch()
         except OSError as exc:
@@ -202,13 +196,13 @@ class ReceiptWriter:
                 self._add(batch, item)
 
     def _open_batch(self) -> SegmentBatch:
-        """The batch of today's segment; yesterday's is written out first."""
+        """The batch for today's segment, once yesterday's is written."""
         today = self._today()
         if self._batch is not None and today > self._segment.name:
             self._append()
         if self._batch is None:
-            self._segment.turn(today)
-            self._batch = self._segment.batch()
+            self._segment.roll_over(today)
+            self._batch = self._segment.new_batch()
             self._batch_unreported = self.dropped - self._reported
             if self._batch_unreported:
                 reason = "the queue was full, the writer closed or the disk refused"
@@ -217,7 +211,7 @@ class ReceiptWriter:
         return self._batch
 
     def _append(self) -> None:
-        """Write the batch; what the disk refuses is counted and said later."""
+        """Write the batch. Records that the disk refuses are counted, and reported later."""
         batch, self._batch = self._batch, None
         if batch is None:
             return
@@ -230,14 +224,14 @@ class ReceiptWriter:
             self._drop(len(batch.lines) - (1 if self._batch_unreported else 0))
 
     def _add(self, batch: SegmentBatch, build: RecordBuilder) -> None:
-        """The builder's record, after the context it refers to when this file hasn't got that yet."""
+        """Add the builder's record, preceded by its context where this file doesn't hold that yet."""
         try:
             record = build()
-            name: Any = record.get("context")
-            context = self._contexts.get(name) if name not in batch.contexts else None
+            context_digest: Any = record.get("context")
+            context = self._contexts.get(context_digest) if context_digest not in batch.contexts else None
             if context is not None:
-                batch.add({"type": "context", "digest": name, "record": context})
-                batch.contexts.add(name)
+                batch.add({"type": "context", "digest": context_digest, "record": context})
+                batch.contexts.add(context_digest)
             batch.add(record)
         except Exception as exc:
             # Not the message of a foreign exception: it may quote what was being recorded.

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from autorouter.cli.chat import footer
-from autorouter.cli.chat_progress import WORDS, Shown, Stages, about
+from autorouter.cli.chat_progress import STAGE_LABELS, ProgressDisplay, StageList, summary_parts
 from autorouter.cli.router_client import ChatAnswer, _text_deltas
 from autorouter.core.panels import PRESETS
 from autorouter.errors import UpstreamError
@@ -41,26 +41,26 @@ class Clock:
         return self.now_s
 
 
-def drawn(stages: Stages) -> list[list[str]]:
+def drawn(stages: StageList) -> list[list[str]]:
     """The cells of the table, row by row."""
     out = Console(file=io.StringIO(), width=100, color_system=None)
     with out.capture() as capture:
-        out.print(stages.shown())
+        out.print(stages.render())
     return [re.split(r" {2,}", line.strip()) for line in capture.get().splitlines()]
 
 
 def test_members_work_until_each_has_its_end() -> None:
     clock = Clock()
-    stages = Stages(clock)
-    stages.tell({"stage": "panel", "phase": "member", "members": 3, "candidates": ["a", "b", "a"]})
+    stages = StageList(clock)
+    stages.on_event({"stage": "panel", "phase": "member", "members": 3, "candidates": ["a", "b", "a"]})
     assert [(row[0], row[1]) for row in drawn(stages)] == [("member", "a"), ("member", "b"), ("member", "a")]
     assert all("working" in row[2] for row in drawn(stages))
     clock.now_s = 1.5
-    stages.tell({"stage": "member", "candidate": "a", "result": "answered", "done": 1, "of": 3, "seat": 2})
+    stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "done": 1, "of": 3, "seat": 2})
     clock.now_s = 4.0
-    stages.tell({"stage": "member", "candidate": "b", "result": "rate_limited", "done": 2, "of": 3, "seat": 1})
+    stages.on_event({"stage": "member", "candidate": "b", "result": "rate_limited", "done": 2, "of": 3, "seat": 1})
     clock.now_s = 9.0
-    stages.tell({"stage": "member", "candidate": "a", "result": "late", "done": 2, "of": 3, "seat": 0})
+    stages.on_event({"stage": "member", "candidate": "a", "result": "late", "done": 2, "of": 3, "seat": 0})
     assert drawn(stages) == [
         ["member", "a", "late", "9.0 s"],
         ["member", "b", "rate_limited", "4.0 s"],
@@ -70,14 +70,14 @@ def test_members_work_until_each_has_its_end() -> None:
 
 def test_a_new_stage_ends_the_one_before_and_no_member() -> None:
     clock = Clock()
-    stages = Stages(clock)
-    stages.tell({"stage": "search"})
+    stages = StageList(clock)
+    stages.on_event({"stage": "search"})
     clock.now_s = 2.0
-    stages.tell({"stage": "panel", "members": 1, "candidates": ["a"]})
-    stages.tell({"stage": "ranking", "candidate": "j"})
-    stages.tell({"stage": "ranking", "candidate": "j"})
+    stages.on_event({"stage": "panel", "members": 1, "candidates": ["a"]})
+    stages.on_event({"stage": "ranking", "candidate": "j"})
+    stages.on_event({"stage": "ranking", "candidate": "j"})
     clock.now_s = 3.0
-    stages.tell({"stage": "synthesis", "candidate": "w"})
+    stages.on_event({"stage": "synthesis", "candidate": "w"})
     assert [(row.stage, row.state) for row in stages.rows] == [
         ("search", "done"),
         ("member", "working"),
@@ -90,10 +90,10 @@ def test_a_new_stage_ends_the_one_before_and_no_member() -> None:
 
 
 def test_the_second_round_of_a_debate_has_rows_of_its_own() -> None:
-    stages = Stages(Clock())
+    stages = StageList(Clock())
     for phase in ("member", "debate"):
-        stages.tell({"stage": "panel", "phase": phase, "members": 2, "candidates": ["a", "b"]})
-        stages.tell({"stage": "member", "candidate": "a", "result": "answered", "seat": 0})
+        stages.on_event({"stage": "panel", "phase": phase, "members": 2, "candidates": ["a", "b"]})
+        stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "seat": 0})
     assert [(row.stage, row.candidate, row.state) for row in stages.rows] == [
         ("member", "a", "answered"),
         ("member", "b", "working"),
@@ -116,16 +116,16 @@ def test_the_second_round_of_a_debate_has_rows_of_its_own() -> None:
     ],
 )
 def test_an_event_of_another_router_does_no_harm(event: Mapping[str, Any]) -> None:
-    stages = Stages(Clock())
-    stages.tell(event)
+    stages = StageList(Clock())
+    stages.on_event(event)
     assert len(stages.rows) <= 64
     assert all("\x1b" not in cell for row in drawn(stages) for cell in row)
 
 
 def test_a_router_that_names_no_members_numbers_them() -> None:
-    stages = Stages(Clock())
-    stages.tell({"stage": "panel", "members": 2})
-    stages.tell({"stage": "member", "result": "answered", "seat": 1, "done": 1, "of": 2})
+    stages = StageList(Clock())
+    stages.on_event({"stage": "panel", "members": 2})
+    stages.on_event({"stage": "member", "result": "answered", "seat": 1, "done": 1, "of": 2})
     assert [row[1] for row in drawn(stages)] == ["number 1", "number 2"]
 
 
@@ -143,16 +143,16 @@ def written(console: Console) -> str:
 
 def test_the_table_is_gone_before_the_first_word() -> None:
     out = terminal()
-    shown = Shown(out)
+    shown = ProgressDisplay(out)
 
     def pieces() -> Iterator[str]:
-        shown.tell({"stage": "panel", "members": 1, "candidates": ["able"]})
+        shown.on_event({"stage": "panel", "members": 1, "candidates": ["able"]})
         yield "first"
-        assert not shown.drawing
+        assert not shown.visible
         yield "second"
 
-    rest = shown.before(pieces())
-    assert not shown.drawing
+    rest = shown.until_first(pieces())
+    assert not shown.visible
     assert "able" in written(out)
     before = written(out)
     assert list(rest) == ["first", "second"]
@@ -161,26 +161,26 @@ def test_the_table_is_gone_before_the_first_word() -> None:
 
 
 def test_a_failure_wipes_it_as_well() -> None:
-    shown = Shown(terminal())
+    shown = ProgressDisplay(terminal())
 
     def pieces() -> Iterator[str]:
-        shown.tell({"stage": "draft", "candidate": "able"})
+        shown.on_event({"stage": "draft", "candidate": "able"})
         raise UpstreamError("down", kind="status", http_status=502, code="upstream_error")
         yield ""
 
     with pytest.raises(UpstreamError):
-        shown.before(pieces())
-    assert not shown.drawing
+        shown.until_first(pieces())
+    assert not shown.visible
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal_or_no_event() -> None:
     pipe = Console(file=io.StringIO(), force_terminal=False)
-    shown = Shown(pipe)
-    shown.tell({"stage": "draft", "candidate": "able"})
-    assert list(shown.before(iter(["text"]))) == ["text"]
+    shown = ProgressDisplay(pipe)
+    shown.on_event({"stage": "draft", "candidate": "able"})
+    assert list(shown.until_first(iter(["text"]))) == ["text"]
     assert written(pipe) == ""
     out = terminal()
-    assert list(Shown(out).before(iter([]))) == []
+    assert list(ProgressDisplay(out).until_first(iter([]))) == []
     assert written(out) == ""
 
 
@@ -270,7 +270,7 @@ def test_the_line_tells_who_how_many_how_dear_and_what_is_missing() -> None:
     ],
 )
 def test_the_line_says_what_came_of_it(strategy: str, panel: dict[str, Any], said: str) -> None:
-    assert about({"strategy": strategy, "panel": panel, "phases": PHASES})[0] == said
+    assert summary_parts({"strategy": strategy, "panel": panel, "phases": PHASES})[0] == said
 
 
 # ---- the program
@@ -314,7 +314,7 @@ def test_events_name_every_member(home: Home) -> None:
     members = [stage for stage in told if stage["stage"] == "member"]
     assert sorted(stage["candidate"] for stage in members) == sorted(panel["candidates"])
     assert all(panel["candidates"][stage["seat"]] == stage["candidate"] for stage in members)
-    assert {stage["stage"] for stage in told} <= WORDS.keys() | {"panel"}
+    assert {stage["stage"] for stage in told} <= STAGE_LABELS.keys() | {"panel"}
     assert answer.summary is not None
     assert answer.summary["strategy"] == "fusion"
 

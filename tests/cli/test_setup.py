@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from autorouter.cli.init import PROBE_S, Probe, ask
+from autorouter.cli.init import PROBE_S, LocalServerProbe, probe_local_server
 from tests.cli.conftest import POOL, Home
 
 SECRET = "sk-this-must-not-be-shown-anywhere"
@@ -52,7 +52,7 @@ def server(body: bytes, *, status: int = 200, wait_s: float = 0.0) -> Iterator[i
 def test_a_local_server_is_found_with_its_models() -> None:
     listed = json.dumps({"object": "list", "data": [{"id": "qwen3-coder:30b"}, {"id": 3}]}).encode()
     with server(listed) as port:
-        found = ask(Probe("ollama", port, "ollama"))
+        found = probe_local_server(LocalServerProbe("ollama", port, "ollama"))
     assert found is not None
     assert (found.name, found.models) == ("ollama", ("qwen3-coder:30b",))
     assert found.base_url == f"http://127.0.0.1:{port}/v1"
@@ -61,16 +61,16 @@ def test_a_local_server_is_found_with_its_models() -> None:
 @pytest.mark.parametrize("body", [b"<html>hi</html>", b'{"models": []}', b"[1]", b'{"data": [1]}'])
 def test_a_server_that_speaks_something_else_is_not_one_of_ours(body: bytes) -> None:
     with server(body) as port:
-        assert ask(Probe("vllm", port, "vllm")) is None
+        assert probe_local_server(LocalServerProbe("vllm", port, "vllm")) is None
 
 
 def test_a_server_that_fails_is_slow_or_absent_holds_nobody_up() -> None:
     with server(b"{}", status=500) as port:
-        assert ask(Probe("vllm", port, "vllm")) is None
+        assert probe_local_server(LocalServerProbe("vllm", port, "vllm")) is None
     # Its answer would be a good one: None says that nobody waited for it.
     with server(b'{"data": []}', wait_s=3 * PROBE_S) as port:
-        assert ask(Probe("vllm", port, "vllm")) is None
-    assert ask(Probe("vllm", 1, "vllm")) is None
+        assert probe_local_server(LocalServerProbe("vllm", port, "vllm")) is None
+    assert probe_local_server(LocalServerProbe("vllm", 1, "vllm")) is None
 
 
 def test_init_writes_a_file_that_the_others_read(home: Home) -> None:

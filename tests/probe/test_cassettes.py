@@ -163,13 +163,13 @@ def test_a_full_window_told_in_words_alone_is_degraded() -> None:
 
 def record() -> None:
     """Against our own dry run, which asks for `KEY`."""
-    from autorouter.cli.embedded_router import InHouse
+    from autorouter.cli.embedded_router import EmbeddedRouter
     from autorouter.config.load import load
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "autorouter.toml"
         path.write_text(POOL, "utf-8")
-        with InHouse(load(path, env={}, dry_run=True)) as router:
+        with EmbeddedRouter(load(path, env={}, dry_run=True)) as router:
             (CASSETTES / "dry-run.yaml").unlink(missing_ok=True)
             with TAPE.use_cassette("dry-run.yaml", record_mode="all"):
                 report = probed(Relay(name="dry run", base_url=f"{router.url}/v1", key=router.key))

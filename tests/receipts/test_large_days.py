@@ -31,7 +31,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two receipts and their context, of which a start looks at the last 300 bytes."""
     write(tmp_path / "r", "a", "b")
-    monkeypatch.setattr(recovery, "_LOOK_BYTES", 300)
+    monkeypatch.setattr(recovery, "_TAIL_BYTES", 300)
     return tmp_path / "r"
 
 

@@ -23,6 +23,7 @@ from autorouter.simulator.faults.types import Fault
 from autorouter.simulator.server.app import MockServer, MockSettings
 from autorouter.simulator.server.rules import FaultChooser
 from tests.fakes import WAIT_S
+from tests.lanes import one_each
 from tests.server.conftest import CHAT, KEY_ONE, KEY_TWO, Router
 
 PATHS: dict[Wire, str] = {"chat": CHAT, "responses": "/v1/responses", "messages": "/v1/messages"}
@@ -45,12 +46,12 @@ KINDS: dict[int, str] = {
 NAMES = [SHORTER.get(name, name) for name in FAULTS] + [
     family.example for family in FAMILIES if "slow" not in family.example
 ]
-CASES = [
+CASES = one_each(
     pytest.param(name, wire, streamed, id=f"{name}-{wire}-{'streamed' if streamed else 'whole'}")
     for name in dict.fromkeys(NAMES)
     for wire in PATHS
     for streamed in (False, True)
-]
+)
 POOL = """\
 schema_version = 1
 [retry]
@@ -224,13 +225,13 @@ def test_every_fault_is_answered_broken_or_refused_and_the_next_request_is_serve
     check(behind(name, wire), wire, streamed, expected(name, wire, streamed))
 
 
-CROSSED = [
+CROSSED = one_each(
     pytest.param(name, wire, streamed, id=f"{name}-{wire}-{'streamed' if streamed else 'whole'}")
     for name in FAULTS
     if not (name.startswith(("slow", "stall")) or name == "timeout")
     for wire in ("responses", "messages")
     for streamed in (False, True)
-]
+)
 
 
 @pytest.mark.parametrize(("name", "wire", "streamed"), CROSSED)
@@ -240,12 +241,12 @@ def test_every_fault_of_a_chat_upstream_is_borne_by_clients_of_other_wires(
     check(behind(name, "chat"), wire, streamed, None)
 
 
-SECOND_LOOKS = [
+SECOND_LOOKS = one_each(
     pytest.param(name, strategy, streamed, id=f"{name}-{strategy}-{'streamed' if streamed else 'whole'}")
     for name in dict.fromkeys(NAMES)
     for strategy in ("verify", "fusion")
     for streamed in (False, True)
-]
+)
 
 
 @pytest.mark.parametrize(("name", "strategy", "streamed"), SECOND_LOOKS)

@@ -232,7 +232,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("tools", [False, True], ids=["words", "tools"])
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_small_panels_in_every_combination(size: int, tools: bool, stream: bool, folder: Path) -> None:
     kinds = sorted(CALLS if tools else WORDS)
     for members in itertools.combinations_with_replacement(kinds, size):
@@ -244,6 +244,7 @@ def test_small_panels_in_every_combination(size: int, tools: bool, stream: bool,
                 raise AssertionError(f"{members}, judge {judge}, writer {writer}: {exc}") from exc
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tools", [False, True], ids=["words", "tools"])
 @pytest.mark.parametrize("size", [4, 5])
 def test_large_panels_in_every_combination_of_members(size: int, tools: bool, folder: Path) -> None:

@@ -91,10 +91,10 @@ def test_the_first_call_writes_the_file_with_the_tools_own_parameters(tools, nam
 
 def test_an_errand_is_write_then_show_then_the_closing_text():
     tools = (WRITE, BASH)
-    assert plan(tools=tools, results=0).name == "Write"
-    assert plan(tools=tools, results=1) == SimulatedToolCall("Bash", {"command": "cat /tmp/a/probe.txt"})
-    assert plan(tools=tools, results=2) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
-    assert plan(tools=(WRITE,), results=1) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
+    assert plan(tools=tools, tool_results=0).name == "Write"
+    assert plan(tools=tools, tool_results=1) == SimulatedToolCall("Bash", {"command": "cat /tmp/a/probe.txt"})
+    assert plan(tools=tools, tool_results=2) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
+    assert plan(tools=(WRITE,), tool_results=1) == TextAnswer("PROBE_DONE wrote /tmp/a/probe.txt")
 
 
 def test_required_parameters_that_nobody_knows_are_filled_by_type():
@@ -136,7 +136,7 @@ def test_paths_and_words_are_quoted_for_the_shell():
 def test_the_latest_name_counts_and_closes():
     ask = "ONE_FILE=/a.txt ONE_TEXT=x then TWO_FILE=/b.txt TWO_TEXT=y."
     assert plan(ask, tools=(WRITE,)).arguments == {"file_path": "/b.txt", "content": "y\n"}
-    assert plan(ask, tools=(WRITE,), results=1) == TextAnswer("TWO_DONE wrote /b.txt")
+    assert plan(ask, tools=(WRITE,), tool_results=1) == TextAnswer("TWO_DONE wrote /b.txt")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_latest_name_counts_and_closes():
 )
 def test_simple_english_is_an_errand_too(ask, path, content):
     assert plan(ask, tools=(WRITE,)).arguments == {"file_path": path, "content": content}
-    assert plan(ask, tools=(WRITE,), results=1) == TextAnswer(f"Done (dry run): wrote {path}")
+    assert plan(ask, tools=(WRITE,), tool_results=1) == TextAnswer(f"Done (dry run): wrote {path}")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_other_words_are_no_errand(ask):
     ],
 )
 def test_without_tools_the_errand_is_an_edit_block_of_the_asked_format(rules, block):
-    assert plan(rules=rules).text.endswith(block)
+    assert plan(format_instructions=rules).text.endswith(block)
 
 
 def test_without_tools_and_format_nothing_is_claimed_to_be_done():
@@ -212,9 +212,9 @@ def test_a_plain_answer_echoes_no_more_than_eighty_characters():
 
 def test_a_client_that_insists_gets_a_call():
     pick = tool("pick", "colour", colour={"enum": ["red", "blue"]})
-    assert plan("hi", tools=(WRITE, pick), must_call="pick") == SimulatedToolCall("pick", {"colour": "red"})
-    assert plan("hi", tools=(pick,), must_call="") == SimulatedToolCall("pick", {"colour": "red"})
-    assert isinstance(plan("hi", tools=(pick,), must_call="", results=1), TextAnswer)
+    assert plan("hi", tools=(WRITE, pick), forced_tool="pick") == SimulatedToolCall("pick", {"colour": "red"})
+    assert plan("hi", tools=(pick,), forced_tool="") == SimulatedToolCall("pick", {"colour": "red"})
+    assert isinstance(plan("hi", tools=(pick,), forced_tool="", tool_results=1), TextAnswer)
 
 
 def test_a_schema_gets_an_instance():
@@ -297,7 +297,7 @@ schemas = objects(leaves | arrays | objects(leaves))
 
 @given(st.sampled_from(["Write", "editor", "bash", "run_commands", "apply_patch"]), schemas, st.integers(0, 3))
 def test_arguments_are_json_and_satisfy_the_schema(name, wanted, results):
-    answer = plan(tools=(DeclaredTool(name, wanted),), results=results, must_call="")
+    answer = plan(tools=(DeclaredTool(name, wanted),), tool_results=results, forced_tool="")
     if isinstance(answer, TextAnswer):
         assert results > 0
         return
@@ -327,5 +327,5 @@ json_values = st.recursive(
 @given(json_values)
 def test_no_schema_however_odd_breaks_the_script(odd):
     wanted = odd if isinstance(odd, dict) else {"properties": odd}
-    for answer in (plan(tools=(DeclaredTool("Bash", wanted),), must_call=""), plan("hi", schema=wanted)):
+    for answer in (plan(tools=(DeclaredTool("Bash", wanted),), forced_tool=""), plan("hi", schema=wanted)):
         assert output_tokens(answer) > 0

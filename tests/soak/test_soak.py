@@ -1,5 +1,5 @@
-"""200 streams at once of mixed sorts, through a router and an upstream in processes of their own. It takes two minutes here,
-and as long as AUTOROUTER_SOAK_S says otherwise:
+"""200 streams at once of mixed sorts, through a router and an upstream in processes of their own. It takes two minutes in the slow
+lane, and as long as AUTOROUTER_SOAK_S says otherwise:
 
     make soak         30 minutes
 
@@ -127,6 +127,7 @@ def receipts_of(folder: Path) -> Counter[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory and descriptors are read from /proc")
 def test_a_long_day_with_two_hundred_streams(tmp_path: Path) -> None:
     config, log = tmp_path / "autorouter.toml", tmp_path / "router.log"

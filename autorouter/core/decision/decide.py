@@ -7,7 +7,7 @@ no clock and no randomness; all that it reads goes onto the receipt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from autorouter.core import labels, overrides, panels
@@ -29,12 +29,13 @@ from autorouter.core.labels import Label
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features
+from autorouter.core.signals.rules import RuleMatch
 from autorouter.core.state.session import current_incumbent
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import NO_OVERRIDES, Candidate, Role, Strategy
 
-UNBOUNDED = 1_000_000
-"""More calls than any panel makes."""
+Notes = tuple[str, ...]
+"""Sentences for the receipt and the client: what was requested, or would be best, and isn't done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,26 +49,25 @@ class RoutingRefusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is done and why. `plan` is carried out; `preferred` is the plan of highest utility where that one can't be
-    (and `notes` say why). `scores` are best first; `plans` the best of each strategy. `fallbacks` in order."""
+    """What is done and why. `plan` is carried out, None with a `refusal`. `scores` are best first; `plans` are the best of
+    each strategy, best first; `fallbacks` are in the order they are tried."""
 
     label: str
     dial: float
     usd_weight: float
     plan: Plan | None
-    preferred: Plan | None
     fallbacks: tuple[str, ...]
     switch: Switch | None
     scores: tuple[Score, ...]
     rejections: tuple[Rejection, ...]
     plans: tuple[Plan, ...]
     allowance: Allowance | None
-    notes: tuple[str, ...]
+    notes: Notes
     refusal: RoutingRefusal | None = None
 
     @property
     def candidate(self) -> str | None:
-        """Who answers (the primary of the plan)."""
+        """The candidate that answers: the primary of the plan."""
         return self.plan.primary if self.plan else None
 
 
@@ -79,20 +79,21 @@ def decide(features: Features, snapshot: Snapshot, policy: Policy) -> Decision:
     if features.wishes != NO_OVERRIDES:
         overrides.check_overrides(features.wishes, policy, by_id)
         policy = overrides.apply_overrides(features.wishes, policy)
-    notes = [f"rule: {fired.reason} (matched {fired.matched})" for fired in features.fired]
-    wanted = _wanted(label, features, policy, by_id, notes)
-    kept, rejections = filter_candidates(features, snapshot, policy, wanted.role)
-    if not kept:
-        kept, rejections = _probe(rejections, by_id, snapshot, notes)
-    scores = scoring.rank(kept, features, snapshot, policy)
+    target, notes = _target(label, features, policy, by_id)
+    eligible, rejections = filter_candidates(features, snapshot, policy, target.role)
+    if not eligible:
+        eligible, rejections, probe_notes = _half_open_probe(rejections, by_id, snapshot)
+        notes += probe_notes
+    scores = scoring.rank(eligible, features, snapshot, policy)
     if not scores:
-        return _refused(features, policy, rejections, notes, _refusal(rejections, snapshot, features), None)
-    return _choose(_Pool(scores, rejections, by_id, wanted), features, snapshot, policy, notes)
+        return _refused(_no_candidate(rejections, snapshot, features), features, policy, rejections, notes)
+    judges = verify_plan.judge_candidates(scores, features, snapshot, policy, by_id)
+    return _choose(_Pool(scores, rejections, by_id, judges, target), features, snapshot, policy, notes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What the label and the rules ask for; a label goes before a rule."""
+class _Target:
+    """What the label, the overrides and the rules ask for; None where they leave the choice to the router."""
 
     candidate: str | None
     role: Role | None
@@ -105,141 +106,134 @@ class _Pool:
     scores: tuple[Score, ...]
     rejections: tuple[Rejection, ...]
     by_id: Mapping[str, Candidate]
-    wanted: _Wanted
+    judges: Sequence[JudgeCandidate]
+    target: _Target
 
 
-def _wanted(
-    label: Label, features: Features, policy: Policy, by_id: Mapping[str, Candidate], notes: list[str]
-) -> _Wanted:
-    wished = features.wishes
-    panel = overrides.resolve_panel(wished, label.panel, policy)
-    candidate, role, forced = label.candidate, label.role, wished.strategy or label.strategy
-    if features.phase == "housekeeping" and wished.strategy is None and label.strategy is not None:
+def _target(label: Label, features: Features, policy: Policy, by_id: Mapping[str, Candidate]) -> tuple[_Target, Notes]:
+    notes = [f"rule: {match.reason} (matched {match.matched})" for match in features.fired]
+    panel = overrides.resolve_panel(features.wishes, label.panel, policy)
+    # A label that names a model or a role is more specific than any rule.
+    rules = features.fired if label.candidate is None and label.role is None else ()
+    strategy = _requested_strategy(label, features, rules)
+    if label.strategy is not None and features.wishes.strategy is None and features.phase == "housekeeping":
         notes.append(
             f"a title or a commit message needs no {label.strategy}: the best single model that is cheap does it"
         )
-        forced = Strategy.SINGLE
-    if forced is None and (wished.panel or wished.models):
-        forced = Strategy.FUSION
-    if label.role is not None and forced is None:
-        # Who asks for a role by name wants that one model, and not another's time and money besides.
-        forced = Strategy.SINGLE
-    if label.candidate is None and label.role is None:
-        for fired in features.fired:
-            candidate = candidate or fired.candidate
-            role = role or fired.role
-            forced = forced or fired.strategy
+    candidate = label.candidate or next((rule.candidate for rule in rules if rule.candidate), None)
     if candidate is not None:
-        return _Wanted(candidate, None, Strategy.SINGLE, panel)
+        return _Target(candidate, None, Strategy.SINGLE, panel), tuple(notes)
+    role = label.role or next((rule.role for rule in rules if rule.role), None)
     if role is not None and not any(role in c.roles for c in by_id.values()):
         notes.append(f"no candidate is configured as {role}: the whole pool was considered")
         role = None
-    return _Wanted(None, role, forced, panel)
+    return _Target(None, role, strategy, panel), tuple(notes)
 
 
-def _probe(
-    rejections: Sequence[Rejection], by_id: Mapping[str, Candidate], snapshot: Snapshot, notes: list[str]
-) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...]]:
-    """Half-open probe: where a cooldown of our own is all that stands against every capable candidate, the one whose
-    cooldown ends first is tried. A cooldown that the provider asked for is kept."""
+def _requested_strategy(label: Label, features: Features, rules: Sequence[RuleMatch]) -> Strategy | None:
+    """The strategy that is forced on the decision, by precedence; None: the plan of the highest utility wins."""
+    requested = features.wishes
+    housekeeping = features.phase == "housekeeping"
+    precedence = (
+        requested.strategy,
+        Strategy.SINGLE if label.strategy is not None and housekeeping else None,
+        label.strategy,
+        Strategy.FUSION if requested.panel or requested.models else None,
+        # A role label asks for that one model, and not for another's time and money.
+        Strategy.SINGLE if label.role is not None else None,
+        *(rule.strategy for rule in rules),
+    )
+    return next((strategy for strategy in precedence if strategy is not None), None)
+
+
+def _half_open_probe(
+    rejections: Sequence[Rejection], by_id: Mapping[str, Candidate], snapshot: Snapshot
+) -> tuple[tuple[Candidate, ...], tuple[Rejection, ...], Notes]:
+    """Half-open probe: if every capable candidate is rejected only for a cooldown of our own, the one whose cooldown ends
+    first is tried. A cooldown that the provider asked for is kept."""
     cooling = [
         r.candidate
         for r in rejections
         if all(reason.code == "cooldown" for reason in r.reasons) and not snapshot.health_of(r.candidate).asked
     ]
     if not cooling:
-        return (), tuple(rejections)
+        return (), tuple(rejections), ()
     first = min(cooling, key=lambda c: (snapshot.health_of(c).cooldown_until_s, c))
-    notes.append(f"every capable candidate is cooling down: {first} is tried, its cooldown ends first")
-    return (by_id[first],), tuple(r for r in rejections if r.candidate != first)
+    note = f"every capable candidate is cooling down: {first} is tried, its cooldown ends first"
+    return (by_id[first],), tuple(r for r in rejections if r.candidate != first), (note,)
 
 
-def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: list[str]) -> Decision:
-    pin = current_incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
-    gate = stickiness.switch_gate(pool.scores, pin, features, policy.tuning)
-    asked = pool.wanted.candidate
-    allowed = {s.candidate for s in pool.scores if s.candidate == asked or gate.allows(s)}
+def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy, notes: Notes) -> Decision:
+    incumbent = current_incumbent(snapshot.session, snapshot.now_s, policy.session_ttl_s)
+    gate = stickiness.switch_gate(pool.scores, incumbent, features, policy.tuning)
+    # A candidate that was asked for by name may always answer: the gate guards the router's own choices only.
+    allowed = {s.candidate for s in pool.scores if s.candidate == pool.target.candidate or gate.allows(s)}
     cap = allowance(policy.budget, snapshot)
-    judges = verify_plan.judge_candidates(pool.scores, features, snapshot, policy, pool.by_id)
-    plans = _plans(pool, judges, features, policy, lambda name, _: name in allowed)
-    fitting = plans
+    plans = _best_plans(pool, features, policy, lambda name, _: name in allowed)
+    affordable = plans
     if cap is not None:
         left_usd = cap.left_usd
-        fitting = _plans(pool, judges, features, policy, lambda name, usd: name in allowed and usd <= left_usd)
-        if not fitting:
-            refusal = RoutingRefusal(code="budget_exceeded", message=_too_dear(pool.scores, features, cap))
-            return _refused(features, policy, pool.rejections, notes, refusal, cap, pool.scores)
-        notes += over_budget_note(plans, fitting, cap)
-    preferred = _preferred(fitting, pool, features, cap, notes)
-    wanted = pool.wanted
-    if wanted.strategy is not None and preferred.strategy is not wanted.strategy:
-        free = replace(policy, fusion=replace(policy.fusion, max_calls=UNBOUNDED))
-        unbounded = panel_plan.best_panel_plan(
-            pool.scores, judges, features, free, pool.by_id, lambda *_: True, wanted.panel
+        affordable = _best_plans(pool, features, policy, lambda name, usd: name in allowed and usd <= left_usd)
+        if not affordable:
+            refusal = RoutingRefusal(code="budget_exceeded", message=_over_budget(pool.scores, features, cap))
+            return _refused(refusal, features, policy, pool.rejections, notes, cap, pool.scores)
+        notes += over_budget_note(plans, affordable, cap)
+    plan, selection_notes = _select_plan(affordable, pool, features, cap)
+    notes += selection_notes
+    requested = pool.target.strategy
+    if requested is not None and plan.strategy is not requested:
+        panel = panel_plan.fill_panel(
+            pool.scores, pool.judges, features, policy, pool.by_id, lambda *_: True, pool.target.panel
         )
-        notes.append(missing_strategy_note(wanted.strategy, plans, cap, unbounded, policy))
-    plan = _performed(preferred, fitting, snapshot, notes)
+        notes += (missing_strategy_note(requested, plans, cap, panel, policy),)
     notes += role_substitutions(plan, features.wishes.judge, pool.rejections)
     return Decision(
         label=features.label,
         dial=policy.dial,
         usd_weight=policy.usd_weight(),
         plan=plan,
-        preferred=preferred,
         fallbacks=_fallbacks(plan, pool, features, cap, policy),
         switch=_switch(plan, pool, gate),
         scores=pool.scores,
         rejections=pool.rejections,
         plans=tuple(plans),
         allowance=cap,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
-def _plans(
-    pool: _Pool, judges: Sequence[JudgeCandidate], features: Features, policy: Policy, may: PlanFilter
-) -> list[Plan]:
+def _best_plans(pool: _Pool, features: Features, policy: Policy, may: PlanFilter) -> list[Plan]:
     """The best plan of each strategy among those that may be chosen, best first."""
-    panel = pool.wanted.panel
-    asked = features.wishes.judge
-    found = (
+    judge = features.wishes.judge
+    candidates = (
         best_single_plan(pool.scores, features, may),
-        verify_plan.best_verify_plan(pool.scores, judges, features, policy, may, asked)
+        verify_plan.best_verify_plan(pool.scores, pool.judges, features, policy, may, judge)
         if policy.fusion.care != "off"
         else None,
-        panel_plan.best_panel_plan(pool.scores, judges, features, policy, pool.by_id, may, panel),
+        panel_plan.best_panel_plan(pool.scores, pool.judges, features, policy, pool.by_id, may, pool.target.panel),
     )
-    return sorted((plan for plan in found if plan is not None), key=plan_sort_key)
+    return sorted((plan for plan in candidates if plan is not None), key=plan_sort_key)
 
 
-def _preferred(
-    fitting: Sequence[Plan], pool: _Pool, features: Features, cap: Allowance | None, notes: list[str]
-) -> Plan:
-    wanted = pool.wanted
-    if wanted.candidate is not None:
-        named = next((s for s in pool.scores if s.candidate == wanted.candidate), None)
-        plan = single_plan(named, features) if named else None
+def _select_plan(
+    affordable: Sequence[Plan], pool: _Pool, features: Features, cap: Allowance | None
+) -> tuple[Plan, Notes]:
+    """The requested candidate's plan, else the best plan of the requested strategy, else the best plan."""
+    notes: Notes = ()
+    target = pool.target
+    if target.candidate is not None:
+        score = next((s for s in pool.scores if s.candidate == target.candidate), None)
+        plan = single_plan(score, features) if score else None
         if plan is not None and (cap is None or plan.reserve_usd <= cap.left_usd):
-            return plan
-        notes.append(f"{wanted.candidate} was asked for and can't serve this step: the best of the others does")
-    if wanted.strategy is not None:
-        forced = next((p for p in fitting if p.strategy is wanted.strategy), None)
-        if forced is not None:
-            return forced
-    return fitting[0]
-
-
-def _performed(preferred: Plan, fitting: Sequence[Plan], snapshot: Snapshot, notes: list[str]) -> Plan:
-    """The preferred plan, or the best one whose strategy can be carried out now."""
-    if preferred.strategy in snapshot.performable:
-        return preferred
-    notes.append(f"{preferred.strategy} is the plan but can't be carried out yet: the best single model answers")
-    return next((p for p in fitting if p.strategy in snapshot.performable), preferred)
+            return plan, ()
+        notes = (f"{target.candidate} was asked for and can't serve this step: the best of the others does",)
+    matching = (plan for plan in affordable if plan.strategy is target.strategy)
+    return next(matching, affordable[0]), notes
 
 
 def _fallbacks(plan: Plan, pool: _Pool, features: Features, cap: Allowance | None, policy: Policy) -> tuple[str, ...]:
-    """Who is tried next, best first: any scored candidate within the budget, also one that the gate held back, for a
-    candidate that failed is reason enough to leave it."""
+    """The candidates to try next, best first: any scored one within the budget, also one that the gate held back, because
+    a failed candidate is reason enough to leave it."""
     reserve = 1.0 + features.input_error
     order = [
         s.candidate
@@ -257,7 +251,7 @@ def _switch(plan: Plan, pool: _Pool, gate: SwitchGate) -> Switch:
     return gate.switch(next(s for s in pool.scores if s.candidate == plan.primary))
 
 
-def _too_dear(scores: Sequence[Score], features: Features, cap: Allowance) -> str:
+def _over_budget(scores: Sequence[Score], features: Features, cap: Allowance) -> str:
     cheapest = min(scores, key=lambda s: s.step_usd)
     return (
         f"The budget doesn't allow this request: budget.{cap.cap} has ${max(0.0, cap.left_usd):.4f} left, and the cheapest "
@@ -265,8 +259,8 @@ def _too_dear(scores: Sequence[Score], features: Features, cap: Allowance) -> st
     )
 
 
-def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> RoutingRefusal:
-    """Tell a prompt that is too long from candidates that are down, and both from the rest."""
+def _no_candidate(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> RoutingRefusal:
+    """Tells a prompt that is too long from candidates that are down, and both from the rest."""
     codes = [{reason.code for reason in r.reasons} for r in rejections]
     listed = "; ".join(f"{r.candidate}: {', '.join(reason.text for reason in r.reasons)}" for r in rejections)
     if codes and all("window" in c for c in codes):
@@ -287,12 +281,12 @@ def _refusal(rejections: Sequence[Rejection], snapshot: Snapshot, features: Feat
 
 
 def _refused(
+    refusal: RoutingRefusal,
     features: Features,
     policy: Policy,
     rejections: Sequence[Rejection],
-    notes: Sequence[str],
-    refusal: RoutingRefusal,
-    cap: Allowance | None,
+    notes: Notes,
+    cap: Allowance | None = None,
     scores: tuple[Score, ...] = (),
 ) -> Decision:
     return Decision(
@@ -300,13 +294,12 @@ def _refused(
         dial=policy.dial,
         usd_weight=policy.usd_weight(),
         plan=None,
-        preferred=None,
         fallbacks=(),
         switch=None,
         scores=scores,
         rejections=tuple(rejections),
         plans=(),
         allowance=cap,
-        notes=tuple(notes),
+        notes=notes,
         refusal=refusal,
     )

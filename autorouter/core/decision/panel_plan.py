@@ -35,13 +35,13 @@ ABLE_SHARE = 0.75
 leaves the judging to another with at least this share of the ablest judge's."""
 
 
-WRITING = ("synthesis", "refinement", "step")
-"""Last calls whose words the client sees as they are written."""
+STREAMED_PHASES = ("synthesis", "refinement", "step")
+"""Phases whose text is streamed to the client when they come last."""
 
 
 @dataclass(frozen=True, slots=True)
 class PanelPlan:
-    """A panel with its places filled: who leads, who answers, who judges and who writes."""
+    """A panel with a candidate in every role: the lead, the members, the judge and the synthesizer."""
 
     panel: Panel
     lead: Score
@@ -102,6 +102,31 @@ class PanelPlan:
         return PlannedCall(group, phase, judge.candidate, tokens, out, usd, seconds)
 
 
+def fill_panel(
+    scores: Sequence[Score],
+    judges: Sequence[JudgeCandidate],
+    features: Features,
+    policy: Policy,
+    by_id: Mapping[str, Candidate],
+    may: PlanFilter,
+    panel: Panel,
+) -> PanelPlan | None:
+    """The panel with a candidate in every role, led by the ablest one that may lead; None if nobody may lead or judge."""
+    able = sorted(scores, key=lambda s: (-s.success, s.expected_usd, s.candidate))
+    lead = next((s for s in able if may(s.candidate, 0.0)), None)
+    if lead is None or not judges:
+        return None
+    scored = {s.candidate: s for s in scores}
+    members = _members(panel, lead, able, scored, by_id, policy.tuning)
+    if lead not in members:
+        lead = next((s for s in able if s in members and may(s.candidate, 0.0)), members[0])
+    fed_tokens = len(members) * features.output_tokens
+    judge = _if_it_fits(scored.get(panel.judge or ""), fed_tokens, by_id)
+    judge = judge or _select_judge(panel, lead, judges, scored, fed_tokens, by_id)
+    synthesizer = _if_it_fits(scored.get(panel.synthesizer or ""), fed_tokens, by_id) or lead
+    return PanelPlan(panel, lead, members, judge, synthesizer, features, policy.tuning, by_id)
+
+
 def best_panel_plan(
     scores: Sequence[Score],
     judges: Sequence[JudgeCandidate],
@@ -111,50 +136,44 @@ def best_panel_plan(
     may: PlanFilter,
     panel: Panel,
 ) -> Plan | None:
-    """The plan of a panel, led by the ablest candidate that may lead."""
-    able = sorted(scores, key=lambda s: (-s.success, s.expected_usd, s.candidate))
-    lead = next((s for s in able if may(s.candidate, 0.0)), None)
-    if lead is None or not judges:
+    """The plan of a panel; None if it can't be filled, needs too many calls, or may not be chosen."""
+    filled = fill_panel(scores, judges, features, policy, by_id, may, panel)
+    if filled is None:
         return None
-    scored = {s.candidate: s for s in scores}
-    members = _members(panel, lead, able, scored, by_id, policy.tuning)
-    if lead not in members:
-        lead = next((s for s in able if s in members and may(s.candidate, 0.0)), members[0])
-    fed = len(members) * features.output_tokens
-    judge = _holding(scored.get(panel.judge or ""), fed, by_id) or _judge(panel, lead, judges, scored, fed, by_id)
-    synthesizer = _holding(scored.get(panel.synthesizer or ""), fed, by_id) or lead
-    roster = PanelPlan(panel, lead, members, judge, synthesizer, features, policy.tuning, by_id)
-    calls = roster.calls()
+    calls = filled.calls()
     if len(calls) > policy.fusion.max_calls:
         return None
-    moment = moment_of(features)
-    share = review_probability(features) if moment == "draft" else 1.0
-    p = lead.success + share * (_success(roster) - lead.success)
+    lead, synthesizer = filled.lead, filled.synthesizer
+    trigger = panel_trigger(features)
+    share = review_probability(features) if trigger == "draft" else 1.0
+    p = lead.success + share * (_success(filled) - lead.success)
     extra_usd = max(0.0, sum(call.usd for call in calls) - lead.step_usd)
     seconds = lead.seconds + share * (_seconds(calls) - lead.seconds)
-    # Nobody reads along before the last call, and not even then where a proposal is picked.
-    silent_s = max(0.0, seconds - (synthesizer.seconds if calls[-1].phase in WRITING else 0.0))
-    drafted = estimate_plan(lead, features, p, share * extra_usd, seconds, silent_s, policy, policy.usd_weight())
-    # Held back is all that the panel may cost, whether it will join or not.
-    drafted = drafted._replace(reserve_usd=(lead.step_usd + extra_usd) * (1.0 + features.input_error))
-    if not may(lead.candidate, drafted.reserve_usd):
+    # Text reaches the client only from the last call, and from none if a member's answer is released as it is.
+    silent_s = max(0.0, seconds - (synthesizer.seconds if calls[-1].phase in STREAMED_PHASES else 0.0))
+    # The reservation covers the whole panel, whether it will join or not.
+    reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
+    if not may(lead.candidate, reserve_usd):
         return None
+    estimate = estimate_plan(
+        lead, features, p, share * extra_usd, seconds, silent_s, policy, policy.usd_weight(), reserve_usd=reserve_usd
+    )
     return build_plan(
         Strategy.FUSION,
         lead,
-        drafted,
+        estimate,
         features,
         policy,
         calls=calls,
-        panel=tuple(s.candidate for s in members),
-        judge=judge.candidate,
+        panel=panel,
+        members=tuple(s.candidate for s in filled.members),
+        judge=filled.judge.candidate,
         synthesizer=synthesizer.candidate,
-        recipe=panel,
-        moment=moment,
+        panel_trigger=trigger,
     )
 
 
-def moment_of(features: Features) -> PanelTrigger:
+def panel_trigger(features: Features) -> PanelTrigger:
     """A panel works where decisions are made: at the first step of a turn, and after failed runs. At every other step of a
     tool loop one model drafts, and the panel joins if that turns out to be a final answer or a risky call."""
     if not features.tools or features.phase == "first":
@@ -205,7 +224,7 @@ def _diverse(lead: Score, pool: Sequence[Score], by_id: Mapping[str, Candidate],
     return panel + [s for s in pool if s not in panel][: size - len(panel)]
 
 
-def _judge(
+def _select_judge(
     panel: Panel,
     lead: Score,
     judges: Sequence[JudgeCandidate],
@@ -217,15 +236,15 @@ def _judge(
     a legitimate panel; else whoever leads doesn't judge itself where another is able to."""
     if panel.way == "self":
         return lead
-    holding = [j for j in judges if _holding(scored[j.candidate], fed_tokens, by_id)] or judges
-    least = holding[0].quality * ABLE_SHARE
-    others = [j for j in holding if j.candidate != lead.candidate and j.quality >= least] or holding
+    fitting = [j for j in judges if _if_it_fits(scored[j.candidate], fed_tokens, by_id)] or judges
+    least = fitting[0].quality * ABLE_SHARE
+    others = [j for j in fitting if j.candidate != lead.candidate and j.quality >= least] or fitting
     if panel.pick == "cheapest":
         return scored[min(others, key=lambda j: (j.usd, j.candidate)).candidate]
     return scored[others[0].candidate]
 
 
-def _holding(score: Score | None, fed_tokens: float, by_id: Mapping[str, Candidate]) -> Score | None:
+def _if_it_fits(score: Score | None, fed_tokens: float, by_id: Mapping[str, Candidate]) -> Score | None:
     """The candidate, if its window holds the conversation with so much of others' texts behind it."""
     if score is None:
         return None
@@ -233,11 +252,11 @@ def _holding(score: Score | None, fed_tokens: float, by_id: Mapping[str, Candida
     return score if needed <= by_id[score.candidate].context_tokens else None
 
 
-def _success(roster: PanelPlan) -> float:
+def _success(plan: PanelPlan) -> float:
     """A panel's gain where members may differ in what they see; else it is as good as its best member."""
-    tuning, members = roster.tuning, roster.members
+    tuning, members = plan.tuning, plan.members
     best = max(s.success for s in members)
-    differ = len({s.candidate for s in members}) > 1 and roster.features.kind in tuning.panel_kinds
+    differ = len({s.candidate for s in members}) > 1 and plan.features.kind in tuning.panel_kinds
     return best + (tuning.panel_gain if differ else 0.0) * (1.0 - best)
 
 

@@ -3,7 +3,7 @@
     U = 100 * stakes * P * availability  -  lambda * USD (turn and warm-up)  -  mu * seconds  -  nu * silent seconds
 
     single   P of the primary
-    verify   see `verified`        fusion   see `fused`
+    verify   see `verify_plan`        fusion   see `panel_plan`
 
 Which plans are compared doesn't depend on the dial: only then does turning it towards cheap never raise the cost.
 """
@@ -21,7 +21,7 @@ from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPoints:
     """The summands of a plan's utility, in points."""
 
@@ -35,7 +35,8 @@ class PlanPoints:
 
 
 class PlannedCall(NamedTuple):
-    """One upstream call of a plan. Input holds what is fed onward to it; calls of the same `group` run at the same time."""
+    """One upstream call of a plan. Input includes the texts of earlier calls that are passed on to it; calls of the same
+    `group` run at the same time."""
 
     group: int
     phase: str
@@ -50,18 +51,18 @@ PanelTrigger = Literal["now", "draft"]
 """When a panel works: at once, or after the lead's draft has turned out to be a final answer or a risky call."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`step_usd` is this request alone (all its calls), `turn_usd` the expected rest of the turn, warm;
+    """A strategy with its models, figures and points.
+
+    `step_usd` is this request alone (all its calls), `turn_usd` the expected rest of the turn with a warm cache,
     `reserve_usd` what this request may cost at the upper end of the token estimate. `calls`: those that verify and fusion
-    make (empty for single: the primary's). `escalation`: who answers where the verifier rejects the draft, None: the
-    primary itself, told why. `recipe`: the panel with its way, as it was when the plan was made."""
+    make (empty for single: the primary's). `escalation`: the candidate that answers if the verifier rejects the draft; None:
+    the primary itself, with the findings. `panel`: its definition when the plan was made; `members` are candidate ids.
+    """
 
     strategy: Strategy
     primary: str
-    verifier: str | None
-    members: tuple[str, ...]
-    judge: str | None
     success: float
     step_usd: float
     turn_usd: float
@@ -70,9 +71,12 @@ class Plan:
     seconds: float
     points: PlanPoints
     total: float
+    verifier: str | None = None
     escalation: str | None = None
-    synthesizer: str | None = None
     panel: Panel | None = None
+    members: tuple[str, ...] = ()
+    judge: str | None = None
+    synthesizer: str | None = None
     panel_trigger: PanelTrigger = "now"
     calls: tuple[PlannedCall, ...] = ()
 
@@ -104,7 +108,7 @@ PlanFilter = Callable[[str, float], bool]
 
 
 def best_single_plan(scores: Sequence[Score], features: Features, may: PlanFilter) -> Plan | None:
-    """The best single plan; its utility is the score, so that the first one that may be chosen is it."""
+    """The best single plan. Its utility is the score and `scores` are sorted, so the first allowed one is the best."""
     reserve = 1.0 + features.input_error
     for score in scores:
         if may(score.candidate, score.step_usd * reserve):
@@ -114,36 +118,37 @@ def best_single_plan(scores: Sequence[Score], features: Features, may: PlanFilte
 
 def single_plan(score: Score, features: Features) -> Plan:
     """The plan of one candidate answering alone."""
-    points = score.points
-    success = points.task_fit + points.benchmark + points.availability
+    terms = score.points
     return Plan(
-        Strategy.SINGLE,
-        score.candidate,
-        None,
-        (),
-        None,
-        score.success,
-        score.step_usd,
-        score.turn_usd,
-        score.warmup_usd,
-        score.step_usd * (1.0 + features.input_error),
-        score.seconds,
-        PlanPoints(success, points.price, points.latency, points.stickiness),
-        score.total,
+        strategy=Strategy.SINGLE,
+        primary=score.candidate,
+        success=score.success,
+        step_usd=score.step_usd,
+        turn_usd=score.turn_usd,
+        warmup_usd=score.warmup_usd,
+        reserve_usd=score.step_usd * (1.0 + features.input_error),
+        seconds=score.seconds,
+        points=PlanPoints(
+            success=terms.task_fit + terms.benchmark + terms.availability,
+            price=terms.price,
+            latency=terms.latency,
+            stickiness=terms.stickiness,
+        ),
+        total=score.total,
     )
 
 
 def review_probability(features: Features) -> float:
-    """How often a second look happens at all, 0..1. With tools most drafts are plain calls, which are let go as soon as that
-    is certain; looked at is the one that ends the turn, of as many steps as are expected, and the risky ones."""
+    """Chance 0..1 that a draft of this turn is reviewed at all. With tools most drafts are plain calls, which are released
+    as soon as that is certain. Reviewed are the one that ends the turn, of as many steps as are expected, and risky ones."""
     if not features.tools or features.phase == "housekeeping":
         return 1.0
     return max(1.0 / max(1.0, features.expected_steps), features.risk.value)
 
 
 class PlanEstimate(NamedTuple):
-    """A plan's figures before it is known to be the best of its kind. `rank` sorts best first; `silent_s` of its seconds are
-    those in which nobody may read along."""
+    """A plan's figures before it is known to be the best of its strategy. `rank` sorts best first; during `silent_s` of its
+    `seconds` the client sees no text."""
 
     rank: tuple[float, float, str]
     success: float
@@ -162,16 +167,17 @@ def estimate_plan(
     silent_s: float,
     policy: Policy,
     usd_weight: float,
+    *,
+    reserve_usd: float,
 ) -> PlanEstimate:
-    """The figures of a plan led by `lead`: P `p`, `extra_usd` beyond its own step, and the step's seconds, in all and silent."""
+    """The figures of a plan led by `lead`: P `p`, `extra_usd` beyond its own step, the step's seconds, in all and silent."""
     expected_usd = lead.turn_usd + extra_usd + lead.warmup_usd
     worth = 100.0 * features.stakes * p * lead.availability
-    total = worth - usd_weight * expected_usd - _patience(policy, seconds, silent_s)
-    reserve_usd = (lead.step_usd + extra_usd) * (1.0 + features.input_error)
+    total = worth - usd_weight * expected_usd - _latency_points(policy, seconds, silent_s)
     return PlanEstimate((-total, expected_usd, lead.candidate), p, extra_usd, seconds, reserve_usd, silent_s)
 
 
-def _patience(policy: Policy, seconds: float, silent_s: float) -> float:
+def _latency_points(policy: Policy, seconds: float, silent_s: float) -> float:
     """What waiting costs, in points."""
     return policy.tuning.points_per_s * seconds + policy.tuning.points_per_silent_s * silent_s
 
@@ -179,45 +185,45 @@ def _patience(policy: Policy, seconds: float, silent_s: float) -> float:
 def build_plan(
     strategy: Strategy,
     lead: Score,
-    drafted: PlanEstimate,
+    estimate: PlanEstimate,
     features: Features,
     policy: Policy,
     *,
     calls: Sequence[PlannedCall],
     verifier: str | None = None,
     escalation: str | None = None,
-    panel: tuple[str, ...] = (),
+    panel: Panel | None = None,
+    members: tuple[str, ...] = (),
     judge: str | None = None,
     synthesizer: str | None = None,
-    recipe: Panel | None = None,
-    moment: PanelTrigger = "now",
+    panel_trigger: PanelTrigger = "now",
 ) -> Plan:
-    """The plan of a draft that was found best."""
+    """The plan of the estimate that ranked best."""
     usd_weight = policy.usd_weight()
-    turn_usd = lead.turn_usd + drafted.extra_usd
-    worth = PlanPoints(
-        100.0 * features.stakes * drafted.success * lead.availability,
-        0.0 - usd_weight * turn_usd,
-        0.0 - _patience(policy, drafted.seconds, drafted.silent_s),
-        0.0 - usd_weight * lead.warmup_usd,
+    turn_usd = lead.turn_usd + estimate.extra_usd
+    points = PlanPoints(
+        success=100.0 * features.stakes * estimate.success * lead.availability,
+        price=0.0 - usd_weight * turn_usd,
+        latency=0.0 - _latency_points(policy, estimate.seconds, estimate.silent_s),
+        stickiness=0.0 - usd_weight * lead.warmup_usd,
     )
     return Plan(
-        strategy,
-        lead.candidate,
-        verifier,
-        panel,
-        judge,
-        drafted.success,
-        lead.step_usd + drafted.extra_usd,
-        turn_usd,
-        lead.warmup_usd,
-        drafted.reserve_usd,
-        drafted.seconds,
-        worth,
-        worth.total(),
-        escalation,
-        synthesizer,
-        recipe,
-        moment,
-        tuple(calls),
+        strategy=strategy,
+        primary=lead.candidate,
+        success=estimate.success,
+        step_usd=lead.step_usd + estimate.extra_usd,
+        turn_usd=turn_usd,
+        warmup_usd=lead.warmup_usd,
+        reserve_usd=estimate.reserve_usd,
+        seconds=estimate.seconds,
+        points=points,
+        total=points.total(),
+        verifier=verifier,
+        escalation=escalation,
+        panel=panel,
+        members=members,
+        judge=judge,
+        synthesizer=synthesizer,
+        panel_trigger=panel_trigger,
+        calls=tuple(calls),
     )

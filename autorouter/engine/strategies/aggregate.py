@@ -1,12 +1,6 @@
-"""What a panel gave, made one answer: agreed, picked, voted, ranked, or judged and written anew. See `fusion`.
+"""Aggregation: a panel's answers become one. Agreed, voted, ranked by a judge, or judged and written anew by a synthesizer.
 
-Picking one proposal of several: a judge orders them, and the first goes out as it is.
-
-Judges prefer what stands first. Asked twice, with the order swapped, that preference cancels out.
-
-The last phase of a panel: one model writes the answer from all of them, and it streams as it is written.
-
-Its usage is that of the whole panel: the client's `usage` is the sum of what was really used.
+A synthesized answer streams as it is written. Its `usage` is that of the whole panel, because that is what was spent.
 """
 
 from __future__ import annotations
@@ -62,7 +56,7 @@ async def aggregate(context: StepContext, plan: Plan, result: PanelResult, *, al
 
 
 async def _judge_and_synthesize(context: StepContext, plan: Plan, usable: Sequence[DraftReply]) -> ClientReply:
-    """The judge compares, the synthesizer writes."""
+    """A judge compares the answers, a synthesizer writes the final one."""
     assert context.trace.panel is not None
     judge = select_judge(context, plan, usable)
     order: Sequence[int] | None = None
@@ -83,8 +77,8 @@ async def _judge_and_synthesize(context: StepContext, plan: Plan, usable: Sequen
 
 
 async def _no_usable_answer(context: StepContext, plan: Plan, result: PanelResult) -> ClientReply:
-    """No usable answer: somebody outside the panel answers alone; else what was said goes out, even if it is a refusal, but
-    no call that doesn't fit its tool."""
+    """No usable answer: a candidate outside the panel answers alone. Failing that, a member's words go out, even a refusal,
+    but never a call that doesn't fit its tool."""
     verdicts = list(result.verdicts)
     queue = _candidates_outside_panel(context, plan)
     if queue:
@@ -111,22 +105,22 @@ def _no_answer_error(context: StepContext, result: PanelResult) -> TransportErro
 
 
 def _candidates_outside_panel(context: StepContext, plan: Plan) -> list[str]:
-    """Who isn't in the panel, best first, and fits the budget after what the panel has spent. Of the scores, for the
-    decision's few fallbacks may all sit in the panel."""
+    """Candidates outside the panel, best first, that fit the budget after what the panel has spent."""
+    # From the scores, because the decision's few fallbacks may all be members.
     others = [score for score in context.routed.decision.scores if score.candidate not in plan.members]
     most = context.deps.policy.max_fallbacks
     return [score.candidate for score in others if context.within_budget(score.step_usd)][:most]
 
 
 def release_member(context: StepContext, draft: DraftReply) -> ClientReply:
-    """A member's answer goes out."""
+    """Send a member's answer to the client unchanged."""
     assert context.trace.panel is not None
     context.trace.panel["picked"] = draft.attempt.candidate
     return context.release(draft)
 
 
 async def rank_once(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
-    """The index of the proposal that the judge puts first; 0, the lead's or the first there is, where it gives no order."""
+    """The index of the proposal that the judge ranks first; 0 (the lead's, or the first there is) if there is no ranking."""
     assert context.trace.panel is not None
     (order,) = await _rankings(context, plan, drafts, 1)
     context.trace.panel["ranking"] = _candidate_ids(order, drafts)
@@ -134,8 +128,9 @@ async def rank_once(context: StepContext, plan: Plan, drafts: Sequence[DraftRepl
 
 
 async def rank_both_orders(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> int:
-    """As `once`, asked in both orders at the same time; places are added up, and of two that tie the one that comes first
+    """As `rank_once`, with the judge asked in both orders at the same time. Ranks are added up; of two that tie the first
     in the panel wins."""
+    # Judges prefer what is shown first. With the order swapped that bias cancels out.
     assert context.trace.panel is not None
     orders = await _rankings(context, plan, drafts, 2)
     texts = [order for order in orders if order]
@@ -148,7 +143,7 @@ async def rank_both_orders(context: StepContext, plan: Plan, drafts: Sequence[Dr
 
 
 def select_judge(context: StepContext, plan: Plan, drafts: Sequence[DraftReply]) -> str:
-    """Who judges: as planned, or the first who answered where the planned one has failed in this step already."""
+    """The planned judge, or the first member that answered if the judge has failed in this step."""
     assert plan.judge is not None
     judge = context.available_for(plan.judge, drafts[0].attempt.candidate)
     if judge != plan.judge:
@@ -159,7 +154,7 @@ def select_judge(context: StepContext, plan: Plan, drafts: Sequence[DraftReply])
 async def _rankings(
     context: StepContext, plan: Plan, drafts: Sequence[DraftReply], times: int
 ) -> list[tuple[int, ...]]:
-    """So many orders, the second asked in the opposite one; an empty one is none. The judge is listed once."""
+    """That many rankings, the second with the order reversed; empty where the judge gave none."""
     judge = select_judge(context, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
     if not context.within_budget(plan.usd_of("ranking")):
@@ -188,8 +183,8 @@ async def synthesize(
     best: int = 0,
     order: Sequence[int] | None = None,
 ) -> ClientReply:
-    """The written answer; the best member's, by its index, where the synthesizer fails. `order`: which answer stood behind
-    each of the judge's letters, so that the synthesizer knows them by the same."""
+    """The synthesized answer; the member's with index `best` if the synthesizer fails. `order`: the answer behind each of the
+    judge's letters, so that the synthesizer sees the same letters."""
     planned = plan.synthesizer or plan.primary
     writer = context.available_for(planned, usable[best].attempt.candidate)
     if writer != planned:
@@ -215,7 +210,7 @@ def _release_best(context: StepContext, draft: DraftReply, why: str) -> ClientRe
 
 
 def with_total_usage(context: StepContext, final: ClientReply) -> ClientReply:
-    """The same answer, telling what all phases used together."""
+    """The same answer, with the usage of all phases together."""
     wire = context.request.task.wire
     last = context.trace.answer
     before = sum_usage([a.usage for a in context.trace.attempts if a is not last and a.usage is not None])

@@ -1,8 +1,8 @@
-"""A draft: an answer for the client that is held until it is whole, so that it can be judged, and then goes out byte for byte.
+"""Drafts: an answer for the client that is buffered until it is complete, so that it can be reviewed, and then sent unchanged.
 
-A streamed draft is given free at the first sign that nobody needs to look at it: nobody looks at any, the call of a harmless
-tool has begun, or a call has ended whose arguments are plain. Once a risky call has begun it stays; a risky call behind a
-plain one, in the same answer, passes with it.
+A streamed draft is released early if no review is needed: none is configured, the call of a harmless tool has started, or a
+call has ended whose arguments are plain. Once a risky call has started, the draft stays buffered. A risky call after a plain
+one in the same answer passes with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from autorouter.wire.inner_request import answer_text, answer_tool_calls, read_a
 
 @dataclass(frozen=True, slots=True)
 class DraftReply:
-    """`final` is what goes out if it does. `live`: it is being streamed already, and `answer` is not all of it."""
+    """`final` is what goes out if the draft is released. `live`: it is streaming already, and `answer` is incomplete."""
 
     attempt: Attempt
     final: ClientReply
@@ -41,19 +41,19 @@ class DraftReply:
 
     @property
     def weight(self) -> DraftKind:
-        """Whether it deserves a second look."""
+        """What the draft does, which decides whether it needs a review."""
         return draft_risk.draft_kind(self.calls)
 
 
 async def complete_draft(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
-    """A draft that isn't streamed. Raises Failed."""
+    """A draft that isn't streamed. Raises CallFailed."""
     is_plain = await caller.complete(attempt, number)
     answer = read_answer(is_plain.body, caller.request.task.wire, stream=False)
     return DraftReply(attempt, is_plain, answer)
 
 
 async def buffer_draft(caller: Caller, attempt: Attempt, number: int, scope: VerifyScope | None = None) -> DraftReply:
-    """A streamed draft. `care`: give it free as soon as it turns out to need no second look. Raises Failed."""
+    """A streamed draft. `scope`: release it as soon as it turns out to need no review. Raises CallFailed."""
     stream_reply = await caller.open_stream(attempt, number)
     wire: Wire = caller.request.task.wire
     detector = PlainCallDetector(wire) if scope in ("final", "risky") else None
@@ -106,7 +106,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 class PlainCallDetector:
-    """Looks for the first call of a stream in the client's wire."""
+    """Finds out from a stream in the client's wire whether its tool calls need a review."""
 
     __slots__ = ("_arguments", "_decoder", "_doubtful", "_names")
 
@@ -117,7 +117,7 @@ class PlainCallDetector:
         self._doubtful: set[int] = set()
 
     def feed(self, chunk: bytes) -> bool:
-        """Whether a plain call is certain by now, and none that came before it is risky."""
+        """Whether a plain call is certain by now, and no call before it is risky."""
         is_plain = False
         for event in self._decoder.feed(chunk):
             if isinstance(event, ToolCallStarted):

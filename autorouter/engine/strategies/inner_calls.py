@@ -1,8 +1,7 @@
-"""The inner calls of a step: what a verifier, a judge or a member is told, and what is made of its answer.
+"""Inner calls: what a verifier, a judge or a member is asked, and how its answer is read.
 
-Each has a key of its own, derived from the receipt's id, that no model has seen before it is asked.
-
-Answers as material for a judge: JSON between tags, in which no tag can stand, under letters that name nobody.
+Each judging call has its own key, derived from the receipt's id, which the answer must repeat. A model that wrote a proposal
+has never seen the key, so text in a proposal can't pass for a verdict.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from autorouter.wire.inner_request import InnerRequestOptions, answer_text, answ
 
 T = TypeVar("T")
 VERDICT_MAX_TOKENS = 6_000
-"""Room for a verdict and for the thoughts before it; a verdict itself has about 200."""
+"""Room for a verdict and the reasoning before it; a verdict itself has about 200 tokens."""
 
 
 def build_request(
     context: StepContext, part: PromptRole, *blocks: str, shape: InnerRequestOptions, instruction: str = ""
 ) -> ClientRequest:
-    """The client's request with a part's instruction and its material behind it."""
+    """The client's request followed by a role's instruction and blocks."""
     key = _key(context, part)
     return compose(context.request, _addition(context, part, key, *blocks, instruction=instruction), shape)
 
@@ -53,7 +52,7 @@ async def ask_verifier(context: StepContext, verifier: str, draft: ResponseIR) -
 async def ask_judge(
     context: StepContext, judge: str, answers: Sequence[ResponseIR]
 ) -> tuple[PanelJudgement | str, Sequence[int]]:
-    """The judge's comparison or why there is none; and which answer stood behind each letter."""
+    """The judge's comparison, or why there is none; and which answer each letter stands for."""
     key = _key(context, "judge")
     order, blocks = _lettered_blocks(answers, key)
     letters = LETTERS[: len(answers)]
@@ -73,7 +72,7 @@ async def ask_judge(
 async def ask_ranker(
     context: StepContext, judge: str, answers: Sequence[ResponseIR], *, swapped: bool = False
 ) -> tuple[int, ...] | str:
-    """The answers' indices, best first, or why there is no order. `swapped`: shown in the opposite order."""
+    """The answers' indices, best first, or why there is no ranking. `swapped`: shown in the opposite order."""
     key = _key(context, "ranker")
     order, _ = _lettered_blocks(answers, _seed(context))
     if swapped:
@@ -121,12 +120,12 @@ def _lettered_blocks(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[
 
 
 def findings_block(reply: ReviewVerdict) -> str:
-    """A verdict's reasons as material."""
+    """A verdict's findings as a block."""
     return json_block("findings", list(reply.findings))
 
 
 def judgement_block(reply: PanelJudgement) -> str:
-    """A judgement as material."""
+    """A judgement as a block."""
     lists = {name: list(getattr(reply, name)) for name in verdicts.LISTS}
     return json_block("judgement", lists | {"best": reply.best})
 
@@ -141,17 +140,17 @@ def _key(context: StepContext, part: PromptRole) -> str:
 
 
 def _seed(context: StepContext) -> str:
-    """The same for all questions about one panel, so that a swapped order is the opposite of the first."""
+    """The same for all rankings of one panel, so that a swapped order is exactly the reverse."""
     return prompts.answer_key(context.caller.request_id, "order", 0)
 
 
 PROPOSAL_CHARS = 60_000
-"""A longer proposal is shown to others with its middle left out: about 15,000 tokens, more than any answer should need."""
+"""Longer proposals are shown with the middle left out. About 15,000 tokens, more than an answer should need."""
 LETTERS = "ABCDEFGH"
 
 
 def proposal_block(letter: str, answer: ResponseIR) -> str:
-    """An answer as material for a judge."""
+    """An answer as a block for a judge, under a letter that doesn't reveal its model."""
     text = answer_text(answer)
     if len(text) > PROPOSAL_CHARS:
         text = f"{text[: PROPOSAL_CHARS // 2]}\n[... left out ...]\n{text[-PROPOSAL_CHARS // 2 :]}"
@@ -162,6 +161,6 @@ def proposal_block(letter: str, answer: ResponseIR) -> str:
 
 
 def json_block(name: str, value: Any, letter: str | None = None) -> str:
-    """A JSON value between tags; none can stand in it."""
+    """A JSON value between tags. The value can't contain a tag itself."""
     mark = f' id="{letter}"' if letter else ""
     return f"<{name}{mark}>\n{escape_tags(orjson.dumps(value).decode())}\n</{name}>"

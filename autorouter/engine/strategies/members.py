@@ -1,11 +1,11 @@
-"""Members of a panel at work: all at the same time, each with its limit, until there is enough to go on with.
+"""The members of a panel: all are asked at the same time, each with its own timeout, until there are enough answers.
 
-    every member answered ──────────────────────────► go on
-    more than half agree, and as many as the quorum ► go on, the rest is stopped
-    the quorum is there, and `grace_s` has passed ──► go on, who is late is stopped, and listed as degraded
-    `member_s` has passed ──────────────────────────► go on with whoever is there
+    every member answered ──────────────────────────► continue
+    more than half agree, and at least the quorum ──► continue, stop the rest
+    quorum reached, and `grace_s` has passed ───────► continue, stop the rest and list them as degraded
+    `member_s` has passed ──────────────────────────► continue with the answers so far
 
-An answer is usable if it says something: not empty, not a refusal, its calls of declared tools with fitting arguments.
+An answer is usable if it isn't empty, isn't a refusal, and its calls name declared tools with fitting arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autorouter.wire.inner_request import InnerRequestOptions
 
 @dataclass(frozen=True, slots=True)
 class MemberSettings:
-    """A place in a panel: who sits there, and what it is told besides the request."""
+    """One member of a panel: its candidate, and its own instruction and temperature."""
 
     candidate: str
     instruction: str = ""
@@ -37,7 +37,7 @@ class MemberSettings:
 
 
 def member_settings(plan: Plan) -> list[MemberSettings]:
-    """The panel's places, with what each member is told and how boldly it samples."""
+    """The members of a plan's panel with their settings."""
     panel_config = plan.panel
     assert panel_config is not None
     return [
@@ -63,7 +63,7 @@ class PanelResult:
 
     @property
     def usable(self) -> list[DraftReply]:
-        """What was there before, then the answers in the order of the seats."""
+        """Earlier drafts, then the answers in the order of the members."""
         return [*self.known, *(self.by_member[seat] for seat in sorted(self.by_member))]
 
 
@@ -76,8 +76,8 @@ async def ask_members(
     known: Sequence[DraftReply] = (),
     options: bool = True,
 ) -> PanelResult:
-    """Let all seats answer. `request`: what they are asked instead of the usual; `known`: drafts that are there already;
-    `options`: whether the client's wishes about the answer's form act on them."""
+    """Ask all members. `request`: replaces the usual request; `known`: drafts that exist already; `options`: whether the
+    client's output options apply to the members."""
     result = await web_search.search_results(context) if request is None else []
     evidence = [json_block("search", result)] if result else []
     work = _PanelRun(context, phase, seats, DeclaredTools.of(context.request))
@@ -103,7 +103,7 @@ def _request(context: StepContext, seat: MemberSettings, options: bool, evidence
 
 
 class _PanelRun:
-    """One panel at work."""
+    """One round of a panel."""
 
     def __init__(self, context: StepContext, phase: str, seats: Sequence[MemberSettings], tools: DeclaredTools) -> None:
         self.result = PanelResult()
@@ -112,7 +112,7 @@ class _PanelRun:
         self._fusion = context.deps.policy.fusion
 
     def add_drafts(self, drafts: Sequence[DraftReply]) -> None:
-        """Drafts that are there already count as members' answers, if they can be used."""
+        """Count earlier drafts as members' answers, if they are usable."""
         for draft in drafts:
             problem = self._tools.problem(draft.answer)
             (self.result.known if problem is None else self.result.unusable).append(draft)
@@ -120,7 +120,8 @@ class _PanelRun:
                 self._context.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {problem}")
 
     async def seat(self, seat: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
-        """One member's answer, or why there is none: failures are values, or one would take the panel down."""
+        """One member's answer, or why there is none."""
+        # A failure is a value: an exception of one member would cancel the others.
         try:
             return await self._context.get_draft(
                 [seat.candidate], phase=self._phase, request=request, limit_s=self._fusion.member_s
@@ -131,7 +132,7 @@ class _PanelRun:
             return f"late, {self._fusion.member_s:g} s"
 
     async def wait_for_quorum(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
-        """Take answers as they come, until there is enough to go on with."""
+        """Take answers as they arrive, until there are enough."""
         seats = len(tasks) + len(self.result.known) + len(self.result.unusable)
         pending = set(tasks)
         loop = asyncio.get_running_loop()
@@ -170,7 +171,7 @@ class _PanelRun:
         self._context.progress.report("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
 
     def close(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
-        """List what is missing; what was stopped counts as far as it came."""
+        """List missing answers as degraded, and account for stopped calls as far as they got."""
         context, result = self._context, self.result
         mine = [attempt for attempt in context.trace.attempts if attempt.phase == self._phase]
         stopped = "not_needed" if result.agreed is not None else "late"

@@ -1,11 +1,11 @@
-"""Ways that take several rounds: debate, layers, refinement, a pipeline. For requests without tools.
+"""Panel methods with several rounds: debate, layers, refinement, pipeline. Only for requests without tools.
 
-    debate     answers ──► each member sees all, and answers anew ──► ... ──► judge ──► synthesis
+    debate     answers ──► each member sees all and answers again ──► ... ──► judge ──► synthesis
     layers     answers ──► a further layer sees them              ──► ... ──► synthesis
-    refine     draft ──► criticised and written anew by its author ──► ...
+    refine     draft ──► criticised and rewritten by its author   ──► ...
     pipeline   step ──► step, each sees what came before ──► ... the last one is the answer
 
-A round that fails keeps what was there before it, and is listed as degraded.
+If a round fails, the answers from before it are kept, and it is listed as degraded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from autorouter.wire.inner_request import InnerRequestOptions, has_output_option
 
 
 async def debate(context: StepContext, plan: Plan) -> ClientReply:
-    """Members answer, then answer anew knowing each other's answers; then as any panel."""
+    """Members answer, then answer again knowing each other's answers; then aggregated as any panel."""
     result = await _rounds(context, plan, "debate")
     return await aggregate(context, plan, result, allow_release=not has_output_options(context.request))
 
 
 async def layers(context: StepContext, plan: Plan) -> ClientReply:
-    """Layer upon layer, and a synthesis of the last."""
+    """Each layer sees the answers of the one before; the last is synthesized."""
     result = await _rounds(context, plan, "layer")
     usable = result.usable
     if not usable:
@@ -65,7 +65,7 @@ async def _rounds(context: StepContext, plan: Plan, phase: str) -> PanelResult:
 
 
 async def refine(context: StepContext, plan: Plan) -> ClientReply:
-    """The lead criticises its own draft and writes it anew; the last round streams."""
+    """The lead criticises and rewrites its own draft; the last round streams."""
     assert plan.panel is not None
     queue = [plan.primary, *context.routed.decision.fallbacks]
     draft = await context.get_draft(queue, phase="draft")
@@ -90,7 +90,7 @@ async def refine(context: StepContext, plan: Plan) -> ClientReply:
 
 
 async def pipeline(context: StepContext, plan: Plan) -> ClientReply:
-    """Step after step; what each said is told to all that come after it."""
+    """Step after step; each sees the answers of all before it."""
     assert plan.panel is not None
     steps = plan.panel.steps
     texts: list[str] = []

@@ -1,16 +1,16 @@
-"""A panel answers, and its answers become one.
+"""The panel strategy: several models answer, and their answers become one.
 
-    members ──► nobody ──────────► a fallback alone, else one verdict
+    members ──► no answer ───────► a candidate outside the panel answers alone, else one error
        │ some
-       ├──► they agree ───────────► that answer, as it is
-       ├──► the client has tools ─► a judge orders the proposals, the first goes out as it is: nothing is merged
-       ├──► ranked, vote ─────────► one answer, as it is
+       ├──► they agree ───────────► that answer, unchanged
+       ├──► the client has tools ─► a judge ranks the proposals, the first goes out unchanged: nothing is merged
+       ├──► ranked, vote ─────────► one answer, unchanged
        └──► judge ──► synthesizer ► a new answer, streamed as it is written
                 │ no judgement         │ fails
                 ▼                      ▼
-           from the raw answers   the best member's answer            all of it listed under `degraded`
+           from the raw answers   the best member's answer            each such step is listed under `degraded`
 
-Where the lead drafts first (`moment` "draft"), the panel joins only if its draft deserves a second look.
+If the panel's trigger is "draft", the lead drafts first, and the members join only if the draft needs a review.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from autorouter.engine.strategies.members import MemberSettings, ask_members, me
 from autorouter.wire.inner_request import has_output_options
 
 RELEASING_METHODS = ("ranked", "vote")
-"""Ways after which a member's own words go out, so that the client's wishes about the form act on the members."""
+"""Methods that release a member's own answer, so the client's output options apply to the members."""
 
 
 async def perform(context: StepContext, plan: Plan) -> ClientReply:
-    """The panel's answer. Raises NobodyAnswered."""
+    """The panel's answer. Raises AllCandidatesFailed."""
     panel_config = plan.panel
     assert panel_config is not None
     context.trace.panel = {"way": panel_config.way, "name": panel_config.name, "moment": plan.panel_trigger}
@@ -55,6 +55,6 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
 
 
 def _other_members(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
-    """The other places: who drafted sits there already."""
+    """The members without the one that wrote the draft: its answer counts already."""
     own = next((index for index, seat in enumerate(seats) if seat.candidate == candidate), None)
     return [seat for index, seat in enumerate(seats) if index != own]

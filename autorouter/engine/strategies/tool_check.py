@@ -1,4 +1,4 @@
-"""Whether an answer can be used: it says something, doesn't refuse, and its calls fit the tools that the client declared."""
+"""Checks whether an answer can be used: it isn't empty or a refusal, and its calls fit the tools that the client declared."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import answer_text, answer_tool_calls, declared_tools
 
 UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
-"""How an answer ended that is none -> the word on the receipt."""
+"""Finish reasons that make an answer unusable -> the word on the receipt."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredTools:
-    """The tools that the client declares, by name."""
+    """The tools that the client declares, by namespace and name."""
 
     by_name: dict[tuple[str | None, str], ToolDefinition]
 
     @classmethod
     def of(cls, request: ClientRequest) -> DeclaredTools:
-        """Those of a request; its body is parsed only if it declares any."""
+        """The tools of a request; its body is parsed only if it declares any."""
         if not request.task.tools:
             return cls({})
         return cls({(tool.namespace, tool.name): tool for tool in declared_tools(request)})
 
     def problem(self, answer: ResponseIR) -> str | None:
-        """Why an answer can't be used, in a few words; None where it can."""
+        """Why an answer can't be used, in a few words; None if it can."""
         if answer.failed is not None:
             return "no answer"
         reason = answer.finished.reason if answer.finished else "stop"
@@ -57,7 +57,7 @@ class DeclaredTools:
 def _fits(arguments: dict[str, Any], schema: dict[str, Any]) -> bool:
     if not schema:
         return True
-    # Imported when first needed: it takes 75 ms, and most answers call nothing.
+    # Imported late: it takes 75 ms, and most answers call no tool.
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
@@ -67,8 +67,8 @@ def _fits(arguments: dict[str, Any], schema: dict[str, Any]) -> bool:
     try:
         kind = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema)
-        # Without a registry of its own, it would fetch whatever a `$ref` names: an address, or a file of this machine.
+        # Without an empty registry it would fetch what a `$ref` names: a URL, or a file on this machine.
         return bool(kind(schema, registry=EMPTY_REGISTRY).is_valid(arguments))
     except (SchemaError, Unresolvable, RecursionError, TypeError, ValueError, AttributeError):
-        # A schema that can't be used is the client's own affair, and no member's fault.
+        # A broken schema is the client's problem, not the member's.
         return True

@@ -1,12 +1,12 @@
-"""One model drafts, another looks at it first; then the draft goes out as it is, is mended, or a better model answers.
+"""The verify strategy: one model drafts, and the draft is reviewed before it goes out.
 
 draft ──► plain tool step ──► out at once
   │ a final answer, a risky call
   ▼
-evidence: claims success that the tools deny ──► rejected, and nobody was paid for it
-  │ nothing against it
+evidence: claims success although the tools report failure ──► rejected without any call
+  │ no contradiction
   ▼
-verifier ──► accept ──► out, byte for byte          ──► revise ──► the primary, told why; or the next better candidate
+verifier ──► accept ──► out, byte for byte          ──► revise ──► the primary with the findings, or a better candidate
   │ down, late, no verdict
   ▼
 out, "degraded"
@@ -30,7 +30,7 @@ from autorouter.wire.inner_request import InnerRequestOptions
 
 
 async def perform(context: StepContext, plan: Plan) -> ClientReply:
-    """The verified answer. Raises NobodyAnswered where no draft came."""
+    """The verified answer. Raises AllCandidatesFailed if there is no draft."""
     scope = context.verify_scope
     context.progress.report("draft", candidate=plan.primary)
     queue = [plan.primary, *context.routed.decision.fallbacks]
@@ -49,7 +49,7 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
 
 
 async def _verdict(context: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str]:
-    """The verdict, and whose it is: the evidence's or the verifier's."""
+    """The verdict, and its source: the evidence or the verifier."""
     reason = contradicting_evidence(draft.text, context.routed.features.evidence)
     if reason is not None:
         return ReviewVerdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
@@ -65,7 +65,7 @@ async def _verdict(context: StepContext, plan: Plan, draft: DraftReply) -> tuple
 
 
 async def _second_answer(context: StepContext, plan: Plan, draft: DraftReply, verdict: ReviewVerdict) -> ClientReply:
-    """The second answer; where there is none to be had, the rejected draft, unless it is a risky call."""
+    """The second answer; the rejected draft if there is none, unless that is a risky call."""
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
     if not context.within_budget(_second_answer_usd(context, plan, phase, candidate)):
@@ -82,7 +82,8 @@ async def _second_answer(context: StepContext, plan: Plan, draft: DraftReply, ve
 def _release_rejected(
     context: StepContext, draft: DraftReply, why: str, cause: AllCandidatesFailed | None = None
 ) -> ClientReply:
-    """Words may go out that somebody found fault with; a call that can't be taken back may not."""
+    """Release a rejected draft. Raises AllCandidatesFailed for a risky call."""
+    # Rejected words do less harm than no answer; a rejected call that can't be undone does more.
     if draft.weight != "risky":
         context.trace.degraded.append(f"{why}; the rejected draft went out")
         return context.release(draft)
@@ -98,7 +99,7 @@ def _release_rejected(
 
 
 def _second_answer_usd(context: StepContext, plan: Plan, phase: str, candidate: str) -> float:
-    """As planned; a fallback that drafted in the primary's place, and is to mend it, has its own price."""
+    """As planned; a fallback that drafted in place of the primary, and revises its own draft, has its own price."""
     usd = plan.usd_of(phase)
     if candidate in (plan.primary, plan.escalation):
         return usd

@@ -1,12 +1,10 @@
-"""A search of your own, for panels: a command that gets the question and prints what it found.
+"""Web search by the user's own command, run once before the members of a panel are asked (`web.how = "local"`).
 
     command = ["my-search", "--json"]     question on standard input; on standard output
     [{"title": "...", "url": "https://...", "text": "..."}, ...]   or plain text
 
-It runs without a shell, with a time limit, and only so much of its output is read. With it ends whatever it has started: a child
-that stays behind is killed. What it prints is material for models, and goes to them as JSON in which no tag can stand.
-
-What the user's own search finds for a panel: run once, before its members are asked. See `web`.
+The command runs without a shell, with a timeout and a limit on its output; its children are killed with it. The results go
+to models as JSON that can't contain a tag.
 """
 
 from __future__ import annotations
@@ -30,16 +28,16 @@ from autorouter.engine.web import lookup_allowed
 QUESTION_CHARS = 1_000
 OUTPUT_BYTES = 200_000
 RESULT_CHARS = {"title": 300, "url": 500, "text": 4_000}
-"""So much of each result is handed on: about 1,200 tokens."""
+"""How much of each result is passed on: about 1,200 tokens."""
 PLAIN_CHARS = 16_000
-"""So much of plain text."""
+"""How much of a plain text output is passed on."""
 
 REAP_S = 2.0
-"""A process that was killed is gone within milliseconds, unless the system itself hangs."""
+"""A killed process is gone within milliseconds, unless the system itself hangs."""
 
 
 class SearchFailed(Exception):
-    """The command could not be run, failed, or took too long; the message names no question and no result."""
+    """The command couldn't be run, failed, or took too long. The message contains no question and no result."""
 
 
 async def search(command: Sequence[str], question: str, *, limit: int, limit_s: float) -> list[dict[str, str]]:
@@ -61,7 +59,7 @@ async def search(command: Sequence[str], question: str, *, limit: int, limit_s: 
 
 
 async def _start(command: Sequence[str], name: str) -> _SearchProcess:
-    """The command in a session of its own, so that all it starts can be ended with it."""
+    """Start the command in its own session, so that its children can be killed with it."""
     try:
         _, process = await asyncio.get_running_loop().subprocess_exec(
             _SearchProcess,
@@ -79,7 +77,7 @@ async def _start(command: Sequence[str], name: str) -> _SearchProcess:
 
 
 class _SearchProcess(asyncio.SubprocessProtocol):
-    """The command at work. `code` None: it hasn't ended yet."""
+    """The running command. `code` is None until it ends."""
 
     def __init__(self) -> None:
         self.output = bytearray()
@@ -96,7 +94,7 @@ class _SearchProcess(asyncio.SubprocessProtocol):
         return self._transport.get_returncode()
 
     async def send_question(self, question: str) -> None:
-        """Until it has ended and its output is read, or there was too much of that. It needn't read the question."""
+        """Write the question and wait until the output is read, or is too long. The command may ignore the question."""
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(question.encode("utf-8", "replace"))
         stdin.close()
@@ -110,7 +108,7 @@ class _SearchProcess(asyncio.SubprocessProtocol):
             self._finish_output()
 
     def process_exited(self) -> None:
-        # What it has left behind may hold the pipe open: then nobody would ever see the end of the output.
+        # A child left behind may hold the pipe open, and the output would never end.
         self._kill()
         self._exit.set_result(None)
 
@@ -118,13 +116,13 @@ class _SearchProcess(asyncio.SubprocessProtocol):
         self._finish_output()
 
     def stop(self) -> None:
-        """End it, and all that it has started, wherever it stands."""
+        """Kill the command and everything it has started."""
         if self.code is None:
             self._kill()
         self._transport.close()
 
     async def wait_closed(self) -> None:
-        """Stop it, and wait until the system has taken it back: nothing is left running behind a search."""
+        """Stop the command and wait until it is gone."""
         self.stop()
         await asyncio.wait({self._exit}, timeout=REAP_S)
 
@@ -159,8 +157,8 @@ def _results(output: bytes) -> list[dict[str, str]]:
 
 
 async def search_results(context: StepContext) -> list[dict[str, str]]:
-    """What the user's own search finds for this request; nothing where it is off, private, too dear, or fails (the latter
-    two are listed as degraded)."""
+    """The results of the user's own search for this request. Empty if it is off, the request is private, the results don't fit
+    the budget, or the search fails (the last two are listed as degraded)."""
     web, task = context.deps.web, context.request.task
     if (
         web.how != "local"
@@ -183,7 +181,7 @@ async def search_results(context: StepContext) -> list[dict[str, str]]:
 
 
 def _results_within_budget(context: StepContext, parsed: list[dict[str, str]]) -> bool:
-    """Whether the budget holds the plan with this fed to each member; the plan was counted without it."""
+    """Whether the budget allows the plan with the results sent to each member; the plan was priced without them."""
     plan, tuning = context.routed.decision.plan, context.deps.policy.tuning
     assert plan is not None
     tokens = len(orjson.dumps(parsed)) / tuning.bytes_per_token

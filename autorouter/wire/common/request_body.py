@@ -1,9 +1,7 @@
-"""The members that a request of any wire has: the document itself, the model's name and its place, and the headers kept.
+"""A request's JSON body: the members that all three APIs have, and changes to it that leave the client's bytes as they are.
 
-Changing a JSON body without writing it anew: the model's name is exchanged in the client's own bytes.
-
-Only the value of the *top-level* key may change, and `"model"` may well stand in a message before it. So a place is
-tried and proved: with the value exchanged, the parsed body must differ in `model` and in nothing else.
+The model's name is replaced in place. Only the value of the *top-level* key may change, and `"model"` may also occur in a
+message before it. So a position is tried and proved: with a probe in its place, the parsed body must have the probe as `model`.
 """
 
 from __future__ import annotations
@@ -19,13 +17,13 @@ from autorouter.core.types import Task
 from autorouter.errors import RequestError
 
 MAX_LABEL_CHARS = 300
-"""No model's name is longer, and near names are looked for."""
+"""Longer than any model's name; bounds the search for similar names."""
 MAX_DEPTH = 240
-"""orjson writes 254 levels, and what is written anew may be some deeper than what came."""
+"""orjson writes at most 254 levels, and a translated body may be a few levels deeper than the client's."""
 EXTENSION = "openfusion"
 """Our own member in a body: never sent on."""
 POLICY_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
-"""Headers that rules may look at, beside any `x-` header; never those that carry keys."""
+"""Headers that policy rules may match, besides all `x-` headers; never those that carry keys."""
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
 
 
@@ -109,20 +107,20 @@ class ClientRequest:
 
 
 def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan | None:
-    """Where to exchange the model's name; None where our own member is in the body, or the place can't be proved."""
+    """Where to replace the model's name; None if our own member is in the body, or the position can't be proved."""
     return None if EXTENSION in document else locate_model(body, document)
 
 
 def with_model(body: bytes, span: ByteSpan | None, model: str) -> bytes:
-    """The client's bytes with the model's name exchanged; written anew, without our own member, where there is no place."""
-    if place is not None:
-        return body[: place[0]] + orjson.dumps(model) + body[place[1] :]
+    """The client's bytes with another model. Without a span the body is serialized again, without our own member."""
+    if span is not None:
+        return replace_model(body, span, model)
     document = {key: value for key, value in orjson.loads(body).items() if key != EXTENSION}
     return orjson.dumps(document | {"model": model})
 
 
 def policy_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Headers that rules may look at; never those that carry keys."""
+    """Headers that policy rules may match; never those that carry keys."""
     return tuple(
         (name, value)
         for name, value in headers.items()
@@ -174,14 +172,14 @@ def _walk(body: bytes) -> tuple[int, int] | None:
     return places[0] if len(places) == 1 else None
 
 
-def replace_model(body: bytes, place: tuple[int, int], model: str, added: tuple[str, Any] | None = None) -> bytes:
-    """`body` with another model at `place`, and one more member at its end. One copy: bodies are long."""
+def replace_model(body: bytes, span: tuple[int, int], model: str, added: tuple[str, Any] | None = None) -> bytes:
+    """`body` with another model at `span`, and optionally one more member at the end. Copied once: bodies are long."""
     view = memoryview(body)
     if added is None:
-        return b"".join((view[: place[0]], orjson.dumps(model), view[place[1] :]))
+        return b"".join((view[: span[0]], orjson.dumps(model), view[span[1] :]))
     end, comma = _end(body)
     member = orjson.dumps({added[0]: added[1]})[1:]
-    return b"".join((view[: place[0]], orjson.dumps(model), view[place[1] : end], comma, member))
+    return b"".join((view[: span[0]], orjson.dumps(model), view[span[1] : end], comma, member))
 
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:

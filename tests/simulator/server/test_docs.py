@@ -16,7 +16,7 @@ from autorouter.simulator.faults.spec import parse_faults as parse_faults
 from autorouter.simulator.faults.types import ALL_WIRES
 from autorouter.simulator.server.rules import MockRule, parse_script
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "mock.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "mock.md"
 TABLE = re.compile(
     r"(?<=<!-- catalogue: made by `python -m tests.simulator.server.test_docs` -->\n).*?(?=<!-- end of catalogue)", re.S
 )

@@ -1,3 +1,5 @@
+from tests.lanes import one_each
+
 """Every fault of the catalogue on a real socket: each wire, streamed and not, as the bytes that a client gets."""
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.faults.spec import FAMILIES, fault_by_name
 from autorouter.wire.common.ir import ResponseIR, collect_events
 from autorouter.wire.translate import ANSWER_DECODERS, DECODERS
+from tests.lanes import one_each
 from tests.simulator.server.conftest import ERRAND, HI, PATHS, TOOLS, Mock, Raw
 
 QUICK = {"slow-first-byte": "slow-first-byte-0.2", "slow-stream": "slow-stream-0.02"}
@@ -20,10 +23,10 @@ SILENCE_S = 0.3
 NAMES = [*FAULTS, *(family.example for family in FAMILIES if not family.example.startswith("slow"))]
 ALL = pytest.mark.parametrize(
     ("name", "wire", "stream"),
-    [
+    one_each(
         pytest.param(*case, id=f"{case[0]}-{case[1]}-{'streamed' if case[2] else 'whole'}")
         for case in itertools.product(NAMES, PATHS, (False, True))
-    ],
+    ),
 )
 ENDS = {
     "reset": "reset",

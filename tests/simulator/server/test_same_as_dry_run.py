@@ -15,16 +15,17 @@ from autorouter.simulator.faults.catalog import FAULTS, PLACEHOLDER_KEY
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.http import HttpTransport
 from autorouter.upstream.transport import Timeouts, Transport, TransportError, UpstreamCall, UpstreamTarget
+from tests.lanes import one_each
 from tests.simulator.server.conftest import PATHS, Start, body
 
 SILENT = {"timeout", "stall"}
 LIMITS = {True: Timeouts(first_byte_s=0.3, between_bytes_s=0.3), False: Timeouts(first_byte_s=20, between_bytes_s=20)}
 """Short only where a limit is waited for."""
 NAMES = ["", *(name for name in FAULTS if not name.startswith("slow"))]
-CASES = [
+CASES = one_each(
     pytest.param(*case, id=f"{case[0] or 'good'}-{case[1]}-{'streamed' if case[2] else 'whole'}")
     for case in itertools.product(NAMES, PATHS, (False, True))
-]
+)
 
 
 def call(url: str, wire: str, name: str, stream: bool) -> UpstreamCall:
