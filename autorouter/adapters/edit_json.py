@@ -1,4 +1,4 @@
-"""JSON and JSONC, edited in place: a value is replaced where it stands, a member added after the last one.
+"""JSON and JSONC, edited in place: a value is replaced where it is, a new member is added after the last one.
 
 Everything else keeps its bytes: comments, trailing commas, order and indentation.
 """
@@ -17,7 +17,7 @@ EMPTY = "{}\n"
 _GAP = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.S)
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _WORD = re.compile(r"[-+.\w]+")
-_DEEPEST = 200
+_MAX_DEPTH = 200
 
 
 @dataclass(slots=True)
@@ -103,8 +103,8 @@ def _indent_at(text: str, index: int) -> str:
 
 def _unit(text: str) -> str:
     """One step of indentation: that of the first indented line."""
-    found = re.search(r"^([ \t]+)\"", text, re.M)
-    return found[1] if found else "  "
+    match = re.search(r"^([ \t]+)\"", text, re.M)
+    return match[1] if match else "  "
 
 
 def _root(text: str) -> _Node:
@@ -117,37 +117,37 @@ def _root(text: str) -> _Node:
 
 
 def _gap(text: str, at: int) -> int:
-    found = _GAP.match(text, at)
-    assert found is not None
-    return found.end()
+    match = _GAP.match(text, at)
+    assert match is not None
+    return match.end()
 
 
 def _value(text: str, at: int, depth: int) -> _Node:
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise _broken(text, at, "it is nested too deeply")
     match text[at : at + 1]:
         case "{":
             return _object(text, at, depth)
         case "[":
             return _array(text, at, depth)
-    found = (_STRING if text[at : at + 1] == '"' else _WORD).match(text, at)
-    if found is None:
+    match = (_STRING if text[at : at + 1] == '"' else _WORD).match(text, at)
+    if match is None:
         raise _broken(text, at, "a value is missing")
     try:
-        return _Node(at, found.end(), json.loads(found[0]))
+        return _Node(at, match.end(), json.loads(match[0]))
     except ValueError as exc:
-        raise _broken(text, at, f"`{found[0][:40]}` is no value") from exc
+        raise _broken(text, at, f"`{match[0][:40]}` is no value") from exc
 
 
 def _object(text: str, start: int, depth: int) -> _Node:
     node = _Node(start, start, {})
     at = _gap(text, start + 1)
     while text[at : at + 1] != "}":
-        found = _STRING.match(text, at)
-        if found is None:
+        match = _STRING.match(text, at)
+        if match is None:
             raise _broken(text, at, "a name in double quotes is missing")
         key = _value(text, at, depth).value
-        colon = _gap(text, found.end())
+        colon = _gap(text, match.end())
         if text[colon : colon + 1] != ":":
             raise _broken(text, colon, "a colon is missing")
         if key in node.members:

@@ -1,10 +1,8 @@
-"""YAML, edited in place: ruamel.yaml says where everything stands, and only our own lines are written.
+"""YAML, edited in place: ruamel.yaml locates every node, and only the router's own lines are written.
 
-Root keys go to the end of the file, a new item comes first in its list (clients take the first as the default). What is
-there already keeps its bytes: comments, quotes, order, indentation. A file of several documents, or one whose root is
-written in braces, is refused.
-
-How our own values are written in YAML, so that readers of YAML 1.1 and 1.2 see the same.
+Root keys go to the end of the file, a new item comes first in its list (clients take the first as the default). Existing
+text keeps its bytes: comments, quotes, order, indentation. A file of several documents, or one whose root is in flow style
+(braces), is refused. Values are written so that readers of YAML 1.1 and 1.2 agree on them.
 """
 
 from __future__ import annotations
@@ -40,13 +38,13 @@ def put(text: str, path: Path, value: Any) -> str:
         case (ListItem() as item,):
             return _put_item(text, root, item, value)
         case (str() as key, ListItem() as item):
-            found = _entry(root, key)
-            if found is None:
+            entry = _entry(root, key)
+            if entry is None:
                 return _put_key(text, root, key, [value])
-            if isinstance(found[1], ScalarNode):
-                return _after_colon(text, found[0], found[1], [value])
-            return _put_item(text, found[1], item, value)
-    raise _unable(path)
+            if isinstance(entry[1], ScalarNode):
+                return _after_colon(text, entry[0], entry[1], [value])
+            return _put_item(text, entry[1], item, value)
+    raise _unsupported_path(path)
 
 
 def drop(text: str, path: Path) -> str:
@@ -54,18 +52,18 @@ def drop(text: str, path: Path) -> str:
     root = _root(text)
     match path:
         case (str() as key,):
-            found = _entry(root, key)
-            assert found is not None
-            return _cut(text, *_lines(text, found[0].start_mark.index, _leaf_end(found[1], found[0])))
+            entry = _entry(root, key)
+            assert entry is not None
+            return _cut(text, *_lines(text, entry[0].start_mark.index, _leaf_end(entry[1], entry[0])))
         case (ListItem() as item,):
             assert isinstance(root, SequenceNode)
             return _drop_item(text, root, item)
         case (str() as key, ListItem() as item):
-            found = _entry(root, key)
-            assert found is not None
-            assert isinstance(found[1], SequenceNode)
-            return drop(text, (key,)) if len(found[1].value) == 1 else _drop_item(text, found[1], item)
-    raise _unable(path)
+            entry = _entry(root, key)
+            assert entry is not None
+            assert isinstance(entry[1], SequenceNode)
+            return drop(text, (key,)) if len(entry[1].value) == 1 else _drop_item(text, entry[1], item)
+    raise _unsupported_path(path)
 
 
 def _read(text: str, how: str) -> Any:
@@ -85,12 +83,12 @@ def _read(text: str, how: str) -> Any:
 
 def _root(text: str) -> Node | None:
     node: Node | None = _read(text, "compose")
-    if node is not None and _in_braces(node):
+    if node is not None and _is_flow_style(node):
         raise AdapterError("it is written in braces", hint="set it by hand, as the guide shows")
     return node
 
 
-def _in_braces(node: Node) -> bool:
+def _is_flow_style(node: Node) -> bool:
     return isinstance(node, MappingNode | SequenceNode) and bool(node.flow_style)
 
 
@@ -100,15 +98,15 @@ def _entry(root: Node | None, key: str) -> tuple[Node, Node] | None:
 
 
 def _put_key(text: str, root: Node | None, key: str, value: Any) -> str:
-    found = _entry(root, key)
-    if found is None:
+    entry = _entry(root, key)
+    if entry is None:
         indent = " " * (root.start_mark.column if root is not None else 0)
         lines = [indent + line for line in block(key, value)]
         if root is not None and not text.endswith("\n") and _ends_in_block(root):
             start = text.rfind("\n", 0, root.start_mark.index) + 1
             return text[:start] + _joined(text, lines) + text[start:]
         return _appended(text, lines)
-    name, node = found
+    name, node = entry
     if _is_empty(text, node):
         return _after_colon(text, name, node, value)
     if isinstance(node, ScalarNode) and node.style not in ("|", ">") and not isinstance(value, list | dict):
@@ -132,7 +130,7 @@ def _put_item(text: str, root: Node | None, item: ListItem, value: Any) -> str:
     if not isinstance(root, SequenceNode):
         raise AdapterError("it is no list", hint="set it by hand, as the guide shows")
     old = _find(root, item)
-    if _in_braces(root) or not root.value:
+    if _is_flow_style(root) or not root.value:
         if old is not None:
             return text[: old.start_mark.index] + flow(value) + text[old.end_mark.index :]
         at = text.index("[", root.start_mark.index) + 1
@@ -151,7 +149,7 @@ def _put_item(text: str, root: Node | None, item: ListItem, value: Any) -> str:
 def _drop_item(text: str, root: SequenceNode, item: ListItem) -> str:
     old = _find(root, item)
     assert old is not None
-    if not _in_braces(root):
+    if not _is_flow_style(root):
         return _cut(text, *_lines(text, _dash(text, old), _leaf_end(old, old)))
     at = root.value.index(old)
     if at + 1 < len(root.value):
@@ -162,8 +160,8 @@ def _drop_item(text: str, root: SequenceNode, item: ListItem) -> str:
 
 def _find(root: SequenceNode, item: ListItem) -> Node | None:
     for node in root.value:
-        found = _entry(node, item.key)
-        if found is not None and found[1].value == item.value:
+        entry = _entry(node, item.key)
+        if entry is not None and entry[1].value == item.value:
             return node  # type: ignore[no-any-return]
     return None
 
@@ -193,7 +191,7 @@ def _dash(text: str, node: Node) -> int:
 
 def _leaf_end(node: Node, name: Node) -> int:
     """Where the last text of a node ends; a block's own end mark lies behind the comments that follow it."""
-    if isinstance(node, ScalarNode) or _in_braces(node) or not node.value:
+    if isinstance(node, ScalarNode) or _is_flow_style(node) or not node.value:
         return int(max(node.end_mark.index, name.end_mark.index)) if _has_text(node) else int(name.end_mark.index)
     last = node.value[-1]
     return _leaf_end(last[1], last[0]) if isinstance(last, tuple) else _leaf_end(last, last)
@@ -229,7 +227,7 @@ def _appended(text: str, lines: list[str]) -> str:
     return text + _joined(text, lines)
 
 
-def _unable(path: Path) -> AdapterError:
+def _unsupported_path(path: Path) -> AdapterError:
     return AdapterError(f"`{format_path(path)}` can't be set in YAML", hint="set it by hand, as the guide shows")
 
 

@@ -1,19 +1,21 @@
-"""Pointing a client here, and taking it back: first a plan that only reads, then the writing.
+"""Installs the router into a client's configuration, and takes it out again. A plan only reads; `apply_plan` writes.
 
-    plan = plan_install(adapter, target, places)      plan.steps[0].diff
-    apply(plan, places)
+    plan = plan_install(adapter, target, environment)      plan.steps[0].diff
+    apply_plan(plan, environment)
 
-install     backup beside the file -> journal with the original bytes -> the file, by rename
-uninstall   untouched since: the original bytes; edited since: our settings alone are taken out, and it is said
-again       from the original, so that nothing piles up; when everything is already so, nothing is written
+install     a backup beside the file -> the journal with the original bytes -> the file, by rename
+uninstall   a file unchanged since the install gets its original bytes back; in one that was edited since, only the
+            router's settings are removed, and a note says so
+reinstall   starts from the original, so that nothing piles up; if everything is already set, nothing is written
 
-The guide of a client, with the address of the running router in it.
+A client without a file has a command (`setup_command`) or a guide (`render_guide`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +37,7 @@ from autorouter.errors import AdapterError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterEnvironment:
-    """Where things are: the user's environment, and the time in seconds since 1970."""
+    """The user's environment variables, and a clock in seconds since 1970."""
 
     env: Mapping[str, str]
     clock: Callable[[], float]
@@ -46,15 +48,15 @@ class AdapterEnvironment:
         return state_dir(self.env)
 
     def journal(self, adapter: Adapter) -> InstallJournal:
-        """The record of a client."""
+        """The install journal of a client."""
         return InstallJournal(self.state, adapter.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEdit:
-    """One file: `before` and `after` are its bytes, None where there is no file. `entry`: what the journal is to say,
-    None to forget it. `exact`: `after` is what was there before the install. `generated`: a file of ours alone, whose
-    diff is no news."""
+    """One file: `before` and `after` are its bytes, None where there is no file. `entry`: the journal's new entry, None
+    to forget the file. `exact`: `after` is the content before the install. `generated`: the router wrote the whole file,
+    so its diff needn't be shown."""
 
     path: Path
     before: bytes | None
@@ -94,35 +96,35 @@ class InstallPlan:
 
 
 def plan_install(
-    adapter: Adapter, target: RouterTarget, places: AdapterEnvironment, catalog: bytes | None = None
+    adapter: Adapter, target: RouterTarget, environment: AdapterEnvironment, catalog: bytes | None = None
 ) -> InstallPlan:
-    """What pointing this client at `target` would change. `catalog`: the content of the file `target.catalog`."""
+    """The edits that point this client at `target`. `catalog`: the content of the file `target.catalog`."""
     if not adapter.files:
         hint = f"autorouter adapter {adapter.name} prints how to set it up"
         raise AdapterError(f"{adapter.title} has no file to edit", hint=hint)
-    journal = places.journal(adapter)
-    steps = [_install(spec, target, config_path(spec, places.env), journal) for spec in adapter.files]
+    journal = environment.journal(adapter)
+    steps = [_install(spec, target, config_path(spec, environment.env), journal) for spec in adapter.files]
     if adapter.catalog and catalog is not None:
         steps.insert(0, _generated(Path(target.catalog), catalog, journal))
     return InstallPlan(adapter=adapter, steps=tuple(steps))
 
 
-def plan_uninstall(adapter: Adapter, places: AdapterEnvironment) -> InstallPlan:
-    """What taking it back would change; no steps when nothing is installed. The last file first."""
-    entries = places.journal(adapter).entries()
-    formats = {files.resolve_link(config_path(spec, places.env)): spec for spec in adapter.files}
+def plan_uninstall(adapter: Adapter, environment: AdapterEnvironment) -> InstallPlan:
+    """The edits that take an install back, last file first; none when nothing is installed."""
+    entries = environment.journal(adapter).entries()
+    formats = {files.resolve_link(config_path(spec, environment.env)): spec for spec in adapter.files}
     return InstallPlan(
         adapter=adapter, steps=tuple(_uninstall(e, formats.get(e.path), adapter) for e in reversed(entries))
     )
 
 
-def _install(spec: FileSpec, target: RouterTarget, shown: Path, journal: InstallJournal) -> FileEdit:
-    path = files.resolve_link(shown)
+def _install(spec: FileSpec, target: RouterTarget, link: Path, journal: InstallJournal) -> FileEdit:
+    path = files.resolve_link(link)
     before = files.read(path)
     settings = [(p, value, setting.only_if_missing) for setting, p, value in settings_for(spec, target)]
     entry = journal.entry(path)
     original, notes = _original(entry, before, spec, path)
-    with _about(path):
+    with _naming_file(path):
         text, made = edits.apply_settings(files.decode_text(original, path), spec.format, settings)
     after = text.encode() if made else original
     if after == before:
@@ -145,20 +147,20 @@ def _new_entry(
 def _original(
     entry: InstalledFile | None, before: bytes | None, spec: FileSpec, path: Path
 ) -> tuple[bytes | None, tuple[str, ...]]:
-    """What an uninstall would lead to now."""
+    """The content that an uninstall would restore now, with notes on edits since the install."""
     if entry is None or before is None or before == entry.original:
         return before, ()
     if sha256(before) == entry.installed_sha256:
         return entry.original, ()
-    with _about(path):
-        text, left = edits.undo_settings(files.decode_text(before, path), spec.format, entry.changes)
+    with _naming_file(path):
+        text, kept = edits.undo_settings(files.decode_text(before, path), spec.format, entry.changes)
     notes = [f"{path} was edited since the last install; those edits stay"]
-    notes += [f"{path}: `{name}` was changed since; what it is now is what an uninstall brings back" for name in left]
+    notes += [f"{path}: `{name}` was changed since; what it is now is what an uninstall brings back" for name in kept]
     return _bytes(text, entry), tuple(notes)
 
 
 def _bytes(text: str, entry: InstalledFile) -> bytes | None:
-    """None where nothing is left of a file that wasn't there before the install."""
+    """The text's bytes; None if a file that the install created is empty again."""
     return None if entry.original is None and "".join(text.split()) in ("", "{}", "[]") else text.encode()
 
 
@@ -177,72 +179,69 @@ def _generated(path: Path, data: bytes, journal: InstallJournal) -> FileEdit:
 def _uninstall(entry: InstalledFile, spec: FileSpec | None, adapter: Adapter) -> FileEdit:
     before = files.read(entry.path)
     if before == entry.original or before is None:
-        gone = before is None and entry.original is not None
-        deleted = (f"{entry.path} was deleted since; it stays so",) if gone else ()
-        return FileEdit(path=entry.path, before=before, after=before, exact=not gone, notes=deleted)
+        deleted_since = before is None and entry.original is not None
+        deleted = (f"{entry.path} was deleted since; it stays so",) if deleted_since else ()
+        return FileEdit(path=entry.path, before=before, after=before, exact=not deleted_since, notes=deleted)
     if entry.generated or sha256(before) == entry.installed_sha256:
         return FileEdit(path=entry.path, before=before, after=entry.original, exact=True, generated=entry.generated)
     form = (spec or adapter.files[0]).format
-    with _about(entry.path):
-        text, left = edits.undo_settings(files.decode_text(before, entry.path), form, entry.changes)
+    with _naming_file(entry.path):
+        text, kept = edits.undo_settings(files.decode_text(before, entry.path), form, entry.changes)
     notes = [f"{entry.path} was edited since the install: only our settings are taken out"]
-    notes += [f"{entry.path}: `{name}` was changed since and is left as it is" for name in left]
+    notes += [f"{entry.path}: `{name}` was changed since and is left as it is" for name in kept]
     return FileEdit(path=entry.path, before=before, after=_bytes(text, entry), notes=tuple(notes))
 
 
-class _about:  # noqa: N801
-    """Puts the file's name before what went wrong in it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, AdapterError):
-            raise AdapterError(f"{self._path}: {error.message}", hint=error.hint) from error
+@contextmanager
+def _naming_file(path: Path) -> Iterator[None]:
+    """Prefixes the file's name to an AdapterError."""
+    try:
+        yield
+    except AdapterError as error:
+        raise AdapterError(f"{path}: {error.message}", hint=error.hint) from error
 
 
-def apply_plan(plan: InstallPlan, places: AdapterEnvironment) -> list[Path]:
-    """Do it; the backups that were made. AdapterError leaves the file that it names as it was."""
-    journal = places.journal(plan.adapter)
+def apply_plan(plan: InstallPlan, environment: AdapterEnvironment) -> list[Path]:
+    """Write the plan's edits; returns the backups. After an AdapterError the file that it names is unchanged."""
+    journal = environment.journal(plan.adapter)
     backups = []
     for step in plan.steps:
         if files.read(step.path) != step.before:
             raise AdapterError(f"{step.path}: changed in the meantime", hint="run it again")
-        backup = _apply_install(step, journal, places) if step.entry else _apply_uninstall(step, journal, places)
+        backup = (
+            _apply_install(step, journal, environment) if step.entry else _apply_uninstall(step, journal, environment)
+        )
         backups += [backup] if backup else []
     return backups
 
 
-def _apply_install(step: FileEdit, journal: InstallJournal, places: AdapterEnvironment) -> Path | None:
+def _apply_install(step: FileEdit, journal: InstallJournal, environment: AdapterEnvironment) -> Path | None:
     entry = step.entry
     assert entry is not None
     if not step.changes_file or step.after is None:
         return None
     made = files.make_folder(step.path.parent)
     backup = None
-    if step.before is not None and not entry.generated and not _kept(step.before, journal.entry(step.path)):
-        backup = files.backup(step.path, step.before, places.clock())
+    if step.before is not None and not entry.generated and not _is_backed_up(step.before, journal.entry(step.path)):
+        backup = files.backup(step.path, step.before, environment.clock())
     journal.put(replace(entry, backup=backup or entry.backup, made_folders=(*made, *entry.made_folders)))
     files.write(step.path, step.after)
     return backup
 
 
-def _kept(before: bytes, old: InstalledFile | None) -> bool:
-    """Whether there is nothing of the user's in these bytes that isn't in a backup already."""
+def _is_backed_up(before: bytes, old: InstalledFile | None) -> bool:
+    """Whether a backup already holds everything of the user's in these bytes."""
     if old is None or sha256(before) != old.installed_sha256:
         return False
     return old.original is None or (old.backup is not None and old.backup.exists())
 
 
-def _apply_uninstall(step: FileEdit, journal: InstallJournal, places: AdapterEnvironment) -> Path | None:
+def _apply_uninstall(step: FileEdit, journal: InstallJournal, environment: AdapterEnvironment) -> Path | None:
     entry = journal.entry(step.path)
     backup = None
     if step.changes_file:
         if not step.exact and step.before is not None:
-            backup = files.backup(step.path, step.before, places.clock())
+            backup = files.backup(step.path, step.before, environment.clock())
         if step.after is None:
             files.remove(step.path, list(entry.made_folders) if entry else [])
         else:
@@ -255,7 +254,7 @@ def _apply_uninstall(step: FileEdit, journal: InstallJournal, places: AdapterEnv
 
 
 def render_guide(adapter: Adapter, target: RouterTarget) -> str:
-    """The guide, ready to be copied from; the first lines say what must be known before."""
+    """The client's guide, with the running router's address in it."""
     text = fill_text(registry.read_guide(adapter.name), target.values()).rstrip() + "\n"
     if target.key_env is None:
         return text
@@ -270,6 +269,6 @@ def shell_env(adapter: Adapter, target: RouterTarget) -> dict[str, str]:
 
 
 def setup_command(adapter: Adapter, target: RouterTarget) -> list[str]:
-    """The command that sets the client up, for those that have one instead of a file. The key stays a variable's name."""
+    """The command that sets up a client without a file. The key appears as the name of its variable only."""
     values = target.values() | ({"key": f"${target.key_env}"} if target.key_env else {})
     return [fill_text(part, values) for part in adapter.setup]

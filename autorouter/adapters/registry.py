@@ -1,4 +1,4 @@
-"""What is known about each client: `adapters/NAME.toml`, read and validated, and the guide beside it.
+"""The known clients: `adapters/NAME.toml`, read and validated, with the guide beside it.
 
     name = "codex"                          wire = "responses"        tried_version, tried_on
     [[files]]                               a configuration file: where it is on each system, its format
@@ -32,7 +32,7 @@ from autorouter.suggest import close_matches
 FileFormat = Literal["toml", "yaml", "json"]
 PLACEHOLDERS = ("base_url", "base_url_v1", "model", "key_env", "key", "catalog", "context_tokens", "output_tokens")
 STAND_IN_KEY = "local-key"
-"""What clients send that insist on a key when the router asks for none. It keeps a real key from being sent here."""
+"""Sent by clients that insist on a key when the router asks for none. It keeps a real key from being sent here."""
 DEFAULT_KEY_ENV = "AUTOROUTER_API_KEY"
 ENDPOINTS: dict[Wire, str] = {
     "chat": "POST /v1/chat/completions",
@@ -41,13 +41,13 @@ ENDPOINTS: dict[Wire, str] = {
 }
 
 
-class _Data(BaseModel):
+class _AdapterModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class AdapterSetting(_Data):
-    """One value in a file. `match`: the path leads to a list, and the value is the item of it whose `match` is the same.
-    `when`: only if the router asks for no key (open), or for one (key). `decides`: what `--status` looks at."""
+class AdapterSetting(_AdapterModel):
+    """One value in a file. `match`: the path leads to a list, and the value is the item with the same value of that key.
+    `when`: only if the router asks for no key (open), or for one (key). `decides`: `--status` reads it."""
 
     path: tuple[str, ...] = ()
     value: Any
@@ -57,14 +57,14 @@ class AdapterSetting(_Data):
     only_if_missing: bool = False
 
 
-class PathOverride(_Data):
+class PathOverride(_AdapterModel):
     """A variable that moves the file: its value is a folder, and `path` the file in it."""
 
     env: str
     path: str
 
 
-class FileSpec(_Data):
+class FileSpec(_AdapterModel):
     """A configuration file. `alternatives`: other names that the client reads it by. `overridden_by`: paths, with * for
     any key, that win over ours; `layers`: files beside it, as a glob, whose own settings do."""
 
@@ -79,7 +79,7 @@ class FileSpec(_Data):
     settings: tuple[AdapterSetting, ...] = Field(min_length=1)
 
 
-class Adapter(_Data):
+class Adapter(_AdapterModel):
     """A client. Without `files` its configuration is not edited: `setup` is the command that sets it up, if it has one."""
 
     name: str
@@ -119,7 +119,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouterTarget:
-    """What a client is to be pointed at. `key_env` None: the router asks for no key. `catalog`: where that file is."""
+    """The router that a client is pointed at. `key_env` None: it asks for no key. `catalog`: path of the model catalog."""
 
     base_url: str
     model: str
@@ -143,25 +143,25 @@ class RouterTarget:
 
 
 def fill_template(template: Any, values: Mapping[str, str | int]) -> Any:
-    """The template with its placeholders filled, keys included; a string that is nothing but a number's becomes it."""
+    """The template with its placeholders filled, in keys too. A string that is only a numeric placeholder becomes a number."""
     if isinstance(template, Mapping):
         return {fill_template(key, values): fill_template(inner, values) for key, inner in template.items()}
     if isinstance(template, list | tuple):
         return [fill_template(inner, values) for inner in template]
     if not isinstance(template, str):
         return template
-    alone = values.get(template[1:-1]) if template[:1] == "{" and template[-1:] == "}" else None
-    return alone if isinstance(alone, int) else fill_text(template, values)
+    whole_value = values.get(template[1:-1]) if template[:1] == "{" and template[-1:] == "}" else None
+    return whole_value if isinstance(whole_value, int) else fill_text(template, values)
 
 
 def fill_text(text: str, values: Mapping[str, str | int]) -> str:
-    """The same for a whole guide: braces that hold nothing of ours stay."""
+    """Fill the placeholders of a text; other braces stay."""
     pattern = "|".join(re.escape(f"{{{name}}}") for name in values)
-    return re.sub(pattern, lambda found: str(values[found[0][1:-1]]), text)
+    return re.sub(pattern, lambda match: str(values[match[0][1:-1]]), text)
 
 
 def settings_for(spec: FileSpec, target: RouterTarget) -> Iterator[tuple[AdapterSetting, DataPath, Any]]:
-    """The settings that this target asks for: each with its path and its value."""
+    """The settings for this target, each with its path and its value."""
     values = target.values()
     state = "open" if target.key_env is None else "key"
     for setting in spec.settings:
@@ -175,16 +175,16 @@ def settings_for(spec: FileSpec, target: RouterTarget) -> Iterator[tuple[Adapter
 
 def adapter_names() -> tuple[str, ...]:
     """All clients, those whose configuration can be edited first."""
-    found = {path.stem: _read(path) for path in resources.folder("adapters").glob("*.toml")}
-    return tuple(sorted(found, key=lambda name: (not found[name].files, found[name].program is None, name)))
+    adapters = {path.stem: _read(path) for path in resources.folder("adapters").glob("*.toml")}
+    return tuple(sorted(adapters, key=lambda name: (not adapters[name].files, adapters[name].program is None, name)))
 
 
 def load_adapter(name: str) -> Adapter:
     """A client's data; AdapterError with the nearest names when there is none, or when the file is wrong."""
     path = resources.folder("adapters") / f"{name}.toml"
     if not re.fullmatch(r"[a-z0-9-]+", name) or not path.is_file():
-        near = close_matches(name, adapter_names(), cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(adapter_names())}"
+        matches = close_matches(name, adapter_names(), cutoff=0.5)
+        hint = f"did you mean {matches[0]}?" if matches else f"there are {', '.join(adapter_names())}"
         raise AdapterError(f"There is no adapter `{name}`", hint=hint)
     return _read(path)
 
@@ -203,18 +203,18 @@ def read_guide(name: str) -> str:
 
 
 def config_path(spec: FileSpec, env: Mapping[str, str], system: str = sys.platform) -> Path:
-    """Where the file is: what its variables say, else the system's usual place; an alternative name if only that exists."""
-    chosen = _usual(spec, env, system)
+    """Where the file is: as its variables say, else the system's default; an alternative name if only that one exists."""
+    path = _default_path(spec, env, system)
     for override in spec.overrides:
         if env.get(override.env, "").strip():
-            chosen = expand_home(env[override.env].strip(), env) / override.path
+            path = expand_home(env[override.env].strip(), env) / override.path
             break
     if not chosen.exists():
-        chosen = next((p for p in (chosen.with_name(n) for n in spec.alternatives) if p.exists()), chosen)
+        path = next((p for p in (chosen.with_name(n) for n in spec.alternatives) if p.exists()), chosen)
     return chosen
 
 
-def _usual(spec: FileSpec, env: Mapping[str, str], system: str) -> Path:
+def _default_path(spec: FileSpec, env: Mapping[str, str], system: str) -> Path:
     name = {"darwin": spec.macos, "win32": spec.windows}.get(system, spec.linux)
     return expand_home(name, env)
 
@@ -228,10 +228,10 @@ def expand_home(name: str, env: Mapping[str, str]) -> Path:
 
 
 def state_dir(env: Mapping[str, str]) -> Path:
-    """Where journals and generated files are kept: `adapters` in the user's state directory."""
-    given = Path(env.get("XDG_STATE_HOME", ""))
-    if given.is_absolute():
-        return given / "autorouter" / "adapters"
+    """The folder of journals and generated files: `adapters` in the user's state directory."""
+    xdg_state = Path(env.get("XDG_STATE_HOME", ""))
+    if xdg_state.is_absolute():
+        return xdg_state / "autorouter" / "adapters"
     import platformdirs
 
     return platformdirs.user_state_path("autorouter", appauthor=False) / "adapters"

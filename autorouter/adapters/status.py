@@ -1,7 +1,7 @@
-"""Whether a client points here: read from its own files, with the same templates that an install fills.
+"""Reads from a client's own files whether it points at this router, using the templates that an install fills.
 
-missing   it has no configuration file          direct   it has one, and that doesn't lead to an autorouter
-auto, fusion, role, other                       it leads to one, with a label of that kind
+missing   it has no configuration file          direct   it has one, which points elsewhere
+auto, fusion, role, other                       it points at an autorouter, with a label of that kind
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ClientMode = Literal["missing", "direct", "auto", "fusion", "role", "other"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatus:
-    """`here`: it leads to the address that was asked about. `installed`: by us, so that an uninstall can take it back."""
+    """`here`: it points at the address in question. `installed`: `adapter --install` did that, so that an uninstall works."""
 
     client: str
     mode: ClientMode
@@ -39,41 +39,41 @@ class ClientStatus:
     notes: tuple[str, ...]
 
 
-def read_status(adapter: Adapter, base_url: str, places: AdapterEnvironment) -> ClientStatus:
-    """Where a client points. AdapterError when one of its files can't be read."""
-    found: dict[str, str] | None = {}
+def read_status(adapter: Adapter, base_url: str, environment: AdapterEnvironment) -> ClientStatus:
+    """Read where a client points. AdapterError when one of its files can't be read."""
+    values: dict[str, str] | None = {}
     notes: list[str] = []
-    there = False
+    exists = False
     for spec in adapter.files:
-        path = config_path(spec, places.env)
+        path = config_path(spec, environment.env)
         data = files.read(files.resolve_link(path))
-        there = there or data is not None
+        exists = exists or data is not None
         try:
             content = edits.parse(files.decode_text(data, path), spec.format)
         except AdapterError as exc:
             raise AdapterError(f"{path}: {exc.message}", hint=exc.hint) from exc
-        found = _joined(found, _captured(spec, content))
-        notes += _overriding(spec, content, path)
-    url = _address(found or {})
-    entries = places.journal(adapter).entries()
+        values = _merge(values, _placeholder_values(spec, content))
+        notes += _override_notes(spec, content, path)
+    url = _address(values or {})
+    entries = environment.journal(adapter).entries()
     return ClientStatus(
         client=adapter.name,
-        mode=_mode(found, there),
-        here=found is not None and url == base_url and bool(adapter.files),
+        mode=_mode(values, exists),
+        here=values is not None and url == base_url and bool(adapter.files),
         base_url=url,
-        model=(found or {}).get("model"),
+        model=(values or {}).get("model"),
         installed=any(not entry.generated and files.read(entry.path) != entry.original for entry in entries),
-        files=tuple(str(config_path(spec, places.env)) for spec in adapter.files),
-        notes=tuple(notes) if found else (),
+        files=tuple(str(config_path(spec, environment.env)) for spec in adapter.files),
+        notes=tuple(notes) if values else (),
     )
 
 
-def _mode(found: dict[str, str] | None, there: bool) -> ClientMode:
-    if not there:
+def _mode(values: dict[str, str] | None, exists: bool) -> ClientMode:
+    if not exists:
         return "missing"
-    if not found:
+    if not values:
         return "direct"
-    label = found.get("model", "")
+    label = values.get("model", "")
     if label == labels.AUTO or label.startswith(f"{labels.AUTO}:"):
         return "auto"
     name = label.removeprefix(labels.PREFIX)
@@ -82,36 +82,36 @@ def _mode(found: dict[str, str] | None, there: bool) -> ClientMode:
     return "role" if name in tuple(Role) else "fusion" if name == "fusion" or name.startswith("panel/") else "other"
 
 
-def _address(found: Mapping[str, str]) -> str | None:
-    if "base_url_v1" in found:
-        return found["base_url_v1"].rstrip("/").removesuffix("/v1")
-    return found["base_url"].rstrip("/") if "base_url" in found else None
+def _address(values: Mapping[str, str]) -> str | None:
+    if "base_url_v1" in values:
+        return values["base_url_v1"].rstrip("/").removesuffix("/v1")
+    return values["base_url"].rstrip("/") if "base_url" in values else None
 
 
-def _captured(spec: FileSpec, content: Any) -> dict[str, str] | None:
-    """The placeholders' values in the settings that decide; None when one of these is not as we would set it."""
-    found: dict[str, str] | None = {}
+def _placeholder_values(spec: FileSpec, content: Any) -> dict[str, str] | None:
+    """The placeholders' values in the settings that decide; None when one of these isn't as an install would set it."""
+    values: dict[str, str] | None = {}
     for setting in spec.settings:
         if setting.decides:
-            values = _table(setting, content)
-            found = _joined(found, None if values is MISSING else _matched(setting.value, values))
-    return found
+            current = _current_value(setting, content)
+            values = _merge(values, None if current is MISSING else _match(setting.value, current))
+    return values
 
 
-def _table(setting: AdapterSetting, content: Any) -> Any:
+def _current_value(setting: AdapterSetting, content: Any) -> Any:
     path: changes.Path = setting.path
     if setting.match:
         path = (*path, ListItem(setting.match, setting.value[setting.match]))
     return changes.value_at(content, path)
 
 
-def _matched(template: Any, value: Any) -> dict[str, str] | None:
+def _match(template: Any, value: Any) -> dict[str, str] | None:
     if isinstance(template, Mapping):
-        found: dict[str, str] | None = {}
+        values: dict[str, str] | None = {}
         for key, inner in template.items():
             if any(f"{{{name}}}" in str(inner) for name in ("base_url", "base_url_v1", "model")):
-                found = _joined(found, _matched(inner, value.get(key) if isinstance(value, Mapping) else None))
-        return found
+                values = _merge(values, _match(inner, value.get(key) if isinstance(value, Mapping) else None))
+        return values
     if not isinstance(template, str) or not isinstance(value, str):
         return {} if template == value else None
     pattern = re.escape(template)
@@ -121,17 +121,17 @@ def _matched(template: Any, value: Any) -> dict[str, str] | None:
     return match.groupdict() if match else None
 
 
-def _joined(a: dict[str, str] | None, b: dict[str, str] | None) -> dict[str, str] | None:
+def _merge(a: dict[str, str] | None, b: dict[str, str] | None) -> dict[str, str] | None:
     if a is None or b is None or any(a.get(name, value) != value for name, value in b.items()):
         return None
     return a | b
 
 
-def _overriding(spec: FileSpec, content: Any, path: Path) -> Iterator[str]:
-    """What wins over our settings, in this file or in one that is laid over it."""
+def _override_notes(spec: FileSpec, content: Any, path: Path) -> Iterator[str]:
+    """Settings that win over the installed ones, in this file or in one that overlays it."""
     for pattern in spec.overridden_by:
-        for at, value in _matching(content, pattern, ()):
-            yield f"{path}: `{'.'.join(at)} = {value}` overrides this where it is used"
+        for key_path, value in _matching(content, pattern, ()):
+            yield f"{path}: `{'.'.join(key_path)} = {value}` overrides this where it is used"
     for layer in sorted(path.parent.glob(spec.layers)) if spec.layers else ():
         try:
             settings = tomllib.loads(layer.read_text("utf-8"))
@@ -152,7 +152,7 @@ def _matching(data: Any, pattern: tuple[str, ...], at: tuple[str, ...]) -> Itera
 
 
 def unreadable_status(adapter: Adapter, error: AdapterError) -> ClientStatus:
-    """A stand-in for the table of all clients, where one broken file must not hide the others."""
+    """The status of a client whose file can't be read: one broken file must not hide the other clients."""
     none = ClientStatus(
         client=adapter.name, mode="other", here=False, base_url=None, model=None, installed=False, files=(), notes=()
     )

@@ -18,7 +18,6 @@ import click
 from autorouter.cli import output
 from autorouter.cli.chat_progress import ProgressDisplay, summary_parts
 from autorouter.cli.decision_render import headline
-from autorouter.cli.embedded_router import EmbeddedRouter
 from autorouter.cli.options import config_option, dry_run_option, json_option, router_url, settings
 from autorouter.cli.receipt_render import view_of_receipt
 from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
@@ -95,6 +94,9 @@ def _connect(loaded: Settings, url: str | None) -> Iterator[RouterClient]:
             hint = "start one with `autorouter serve`"
             message = f"no autorouter answers at {running}"
             raise UpstreamError(message, kind="connect", http_status=502, code="upstream_error", hint=hint)
+
+    # Half a second of imports that a question to a running router does without.
+    from autorouter.cli.embedded_router import EmbeddedRouter
 
     for remark in loaded.notes:
         output.note(remark)

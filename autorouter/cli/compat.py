@@ -5,17 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from autorouter.cli import output
+from autorouter.cli import output, probe_runner
 from autorouter.cli.doctor import format_option, out_option
 from autorouter.cli.options import config_option, json_option
 from autorouter.errors import ConfigError, RequestError
-
-if TYPE_CHECKING:
-    from autorouter.probe.relay_client import Relay
+from autorouter.probe.relay_client import Relay
 
 KEYS = ("name", "url", "model", "key_env")
 
@@ -60,8 +58,6 @@ def command(
       model = "openfusion/auto"
       key_env = "AUTOROUTER_API_KEY"
     """
-    from autorouter.cli import probe_runner
-
     relays = [*map(_given, targets), *(_read(file) if file else ())]
     if not relays:
         raise RequestError("there is no relay to probe", hint="--target 'name|url', or --targets FILE")
@@ -74,8 +70,6 @@ def command(
 
 
 def _relay(given: tuple[str, ...], timeout_s: float) -> Relay:
-    from autorouter.cli import probe_runner
-
     name, url, model, key_env = given
     return probe_runner.build_relay(name, url, model=model or None, key_env=key_env or None, timeout_s=timeout_s)
 

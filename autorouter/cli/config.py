@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from autorouter.cli import output
 from autorouter.cli.options import config_option, json_option, settings
+from autorouter.config.load import Settings
+from autorouter.config.validation import leaves
 from autorouter.errors import EXIT_CONFIG, ConfigError
-
-if TYPE_CHECKING:
-    from autorouter.config.load import Settings
 
 CATALOGUE = "catalogue"
 _GOOD = {"default": "dim", CATALOGUE: "dim"}
@@ -71,7 +70,6 @@ def _unwritten(key: str, origin: str) -> bool:
 
 def _values(found: Settings) -> Iterator[tuple[str, Any, str]]:
     """(key, value, origin) of every key, in the order of the schema. A header's value may be a secret: it isn't shown."""
-    from autorouter.config.validation import leaves
 
     values = dict(leaves(found.config.model_dump(mode="json")))
     for key, origin in found.origins.items():

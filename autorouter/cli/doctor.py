@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from autorouter.cli import output
+from autorouter.cli import adapter, output, probe_runner
+from autorouter.cli.embedded_router import EmbeddedRouter
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+from autorouter.config.load import Settings, environment
 from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, ReceiptError, RequestError
-
-if TYPE_CHECKING:
-    from autorouter.config.load import Settings
-    from autorouter.probe.local_checks import DoctorCheck
+from autorouter.probe import local_checks
+from autorouter.probe.live_check import ANSWER_TOKENS, candidates_to_ask, check_live, max_cost_usd
+from autorouter.probe.local_checks import DoctorCheck, provider_truth, strategies
+from autorouter.probe.markdown import table
+from autorouter.probe.report import from_json, verdict
 
 format_option = click.option(
     "--format",
@@ -84,8 +87,6 @@ def command(
     if check_report is not None:
         _check_report(check_report, as_json=form == "json")
     elif probe_url is not None:
-        from autorouter.cli import probe_runner
-
         relay = probe_runner.build_relay(
             probe_url,
             probe_url,
@@ -104,7 +105,6 @@ def command(
 
 def _check_report(path: Path, *, as_json: bool) -> None:
     """0: valid, and nothing failed; 1: valid, with a check that failed; 6: no valid report."""
-    from autorouter.probe.report import from_json, verdict
 
     try:
         report = from_json(path.read_bytes())
@@ -123,9 +123,6 @@ def _check_report(path: Path, *, as_json: bool) -> None:
 
 def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck]:
     """All of them; a configuration that can't be read leaves only those that need none."""
-    from autorouter.config.load import environment
-    from autorouter.probe import local_checks
-    from autorouter.probe.local_checks import provider_truth
 
     try:
         found = settings(path, dry_run=dry_run)
@@ -147,10 +144,6 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck
 
 def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
     """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
-    from dataclasses import replace
-
-    from autorouter.cli.embedded_router import EmbeddedRouter
-    from autorouter.probe.local_checks import strategies
 
     quiet = found.config.model_copy(
         update={
@@ -163,19 +156,11 @@ def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
 
 
 def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
-    from autorouter.cli import adapter
-    from autorouter.probe import local_checks
-
     wanted, _ = adapter.resolve_target(path, None, "openfusion/auto")
     return tuple(local_checks.clients(wanted.base_url, adapter.adapter_environment()))
 
 
 def _real(found: Settings) -> tuple[DoctorCheck, ...]:
-    from autorouter.cli import probe_runner
-    from autorouter.config.load import environment
-    from autorouter.probe.live_check import ANSWER_TOKENS, candidates_to_ask, check_live, max_cost_usd
-    from autorouter.probe.local_checks import DoctorCheck
-
     candidates = candidates_to_ask(found)
     if not candidates:
         evidence = "there is nobody to ask: every answer comes from the dry run"
@@ -190,10 +175,6 @@ def _real(found: Settings) -> tuple[DoctorCheck, ...]:
 
 
 def _show(checks: list[DoctorCheck], form: str | None) -> None:
-    from dataclasses import asdict
-
-    from autorouter.probe.markdown import table
-
     failed = [check.name for check in checks if check.state == "failed"]
     warned = [check.name for check in checks if check.state == "warning"]
     words = f"{output.count(len(failed), 'check')} failed" if failed else "nothing failed"

@@ -1,8 +1,8 @@
-"""A router inside this process, for a command that needs one and finds none: on a free loopback port, in a thread.
+"""A router inside this process, for a command that needs one when none is running: on a free loopback port, in a thread.
 
-    with InHouse(settings) as router: ...     router.url, router.key
+    with EmbeddedRouter(settings) as router: ...     router.url, router.key
 
-The port is open to this machine while it runs, so it asks for a key that only this process knows.
+The port is open to this machine while it runs, so it requires a key that only this process knows.
 """
 
 from __future__ import annotations
@@ -12,27 +12,24 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+import uvicorn
+
+from autorouter import runtime
 from autorouter.config.load import Settings, environment
 from autorouter.errors import AutorouterError, ReceiptError
-
-if TYPE_CHECKING:
-    from autorouter.runtime import Runtime
+from autorouter.runtime import Runtime
+from autorouter.server.app import build_app
+from autorouter.server.guard import GuardConfig
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 
 
 class EmbeddedRouter:
-    """The router. `problem`: why it writes no receipts, None when it does."""
+    """The router. `receipts_problem`: why it writes no receipts; None when it does."""
 
     def __init__(self, settings: Settings) -> None:
-        import uvicorn
-
-        from autorouter.server.app import build_app
-        from autorouter.server.guard import GuardConfig
-
         self.key = secrets.token_hex(16)
         self.receipts_problem: str | None = None
         self._runtime = self._build(settings)
@@ -55,8 +52,7 @@ class EmbeddedRouter:
         )
 
     def _build(self, settings: Settings) -> Runtime:
-        """With receipts, unless another process holds their folder."""
-        from autorouter import runtime
+        """With receipts, unless another process is writing to their folder."""
 
         try:
             return runtime.build(settings, env=environment())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from autorouter import runtime
 from autorouter.cli import output
 from autorouter.cli.evidence import (
     baseline_option,
@@ -19,10 +21,11 @@ from autorouter.cli.evidence import (
 )
 from autorouter.cli.options import config_option, dial_option, dry_run_option, json_option, settings
 from autorouter.cli.route import NoTransport
+from autorouter.config.load import Settings
 from autorouter.errors import RequestError
-
-if TYPE_CHECKING:
-    from autorouter.config.load import Settings
+from autorouter.evals import cases, evidence, jsonl, routing, routing_report, thresholds
+from autorouter.evals.routing_report import render_routing
+from autorouter.receipts.canonical import digest
 
 BUILT_IN = "routing.jsonl"
 
@@ -67,9 +70,6 @@ def command(
       autorouter eval --cases mine.jsonl --fail-under 0.6
       autorouter eval --baseline eval-baseline.json --write-baseline
     """
-    from autorouter.evals import evidence, thresholds
-    from autorouter.evals.routing_report import render_routing
-
     if write_baseline and baseline is None:
         raise RequestError("--write-baseline wants --baseline FILE")
     found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
@@ -91,11 +91,6 @@ def command(
 
 def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
     """The evidence document, and the figures that a baseline keeps."""
-    import time
-
-    from autorouter import runtime
-    from autorouter.evals import cases, evidence, jsonl, routing, routing_report
-    from autorouter.receipts.canonical import digest
 
     data = jsonl.read_file(cases_path) if cases_path else jsonl.packaged_data(BUILT_IN)
     name = cases_path.name if cases_path else f"built-in {BUILT_IN}"

@@ -7,19 +7,21 @@ writes receipts there, a folder of our own is made in it, so that a running serv
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autorouter.cli import output
-from autorouter.config.load import environment
+from autorouter.config.load import Settings, environment
 from autorouter.errors import EXIT_CHECK_FAILED, ReceiptError
+from autorouter.evals import evidence
 
 if TYPE_CHECKING:
-    from autorouter.config.load import Settings
     from autorouter.runtime import Runtime
 
 out_option = click.option(
@@ -59,7 +61,6 @@ def build_recording_runtime(found: Settings, out: Path | None, kind: str) -> tup
     except ReceiptError:
         if out is not None:
             raise
-    import time
 
     aside = evidence_folder(found, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     output.note(f"another process writes receipts here: these go to {aside}")
@@ -68,7 +69,6 @@ def build_recording_runtime(found: Settings, out: Path | None, kind: str) -> tup
 
 def _into(found: Settings, out: Path | None) -> Settings:
     """The settings with receipts in `out`, where one is given; evidence without receipts would prove little."""
-    from dataclasses import replace
 
     update: dict[str, Any] = {"enabled": True} | ({"dir": str(out)} if out else {})
     receipts = found.config.receipts.model_copy(update=update)
@@ -77,7 +77,6 @@ def _into(found: Settings, out: Path | None) -> Settings:
 
 def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, plot: str | None = None) -> None:
     """Write the evidence, print the page or the document; the file's path is the last line."""
-    from autorouter.evals import evidence
 
     whole = evidence.write_evidence(path, found, page, plot)
     if as_json:
@@ -99,7 +98,6 @@ def without_delays(found: Settings) -> Settings:
     """The settings with a dry run that doesn't sleep: its pace would be measured, and means nothing."""
     if not found.dry_run:
         return found
-    from dataclasses import replace
 
     pace = found.config.dry_run.model_copy(update={"time_scale": 0.0})
     return replace(found, config=found.config.model_copy(update={"dry_run": pace}))

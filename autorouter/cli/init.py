@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+import httpx
 
 from autorouter.cli import output
 from autorouter.cli.options import json_option, settings
+from autorouter.config import catalog
+from autorouter.config.layers import ENV_CONFIG
+from autorouter.config.load import default_path, environment
+from autorouter.config.template import LocalServer, starter_config
+from autorouter.config.types import ProfileName
 from autorouter.errors import ConfigError
-
-if TYPE_CHECKING:
-    from autorouter.config.template import LocalServer
-    from autorouter.config.types import ProfileName
 
 PROBE_S = 0.2
 """A server on this machine answers at once, or it isn't one for us."""
@@ -77,9 +78,6 @@ def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None
       autorouter init --dry-run
       autorouter init --out autorouter.toml --force
     """
-    from autorouter.config.load import environment
-    from autorouter.config.template import starter_config
-
     env = environment()
     path = out or _default(env)
     if path.exists() and not (force or dry_run):
@@ -98,8 +96,6 @@ def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None
 
 def _default(env: Mapping[str, str]) -> Path:
     """Where the other commands will look for it."""
-    from autorouter.config.layers import ENV_CONFIG
-    from autorouter.config.load import default_path
 
     named = env.get(ENV_CONFIG, "").strip()
     return Path(named).expanduser() if named else default_path(env)
@@ -107,7 +103,6 @@ def _default(env: Mapping[str, str]) -> Path:
 
 def discover(env: Mapping[str, str]) -> Discovery:
     """Keys, servers and clients. Takes `PROBE_S` at most, save for servers that answer slowly."""
-    from autorouter.config import catalog
 
     keys = [name for name in catalog.read_catalog().key_envs() if env.get(name, "").strip()]
     with ThreadPoolExecutor(len(PROBES)) as pool:
@@ -118,9 +113,6 @@ def discover(env: Mapping[str, str]) -> Discovery:
 
 def probe_local_server(probe: LocalServerProbe) -> LocalServer | None:
     """The server at the probe's port with the models that it lists; None when nothing there speaks this API."""
-    import httpx
-
-    from autorouter.config.template import LocalServer
 
     base_url = f"http://127.0.0.1:{probe.port}/v1"
     try:
@@ -162,6 +154,4 @@ def _report(path: Path, found: Discovery) -> None:
 
 
 def _default_of_user() -> Path:
-    from autorouter.config.load import environment
-
     return _default(environment())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from autorouter.cli import output
 from autorouter.cli.options import config_option, json_option, settings
+from autorouter.config import local_keys as file
 from autorouter.config.load import environment, keys_path
+from autorouter.config.local_keys import LocalKey
 from autorouter.errors import RequestError
-
-if TYPE_CHECKING:
-    from autorouter.config.local_keys import LocalKey
 
 
 @click.group(name="keys")
@@ -55,8 +55,6 @@ def create(
       autorouter keys create laptop
       autorouter keys create ci --models 'openfusion/auto*' --expires 30d
     """
-    from autorouter.config import local_keys as file
-
     if not file.KEY_NAME.fullmatch(name):
         raise RequestError("A key's name has letters, digits, `_`, `.` and `-`, at most 40", hint="such as laptop")
     where, now_s = keys_path(settings(path).config, environment()), time.time()
@@ -92,8 +90,6 @@ def list_(path: Path | None, as_json: bool) -> None:
     Example:
       autorouter keys list
     """
-    from autorouter.config import local_keys as file
-
     where, now_s = keys_path(settings(path).config, environment()), time.time()
     found = [_plain(key, now_s) for key in file.read_keys(where).values()]
     if as_json:
@@ -127,10 +123,6 @@ def revoke(name: str, path: Path | None, as_json: bool) -> None:
     Example:
       autorouter keys revoke ci
     """
-    from dataclasses import replace
-
-    from autorouter.config import local_keys as file
-
     where, now_s = keys_path(settings(path).config, environment()), time.time()
     known = file.read_keys(where)
     if name not in known:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 import click
 
 from autorouter.cli import output
 from autorouter.cli.options import json_option
 from autorouter.core.types import Wire
-
-if TYPE_CHECKING:
-    from autorouter.simulator.server.app import MockSettings, RequestLog
+from autorouter.simulator.faults.catalog import FAULTS
+from autorouter.simulator.faults.spec import ALIASES, FAMILIES
+from autorouter.simulator.faults.spec import parse_faults as parse_faults
+from autorouter.simulator.faults.types import ALL_WIRES
+from autorouter.simulator.server import rules
+from autorouter.simulator.server.app import MockServer, MockSettings, RequestLog
 
 WIRES = get_args(Wire)
 
@@ -88,17 +93,12 @@ def command(
         _list(as_json)
         return
     setting = _setting(scenario, script, wire, key)
-    from dataclasses import replace
 
     setting = replace(setting, ttft_s=ttft, tokens_per_s=rate or float("inf"), models=models or setting.models)
     asyncio.run(_serve(setting, host, port, quiet=quiet))
 
 
 def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> MockSettings:
-    from autorouter.simulator.faults.spec import parse_faults as parse_faults
-    from autorouter.simulator.server import rules
-    from autorouter.simulator.server.app import MockSettings
-
     if scenario:
         try:
             parse_faults(scenario)
@@ -110,8 +110,6 @@ def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> 
 
 
 async def _serve(setting: MockSettings, host: str, port: int, *, quiet: bool) -> None:
-    from autorouter.simulator.server.app import MockServer
-
     server = MockServer(setting, (lambda _: None) if quiet else _print)
     address, taken = await server.start(host, port)
     shown = f"[{address}]" if ":" in address else address
@@ -133,17 +131,11 @@ async def _serve(setting: MockSettings, host: str, port: int, *, quiet: bool) ->
 
 
 def _print(line: RequestLog) -> None:
-    from datetime import datetime
-
     click.echo(f"{datetime.now().astimezone():%H:%M:%S} {line.text()}")
     sys.stdout.flush()
 
 
 def _list(as_json: bool) -> None:
-    from autorouter.simulator.faults.catalog import FAULTS
-    from autorouter.simulator.faults.spec import ALIASES, FAMILIES
-    from autorouter.simulator.faults.types import ALL_WIRES
-
     others = {name: [a for a, meant in ALIASES.items() if meant == name] for name in FAULTS}
     rows = [
         (f.name, f.summary, "all" if f.wires == ALL_WIRES else ", ".join(sorted(f.wires)), f.advice, others[f.name])

@@ -15,14 +15,16 @@ import click
 from autorouter.cli import output
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
 from autorouter.config.load import Settings
+from autorouter.core import labels
 from autorouter.core.codec import to_plain
+from autorouter.core.panels import panel_names
 from autorouter.core.state.health import Health, availability, cooldown_left_s
+from autorouter.core.types import Candidate
 from autorouter.state_file import FILE_NAME, StateFile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autorouter.core.types import Candidate
 
 _SKILLS = {
     "general": "general",
@@ -57,10 +59,6 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
       autorouter models --health
       autorouter models --json
     """
-    from autorouter.core import labels
-    from autorouter.core.codec import to_plain
-    from autorouter.core.panels import panel_names
-
     found = settings(path, dry_run=dry_run)
     if health:
         pass
@@ -83,7 +81,6 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
 
 def meaning(name: str, panels: Sequence[str] = ()) -> str:
     """What a label of ours asks for, in a few words. `panels`: the names of those that there are."""
-    from autorouter.core import labels
 
     label = labels.parse(name, (), panels)
     if label.panel is not None:

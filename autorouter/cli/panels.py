@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autorouter import runtime
 from autorouter.cli import output
 from autorouter.cli.options import config_option, dry_run_option, json_option, settings
+from autorouter.cli.route import NoTransport, chat_body
+from autorouter.config.load import Settings, environment
+from autorouter.core.decision.decide import Decision
+from autorouter.core.decision.record import plan_record
+from autorouter.core.panels import PRESETS, Panel, find_panel, panel_names
+from autorouter.engine.router import route
+from autorouter.wire.chat import request as chat_request
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from autorouter.config.load import Settings
-    from autorouter.core.decision.decide import Decision
-    from autorouter.core.panels import Panel
 
 TYPICAL = "Compare two designs of a rate limiter for an HTTP API, and say which is fairer under bursts of requests."
 """A question of the kind that panels are for; answers of about a thousand tokens are expected to it."""
@@ -63,12 +68,6 @@ def command(prompt: str, path: Path | None, dry_run: bool, as_json: bool) -> Non
 
 def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
     """Each panel with its plan for the prompt, by the router's own decision. `problem`: why there is none now."""
-    from autorouter import runtime
-    from autorouter.cli.route import NoTransport, chat_body
-    from autorouter.config.load import environment
-    from autorouter.core.panels import PRESETS, find_panel, panel_names
-    from autorouter.engine.router import route
-    from autorouter.wire.chat import request as chat_request
 
     deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
     unbounded = replace(deps, policy=replace(deps.policy, fusion=replace(deps.policy.fusion, max_calls=UNBOUNDED)))
@@ -108,7 +107,6 @@ def _picked(panel: Panel, found: Settings) -> str | None:
 
 def _plan(decision: Decision) -> dict[str, Any]:
     """What the decision on the prompt makes of a panel."""
-    from autorouter.core.decision.record import plan_record
 
     plan = plan_record(decision.plan)
     if plan is None or plan["strategy"] != "fusion":

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
+from autorouter.adapters.registry import state_dir
 from autorouter.cli import output
+from autorouter.cli.options import settings
+from autorouter.config.load import environment
+from autorouter.config.types import BaseUrl, EnvName
 from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from autorouter.probe.relay_client import Relay
-    from autorouter.probe.report import Report
+from autorouter.probe import markdown
+from autorouter.probe.checks import STEPS, probe
+from autorouter.probe.relay_client import Relay
+from autorouter.probe.report import Report, to_document, verdict
 
 OnStep = Callable[[str], None]
 
@@ -35,7 +38,6 @@ def build_relay(
     window: int | None = None,
 ) -> Relay:
     """Whom to ask. RequestError for a URL that can't be one, ConfigError for a key whose variable is not set."""
-    from autorouter.probe.relay_client import Relay
 
     key = _key(key_env)
     base_url = _base_url(url)
@@ -51,11 +53,6 @@ def build_relay(
 
 
 def _key(name: str | None) -> str | None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from autorouter.config.load import environment
-    from autorouter.config.types import EnvName
-
     if not name:
         return None
     try:
@@ -70,9 +67,6 @@ def _key(name: str | None) -> str | None:
 
 def _base_url(url: str) -> str:
     """As `upstreams.NAME.base_url` has it; where a host stands alone, /v1 is what it means."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from autorouter.config.types import BaseUrl
 
     try:
         found = TypeAdapter(BaseUrl).validate_python(url)
@@ -86,7 +80,6 @@ def _base_url(url: str) -> str:
 
 def run_probes(relays: Sequence[Relay]) -> list[Report]:
     """Probe them side by side, with a bar each on standard error."""
-    from autorouter.probe.checks import STEPS, probe
 
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -118,9 +111,6 @@ def progress(names: Sequence[str], steps: int) -> Iterator[Callable[[int], OnSte
 
 def report_folder(out: Path | None, config: Path | None) -> Path:
     """Where reports go: --out, else beside the receipts; a configuration that can't be read is no reason not to."""
-    from autorouter.adapters.registry import state_dir
-    from autorouter.cli.options import settings
-    from autorouter.config.load import environment
 
     if out is not None:
         return out
@@ -136,8 +126,6 @@ def report_folder(out: Path | None, config: Path | None) -> Path:
 
 def publish_reports(reports: Sequence[Report], stem: str, directory: Path, form: str | None) -> None:
     """Print, write both files, say where, and leave with 1 where something failed."""
-    from autorouter.probe import markdown
-    from autorouter.probe.report import to_document
 
     single = stem.startswith("doctor")
     document: Any = to_document(reports[0])
@@ -161,8 +149,6 @@ def publish_reports(reports: Sequence[Report], stem: str, directory: Path, form:
 
 
 def _tables(reports: Sequence[Report]) -> list[Any]:
-    from autorouter.probe.report import verdict
-
     styles = {"pass": "good", "fail": "bad", "degraded": "strong", "skipped": "dim"}
     shown: list[Any] = []
     for report in reports:

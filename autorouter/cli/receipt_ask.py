@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,17 +14,17 @@ from autorouter.cli import output
 from autorouter.cli.evidence import build_recording_runtime, publish, without_delays
 from autorouter.cli.options import settings
 from autorouter.errors import EXIT_NO_ROUTE, EXIT_UPSTREAM
-
-if TYPE_CHECKING:
-    from autorouter.evals.ask import EvalAnswer
+from autorouter.evals import ask, evidence
+from autorouter.evals.ask import EvalAnswer
+from autorouter.evals.evidence import DRY_RUN_NOTICE
+from autorouter.evals.markdown import page, seconds, table, usd
+from autorouter.receipts.canonical import digest
 
 NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
 
 
 def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """Ask, write and print. Leaves with 4 where nobody answered, with 5 where nobody could be asked."""
-    from autorouter.evals import ask, evidence
-    from autorouter.receipts.canonical import digest
 
     found = settings(config, dry_run=dry_run)
     built, directory = build_recording_runtime(without_delays(found), out, "receipt")
@@ -69,9 +69,6 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
 
 
 def _page(found: Mapping[str, Any], receipt: str) -> str:
-    from autorouter.evals.evidence import DRY_RUN_NOTICE
-    from autorouter.evals.markdown import page, seconds, table, usd
-
     phases = [
         (p["phase"], p["candidate"], p["result"], seconds(p["seconds"] or 0.0), usd(p["cost_usd"]))
         for p in found["phases"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import signal
@@ -12,16 +11,20 @@ from pathlib import Path
 
 import click
 
-from autorouter.cli import unix_socket
-from autorouter.cli.holder import who_listens
+from autorouter import runtime as assembly
+from autorouter.cli.listeners import listen_tcp, listen_unix, remove_unix
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
 from autorouter.config.load import Settings, environment, keys_path, local_key
-from autorouter.errors import ConfigError
+from autorouter.observe import logging_setup
 from autorouter.receipts.recovery import unclean_shutdown_pid
+from autorouter.server.access.keyring import Keyring
+from autorouter.server.app import build_app
+from autorouter.server.concurrency import ConcurrencyLimiter
+from autorouter.server.guard import GuardConfig
+from autorouter.server.lifecycle import make_server
 
-BACKLOG = 2048
 GC_THRESHOLDS = (20_000, 20, 50)
-"""A request makes thousands of objects and hardly a cycle: the collector looks a tenth as often as by default."""
+"""A request creates thousands of objects but hardly any cycles, so the collector runs far less often than by default."""
 
 
 @click.command(name="serve")
@@ -46,27 +49,21 @@ def command(
     run(settings(path, dry_run=dry_run, overrides=overrides))
 
 
-def run(found: Settings) -> None:
+def run(loaded: Settings) -> None:
     """Listen, serve, drain, and write the last receipts."""
-    from autorouter import runtime as assembly
-    from autorouter.server.access.keyring import Keyring
-    from autorouter.server.app import build_app
-    from autorouter.server.concurrency import ConcurrencyLimiter
-    from autorouter.server.guard import GuardConfig
-    from autorouter.server.lifecycle import make_server
 
-    signal.signal(signal.SIGTERM, _stopped_early)
-    signal.signal(signal.SIGINT, _stopped_early)
-    server = found.config.server
-    _logging(server.log_level, server.log_format)
-    key = local_key(found.config, environment())
-    keys = Keyring(keys_path(found.config, environment()))
+    signal.signal(signal.SIGTERM, _exit_before_start)
+    signal.signal(signal.SIGINT, _exit_before_start)
+    server = loaded.config.server
+    _set_up_logging(server.log_level, server.log_format)
+    key = local_key(loaded.config, environment())
+    keys = Keyring(keys_path(loaded.config, environment()))
     uds = Path(server.uds).expanduser() if server.uds else None
-    listener = unix_socket.listen(uds) if uds else _listen(server.host, server.port)
-    killed = _killed(found)
-    runtime = assembly.build(found, env=environment())
-    if killed is not None:
-        click.echo(f"note: {killed}", err=True)
+    listener = listen_unix(uds) if uds else listen_tcp(server.host, server.port)
+    unclean = _unclean_shutdown_note(loaded)
+    runtime = assembly.build(loaded, env=environment())
+    if unclean is not None:
+        click.echo(f"note: {unclean}", err=True)
     hosts = frozenset({server.host, *server.allowed_hosts})
     guard_config = GuardConfig(
         hosts=hosts,
@@ -75,91 +72,77 @@ def run(found: Settings) -> None:
         max_body_bytes=server.max_body_bytes,
         keyring=keys,
     )
-    limiter = ConcurrencyLimiter(found.config.limits)
-    running = make_server(build_app(runtime, guard_config, limiter), limiter, found.config)
-    _announce(found, listener)
-    # What was loaded so far lives as long as the process: no collection needs to look at it again.
+    limiter = ConcurrencyLimiter(loaded.config.limits)
+    running = make_server(build_app(runtime, guard_config, limiter), limiter, loaded.config)
+    _announce(loaded, listener)
+    # Everything loaded so far lives as long as the process: exempt it from collection.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         running.run(sockets=[listener])
     finally:
-        # The stop was asked for and is under way: a further signal must not take the last receipts with it.
+        # The shutdown is under way: another signal must not cost the last receipts.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         if uds:
-            unix_socket.remove(uds)
+            remove_unix(uds)
         runtime.close()
 
 
-def _killed(found: Settings) -> str | None:
-    """What a killed run before this one may have lost."""
-    receipts = found.config.receipts
+def _unclean_shutdown_note(loaded: Settings) -> str | None:
+    """A note if the run before this one was killed: it may have lost receipts."""
+    receipts = loaded.config.receipts
     process = unclean_shutdown_pid(Path(receipts.dir).expanduser()) if receipts.enabled and receipts.dir else None
     if process is None:
         return None
     return f"the last run (process {process}) was killed; receipts of its last {receipts.flush_s:g} s may be missing"
 
 
-def _stopped_early(number: int, _: object) -> None:
-    """A signal while the server isn't there yet: nothing runs that would have to be ended."""
+def _exit_before_start(number: int, _: object) -> None:
+    """Handles a signal before the server runs: there is nothing to drain yet."""
     raise SystemExit(0)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket, made by us so that a taken port is one clear line."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError as exc:
-        listener.close()
-        holder = who_listens(port) if exc.errno == errno.EADDRINUSE else None
-        raise ConfigError(
-            f"can't listen on {host}:{port}: {exc.strerror}{f', held by {holder}' if holder else ''}",
-            hint="stop what runs there, or choose another --port",
-        ) from exc
-    return listener
-
-
-def _announce(found: Settings, listener: socket.socket) -> None:
-    for note in found.notes:
+def _announce(loaded: Settings, listener: socket.socket) -> None:
+    for note in loaded.notes:
         click.echo(f"note: {note}", err=True)
-    kind = "dry run, no model is called" if found.dry_run else f"{len(found.candidates)} candidates"
-    if found.config.server.uds:
+    kind = "dry run, no model is called" if loaded.dry_run else f"{len(loaded.candidates)} candidates"
+    if loaded.config.server.uds:
         click.echo(f"autorouter on the socket {listener.getsockname()} ({kind})")
     else:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         click.echo(f"autorouter on http://{shown}:{port} ({kind})")
         click.echo(f"  base URL  http://{shown}:{port}/v1      model  openfusion/auto")
-    if found.config.receipts.enabled:
-        click.echo(f"  receipts  {found.config.receipts.dir}")
+    if loaded.config.receipts.enabled:
+        click.echo(f"  receipts  {loaded.config.receipts.dir}")
     sys.stdout.flush()
 
 
-OURS = ("without completing response", "pgrade request", "WebSocket library", "running task(s)")
+EXPECTED_SERVER_MESSAGES = (
+    "without completing response",
+    "pgrade request",
+    "WebSocket library",
+    "running task(s)",
+)
+"""Parts of uvicorn's messages about what the router does on purpose. Its log records carry no code to match instead."""
 
 
-class _Quiet(logging.Filter):
-    """A stream that we cut on purpose is no error of the server's; the receipt says what happened."""
+class _ExpectedMessageFilter(logging.Filter):
+    """Drops uvicorn's complaints about streams that the router cuts on purpose: the receipt records why."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        return not any(words in message for words in OURS)
+        return not any(part in message for part in EXPECTED_SERVER_MESSAGES)
 
 
-def _logging(level: str, kind: str) -> None:
-    from autorouter.observe import logging_setup
-
+def _set_up_logging(level: str, kind: str) -> None:
     handler = logging_setup.DroppingQueueHandler(sys.stderr)
     handler.setFormatter(logging_setup.make_formatter(kind, sys.stderr))
     logging.basicConfig(handlers=[handler], level=level.upper())
     logging_setup.install_excepthooks()
     server = logging.getLogger("uvicorn.error")
     server.setLevel(logging.WARNING)
-    server.addFilter(_Quiet())
+    server.addFilter(_ExpectedMessageFilter())
     logging.getLogger("asyncio").setLevel(logging.WARNING)

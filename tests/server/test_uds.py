@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from autorouter.cli import unix_socket
+from autorouter.cli import listeners
 from autorouter.errors import ConfigError
 from tests.fakes import WAIT_S
 from tests.server.conftest import CHAT, body
@@ -74,18 +74,18 @@ def test_a_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
         left.bind(str(path))
     assert path.exists()
-    with unix_socket.listen(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as talk:
+    with listeners.listen_unix(path), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as talk:
         talk.connect(str(path))
 
 
 def test_a_socket_that_is_served_is_not_taken_nor_removed(tmp_path: Path) -> None:
     path = tmp_path / "router.sock"
-    with unix_socket.listen(path):
+    with listeners.listen_unix(path):
         with pytest.raises(ConfigError, match="listens there already"):
-            unix_socket.listen(path)
-        unix_socket.remove(path)
+            listeners.listen_unix(path)
+        listeners.remove_unix(path)
         assert path.exists()
-    unix_socket.remove(path)
+    listeners.remove_unix(path)
     assert not path.exists()
 
 
@@ -93,14 +93,14 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
     with pytest.raises(ConfigError, match="no socket"):
-        unix_socket.listen(path)
+        listeners.listen_unix(path)
     assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "no/such/folder/s"])
 def test_a_path_that_cannot_be_is_one_clear_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't listen on") as raised:
-        unix_socket.listen(tmp_path / name)
+        listeners.listen_unix(tmp_path / name)
     assert "\n" not in str(raised.value)
     assert raised.value.exit_code == 3
 
