@@ -25,7 +25,7 @@ _MISSING_JSON = {"$missing": True}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledFile:
-    """One installed file. `original` None: it didn't exist. `generated`: the router wrote all of it, there is nothing to merge."""
+    """One installed file. `original` None: it didn't exist. `generated`: the router wrote all of it; nothing to merge."""
 
     path: Path
     original: bytes | None

@@ -209,9 +209,9 @@ def config_path(spec: FileSpec, env: Mapping[str, str], system: str = sys.platfo
         if env.get(override.env, "").strip():
             path = expand_home(env[override.env].strip(), env) / override.path
             break
-    if not chosen.exists():
-        path = next((p for p in (chosen.with_name(n) for n in spec.alternatives) if p.exists()), chosen)
-    return chosen
+    if not path.exists():
+        path = next((p for p in (path.with_name(n) for n in spec.alternatives) if p.exists()), path)
+    return path
 
 
 def _default_path(spec: FileSpec, env: Mapping[str, str], system: str) -> Path:

@@ -1,4 +1,4 @@
-"""What the engine works with, as arguments: nothing here is global, and nothing is made at import."""
+"""The engine's dependencies, passed as arguments: nothing is global, and nothing is created at import."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from autorouter.upstream.transport import Transport, UpstreamTarget
 
 DAY_S = 86_400.0
 NOTHING_USD = 1e-9
-"""What sums of floats leave behind."""
+"""Smaller amounts are rounding errors of float sums."""
 
 
 class ReceiptSink(Protocol):
-    """Where receipts go. `put` returns at once; the builder runs later, in the writer's own thread."""
+    """Where receipts go. `put` returns at once; the builder runs later, in the event loop or the writer's thread."""
 
     def put(self, build: Callable[[], dict[str, Any]]) -> None: ...
 
@@ -41,23 +41,23 @@ class RouterState:
         self._held_usd: dict[str, float] = {}
 
     def session(self, key: str | None) -> Session:
-        """The session's state; a new one for a key that isn't known."""
+        """The session's state; a new one for an unknown key."""
         return self._sessions.get(key, NEW_SESSION) if key else NEW_SESSION
 
     def session_as_spent(self, key: str | None) -> Session:
-        """The session with what its requests that are still under way have reserved: an agent asks several at a time."""
+        """The session with the reservations of its requests in flight counted as spent: agents send several at a time."""
         session = self.session(key)
         held_usd = self._held_usd.get(key, 0.0) if key else 0.0
         return replace(session, spent_usd=session.spent_usd + held_usd) if held_usd else session
 
     def hold(self, key: str, usd: float) -> None:
-        """Count so much as spent by a session until it is given free: with a negative amount."""
+        """Reserve dollars of a session's budget; a negative amount releases them."""
         left_usd = self._held_usd.pop(key, 0.0) + usd
         if left_usd > NOTHING_USD:
             self._held_usd[key] = left_usd
 
     def keep_session(self, key: str, session: Session) -> None:
-        """Remember a session; the one that was used longest ago goes when there are too many."""
+        """Remember a session; the least recently used is dropped when there are too many."""
         self._sessions[key] = session
         self._sessions.move_to_end(key)
         while len(self._sessions) > self._max_sessions:
@@ -76,19 +76,19 @@ class RouterState:
 
     @property
     def spent(self) -> tuple[float, float]:
-        """The UTC day that is counted, in days since 1970, and the dollars settled on it."""
+        """The current UTC day, in days since 1970, and the dollars settled on it."""
         return self._day, self._spent_today_usd
 
     def resume(self, day: float, usd: float) -> None:
-        """Count on from what was kept of this day; another day begins at nothing."""
+        """Continue with the saved spending of this day; another day starts at zero."""
         self._day, self._spent_today_usd = day, usd
 
     def reserve(self, usd: float) -> None:
-        """Hold what a request may cost, until `settle`."""
+        """Reserve what a request may cost, until `settle`."""
         self._reserved_usd += usd
 
     def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
-        """Exchange a reservation for what was really spent."""
+        """Replace a reservation by what was really spent."""
         self.spent_today_usd(now_s)
         self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
         self._spent_today_usd += spent_usd
@@ -96,7 +96,7 @@ class RouterState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deps:
-    """All that carrying out a request needs. `clock` is wall time in seconds since the epoch, `timer` a monotonic one;
+    """Everything the execution of a request needs. `clock` is wall time in seconds since the epoch, `timer` a monotonic one;
     `context` is the digest under which receipts find the policy and the candidates in force."""
 
     candidates: tuple[Candidate, ...]
@@ -117,14 +117,14 @@ class Deps:
     web: WebSettings = WEB_OFF
     retry: RetryPolicy = DEFAULT_RETRY_POLICY
     hedging: HedgeBudget | None = None
-    """None where slow answers get no rival."""
+    """None if slow answers are not hedged."""
     trace_upstream: bool = False
-    """Whether upstreams are told which trace a call belongs to."""
+    """Whether trace headers are sent upstream."""
     trace_sampled: bool = False
-    """Whether a trace that begins here is recorded."""
+    """Whether a trace that starts here is marked as sampled."""
 
     def snapshot(self, session: str | None) -> Snapshot:
-        """The world as of now, for one decision."""
+        """The current state, for one decision."""
         now_s = self.clock()
         return Snapshot(
             now_s=now_s,

@@ -1,4 +1,4 @@
-"""How a panel or a verifier gets on: what the client's line and the terminal show while nothing can stream yet.
+"""Progress of a panel or a verifier, which the server and the CLI show while no answer can be streamed yet.
 
     {"stage": "panel", "members": 3}  {"stage": "member", "candidate": "glm", "result": "answered", "done": 1, "of": 3}
     {"stage": "judgement", "candidate": "gpt"}  {"stage": "synthesis", "candidate": "opus"}
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Progress:
-    """The stages so far. One reader may wait for the next."""
+    """The stages so far. One reader may wait for more."""
 
     __slots__ = ("_changed", "stages")
 
@@ -22,13 +22,13 @@ class Progress:
         self._changed: asyncio.Event | None = None
 
     def report(self, stage: str, **facts: Any) -> None:
-        """A stage has been reached."""
+        """Add a stage."""
         self.stages.append({"stage": stage, **facts})
         if self._changed is not None:
             self._changed.set()
 
     async def wait_for_more(self, seen: int) -> None:
-        """Until there are more than `seen` stages."""
+        """Wait until there are more than `seen` stages."""
         while len(self.stages) <= seen:
             self._changed = asyncio.Event()
             await self._changed.wait()

@@ -1,6 +1,6 @@
-"""The instructions of inner calls: Markdown files, replaceable by the user, their digests on the receipt.
+"""The instructions of inner calls: Markdown files that users can replace. Their digests are on the receipt.
 
-An addition to a request is one block, and everything in it that comes from a model is JSON in which no tag can stand:
+An inner call appends one block to the client's request. Everything in it that a model wrote is JSON that can't contain a tag:
 
     <autorouter-task role="verifier" key="k3f9...">
     ...verifier.md...
@@ -8,6 +8,8 @@ An addition to a request is one block, and everything in it that comes from a mo
     {"text": "...", "tool_calls": [...]}
     </proposal>
     </autorouter-task>
+
+A module of its own because it is loaded at startup, without the translators that `strategies/inner_calls` needs.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ MAX_PROMPT_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplates:
-    """Instructions by part, and the sha256 of each."""
+    """Instructions by role, and the sha256 of each."""
 
     texts: dict[PromptRole, str]
     digests: dict[PromptRole, str]
@@ -55,7 +57,7 @@ def load(folder: Path | None = None) -> PromptTemplates:
 
 
 def addition(prompts: PromptTemplates, part: PromptRole, key: str, *blocks: str, instruction: str = "") -> str:
-    """The block that is said behind a client's conversation."""
+    """The block that is appended to a client's conversation."""
     said = [prompts.texts[part]]
     if instruction:
         said.append(escape_tags(instruction))
@@ -64,15 +66,15 @@ def addition(prompts: PromptTemplates, part: PromptRole, key: str, *blocks: str,
 
 
 def escape_tags(text: str) -> str:
-    """A text in which no tag can stand; within JSON it stays the same value."""
+    """The text with its tags escaped; within JSON it keeps the same value."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def answer_key(receipt_id: str, part: str, number: int) -> str:
-    """The word that a judge's answer must carry: known to this call only, and the same when a receipt is looked at again."""
+    """The key that a judge's answer must repeat: known to this call only, and reproducible from the receipt."""
     return "k" + hashlib.sha256(f"{receipt_id}\0{part}\0{number}".encode()).hexdigest()[:15]
 
 
 def shuffled_order(count: int, key: str) -> Sequence[int]:
-    """An order of so many proposals that follows from the key alone: no candidate stands first every time."""
+    """An order of `count` proposals that follows from the key alone, so that no candidate is always shown first."""
     return sorted(range(count), key=lambda index: hashlib.sha256(f"{key}\0{index}".encode()).digest())

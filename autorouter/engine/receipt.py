@@ -1,15 +1,13 @@
-"""The receipt of a step: built in the writer's thread from values that no longer change.
+"""The receipt of a step: built after the answer has left, from values that no longer change.
 
     {"type": "receipt", "id": "ar_0192...", "at": "2026-11-20T21:00:00.000Z", "version": "0.1.0", "context": "sha256:...",
      "request": {...shape...}, "features": {...}, "snapshot": {...}, "decision": {...}, "attempts": [...],
      "outcome": {"result": "answered", "status": 200, "candidate": "cheap", "cost_usd": 0.0004, ...}, "degraded": []}
 
-`features`, `snapshot` and the context (policy and candidates) are exact: from them the decision can be made again.
+`features`, `snapshot` and the context (policy and candidates) are exact: the decision can be replayed from them.
 
-The shape of a receipt, as types: what `receipts/receipt.schema.json` is generated from.
-
-Units end a name (`_s`, `_usd`, `_tokens`, `_bytes`) or stand in `unit`; where a number came from stands in `source` or
-`usage_source`. `features`, `snapshot` and the context are the inputs, kept exactly; `decision` is what was computed.
+The types at the end describe its shape; `receipts/receipt.schema.json` is generated from them. Units end a name (`_s`, `_usd`,
+`_tokens`, `_bytes`) or are in `unit`; where a number came from is in `source` or `usage_source`.
 """
 
 from __future__ import annotations
@@ -37,13 +35,13 @@ from autorouter.receipts.chain import RECEIPT_SCHEMA
 
 
 def context_record(policy: Policy, candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """What many receipts share, kept once: the policy and the candidates in force."""
+    """What many receipts share and is stored once: the policy and the candidates in force."""
     return {"policy": to_plain(policy), "candidates": to_plain(tuple(candidates))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptInput:
-    """What a receipt is made from. It waits for the writer without the request's body."""
+    """The input of a receipt. It waits for the writer, and doesn't hold the request's body."""
 
     receipt_id: str
     shape: dict[str, Any]
@@ -58,25 +56,25 @@ class ReceiptInput:
         return receipt_record(self)
 
 
-def receipt_record(made: ReceiptInput) -> dict[str, Any]:
+def receipt_record(receipt_input: ReceiptInput) -> dict[str, Any]:
     """The whole receipt."""
     return {
         "type": "receipt",
         "schema": RECEIPT_SCHEMA,
-        "id": made.receipt_id,
-        "at": rfc3339_utc(made.snapshot.now_s),
+        "id": receipt_input.receipt_id,
+        "at": rfc3339_utc(receipt_input.snapshot.now_s),
         "version": __version__,
-        "dry_run": made.dry_run,
-        "context": made.context,
-        "request": made.shape,
-        "features": to_plain(made.features),
-        "snapshot": snapshot_record(made.snapshot),
-        "decision": decision_record(made.decision),
-        "attempts": [attempt_record(attempt) for attempt in made.trace.attempts],
-        "outcome": outcome_record(made.decision, made.trace),
-        "degraded": list(made.trace.degraded),
-        "panel": made.trace.panel,
-        "prompts": dict(made.trace.prompts),
+        "dry_run": receipt_input.dry_run,
+        "context": receipt_input.context,
+        "request": receipt_input.shape,
+        "features": to_plain(receipt_input.features),
+        "snapshot": snapshot_record(receipt_input.snapshot),
+        "decision": decision_record(receipt_input.decision),
+        "attempts": [attempt_record(attempt) for attempt in receipt_input.trace.attempts],
+        "outcome": outcome_record(receipt_input.decision, receipt_input.trace),
+        "degraded": list(receipt_input.trace.degraded),
+        "panel": receipt_input.trace.panel,
+        "prompts": dict(receipt_input.trace.prompts),
     }
 
 
@@ -101,7 +99,7 @@ def request_shape(task: Task) -> dict[str, Any]:
 
 
 def snapshot_record(snapshot: Snapshot) -> dict[str, Any]:
-    """The snapshot without the candidates, which stand in the context."""
+    """The snapshot without the candidates, which are in the context."""
     return {
         "now_s": snapshot.now_s,
         "health": to_plain(snapshot.health),
@@ -141,7 +139,7 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
 
 
 def outcome_record(decision: Decision, trace: Trace) -> dict[str, Any]:
-    """How the step ended, with what it cost in all."""
+    """How the step ended, and its total cost."""
     last = trace.answer or (trace.attempts[-1] if trace.attempts else None)
     answered = last if last is not None and trace.result in ("answered", "broken", "client_gone") else None
     found: dict[str, Any] = round_floats(
@@ -165,7 +163,7 @@ def outcome_record(decision: Decision, trace: Trace) -> dict[str, Any]:
 
 
 def phases_record(trace: Trace) -> list[dict[str, Any]]:
-    """What each phase used and cost, in the order of their beginning."""
+    """Usage and cost of each phase, in the order they started."""
     return [
         {"phase": phase, "calls": calls, "usage": to_plain(usage), "cost_usd": cost_usd}
         for phase, (calls, usage, cost_usd) in trace.phases().items()

@@ -22,7 +22,6 @@ The race between the two attempts is in `attempts`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -31,6 +30,7 @@ from zlib import crc32
 from autorouter.core.decision.decide import RoutingRefusal
 from autorouter.core.state.health import UNKNOWN_HEALTH, Health, cooldown_left_s, probe_left_s, ttft_quantile_s
 from autorouter.core.types import Candidate
+from autorouter.engine.trace import bare_model_name
 from autorouter.upstream.errors import FailureVerdict
 
 SHORT_WAIT_S = 2.0
@@ -43,7 +43,6 @@ model in a session is worth more than a small difference in price."""
 TRUSTED_WINDOW_SHARE = 0.5
 """An overflow at less than this share of the configured window means the configured figure is wrong."""
 RETRY_AFTER_JITTER = 0.25
-_VARIANT = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
 FallbackScope = Literal["same_model", "next", "other_upstream", "larger_window", "none"]
 
@@ -206,11 +205,7 @@ def _larger_windows(failed: Candidate, queue: tuple[str, ...], context: FailureC
 
 def is_same_model(first: Candidate, other: Candidate) -> bool:
     """Whether it is the same model on another upstream: equal names apart from vendor prefix, date and variant."""
-    return first.upstream != other.upstream and _bare(first.model) == _bare(other.model)
-
-
-def _bare(name: str) -> str:
-    return _VARIANT.sub("", name.lower().rsplit("/", 1)[-1])
+    return first.upstream != other.upstream and bare_model_name(first.model) == bare_model_name(other.model)
 
 
 def _wait_s(candidate: str, verdict: FailureVerdict, context: FailureContext) -> float:

@@ -14,7 +14,7 @@ from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, Conte
 
 @dataclass(frozen=True, slots=True)
 class RoutedRequest:
-    """A task with the decision on it, and all that the decision was made from."""
+    """A task with its decision and the inputs of that decision."""
 
     task: Task
     features: Features
@@ -23,14 +23,15 @@ class RoutedRequest:
 
 
 def route(task: Task, deps: Deps) -> RoutedRequest:
-    """Decide. Raises UnknownModel for a label that isn't known; a refusal is part of the decision."""
+    """Decide. Raises UnknownModel for an unknown label; a refusal is part of the decision."""
     snapshot = deps.snapshot(session_key(task))
     read = extract_features(task, deps.policy)
     return RoutedRequest(task, read, snapshot, decide(read, snapshot, deps.policy))
 
 
 def session_key(task: Task) -> str | None:
-    """Sub-agents are sessions of their own: they have their own prompt, and so their own cache."""
+    """The key of the task's session; None without a session."""
+    # A sub-agent has its own prompt, and so its own cache: it is a session of its own.
     if task.session is None:
         return None
     return f"{task.session}/{task.agent}" if task.agent else task.session

@@ -1,4 +1,4 @@
-"""What happened while a step was carried out: attempts and the outcome. Filled on the way, recorded at the end."""
+"""The trace of a step: its attempts and its outcome. Filled during execution, recorded at the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from autorouter.core.types import Candidate, Usage
 
 Result = Literal["answered", "failed", "refused", "broken", "client_gone"]
 """`broken`: the answer had begun and couldn't be finished. `client_gone`: the client hung up first."""
-_DATED = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
+_NAME_SUFFIX = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """One call to an upstream. Times in seconds since the call began; `cost_usd` None where the price is unknown."""
+    """One call to an upstream. Times in seconds since the call started; `cost_usd` is None if the price is unknown."""
 
     candidate: str
     upstream: str
@@ -26,7 +26,7 @@ class Attempt:
     phase: str = "answer"
     added_tokens: float = 0.0
     events: int = 0
-    """Events that came of an answer that is held; what it used so far, should it be stopped."""
+    """Events received of a buffered answer: its usage so far, should it be stopped."""
     result: str = "open"
     status: int | None = None
     served_model: str | None = None
@@ -34,35 +34,35 @@ class Attempt:
     ttft_s: float | None = None
     seconds: float | None = None
     queued_s: float = 0.0
-    """Of its time, what it waited for a slot of its upstream: nothing that the upstream could help."""
+    """Seconds spent waiting for a slot, which say nothing about the upstream's speed."""
     retry_after_s: float | None = None
     retried_after_s: float | None = None
-    """The same candidate once more, after so long a wait; 0 at once, None where it is no retry."""
+    """Set on a retry of the same candidate: the wait before it, 0 if immediate."""
     hedge: bool = False
-    """Begun beside the attempt before it, which was slow to begin."""
+    """Started next to the attempt before it, which was slow to start."""
     then: str | None = None
-    """What was done after it failed."""
+    """What was done after the attempt failed."""
     malformed: int = 0
-    """Events of its stream that are no JSON; passed on as they came."""
+    """Events of its stream that aren't JSON; passed on unchanged."""
     usage: Usage | None = None
     usage_source: str | None = None
     usage_doubt: str | None = None
-    """Why what it reports is not to be believed."""
+    """Why the reported usage isn't plausible."""
     cost_usd: float | None = None
     losses: tuple[str, ...] = ()
-    """What couldn't cross to the upstream's wire, a clause each."""
+    """What couldn't be translated to the upstream's wire, a clause each."""
 
     def queued(self, seconds: float) -> None:
-        """A slot was free after so long."""
+        """Record how long the call waited for a slot."""
         self.queued_s = seconds
 
     def close(self, result: str, now_s: float) -> None:
-        """The attempt is over."""
+        """End the attempt."""
         self.result, self.seconds = result, now_s - self.began_s
 
     @property
     def served_differs(self) -> bool:
-        """The upstream says that another model answered than the one asked for."""
+        """Whether the upstream names another model than the requested one."""
         return bool(self.served_model) and not same_model(self.model, self.served_model or "")
 
 
@@ -72,7 +72,7 @@ class Trace:
 
     attempts: list[Attempt] = field(default_factory=list)
     answer: Attempt | None = None
-    """The attempt whose words the client gets."""
+    """The attempt whose answer the client gets."""
     result: Result = "failed"
     status: int = 0
     error: str | None = None
@@ -80,28 +80,28 @@ class Trace:
     seconds: float | None = None
     degraded: list[str] = field(default_factory=list)
     panel: dict[str, Any] | None = None
-    """What a panel or a verifier came to: names, letters, counts; no text of any answer."""
+    """The outcome of a panel or a verifier: names, letters, counts; no text of any answer."""
     prompts: dict[str, str] = field(default_factory=dict)
-    """Digests of the instructions that were used, by part."""
+    """Digests of the instructions that were used, by role."""
 
     @property
     def cost_usd(self) -> float | None:
-        """Sum over attempts; None where an attempt that used tokens has an unknown price."""
+        """Sum over attempts; None if an attempt that used tokens has an unknown price."""
         return _cost(self.attempts)
 
     @property
     def usage(self) -> Usage:
-        """Sum over all attempts, of what they used."""
+        """Sum over all attempts."""
         return sum_usage([a.usage for a in self.attempts if a.usage is not None])
 
     def phases(self) -> dict[str, tuple[int, Usage, float | None]]:
-        """By phase, in the order of their beginning: calls, what they used, and USD (None: a price is unknown)."""
-        found: dict[str, list[Attempt]] = {}
+        """By phase, in the order they started: number of calls, usage, and USD (None: a price is unknown)."""
+        by_phase: dict[str, list[Attempt]] = {}
         for attempt in self.attempts:
-            found.setdefault(attempt.phase, []).append(attempt)
+            by_phase.setdefault(attempt.phase, []).append(attempt)
         return {
             phase: (len(own), sum_usage([a.usage for a in own if a.usage is not None]), _cost(own))
-            for phase, own in found.items()
+            for phase, own in by_phase.items()
         }
 
 
@@ -124,17 +124,18 @@ def sum_usage(usages: Sequence[Usage]) -> Usage:
 
 
 def same_model(asked: str, served: str) -> bool:
-    """Whether two names mean one model: vendor prefixes, dates and variants aside, one begins with the other."""
-    one, other = _bare(asked), _bare(served)
+    """Whether two names mean the same model: without vendor prefix, date and variant, one starts with the other."""
+    one, other = bare_model_name(asked), bare_model_name(served)
     return one.startswith(other) or other.startswith(one)
 
 
-def _bare(name: str) -> str:
-    return _DATED.sub("", name.lower().rsplit("/", 1)[-1])
+def bare_model_name(name: str) -> str:
+    """The model name without vendor prefix, date and variant."""
+    return _NAME_SUFFIX.sub("", name.lower().rsplit("/", 1)[-1])
 
 
 def set_cost(attempt: Attempt, candidate: Candidate, counted: Usage | None = None) -> None:
-    """Set the attempt's cost from what is counted, its own usage by default, where the price is known."""
+    """Set the attempt's cost from `counted`, by default its own usage, if the price is known."""
     usage = counted or attempt.usage
     if usage is None or candidate.price is None:
         return

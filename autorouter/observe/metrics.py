@@ -55,7 +55,7 @@ class LabelledCounter:
 
 
 class Histogram:
-    """One histogram: `counts[i]` observations up to `bounds[i]` and above the bound before; the last count is above all bounds."""
+    """One histogram: `counts[i]` observations up to `bounds[i]` and above the bound before; the last count is above them all."""
 
     __slots__ = ("bounds", "counts", "total")
 

@@ -148,8 +148,9 @@ class AdmittedRequest:
         step.trace.degraded.append(f"secrets {_ACTION_TAKEN[self.secrets_policy]}: {format_counts(self.secret_counts)}")
         if self.secrets_policy != "block":
             return None
+        rules, location = format_counts(self.secret_counts), secrets.locate(self.body)
         error = SecretDetected(
-            f"The request holds what looks like a secret ({format_counts(self.secret_counts)}, first in {secrets.locate(self.body)})",
+            f"The request holds what looks like a secret ({rules}, first in {location})",
             hint="take it out, ask for openfusion/auto:private, or set privacy.secrets",
         )
         step.trace.result, step.trace.status, step.trace.error = "refused", error.http_status, error.code

@@ -198,13 +198,13 @@ class Lease:
 
     __slots__ = (
         "_limiter",
-        "_unknown_length",
         "_task",
+        "_unknown_length",
+        "acquired",
         "acquired_s",
         "bytes",
-        "acquired",
-        "session",
         "cancelled",
+        "session",
         "stream",
     )
 
@@ -279,7 +279,7 @@ T = TypeVar("T")
 class Waiter(Generic[T]):
     """A queued item; its future `admitted` is done when it has its slot."""
 
-    __slots__ = ("session", "admitted", "item")
+    __slots__ = ("admitted", "item", "session")
 
     def __init__(self, session: str, item: T) -> None:
         self.session = session

@@ -108,8 +108,8 @@ class InferenceEndpoint:
             with DisconnectWatcher(receive):
                 await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
         except TypeError as exc:
-            # orjson refuses to write a body that is nested too deep. Whether the body has to be rewritten at all, for another wire or
-            # for a panel, is known only here.
+            # orjson refuses to write a body that is nested too deep. Whether it has to be rewritten at all, for another wire or for
+            # a panel, is known only here.
             refused = request_body.nesting_error(request.task.body)
             if refused is None:
                 raise

@@ -28,7 +28,7 @@ from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 
 async def aggregate(context: StepContext, plan: Plan, result: PanelResult, *, allow_release: bool) -> ClientReply:
-    """One answer of what a panel gave. `as_it_is`: a member's answer may go out."""
+    """One answer from a panel's answers. `allow_release`: a member's own answer may go out. Raises AllCandidatesFailed."""
     usable = result.usable
     assert context.trace.panel is not None
     context.trace.panel |= {"usable": len(usable), "agreed": result.agreed is not None}

@@ -38,13 +38,13 @@ class MemberSettings:
 
 def member_settings(plan: Plan) -> list[MemberSettings]:
     """The members of a plan's panel with their settings."""
-    panel_config = plan.panel
-    assert panel_config is not None
+    panel = plan.panel
+    assert panel is not None
     return [
         MemberSettings(
             candidate,
-            panel_config.instructions[index] if index < len(panel_config.instructions) else "",
-            panel_config.temperatures[index % len(panel_config.temperatures)] if panel_config.temperatures else None,
+            panel.instructions[index] if index < len(panel.instructions) else "",
+            panel.temperatures[index % len(panel.temperatures)] if panel.temperatures else None,
         )
         for index, candidate in enumerate(plan.members)
     ]
@@ -52,10 +52,10 @@ def member_settings(plan: Plan) -> list[MemberSettings]:
 
 @dataclass(slots=True)
 class PanelResult:
-    """What came of a panel. `by_seat`: the usable answers; `poor` said something that can't be used; `verdicts` of those
-    that failed. `agreed`: more than half gave the same, so that nobody has to judge."""
+    """The answers of a panel. `by_member`: the usable ones, by index. `verdicts`: of the members that failed. `agreed`: an
+    answer that more than half gave, so that no judge is needed."""
 
-    known: list[DraftReply] = field(default_factory=list)
+    drafts: list[DraftReply] = field(default_factory=list)
     by_member: dict[int, DraftReply] = field(default_factory=dict)
     unusable: list[DraftReply] = field(default_factory=list)
     verdicts: list[FailureVerdict] = field(default_factory=list)
@@ -64,29 +64,31 @@ class PanelResult:
     @property
     def usable(self) -> list[DraftReply]:
         """Earlier drafts, then the answers in the order of the members."""
-        return [*self.known, *(self.by_member[seat] for seat in sorted(self.by_member))]
+        return [*self.drafts, *(self.by_member[member] for member in sorted(self.by_member))]
 
 
 async def ask_members(
     context: StepContext,
-    seats: Sequence[MemberSettings],
+    members: Sequence[MemberSettings],
     *,
     phase: str = "member",
     request: ClientRequest | None = None,
-    known: Sequence[DraftReply] = (),
+    drafts: Sequence[DraftReply] = (),
     options: bool = True,
 ) -> PanelResult:
     """Ask all members. `request`: replaces the usual request; `known`: drafts that exist already; `options`: whether the
     client's output options apply to the members."""
     result = await web_search.search_results(context) if request is None else []
     evidence = [json_block("search", result)] if result else []
-    work = _PanelRun(context, phase, seats, DeclaredTools.of(context.request))
-    work.add_drafts(known)
+    work = _PanelRun(context, phase, members, DeclaredTools.of(context.request))
+    work.add_drafts(drafts)
     tasks = {
-        asyncio.create_task(work.seat(seat, request or _request(context, seat, options, evidence))): index
-        for index, seat in enumerate(seats)
+        asyncio.create_task(work.ask_member(member, request or _request(context, member, options, evidence))): index
+        for index, member in enumerate(members)
     }
-    context.progress.report("panel", phase=phase, members=len(seats), candidates=[seat.candidate for seat in seats])
+    context.progress.report(
+        "panel", phase=phase, members=len(members), candidates=[member.candidate for member in members]
+    )
     try:
         await work.wait_for_quorum(tasks)
     finally:
@@ -97,17 +99,19 @@ async def ask_members(
     return work.result
 
 
-def _request(context: StepContext, seat: MemberSettings, options: bool, evidence: Sequence[str]) -> ClientRequest:
-    shape = InnerRequestOptions(stream=context.stream, keep_output_options=options, temperature=seat.temperature)
-    return inner_calls.build_request(context, "member", *evidence, shape=shape, instruction=seat.instruction)
+def _request(context: StepContext, member: MemberSettings, options: bool, evidence: Sequence[str]) -> ClientRequest:
+    shape = InnerRequestOptions(stream=context.stream, keep_output_options=options, temperature=member.temperature)
+    return inner_calls.build_request(context, "member", *evidence, shape=shape, instruction=member.instruction)
 
 
 class _PanelRun:
     """One round of a panel."""
 
-    def __init__(self, context: StepContext, phase: str, seats: Sequence[MemberSettings], tools: DeclaredTools) -> None:
+    def __init__(
+        self, context: StepContext, phase: str, members: Sequence[MemberSettings], tools: DeclaredTools
+    ) -> None:
         self.result = PanelResult()
-        self._context, self._phase, self._seats, self._tools = context, phase, seats, tools
+        self._context, self._phase, self._members, self._tools = context, phase, members, tools
         self._done = 0
         self._fusion = context.deps.policy.fusion
 
@@ -115,16 +119,16 @@ class _PanelRun:
         """Count earlier drafts as members' answers, if they are usable."""
         for draft in drafts:
             problem = self._tools.problem(draft.answer)
-            (self.result.known if problem is None else self.result.unusable).append(draft)
+            (self.result.drafts if problem is None else self.result.unusable).append(draft)
             if problem is not None:
                 self._context.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {problem}")
 
-    async def seat(self, seat: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
+    async def ask_member(self, member: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
         """One member's answer, or why there is none."""
         # A failure is a value: an exception of one member would cancel the others.
         try:
             return await self._context.get_draft(
-                [seat.candidate], phase=self._phase, request=request, limit_s=self._fusion.member_s
+                [member.candidate], phase=self._phase, request=request, limit_s=self._fusion.member_s
             )
         except AllCandidatesFailed as exc:
             return exc.verdicts[-1]
@@ -133,7 +137,7 @@ class _PanelRun:
 
     async def wait_for_quorum(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
         """Take answers as they arrive, until there are enough."""
-        seats = len(tasks) + len(self.result.known) + len(self.result.unusable)
+        members = len(tasks) + len(self.result.drafts) + len(self.result.unusable)
         pending = set(tasks)
         loop = asyncio.get_running_loop()
         enough_at_s: float | None = None
@@ -145,10 +149,10 @@ class _PanelRun:
             for task in done:
                 self._take(task, tasks[task])
             usable = self.result.usable
-            self.result.agreed = _agreed(usable, seats, self._fusion.quorum)
+            self.result.agreed = _agreed(usable, members, self._fusion.quorum)
             if self.result.agreed is not None:
                 return
-            if enough_at_s is None and len(usable) >= min(self._fusion.quorum, seats):
+            if enough_at_s is None and len(usable) >= min(self._fusion.quorum, members):
                 enough_at_s = loop.time() + self._fusion.grace_s
 
     def _take(self, task: asyncio.Task[DraftReply | FailureVerdict | str], index: int) -> None:
@@ -167,7 +171,7 @@ class _PanelRun:
         self._report(index, problem or "answered")
 
     def _report(self, index: int, result: str) -> None:
-        of, candidate = len(self._seats), self._seats[index].candidate
+        of, candidate = len(self._members), self._members[index].candidate
         self._context.progress.report("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
 
     def close(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
@@ -181,7 +185,7 @@ class _PanelRun:
                 self._report(index, stopped)
             problem = self._problem(task)
             if problem is not None:
-                context.trace.degraded.append(f"{self._phase} {self._seats[index].candidate}: {problem}")
+                context.trace.degraded.append(f"{self._phase} {self._members[index].candidate}: {problem}")
 
     def _problem(self, task: asyncio.Task[DraftReply | FailureVerdict | str]) -> str | None:
         if task.cancelled():
@@ -192,7 +196,7 @@ class _PanelRun:
         return result.kind if isinstance(result, FailureVerdict) else result
 
 
-def _agreed(usable: Sequence[DraftReply], seats: int, quorum: int) -> DraftReply | None:
+def _agreed(usable: Sequence[DraftReply], members: int, quorum: int) -> DraftReply | None:
     forms = [consensus.normal_form(draft.text, draft.calls) for draft in usable]
-    form = consensus.consensus_form(forms, seats, quorum)
+    form = consensus.consensus_form(forms, members, quorum)
     return None if form is None else usable[forms.index(form)]

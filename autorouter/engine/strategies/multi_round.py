@@ -44,8 +44,8 @@ async def layers(context: StepContext, plan: Plan) -> ClientReply:
 
 async def _rounds(context: StepContext, plan: Plan, phase: str) -> PanelResult:
     assert plan.panel is not None
-    seats = member_settings(plan)
-    result = await ask_members(context, seats, options=False)
+    members = member_settings(plan)
+    result = await ask_members(context, members, options=False)
     for _ in range(plan.panel.rounds):
         usable = result.usable
         if len(usable) < 2 or result.agreed is not None:
@@ -57,7 +57,7 @@ async def _rounds(context: StepContext, plan: Plan, phase: str) -> PanelResult:
         request = inner_calls.build_request(
             context, "debater", *blocks, shape=InnerRequestOptions(stream=context.stream, keep_output_options=False)
         )
-        again = await ask_members(context, seats, phase=phase, request=request, options=False)
+        again = await ask_members(context, members, phase=phase, request=request, options=False)
         again.by_member = {**result.by_member, **again.by_member}
         again.verdicts = [*result.verdicts, *again.verdicts]
         result = again

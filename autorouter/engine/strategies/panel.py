@@ -33,10 +33,10 @@ RELEASING_METHODS = ("ranked", "vote")
 
 async def perform(context: StepContext, plan: Plan) -> ClientReply:
     """The panel's answer. Raises AllCandidatesFailed."""
-    panel_config = plan.panel
-    assert panel_config is not None
-    context.trace.panel = {"way": panel_config.way, "name": panel_config.name, "moment": plan.panel_trigger}
-    seats, known = member_settings(plan), list[DraftReply]()
+    panel = plan.panel
+    assert panel is not None
+    context.trace.panel = {"way": panel.way, "name": panel.name, "moment": plan.panel_trigger}
+    members, drafts = member_settings(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
         draft = await context.get_draft(
             [plan.primary, *context.routed.decision.fallbacks], phase="draft", verify_scope=context.verify_scope
@@ -44,17 +44,17 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
         if draft.live or not needs_review(draft.weight, context.verify_scope):
             context.trace.panel["seen"] = False
             return context.release(draft)
-        known = [draft]
-        seats = _other_members(seats, draft.attempt.candidate)
+        drafts = [draft]
+        members = _other_members(members, draft.attempt.candidate)
     tools = bool(context.request.task.tools)
-    if not tools and panel_config.way in multi_round.METHODS:
-        return await multi_round.METHODS[panel_config.way](context, plan)
-    options = tools or panel_config.way in RELEASING_METHODS
-    result = await ask_members(context, seats, known=known, options=options)
+    if not tools and panel.way in multi_round.METHODS:
+        return await multi_round.METHODS[panel.way](context, plan)
+    options = tools or panel.way in RELEASING_METHODS
+    result = await ask_members(context, members, drafts=drafts, options=options)
     return await aggregate(context, plan, result, allow_release=options or not has_output_options(context.request))
 
 
-def _other_members(seats: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
+def _other_members(members: Sequence[MemberSettings], candidate: str) -> list[MemberSettings]:
     """The members without the one that wrote the draft: its answer counts already."""
-    own = next((index for index, seat in enumerate(seats) if seat.candidate == candidate), None)
-    return [seat for index, seat in enumerate(seats) if index != own]
+    own = next((index for index, member in enumerate(members) if member.candidate == candidate), None)
+    return [member for index, member in enumerate(members) if index != own]

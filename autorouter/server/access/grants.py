@@ -41,7 +41,7 @@ class Grant:
         return bool(self.labels or self.models) or self.budget_usd_per_day is not None
 
     def allows_candidate(self, candidate: Candidate) -> bool:
-        """Whether this candidate may serve. A key with a budget can't use a candidate without a price: its spending is unknown."""
+        """Whether this candidate may serve. A key with a budget can't use a candidate without a price."""
         if self.budget_usd_per_day is not None and candidate.price is None:
             return False
         names = (candidate.id, candidate.model, candidate.vendor)
