@@ -24,7 +24,7 @@ KEYS = ("name", "url", "model", "key_env")
     "--targets", "file", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file with [[targets]] tables."
 )
 @click.option(
-    "--timeout-ms", type=click.IntRange(min=1), default=30_000, show_default=True, help="The longest silence."
+    "--timeout-ms", type=click.IntRange(min=1), default=30_000, show_default=True, help="Maximum time without data."
 )
 @out_option
 @format_option
@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Probe several relays side by side, a column each.
 
-    MODEL and KEY_ENV may be left out: then it is asked for what it lists, and no key is sent. KEY_ENV is the name of a
-    variable, never a key. Exit code 1 when any of them fails.
+    MODEL and KEY_ENV may be omitted: the relay's first listed model is used, and no key is sent. KEY_ENV is the name of an
+    environment variable, never a key. Exit code 1 if any relay fails.
 
     \b
     Examples:
@@ -58,30 +58,30 @@ def command(
       model = "openfusion/auto"
       key_env = "AUTOROUTER_API_KEY"
     """
-    relays = [*map(_given, targets), *(_read(file) if file else ())]
+    relays = [*map(_parse_target, targets), *(_read_targets(file) if file else ())]
     if not relays:
         raise RequestError("there is no relay to probe", hint="--target 'name|url', or --targets FILE")
     names = [name for name, *_ in relays]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RequestError(f"two targets are called `{output.plain(twice)}`", hint="give each a name of its own")
-    reports = probe_runner.run_probes([_relay(one, timeout_ms / 1000) for one in relays])
+    reports = probe_runner.run_probes([_build_relay(one, timeout_ms / 1000) for one in relays])
     probe_runner.publish_reports(reports, "compat", probe_runner.report_folder(out, path), "json" if as_json else form)
 
 
-def _relay(given: tuple[str, ...], timeout_s: float) -> Relay:
+def _build_relay(given: tuple[str, ...], timeout_s: float) -> Relay:
     name, url, model, key_env = given
     return probe_runner.build_relay(name, url, model=model or None, key_env=key_env or None, timeout_s=timeout_s)
 
 
-def _given(text: str) -> tuple[str, ...]:
+def _parse_target(text: str) -> tuple[str, ...]:
     parts = [part.strip() for part in text.split("|")]
     if not 2 <= len(parts) <= len(KEYS) or not all(parts[:2]):
         raise RequestError("--target wants 'name|url', 'name|url|model' or 'name|url|model|KEY_ENV'")
     return (*parts, *[""] * (len(KEYS) - len(parts)))
 
 
-def _read(path: Path) -> Iterator[tuple[str, ...]]:
+def _read_targets(path: Path) -> Iterator[tuple[str, ...]]:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as exc:
@@ -92,10 +92,10 @@ def _read(path: Path) -> Iterator[tuple[str, ...]]:
     if not isinstance(tables, list) or not tables or set(data) != {"targets"}:
         raise ConfigError(f"{path}: must hold [[targets]] tables and nothing else")
     for number, table in enumerate(tables):
-        yield _checked(table, f"{path}: targets[{number}]")
+        yield _check_target(table, f"{path}: targets[{number}]")
 
 
-def _checked(table: Any, where: str) -> tuple[str, ...]:
+def _check_target(table: Any, where: str) -> tuple[str, ...]:
     if not isinstance(table, dict):
         raise ConfigError(f"{where}: must be a table")
     for key, value in table.items():

@@ -1,4 +1,4 @@
-"""`autorouter config`: what holds and where it came from, and what is wrong."""
+"""`autorouter config`: the effective values with their origin, and problems."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--all", "every", is_flag=True, help="Candidates and upstreams of the catalogue too.")
+@click.option("--all", "every", is_flag=True, help="Include candidates and upstreams of the catalog.")
 @config_option
 @json_option
 def show(every: bool, path: Path | None, as_json: bool) -> None:
-    """Show every key with its value, and where that came from.
+    """Show every key with its value and origin.
 
-    Flag > environment > file > catalogue > default. Keys of providers are never shown: only their variables' names are
-    known here.
+    Precedence: flag > environment > file > catalog > default. Provider keys are never shown, only the names of their
+    variables.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def show(every: bool, path: Path | None, as_json: bool) -> None:
 
 
 def _unwritten(key: str, origin: str) -> bool:
-    """What nobody wrote about a candidate or an upstream: hundreds of lines that `autorouter models` shows better."""
+    """Values of candidates and upstreams that nobody configured: `autorouter models` shows these hundreds better."""
     return key.startswith(("candidates[", "upstreams.")) and origin in ("default", CATALOGUE)
 
 
@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
 @config_option
 @json_option
 def check(path: Path | None, as_json: bool) -> None:
-    """Check the configuration: one line for each problem, exit code 3 if there is any.
+    """Check the configuration: one line per problem, and exit code 3 if there are any.
 
     \b
     Example:

@@ -187,12 +187,12 @@ def _panel_trigger(plan: Mapping[str, Any]) -> str:
 def side_by_side(view: DecisionView) -> Group:
     """The best plan of each strategy, best first."""
     names = ("P", "this step", "turn", "time", "calls", "points", "to single")
-    plan, preferred = view.decision["plan"], view.decision["preferred"] or view.decision["plan"]
+    plan = view.decision["plan"]
     plans = view.decision["plans"]
     alone = next((p["total"] for p in plans if p["strategy"] == "single"), None)
     rows = []
     for p in plans:
-        mark = " *" if p == plan else " (preferred)" if p == preferred else ""
+        mark = " *" if p == plan else ""
         who = p["primary"] if p["strategy"] == "single" else strategy_text(p).partition(": ")[2]
         figures = (
             f"{p['success']:.1%}",

@@ -23,29 +23,38 @@ format_option = click.option(
     "--format",
     "form",
     type=click.Choice(["table", "markdown", "json"]),
-    help="How to print; --json is the same as json.",
+    help="Output format; --json is short for json.",
 )
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the report; default: that of the receipts.",
+    help="Folder for the report; default: the receipts' folder.",
 )
 
 
 @click.command(name="doctor")
-@click.option("--real", is_flag=True, help="Ask each configured candidate once, for 16 tokens. Costs a little.")
+@click.option("--real", is_flag=True, help="Call each configured candidate once, for 16 tokens. Costs a little.")
 @click.option("--probe-url", metavar="URL", help="Probe the relay at this base URL instead.")
-@click.option("--probe-model", metavar="M", help="What to ask it for; default: what it lists.")
+@click.option("--probe-model", metavar="M", help="Model to request; default: one that it lists.")
 @click.option(
-    "--probe-timeout-ms", type=click.IntRange(min=1), default=30_000, show_default=True, help="The longest silence."
+    "--probe-timeout-ms",
+    type=click.IntRange(min=1),
+    default=30_000,
+    show_default=True,
+    help="Maximum time without data.",
 )
-@click.option("--probe-key-env", metavar="NAME", help="The variable that holds its key; without it none is sent.")
-@click.option("--probe-window", type=click.IntRange(min=1), metavar="TOKENS", help="Its context, where it lists none.")
+@click.option("--probe-key-env", metavar="NAME", help="Environment variable with its key; without it, no key is sent.")
+@click.option(
+    "--probe-window",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="Context window, if the server doesn't report one.",
+)
 @click.option(
     "--check-report",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Check a report that a probe wrote.",
+    help="Validate a report written by a probe.",
 )
 @out_option
 @format_option
@@ -66,11 +75,11 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Check everything here, or probe a relay.
+    """Check this installation, or probe a relay.
 
-    Alone it checks the configuration, the keys (by name), the candidates, each strategy on the dry run, the state
+    Without options it checks the configuration, the keys (by name), the candidates, each strategy on the dry run, the state
     folder, the port and the clients. With --probe-url it sends about 30 small requests to any OpenAI-compatible base
-    URL, and writes a report. Exit code 1 when a check failed; warnings and `degraded` don't count.
+    URL, and writes a report. Exit code 1 if a check failed; warnings and `degraded` don't count.
 
     \b
     Examples:
@@ -83,7 +92,7 @@ def command(
     """
     form = "json" if as_json else form
     if sum((real, probe_url is not None, check_report is not None)) > 1:
-        raise RequestError("--real, --probe-url and --check-report go one at a time")
+        raise RequestError("--real, --probe-url and --check-report exclude each other")
     if check_report is not None:
         _check_report(check_report, as_json=form == "json")
     elif probe_url is not None:
@@ -99,7 +108,7 @@ def command(
         probe_runner.publish_reports([report], "doctor-probe", probe_runner.report_folder(out, path), form)
     else:
         if real and dry_run:
-            raise RequestError("--real asks real models, --dry-run none", hint="leave one of them out")
+            raise RequestError("--real calls real models, --dry-run none", hint="use only one of them")
         _show(_checks(path, dry_run=dry_run, real=real), form)
 
 
@@ -163,7 +172,7 @@ def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
 def _real(found: Settings) -> tuple[DoctorCheck, ...]:
     candidates = candidates_to_ask(found)
     if not candidates:
-        evidence = "there is nobody to ask: every answer comes from the dry run"
+        evidence = "no model can be called: every answer comes from the dry run"
         return (DoctorCheck(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
     upstreams = ", ".join(dict.fromkeys(candidate.upstream for candidate in candidates))
     output.note(

@@ -30,7 +30,7 @@ from autorouter.receipts.canonical import digest
 BUILT_IN = "routing.jsonl"
 
 TOLERANCE = 0.001
-"""The eval has no chance in it: what is lower has become worse."""
+"""The eval is deterministic: any lower figure is a regression."""
 
 
 @click.command(name="eval")
@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Measure the routing on labelled requests. Calls no model.
 
-    --fail-under holds for the share of rightly read kinds.
+    --fail-under applies to the share of correctly classified kinds.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""What `eval`, `compare` and `receipt PROMPT` share: a router that records, and a file that is left behind.
+"""Shared by `eval`, `compare` and `receipt PROMPT`: a router that records, and an evidence file.
 
-Receipts of the requests and the evidence file lie in one folder: the configured one, or `--out DIR`. Where another process
-writes receipts there, a folder of our own is made in it, so that a running server is no obstacle.
+The receipts and the evidence file go to one folder: the configured one, or `--out DIR`. If another process is writing
+receipts there, a subfolder is used, so that a running server is no obstacle.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write the evidence and the receipts there instead of the receipts' folder.",
+    help="Folder for the evidence and its receipts, instead of the receipts' folder.",
 )
 fail_under_option = click.option(
-    "--fail-under", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit 1 when the headline share is lower."
+    "--fail-under", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit 1 if the headline share is lower."
 )
 baseline_option = click.option(
     "--baseline",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Exit 1 when a figure is worse than in this file.",
+    help="Exit 1 if a figure is worse than in this file.",
 )
 write_baseline_option = click.option(
-    "--write-baseline", is_flag=True, help="Write the figures to --baseline FILE instead of comparing them."
+    "--write-baseline", is_flag=True, help="Write the figures to --baseline FILE instead of comparing."
 )
 
 

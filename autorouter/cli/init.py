@@ -1,4 +1,4 @@
-"""`autorouter init`: look around on this machine, and write the configuration that fits what was found."""
+"""`autorouter init`: detect keys, servers and clients on this machine, and write a configuration for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from autorouter.config.types import ProfileName
 from autorouter.errors import ConfigError
 
 PROBE_S = 0.2
-"""A server on this machine answers at once, or it isn't one for us."""
+"""A local server answers at once, or isn't one."""
 CLIENTS = {
     "codex": "Codex",
     "aider": "Aider",
@@ -35,7 +35,7 @@ CLIENTS = {
 
 @dataclass(frozen=True, slots=True)
 class LocalServerProbe:
-    """A port where a local server of some kind usually listens."""
+    """The usual port of one kind of local server."""
 
     name: str
     port: int
@@ -52,7 +52,7 @@ PROBES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discovery:
-    """What there is: names of variables that hold keys, servers that answered, clients on PATH."""
+    """What was detected: variables that hold keys, servers that answered, clients on PATH."""
 
     keys: tuple[str, ...]
     servers: tuple[LocalServer, ...]
@@ -61,16 +61,16 @@ class Discovery:
 
 @click.command(name="init")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write; default: the user's file."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: the user's configuration."
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there; it is kept beside it as NAME.bak.")
+@click.option("--force", is_flag=True, help="Replace an existing file; the old one is kept as NAME.bak.")
 @click.option("--dry-run", is_flag=True, help="Print the file and write nothing.")
 @json_option
 def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None:
-    """Write a commented autorouter.toml from the keys, servers and clients found here.
+    """Write a commented autorouter.toml from the keys, servers and clients found.
 
-    Looks at the names of the variables in the environment, never at a key's value, and at the usual ports of Ollama,
-    LM Studio, vLLM and llama.cpp on this machine. Nothing is sent anywhere else.
+    Reads only the names of environment variables, never a key's value, and probes the usual local ports of Ollama,
+    LM Studio, vLLM and llama.cpp. Nothing is sent anywhere else.
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def discover(env: Mapping[str, str]) -> Discovery:
 
 
 def probe_local_server(probe: LocalServerProbe) -> LocalServer | None:
-    """The server at the probe's port with the models that it lists; None when nothing there speaks this API."""
+    """The server at the probe's port with the models it lists; None if nothing there speaks this API."""
 
     base_url = f"http://127.0.0.1:{probe.port}/v1"
     try:

@@ -20,10 +20,10 @@ from autorouter.errors import RequestError
 
 @click.group(name="keys")
 def command() -> None:
-    """Create, list and revoke local keys: who may use this router, for which models, for how much.
+    """Create, list and revoke local keys: who may use this router, which models, and for how much.
 
-    Once there is a key, every client needs one. The file holds hashes only; a running router reads it again when it
-    changes. To open the router again, remove the file and restart.
+    Once a key exists, every client needs one. The file holds only hashes; a running router reloads it when it changes. To
+    remove the requirement, delete the file and restart.
 
     \b
     Examples:
@@ -39,10 +39,10 @@ def command() -> None:
     "--models",
     multiple=True,
     metavar="GLOB",
-    help="What it may use; more than once. Globs over labels (openfusion/...), and over candidates' id, model and vendor.",
+    help="Allowed models; repeatable. Globs over labels (openfusion/...) and over candidates' id, model and vendor.",
 )
 @click.option("--budget-usd-per-day", "budget", type=click.FloatRange(0, min_open=True), help="Per UTC day.")
-@click.option("--expires", metavar="TIME", help="When it ends: 12h, 30d, 8w. Default: never.")
+@click.option("--expires", metavar="TIME", help="Lifetime: 12h, 30d, 8w. Default: unlimited.")
 @config_option
 @json_option
 def create(
@@ -84,7 +84,7 @@ def create(
 @config_option
 @json_option
 def list_(path: Path | None, as_json: bool) -> None:
-    """List the keys: what they allow and whether they hold; never the keys themselves.
+    """List the keys: what they allow and whether they are valid; never the keys themselves.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def list_(path: Path | None, as_json: bool) -> None:
     if as_json:
         output.emit({"object": "list", "data": found, "file": str(where)})
     elif not found:
-        output.show("no keys: whoever reaches the router may use it; `autorouter keys create NAME` makes one")
+        output.show("no keys: anyone who can reach the router may use it; `autorouter keys create NAME` makes one")
     else:
         columns = ("name", "state", "models", "USD a day", "created", "expires")
         rows = [

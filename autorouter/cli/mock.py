@@ -31,20 +31,20 @@ WIRES = get_args(Wire)
     "--port", type=click.IntRange(0, 65_535), default=8790, show_default=True, help="Port; 0 takes a free one."
 )
 @click.option(
-    "--scenario", metavar="NAME[,NAME...]", default="", help="What goes wrong with every request; NAME*N: the first N."
+    "--scenario", metavar="NAME[,NAME...]", default="", help="Fault for every request; NAME*N: only the first N."
 )
 @click.option(
     "--script",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file of rules: which request, which fault.",
+    help="A TOML file of rules that map requests to faults.",
 )
-@click.option("--wire", type=click.Choice(["all", *WIRES]), default="all", show_default=True, help="What is spoken.")
-@click.option("--key", metavar="KEY", help="Accept this key only; any, or none, by default.")
-@click.option("--model", "models", multiple=True, metavar="ID", help="A model to list; any other is served too.")
+@click.option("--wire", type=click.Choice(["all", *WIRES]), default="all", show_default=True, help="APIs to serve.")
+@click.option("--key", metavar="KEY", help="Accept only this key; default: any, or none.")
+@click.option("--model", "models", multiple=True, metavar="ID", help="A model to list; others are served too.")
 @click.option("--ttft", type=click.FloatRange(0, 600), default=0.0, help="Seconds to the first byte of a good answer.")
 @click.option("--rate", type=click.FloatRange(min=0.1), help="Tokens per second of a good answer; default: at once.")
 @click.option("--quiet", is_flag=True, help="No line per request.")
-@click.option("--list", "listing", is_flag=True, help="Show the faults, and what to do about each.")
+@click.option("--list", "listing", is_flag=True, help="Show the faults, and how to handle each.")
 @json_option
 def command(
     host: str,
@@ -60,7 +60,7 @@ def command(
     listing: bool,
     as_json: bool,
 ) -> None:
-    """Serve made-up answers, and any fault, on a real socket.
+    """Serve simulated answers and any fault on a real socket.
 
     For trying a client, a relay or a router: chat completions, responses and messages, whole and
     streamed. It reads errands and declared tools as the dry run does, so that agents complete a loop.
@@ -74,7 +74,7 @@ def command(
       autorouter mock --script faults.toml --key sk-test
 
     \b
-    One request chooses for itself by a header, or behind its model's name:
+    A single request can choose its fault by a header or a suffix of the model name:
       curl -s http://127.0.0.1:8790/v1/chat/completions -H 'x-autorouter-fault: cut-stream' \\
         -d '{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
       {"model": "m#429-no-header", ...}
@@ -82,12 +82,12 @@ def command(
     \b
     A script:
       seed = 7
-      [[rule]]                       # the first that fires counts
+      [[rule]]                       # the first rule that matches is used
       model = "gpt-*"                # also: path, wire, stream, nth, repeat, probability, delay_s
       nth = [2, 3]
       scenario = "error-event"
 
-    A line is printed for each request; it holds no body and no key. Ctrl-C stops it.
+    A line without body and key is printed for each request. Ctrl-C stops the server.
     """
     if listing:
         _list(as_json)

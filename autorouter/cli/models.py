@@ -1,4 +1,4 @@
-"""`autorouter models`: what a client may put in `model`, and who stands behind it.
+"""`autorouter models`: the labels a client may put in `model`, and the candidates behind them.
 
 `autorouter models --health`: what was measured of each candidate, from the file that outlives a restart.
 """
@@ -46,12 +46,12 @@ _PROFILES = {
 @config_option
 @dry_run_option
 @json_option
-@click.option("--health", is_flag=True, help="What was measured of each candidate, as the router last kept it.")
+@click.option("--health", is_flag=True, help="Show the health measured for each candidate.")
 def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> None:
     """List the labels and the candidates.
 
-    Prices are in USD per million tokens, benchmarks are percentiles. A dash is unknown, never zero. What --health shows is at
-    most ten seconds old while a router runs; it is kept beside the receipts.
+    Prices are in USD per million tokens, benchmarks are percentiles. A dash means unknown, never zero. --health reads the
+    file that a running router updates every ten seconds; it is kept beside the receipts.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
     if health:
         pass
 
-        show(found, as_json=as_json)
+        _print_health(found, as_json=as_json)
         return
     panels = panel_names(found.policy.panels)
     ours = [(name, meaning(name, panels)) for name in labels.all_labels((), panels)]
@@ -80,7 +80,7 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
 
 
 def meaning(name: str, panels: Sequence[str] = ()) -> str:
-    """What a label of ours asks for, in a few words. `panels`: the names of those that there are."""
+    """What a router label means, in a few words. `panels`: the names of all panels."""
 
     label = labels.parse(name, (), panels)
     if label.panel is not None:
@@ -113,7 +113,7 @@ COLUMNS = ("candidate", "answers", "failures", "available", "first token", "toke
 NUMBERS = COLUMNS[1:-1]
 
 
-def show(found: Settings, *, as_json: bool) -> None:
+def _print_health(found: Settings, *, as_json: bool) -> None:
     """Print it: a table, or one JSON object."""
     folder = Path(found.config.receipts.dir or ".").expanduser()
     file = StateFile(folder, found.candidates, clock=time.time)
@@ -136,7 +136,7 @@ def show(found: Settings, *, as_json: bool) -> None:
 
 
 def _measured(seen: Health) -> tuple[str, str]:
-    """Decayed counts: an answer of an hour ago is half of one."""
+    """Decayed counts: an answer an hour ago counts as half."""
     return f"{seen.good:.1f}", f"{seen.bad:.1f}"
 
 

@@ -15,9 +15,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 config_option = click.option(
     "--config", "-c", "path", type=click.Path(path_type=Path, dir_okay=False), help="The configuration file."
 )
-dry_run_option = click.option("--dry-run", is_flag=True, help="Answer from the dry run: no key, no network, no cost.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Simulate all answers: no key, no network, no cost.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-dial_option = click.option("--dial", type=click.FloatRange(0, 10), help="0 best .. 10 cheapest.")
+dial_option = click.option("--dial", type=click.FloatRange(0, 10), help="0 = best answer, 10 = cheapest.")
 
 
 def settings(path: Path | None, *, dry_run: bool = False, overrides: Mapping[str, object] | None = None) -> Settings:

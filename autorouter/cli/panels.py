@@ -1,4 +1,4 @@
-"""`autorouter panels`: the panels there are, who would sit in them now, and what a typical request to each would cost."""
+"""`autorouter panels`: the configured and preset panels, their members, and the cost of a typical request."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ UNBOUNDED = 1_000
 
 
 @click.command(name="panels")
-@click.option("--prompt", default=TYPICAL, show_default="a question of design", help="What to plan and price.")
+@click.option("--prompt", default=TYPICAL, show_default="a question of design", help="Prompt to plan and price.")
 @config_option
 @dry_run_option
 @json_option
 def command(prompt: str, path: Path | None, dry_run: bool, as_json: bool) -> None:
-    """List the panels: how they work, who would sit in them, and what a request costs. Calls no model.
+    """List the panels: method, members, and the cost of a request. Calls no model.
 
-    Presets are always there; a panel of the same name under [panels.NAME] takes a preset's place. A client asks for one as
-    openfusion/panel/NAME; the one with a star is also what openfusion/fusion and openfusion/auto use. Members that aren't
-    named are picked for each request anew.
+    Presets are always available; a panel under [panels.NAME] replaces the preset of that name. A client requests a panel
+    as openfusion/panel/NAME. The one marked with a star is also used by openfusion/fusion and openfusion/auto. Members that
+    aren't named in the configuration are selected for each request.
 
     \b
     Examples:
@@ -147,7 +147,7 @@ def _table(listed: list[dict[str, Any]]) -> Table:
 
 
 def _members(panel: Mapping[str, Any]) -> str:
-    """Who would sit there now, and how they are picked, a line each."""
+    """The current members, and how they are selected, a line each."""
     names = panel["members"]
     tallied = ", ".join(dict.fromkeys(names))
     how = f"({panel['picked']})" if panel["picked"] else ""

@@ -32,14 +32,16 @@ from autorouter.wire.chat import request as chat_request
 
 @click.command(name="route")
 @click.argument("prompt", required=False)
-@click.option("--explain", is_flag=True, help="Show what was read, every score, rejection and plan.")
-@click.option("--why-not", metavar="CANDIDATE", help="Why this one doesn't answer, and what would make it win.")
-@click.option("--all", "every", is_flag=True, help="With --explain: don't cut long tables.")
+@click.option("--explain", is_flag=True, help="Show all signals, scores, rejections and plans.")
 @click.option(
-    "--model", default="openfusion/auto", show_default=True, metavar="LABEL", help="What the client asks for."
+    "--why-not", metavar="CANDIDATE", help="Explain why this candidate wasn't chosen, and what would make it win."
 )
+@click.option("--all", "every", is_flag=True, help="With --explain: don't cut long tables.")
+@click.option("--model", default="openfusion/auto", show_default=True, metavar="LABEL", help="Model label to request.")
 @click.option("--system", type=click.Path(path_type=Path, dir_okay=False), help="A file with the system prompt.")
-@click.option("--max-tokens", type=click.IntRange(min=1), help="The longest answer that the client wants.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), help="Maximum length of the answer, as a client would set it."
+)
 @click.option("--request", type=click.Path(path_type=Path, dir_okay=False), help="A whole chat request body as JSON.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A request header; repeatable.")
 @dial_option
@@ -156,9 +158,9 @@ def _print(routed: RoutedRequest, loaded: Settings, why_not: str | None, *, expl
 
 def _print_json(routed: RoutedRequest, deps: Deps, why_not: str | None) -> None:
     # The server's own function, so that the two documents can't differ; it brings the whole server with it.
-    from autorouter.server.endpoints import preview
+    from autorouter.engine.router import preview_record
 
-    document = preview(routed, deps)
+    document = preview_record(routed, deps)
     if why_not is not None:
         answer = counterfactual.search(why_not, routed.features, routed.snapshot, deps.policy)
         document["why_not"] = round_floats(to_plain(answer))

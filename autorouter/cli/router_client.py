@@ -95,7 +95,7 @@ class RouterClient:
         session: str,
         on_progress: OnProgress = lambda _: None,
     ) -> Generator[str, None, None]:
-        """The text of an answer as it arrives. `answer` is complete after the last piece; `on_progress` gets the stages before the first one."""
+        """The text of an answer as it arrives. `answer` is complete after the last piece; stages go to `on_progress`."""
         began_s = time.monotonic()
         body = {"model": label, "messages": messages, "stream": True}
         headers = _headers(session) | {"x-openfusion-progress": "events"}

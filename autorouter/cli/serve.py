@@ -32,7 +32,7 @@ GC_THRESHOLDS = (20_000, 20, 50)
 @dry_run_option
 @dial_option
 @click.option("--host", help="Address to listen on; default 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; default 8787, 0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port to listen on; default 8787, 0 picks a free one.")
 @click.option("--uds", type=click.Path(path_type=Path), help="Unix socket to listen on, instead of an address.")
 def command(
     path: Path | None, dry_run: bool, dial: float | None, host: str | None, port: int | None, uds: Path | None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from autorouter.core.codec import to_plain
 from autorouter.core.decision.decide import Decision, RoutingRefusal, decide
+from autorouter.core.decision.explain import explain_decision
+from autorouter.core.decision.record import decision_record
 from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Task
 from autorouter.engine.deps import Deps
+from autorouter.engine.receipt import snapshot_record
 from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
 
 
@@ -27,6 +32,19 @@ def route(task: Task, deps: Deps) -> RoutedRequest:
     snapshot = deps.snapshot(session_key(task))
     read = extract_features(task, deps.policy)
     return RoutedRequest(task, read, snapshot, decide(read, snapshot, deps.policy))
+
+
+def preview_record(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
+    """A decision that isn't executed: the body of `/debug/route` and of `autorouter route --json`."""
+    return {
+        "object": "autorouter.route",
+        "why": explain_decision(routed.decision, routed.features),
+        "dry_run": deps.dry_run,
+        "context": deps.context,
+        "features": to_plain(routed.features),
+        "snapshot": snapshot_record(routed.snapshot),
+        "decision": decision_record(routed.decision),
+    }
 
 
 def session_key(task: Task) -> str | None:

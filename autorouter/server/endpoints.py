@@ -5,19 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import orjson
 
-from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import explain_decision
-from autorouter.core.decision.record import decision_record
 from autorouter.core.signals.features import IMAGE_TOKENS, extract_features
 from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
-from autorouter.engine.receipt import snapshot_record
 from autorouter.engine.retry import reroute_delay_s
-from autorouter.engine.router import RoutedRequest, session_key
+from autorouter.engine.router import RoutedRequest, preview_record, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import RequestError
 from autorouter.observe.request_context import CURRENT_REQUEST, new_request_context
@@ -108,8 +103,8 @@ class InferenceEndpoint:
             with DisconnectWatcher(receive):
                 await (streaming.send_stream if request.task.stream else streaming.send_response)(step, send)
         except TypeError as exc:
-            # orjson refuses to write a body that is nested too deep. Whether it has to be rewritten at all, for another wire or for
-            # a panel, is known only here.
+            # orjson refuses to write a body that is nested too deep. Whether it has to be rewritten at all, for another wire or
+            # for a panel, is known only here.
             refused = request_body.nesting_error(request.task.body)
             if refused is None:
                 raise
@@ -166,7 +161,7 @@ class RoutePreviewEndpoint:
         self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, preview(*await decide_only(scope, receive, self._deps(), self._admission)))
+        await send_json(send, preview_record(*await decide_only(scope, receive, self._deps(), self._admission)))
 
 
 async def decide_only(scope: Scope, receive: Receive, deps: Deps, admission: Admission) -> tuple[RoutedRequest, Deps]:
@@ -218,16 +213,3 @@ async def reject_compaction(scope: Scope, receive: Receive, send: Send) -> None:
         http_status=404,
         code="not_supported",
     )
-
-
-def preview(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
-    """What `/debug/route` answers and `autorouter route --json` prints."""
-    return {
-        "object": "autorouter.route",
-        "why": explain_decision(routed.decision, routed.features),
-        "dry_run": deps.dry_run,
-        "context": deps.context,
-        "features": to_plain(routed.features),
-        "snapshot": snapshot_record(routed.snapshot),
-        "decision": decision_record(routed.decision),
-    }

@@ -123,7 +123,10 @@ def test_cline_is_set_up_by_its_own_command(user: User) -> None:
 
 
 def test_uninstall_without_a_record_says_so(user: User) -> None:
-    user.file(".codex/config.toml", user.run("codex", "snippet").out)
+    pointing_here = (
+        'model_provider = "autorouter"\n[model_providers.autorouter]\nbase_url = "http://127.0.0.1:8787/v1"\n'
+    )
+    user.file(".codex/config.toml", pointing_here)
     assert user.run("codex", "status", "--json").json()["here"] is True
     done = user.run("codex", "disable", "--yes")
     assert done.code == 7
@@ -132,7 +135,7 @@ def test_uninstall_without_a_record_says_so(user: User) -> None:
 
 def test_codex_by_its_own_names(user: User) -> None:
     path = user.file(".codex/config.toml", '[[hooks]]\nrun = "make"\n')
-    for args, mode in ((("enable-auto",), "auto"), (("enable-fusion",), "fusion"), (("use-role", "coder"), "role")):
+    for args, mode in ((("enable-auto",), "auto"), (("enable-fusion",), "fusion")):
         done = user.run("codex", *args, "--yes", "--json")
         assert done.code == 0
         assert done.json()["status"]["mode"] == mode
@@ -141,13 +144,6 @@ def test_codex_by_its_own_names(user: User) -> None:
     assert user.run("codex", "status").code == 0
     assert user.run("codex", "disable", "--yes").code == 0
     assert path.read_text() == '[[hooks]]\nrun = "make"\n'
-    assert user.run("codex", "use-role", "nobody").code == 2
-
-
-def test_a_snippet_is_toml_and_nothing_else(user: User) -> None:
-    found = tomllib.loads(user.run("codex", "snippet", "--model", "openfusion/fast").out)
-    assert found["model"] == "openfusion/fast"
-    assert found["model_providers"]["autorouter"]["wire_api"] == "responses"
 
 
 def test_run_points_one_process_here_and_ends_with_its_code(user: User, router: str) -> None:
