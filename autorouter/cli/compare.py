@@ -186,7 +186,7 @@ def run(options: CompareOptions, loaded: Settings) -> None:
     path = evidence.reserve_path(directory, "compare", document["at"])
     page = comparison_report.render_comparison(document, failed, path.with_suffix(".svg").name if picture else None)
     publish(path, document, page, as_json=options.as_json, plot=picture)
-    if all(entry.asked.outcome == "failed" for entry in done.played):
+    if all(entry.answer.outcome == "failed" for entry in done.played):
         click.echo("error: nobody answered anything (the file lists why; --dry-run needs no key)", err=True)
         output.exit_with(EXIT_UPSTREAM)
     exit_if_failed(failed)
@@ -213,7 +213,7 @@ async def _run_comparison(options: CompareOptions, chosen: Sequence[Case], built
     try:
         field = entrants.select_entrants(chosen, deps, options.baseline_role)
         notes = _grader_notes(options, field, deps)
-        players = field.contestants
+        players = field.entrants
         if not deps.dry_run:
             output.note(
                 f"{len(chosen) * len(players)} questions to real models; the router's own three alone may cost about "
@@ -221,20 +221,20 @@ async def _run_comparison(options: CompareOptions, chosen: Sequence[Case], built
             )
         with progress("asking", len(chosen) * len(players)) as tick:
             played = await runner.ask_all(
-                chosen, players, deps, at_once=options.concurrency, max_tokens=options.max_tokens, done=tick
+                chosen, players, deps, max_parallel=options.concurrency, max_tokens=options.max_tokens, done=tick
             )
         pairs: list[PairComparison] = []
         if options.grade or options.graders:
             with progress("grading", len(played)) as tick:
-                played = await runner.grade_all(played, at_once=GRADING_AT_ONCE, done=tick)
+                played = await runner.grade_all(played, max_parallel=GRADING_AT_ONCE, done=tick)
         if options.graders:
             with progress("reading rubrics", len(played)) as tick:
                 played = await runner.grade_rubrics(
-                    played, options.graders, deps, at_once=options.concurrency, done=tick
+                    played, options.graders, deps, max_parallel=options.concurrency, done=tick
                 )
             with progress("judging", len(chosen) * len(entrants.ROUTER_LABELS)) as tick:
                 pairs = await runner.judge_pairs(
-                    played, field.best, options.graders, deps, at_once=options.concurrency, done=tick
+                    played, field.best, options.graders, deps, max_parallel=options.concurrency, done=tick
                 )
         return ComparisonRun(field=field, played=played, pairs=pairs, notes=notes)
     finally:
@@ -244,7 +244,7 @@ async def _run_comparison(options: CompareOptions, chosen: Sequence[Case], built
 def _grader_notes(options: CompareOptions, field: EntrantSet, deps: Deps) -> list[str]:
     """Caveats about the graders, for the reader. Raises UnknownModel for one that isn't a candidate."""
     notes = []
-    contested = {c.label for c in field.contestants}
+    contested = {c.label for c in field.entrants}
     for grader in options.graders:
         if grader not in deps.by_id:
             raise UnknownModel(f"--grader {grader}: no candidate has that id", hint="autorouter models lists them")
@@ -283,8 +283,8 @@ def _document(
             "prompts": judge_models.instruction_digests(),
             "sandbox": sandbox.detect_isolation() if options.grade or options.graders else None,
             "notes": done.notes,
-            "totals": comparison_report.totals(done.played, done.field.contestants),
-            "differences": comparison_report.differences(done.played, done.field.contestants, options.seed),
+            "totals": comparison_report.totals(done.played, done.field.entrants),
+            "differences": comparison_report.differences(done.played, done.field.entrants, options.seed),
             "verdicts": comparison_report.verdict_totals(done.pairs),
             "grading_usd": comparison_report.grading_usd(done.played, done.pairs),
             "results": comparison_report.result_rows(done.played, keep_answers=options.keep_answers),

@@ -25,7 +25,7 @@ from autorouter.core.codec import to_plain
 from autorouter.core.decision import why_not as counterfactual
 from autorouter.core.decision.record import decision_record, round_floats
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import RoutedRequest, route
+from autorouter.engine.router import RoutedRequest, preview_record, route
 from autorouter.errors import EXIT_NO_ROUTE, RequestError
 from autorouter.wire.chat import request as chat_request
 
@@ -157,9 +157,6 @@ def _print(routed: RoutedRequest, loaded: Settings, why_not: str | None, *, expl
 
 
 def _print_json(routed: RoutedRequest, deps: Deps, why_not: str | None) -> None:
-    # The server's own function, so that the two documents can't differ; it brings the whole server with it.
-    from autorouter.engine.router import preview_record
-
     document = preview_record(routed, deps)
     if why_not is not None:
         answer = counterfactual.search(why_not, routed.features, routed.snapshot, deps.policy)

@@ -1,9 +1,9 @@
-"""One question through the router, as a client's request goes: parsed, routed, carried out, recorded.
+"""Asks the router one question, the way a client's request goes: parsed, routed, executed, recorded.
 
-    asked = await ask(deps, "openfusion/verify", "How many …?", session="gsm8k-3/verify")
+    answer = await ask(deps, "openfusion/verify", "How many …?", session="gsm8k-3/verify")
 
-Every question starts from a state of its own, so that neither the session's pin nor what an earlier question measured
-decides a later one; the money is counted together, for caps hold for all of them.
+Every question starts from a state of its own, so that neither a session pin nor an earlier question's measurements influence
+a later one. Spending is shared, because caps hold for all of them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from autorouter.upstream.transport import Transport
 from autorouter.wire import exchange
 
 EvalOutcome = Literal["answered", "degraded", "failed"]
-"""`degraded`: answered, but not in the way that was asked for or planned; `Asked.degraded` says how."""
+"""`degraded`: answered, but not as requested or planned; `EvalAnswer.degraded` says how."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalAnswer:
-    """What came of a question. `cost_usd` None: a price is unknown. `phases`: every call, as receipts name them."""
+    """The result of a question. `cost_usd` None: a price is unknown. `phases`: every call, as receipts name them."""
 
     label: str
     text: str
@@ -43,20 +43,20 @@ class EvalAnswer:
 
 
 class IsolatedState(RouterState):
-    """Health and sessions of its own, money shared with `purse`."""
+    """Health and sessions of its own, money shared with `shared_budget`."""
 
-    def __init__(self, purse: RouterState) -> None:
+    def __init__(self, shared_budget: RouterState) -> None:
         super().__init__()
-        self._purse = purse
+        self._shared_budget = shared_budget
 
     def spent_today_usd(self, now_s: float) -> float:
-        return self._purse.spent_today_usd(now_s)
+        return self._shared_budget.spent_today_usd(now_s)
 
     def reserve(self, usd: float) -> None:
-        self._purse.reserve(usd)
+        self._shared_budget.reserve(usd)
 
     def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
-        self._purse.settle(reserved_usd, spent_usd, now_s)
+        self._shared_budget.settle(reserved_usd, spent_usd, now_s)
 
 
 def chat_body(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
@@ -68,12 +68,12 @@ def chat_body(label: str, prompt: str, max_tokens: int | None = None) -> bytes:
 
 
 async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: int | None = None) -> EvalAnswer:
-    """Ask. What fails is an outcome, no exception; only a label that doesn't exist raises UnknownModel."""
-    apart = replace(deps, state=IsolatedState(deps.state), transport=_unseen(deps))
+    """Ask. A failure is an outcome, not an exception; only an unknown label raises UnknownModel."""
+    isolated_deps = replace(deps, state=IsolatedState(deps.state), transport=_fresh_transport(deps))
     began_s = deps.timer()
     request = exchange.parse("chat", chat_body(label, prompt, max_tokens), {"x-session-id": session})
-    routed = route(request.task, apart)
-    step = Step(request, routed, apart, receipt_id=deps.new_id(), began_s=began_s)
+    routed = route(request.task, isolated_deps)
+    step = Step(request, routed, isolated_deps, receipt_id=deps.new_id(), began_s=began_s)
     text, error = "", None
     try:
         text = answer_text(await step.answer())
@@ -103,8 +103,8 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
     )
 
 
-def _unseen(deps: Deps) -> Transport:
-    """Of a dry run one that has seen no other question: its prompt cache would favour who asks the same text later."""
+def _fresh_transport(deps: Deps) -> Transport:
+    """A dry run gets a transport of its own: a shared prompt cache would favour the entrant that asks the same text later."""
     if not deps.dry_run:
         return deps.transport
     from autorouter.simulator.transport import DryRunTransport
@@ -113,7 +113,7 @@ def _unseen(deps: Deps) -> Transport:
 
 
 def answer_text(body: bytes) -> str:
-    """The words of a whole chat answer; empty where there are none."""
+    """The text of a complete chat answer; empty if it has none."""
     choices = orjson.loads(body).get("choices") or [{}]
     content = (choices[0].get("message") or {}).get("content")
     return content if isinstance(content, str) else ""

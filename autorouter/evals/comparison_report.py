@@ -1,7 +1,4 @@
-"""From what was played to figures: a line for each contestant, ours against each of the others, and the graders' verdicts.
-
-The comparison as a Markdown page.
-"""
+"""The comparison report: figures from the results (a row per entrant, paired differences, verdicts), and the Markdown page."""
 
 from __future__ import annotations
 
@@ -20,28 +17,26 @@ from autorouter.evals.statistics import compare_paired, mcnemar, mean, wilson
 from autorouter.receipts.canonical import digest
 
 
-def totals(played: Sequence[CaseResult], contestants: Sequence[Entrant]) -> list[dict[str, Any]]:
-    """A line for each contestant: outcomes, cost, time and, where there are grades, quality."""
-    found: list[dict[str, Any]] = round_floats(
-        [_total([e for e in played if e.contestant == c], c) for c in contestants]
-    )
+def totals(results: Sequence[CaseResult], entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
+    """A line for each entrant: outcomes, cost, time and, where there are grades, quality."""
+    found: list[dict[str, Any]] = round_floats([_total([e for e in results if e.entrant == c], c) for c in entrants])
     return found
 
 
-def _total(entries: Sequence[CaseResult], contestant: Entrant) -> dict[str, Any]:
-    outcomes = Counter(e.asked.outcome for e in entries)
-    cost_usd = total_usd(e.asked.cost_usd for e in entries)
+def _total(entries: Sequence[CaseResult], entrant: Entrant) -> dict[str, Any]:
+    outcomes = Counter(e.answer.outcome for e in entries)
+    cost_usd = total_usd(e.answer.cost_usd for e in entries)
     grades = [e.grade for e in entries if e.grade is not None]
     full = sum(grade.score >= FULL_SCORE for grade in grades)
     low, high = wilson(full, len(grades))
-    seconds = sorted(e.asked.seconds for e in entries)
+    seconds = sorted(e.answer.seconds for e in entries)
     return {
-        "label": contestant.label,
-        "stands_for": list(contestant.stands_for),
-        "ours": contestant.ours,
+        "label": entrant.label,
+        "stands_for": list(entrant.stands_for),
+        "ours": entrant.ours,
         "cases": len(entries),
         "outcomes": {name: outcomes[name] for name in ("answered", "degraded", "failed")},
-        "strategies": dict(Counter(e.asked.strategy or "none" for e in entries)),
+        "strategies": dict(Counter(e.answer.strategy or "none" for e in entries)),
         "cost_usd": cost_usd,
         "mean_s": mean(seconds),
         "median_s": seconds[len(seconds) // 2] if seconds else None,
@@ -54,16 +49,16 @@ def _total(entries: Sequence[CaseResult], contestant: Entrant) -> dict[str, Any]
     }
 
 
-def grading_usd(played: Sequence[CaseResult], pairs: Sequence[PairComparison]) -> float | None:
+def grading_usd(results: Sequence[CaseResult], pairs: Sequence[PairComparison]) -> float | None:
     """What the model graders cost."""
-    reading = [entry.grading_usd for entry in played]
+    reading = [entry.grading_usd for entry in results]
     return total_usd([*reading, *(judged.cost_usd for pair in pairs for _, judged in pair.graders)])
 
 
-def differences(played: Sequence[CaseResult], contestants: Sequence[Entrant], seed: int) -> list[dict[str, Any]]:
+def differences(results: Sequence[CaseResult], entrants: Sequence[Entrant], seed: int) -> list[dict[str, Any]]:
     """Each of ours against each of the others, on the cases that are graded for both."""
-    scores = {(e.contestant.label, e.case.id): e.grade.score for e in played if e.grade is not None}
-    cases = list(dict.fromkeys(e.case.id for e in played))
+    scores = {(e.entrant.label, e.case.id): e.grade.score for e in results if e.grade is not None}
+    cases = list(dict.fromkeys(e.case.id for e in results))
     found = []
     for ours in (c.label for c in contestants if c.ours):
         for theirs in (c.label for c in contestants if not c.ours):
@@ -108,17 +103,17 @@ def verdict_totals(pairs: Sequence[PairComparison]) -> list[dict[str, Any]]:
     return plain
 
 
-def result_rows(played: Sequence[CaseResult], *, keep_answers: bool) -> list[dict[str, Any]]:
+def result_rows(results: Sequence[CaseResult], *, keep_answers: bool) -> list[dict[str, Any]]:
     """A line for each case and contestant; prompts and answers as digests, unless the answers are to be kept."""
-    found: list[dict[str, Any]] = round_floats([_row(entry, keep_answers) for entry in played])
+    found: list[dict[str, Any]] = round_floats([_row(entry, keep_answers) for entry in results])
     return found
 
 
 def _row(entry: CaseResult, keep_answers: bool) -> dict[str, Any]:
-    asked = entry.asked
+    asked = entry.answer
     row = {
         "case": entry.case.id,
-        "label": entry.contestant.label,
+        "label": entry.entrant.label,
         "prompt": digest(entry.case.prompt.encode()),
         "answer": digest(asked.text.encode()),
         "answer_chars": len(asked.text),
@@ -161,7 +156,7 @@ def render_comparison(found: Mapping[str, Any], failed: Sequence[str], plot_name
     return page(
         "# Comparison",
         f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
-        f"{found['cases_count']} cases (`{found['cases_name']}`), {len(found['totals'])} contestants, seed {found['seed']}, "
+        f"{found['cases_count']} cases (`{found['cases_name']}`), {len(found['totals'])} entrants, seed {found['seed']}, "
         f"autorouter {found['version']}, {found['at']}.",
         "\n".join(f"> {line}" for line in found["notes"]) if found["notes"] else None,
         "## Totals",

@@ -1,11 +1,11 @@
-"""Who is compared: what a person would use without a router, and what the router offers.
+"""Chooses what is compared: the models that one would use without a router, and the router's own labels.
 
     openfusion/fast                 a role, the cheap way out (`--baseline-role`)
-    gpt-6.1-sol                     the best single: the highest predicted success over these cases
+    gpt-6.1-sol                     the best single model: the highest predicted success over these cases
     claude-opus-5-5                 the judge alone, and each member of the panels that fusion would form
     openfusion/auto, /verify, /fusion
 
-A candidate that is several of these is asked once. Fusion is worth something where it beats its *best* member.
+A candidate that has several of these roles is asked once. Fusion pays off only where it beats its *best* member.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntrantSet:
-    """All contestants. `expected_usd`: what the answers of one round may cost, by the plans."""
+    """All entrants. `expected_usd`: the planned cost of asking each of them every case."""
 
-    contestants: tuple[Entrant, ...]
+    entrants: tuple[Entrant, ...]
     expected_usd: float
 
     @property
     def best(self) -> str:
         """The best single's label."""
-        return next(c.label for c in self.contestants if BEST_SINGLE in c.stands_for)
+        return next(c.label for c in self.entrants if BEST_SINGLE in c.stands_for)
 
 
 def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet:
-    """Who is compared on these cases. No model is called. Raises UnknownModel where the pool is empty of names."""
+    """Select the entrants for these cases; calls no model. Raises UnknownModel if the pool has no candidate for a label."""
     success: dict[str, list[float]] = {}
-    stands: dict[str, list[str]] = {PREFIX + role: [f"role {role}"]}
+    descriptions: dict[str, list[str]] = {PREFIX + role: [f"role {role}"]}
     members: dict[str, None] = {}
     judges: dict[str, None] = {}
     expected_usd = 0.0
@@ -67,11 +67,11 @@ def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet
                 members |= dict.fromkeys(plan.members)
                 judges |= dict.fromkeys([plan.judge] if plan.judge else [])
     if success:
-        stands.setdefault(max(success, key=lambda name: (mean(success[name]), name)), []).append(BEST_SINGLE)
+        descriptions.setdefault(max(success, key=lambda name: (mean(success[name]), name)), []).append(BEST_SINGLE)
     for name in judges:
-        stands.setdefault(name, []).append("judge alone")
+        descriptions.setdefault(name, []).append("judge alone")
     for name in members:
-        stands.setdefault(name, []).append("panel member")
-    contestants = [Entrant(label=label, stands_for=tuple(what)) for label, what in stands.items()]
-    contestants += [Entrant(label=label, stands_for=("router",), ours=True) for label in ROUTER_LABELS]
-    return EntrantSet(contestants=tuple(contestants), expected_usd=expected_usd)
+        descriptions.setdefault(name, []).append("panel member")
+    entrants = [Entrant(label=label, stands_for=tuple(what)) for label, what in descriptions.items()]
+    entrants += [Entrant(label=label, stands_for=("router",), ours=True) for label in ROUTER_LABELS]
+    return EntrantSet(entrants=tuple(entrants), expected_usd=expected_usd)

@@ -139,7 +139,7 @@ class RubricGrader:
         return frozenset(n for n, c in enumerate(self.criteria) if c.pattern)
 
     @property
-    def asked(self) -> frozenset[int]:
+    def reader_criteria(self) -> frozenset[int]:
         """Places of the criteria that only a reader can judge."""
         return frozenset(range(len(self.criteria))) - self.with_pattern
 

@@ -1,7 +1,4 @@
-"""From reads to figures: tables of labels against what was read, shares with intervals, regret, diversity.
-
-The routing eval as a Markdown page.
-"""
+"""The routing report: figures from the results (agreement with the labels, regret, diversity), and the Markdown page."""
 
 from __future__ import annotations
 

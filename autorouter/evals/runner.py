@@ -1,8 +1,8 @@
-"""A round: every case asked of every contestant, so many at a time, and every answer graded.
+"""Runs a comparison: every case is asked of every entrant, and every answer is graded.
 
-rounds = await play(cases, contestants, deps, at_once=4)   ->  Played for each case and contestant
-grades = await graded(played, at_once=2)                   ->  with scores, by the graders that need no model
-pairs  = await judged(played, …)                           ->  ours against the best single, by other models
+results = await ask_all(cases, entrants, deps, max_parallel=4)    ->  a CaseResult for each case and entrant
+results = await grade_all(results, max_parallel=2)                ->  with scores, by the graders that need no model
+pairs   = await judge_pairs(results, "BEST", graders, deps, ...)  ->  the router against the best single, by other models
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from autorouter.evals.judge_models import PairResult, PairVerdict
 T = TypeVar("T")
 Progress = Callable[[], None]
 GRADER_TOKENS = 2_000
-"""Room for a verdict, and for the thoughts that some models write before it."""
+"""Enough for a verdict, and for the reasoning that some models write before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """One case, one contestant. `grade` None: not graded."""
+    """One case asked of one entrant. `grade` None: not graded."""
 
     case: Case
-    contestant: Entrant
-    asked: EvalAnswer
+    entrant: Entrant
+    answer: EvalAnswer
     grade: Grade | None = None
     receipts: tuple[str, ...] = ()
     grading_usd: float | None = 0.0
-    """What reading it by a grader cost."""
+    """What a model grader cost for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairComparison:
-    """Ours against theirs on a case, by each grader in turn, and by all of them together."""
+    """The router's answer against another on one case: each grader's verdict."""
 
     case: str
     ours: str
@@ -55,108 +55,119 @@ class PairComparison:
         return judge_models.majority([judged.result for _, judged in self.graders])
 
 
-async def run_concurrently(work: Iterable[Callable[[], Awaitable[T]]], at_once: int, done: Progress) -> list[T]:
+async def run_concurrently(work: Iterable[Callable[[], Awaitable[T]]], max_parallel: int, on_done: Progress) -> list[T]:
     """Results in the order of the work; at most `at_once` at a time."""
-    gate = asyncio.Semaphore(at_once)
+    semaphore = asyncio.Semaphore(max_parallel)
 
     async def one(make: Callable[[], Awaitable[T]]) -> T:
-        async with gate:
-            found = await make()
-            done()
-            return found
+        async with semaphore:
+            result = await make()
+            on_done()
+            return result
 
     return list(await asyncio.gather(*(one(make) for make in work)))
 
 
 async def ask_all(
     cases: Sequence[Case],
-    contestants: Sequence[Entrant],
+    entrants: Sequence[Entrant],
     deps: Deps,
     *,
-    at_once: int,
+    max_parallel: int,
     max_tokens: int | None,
-    done: Progress,
+    on_done: Progress,
 ) -> list[CaseResult]:
-    """Ask everybody everything."""
+    """Ask every case of every entrant."""
 
-    async def one(case: Case, contestant: Entrant) -> CaseResult:
-        session = f"compare-{case.id}-{contestant.label}"
-        asked = await ask(deps, contestant.label, case.prompt, session=session, max_tokens=max_tokens)
-        return CaseResult(case=case, contestant=contestant, asked=asked, receipts=(asked.receipt,))
+    async def one(case: Case, entrant: Entrant) -> CaseResult:
+        session = f"compare-{case.id}-{entrant.label}"
+        answer = await ask(deps, entrant.label, case.prompt, session=session, max_tokens=max_tokens)
+        return CaseResult(case=case, entrant=entrant, answer=asked, receipts=(answer.receipt,))
 
-    work = [partial(one, case, player) for case in cases for player in contestants]
-    return await run_concurrently(work, at_once, done)
+    work = [partial(one, case, entrant) for case in cases for entrant in entrants]
+    return await run_concurrently(work, max_parallel, on_done)
 
 
-async def grade_all(played: Sequence[CaseResult], *, at_once: int, done: Progress) -> list[CaseResult]:
-    """Scores by the graders that need no model; a question without an answer has none."""
+async def grade_all(results: Sequence[CaseResult], *, max_parallel: int, on_done: Progress) -> list[CaseResult]:
+    """Score with the graders that need no model. A failed request scores 0."""
 
     async def one(entry: CaseResult) -> CaseResult:
         grader = entry.case.grader
         if grader is None:
             return entry
-        if entry.asked.outcome == "failed":
+        if entry.answer.outcome == "failed":
             return replace(entry, grade=Grade(0.0, "no answer"))
-        return replace(entry, grade=await asyncio.to_thread(grader.grade, entry.asked.text))
+        return replace(entry, grade=await asyncio.to_thread(grader.grade, entry.answer.text))
 
-    return await run_concurrently([partial(one, entry) for entry in played], at_once, done)
+    return await run_concurrently([partial(one, entry) for entry in results], max_parallel, on_done)
 
 
 async def grade_rubrics(
-    played: Sequence[CaseResult], graders: Sequence[str], deps: Deps, *, at_once: int, done: Progress
+    results: Sequence[CaseResult], graders: Sequence[str], deps: Deps, *, max_parallel: int, on_done: Progress
 ) -> list[CaseResult]:
-    """The criteria of rubrics that only a reader can judge, by the first grader; unparsed leaves the score as it was."""
+    """Have the first grader judge the rubric criteria without a pattern. An unparsed verdict leaves the score unchanged."""
 
     async def one(entry: CaseResult) -> CaseResult:
         rubric = entry.case.grader
-        if not isinstance(rubric, RubricGrader) or not rubric.asked or entry.asked.outcome == "failed" or not graders:
+        if (
+            not isinstance(rubric, RubricGrader)
+            or not rubric.reader_criteria
+            or entry.answer.outcome == "failed"
+            or not graders
+        ):
             return entry
         key = secrets.token_hex(8)
-        criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.asked)]
-        answer = judge_models.redact_names(entry.asked.text, model_names(deps))
+        criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.reader_criteria)]
+        answer = judge_models.redact_names(entry.answer.text, model_names(deps))
         prompt = judge_models.criteria_prompt(key, entry.case.prompt, answer, criteria)
-        asked = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-        met = judge_models.parse_met_criteria(asked.text, key, rubric.asked)
-        found = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
+        answer = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
+        met = judge_models.parse_met_criteria(asked.text, key, rubric.reader_criteria)
+        updated = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
         if met is None:
             why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
-            return replace(found, grade=replace(entry.grade or Grade(0.0), why=why))
+            return replace(updated, grade=replace(entry.grade or Grade(0.0), why=why))
         return replace(
-            found, grade=rubric.scored(met | rubric.met(entry.asked.text), frozenset(range(len(rubric.criteria))))
+            updated, grade=rubric.scored(met | rubric.met(entry.answer.text), frozenset(range(len(rubric.criteria))))
         )
 
-    return await run_concurrently([partial(one, entry) for entry in played], at_once, done)
+    return await run_concurrently([partial(one, entry) for entry in results], max_parallel, on_done)
 
 
 async def judge_pairs(
-    played: Sequence[CaseResult], against: str, graders: Sequence[str], deps: Deps, *, at_once: int, done: Progress
+    results: Sequence[CaseResult],
+    against: str,
+    graders: Sequence[str],
+    deps: Deps,
+    *,
+    max_parallel: int,
+    on_done: Progress,
 ) -> list[PairComparison]:
-    """Each answer of ours against that of `against`, by every grader, in both orders."""
-    theirs = {entry.case.id: entry for entry in played if entry.contestant.label == against}
+    """Compare each of the router's answers with that of `against`: every grader, both orders."""
+    theirs = {entry.case.id: entry for entry in results if entry.entrant.label == against}
 
     async def one(entry: CaseResult) -> PairComparison:
         other = theirs[entry.case.id]
-        found = [(name, await judge_pair(deps, name, entry, other)) for name in graders]
-        return PairComparison(case=entry.case.id, ours=entry.contestant.label, theirs=against, graders=tuple(found))
+        verdicts = [(name, await judge_pair(deps, name, entry, other)) for name in graders]
+        return PairComparison(case=entry.case.id, ours=entry.entrant.label, theirs=against, graders=tuple(verdicts))
 
-    ours = [entry for entry in played if entry.contestant.ours and entry.case.id in theirs]
-    return await run_concurrently([partial(one, entry) for entry in ours], at_once, done)
+    ours = [entry for entry in results if entry.entrant.ours and entry.case.id in theirs]
+    return await run_concurrently([partial(one, entry) for entry in ours], max_parallel, on_done)
 
 
 async def judge_pair(deps: Deps, grader: str, ours: CaseResult, theirs: CaseResult) -> PairVerdict:
-    """One pair by one grader, ours first as A, then as B. Without an answer there is nothing to compare: who has none loses."""
-    missing = (ours.asked.outcome == "failed", theirs.asked.outcome == "failed")
+    """Judge one pair by one grader: ours as A, then as B. A failed request loses without being judged."""
+    missing = (ours.answer.outcome == "failed", theirs.answer.outcome == "failed")
     if any(missing):
         result: PairResult = "tie" if all(missing) else "loss" if missing[0] else "win"
         return PairVerdict(result=result, verdicts=(result, result), receipts=())
-    one, other = (judge_models.redact_names(entry.asked.text, model_names(deps)) for entry in (ours, theirs))
+    one, other = (judge_models.redact_names(entry.answer.text, model_names(deps)) for entry in (ours, theirs))
     first, first_asked = await _verdict(deps, grader, ours.case.prompt, one, other)
     second, second_asked = await _verdict(deps, grader, ours.case.prompt, other, one)
-    found = (judge_models.of_ours(first, "A"), judge_models.of_ours(second, "B"))
+    verdicts = (judge_models.of_ours(first, "A"), judge_models.of_ours(second, "B"))
     both = (first_asked, second_asked)
     return PairVerdict(
-        result=judge_models.both(*found),
-        verdicts=found,
+        result=judge_models.both(*verdicts),
+        verdicts=verdicts,
         receipts=tuple(asked.receipt for asked in both),
         cost_usd=total_usd(asked.cost_usd for asked in both),
     )
@@ -165,7 +176,7 @@ async def judge_pair(deps: Deps, grader: str, ours: CaseResult, theirs: CaseResu
 async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[judge_models.Winner | None, EvalAnswer]:
     key = secrets.token_hex(8)
     prompt = judge_models.pair_prompt(key, task, a, b)
-    asked = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
+    answer = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
     return judge_models.parse_winner(asked.text, key), asked
 
 
@@ -176,6 +187,6 @@ def total_usd(costs: Iterable[float | None]) -> float | None:
 
 
 def model_names(deps: Deps) -> set[str]:
-    """Whatever names a model here: ids, what upstreams are asked for, vendors aside (they are words of their own)."""
-    found = {name for c in deps.candidates for name in (c.id, c.model, c.model.rpartition("/")[2])}
-    return found | {"openfusion/auto", "openfusion/verify", "openfusion/fusion"}
+    """Names to redact: candidate ids, upstream model names and router labels. Vendor names stay, they are common words."""
+    names = {name for c in deps.candidates for name in (c.id, c.model, c.model.rpartition("/")[2])}
+    return names | {"openfusion/auto", "openfusion/verify", "openfusion/fusion"}

@@ -102,7 +102,7 @@ def test_a_rubric_weighs_and_takes_away() -> None:
     rubric = RubricGrader(
         (Criterion("a", 3, "alpha"), Criterion("b", 1, "beta"), Criterion("c", -2, "gamma"), Criterion("d", 5))
     )
-    assert rubric.asked == {3}
+    assert rubric.reader_criteria == {3}
     assert rubric.grade("ALPHA beta").score == 1.0
     assert rubric.grade("alpha").score == 0.75
     assert rubric.grade("alpha beta gamma").score == 0.5

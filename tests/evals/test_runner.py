@@ -29,12 +29,12 @@ def by_strength(call: UpstreamCall, prompt: str) -> str | None:
 def test_the_field_has_a_role_the_best_and_the_panel(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
     field = entrants.select_entrants(CASES, router.deps, Role.FAST)
-    labels = [c.label for c in field.contestants]
+    labels = [c.label for c in field.entrants]
     assert labels[0] == "openfusion/fast"
     assert tuple(labels[-3:]) == ROUTER_LABELS
     assert len(set(labels)) == len(labels)
     assert field.best == "strong"
-    stands = {what for c in field.contestants for what in c.stands_for}
+    stands = {what for c in field.entrants for what in c.stands_for}
     assert {"role fast", BEST_SINGLE, "judge alone", "panel member", "router"} <= stands
     assert field.expected_usd > 0
     assert transport.prompts == []
@@ -43,20 +43,20 @@ def test_the_field_has_a_role_the_best_and_the_panel(scripted: RoutedRequest) ->
 def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(scripted: RoutedRequest) -> None:
     router, transport = scripted(by_strength)
     field = entrants.select_entrants(CASES, router.deps, Role.FAST)
-    singles = [c for c in field.contestants if not c.ours]
+    singles = [c for c in field.entrants if not c.ours]
     ticks: list[int] = []
 
     async def whole(at_once: int) -> list[runner.CaseResult]:
         done = lambda: ticks.append(1)  # noqa: E731
-        return await runner.ask_all(CASES, singles, router.deps, at_once=at_once, max_tokens=None, done=done)
+        return await runner.ask_all(CASES, singles, router.deps, max_parallel=at_once, max_tokens=None, done=done)
 
     played = run(whole(2))
-    assert [(p.case.id, p.contestant.label) for p in played] == [(c.id, s.label) for c in CASES for s in singles]
+    assert [(p.case.id, p.entrant.label) for p in played] == [(c.id, s.label) for c in CASES for s in singles]
     assert len(ticks) == len(played)
     assert 1 < transport.most <= 2 * 2  # a role's strategy may make two calls for one question
-    assert len({p.asked.receipt for p in played}) == len(played)
-    strong = [p for p in played if p.contestant.label == "strong"]
-    assert {(p.asked.text, p.asked.outcome, p.asked.candidate) for p in strong} == {("right", "answered", "strong")}
+    assert len({p.answer.receipt for p in played}) == len(played)
+    strong = [p for p in played if p.entrant.label == "strong"]
+    assert {(p.answer.text, p.answer.outcome, p.answer.candidate) for p in strong} == {("right", "answered", "strong")}
 
 
 def test_questions_share_money_and_nothing_else(scripted: RoutedRequest) -> None:
@@ -82,8 +82,10 @@ def summed(scripted: RoutedRequest) -> tuple[list[runner.CaseResult], list[dict[
     theirs = entrants.Entrant(label="cheap", stands_for=("theirs",))
 
     async def whole() -> list[runner.CaseResult]:
-        played = await runner.ask_all(CASES, [ours, theirs], router.deps, at_once=4, max_tokens=50, done=lambda: None)
-        return await runner.grade_all(played, at_once=2, done=lambda: None)
+        played = await runner.ask_all(
+            CASES, [ours, theirs], router.deps, max_parallel=4, max_tokens=50, done=lambda: None
+        )
+        return await runner.grade_all(played, max_parallel=2, done=lambda: None)
 
     played = run(whole())
     return played, comparison_report.totals(played, [ours, theirs]), field
@@ -95,7 +97,7 @@ def test_totals_and_differences_follow_from_the_grades(scripted: RoutedRequest) 
     assert (ours["mean_score"], ours["successes"], theirs["mean_score"]) == (1.0, 4, 0.0)
     assert ours["usd_per_success"] == pytest.approx(ours["cost_usd"] / 4)
     assert theirs["usd_per_success"] is None
-    (difference,) = comparison_report.differences(played, [p.contestant for p in played[:2]], 0)
+    (difference,) = comparison_report.differences(played, [p.entrant for p in played[:2]], 0)
     assert (difference["wins"], difference["losses"], difference["mean_difference"]) == (4, 0, 1.0)
     assert (difference["low"], difference["high"]) == (1.0, 1.0)
     assert difference["mcnemar_p"] == pytest.approx(2 / 16)
@@ -113,8 +115,8 @@ def test_an_unknown_price_is_no_zero(scripted: RoutedRequest) -> None:
     played, _, _ = summed(scripted)
     from dataclasses import replace
 
-    unknown = [replace(p, asked=replace(p.asked, cost_usd=None)) if p.case.id == "0" else p for p in played]
-    for row in comparison_report.totals(unknown, [p.contestant for p in played[:2]]):
+    unknown = [replace(p, asked=replace(p.answer, cost_usd=None)) if p.case.id == "0" else p for p in played]
+    for row in comparison_report.totals(unknown, [p.entrant for p in played[:2]]):
         assert row["cost_usd"] is None
         assert row["usd_per_success"] is None
 
