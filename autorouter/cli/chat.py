@@ -82,7 +82,6 @@ def _print_json(client: RouterClient, model: str, question: str) -> None:
 @contextmanager
 def _connect(loaded: Settings, url: str | None) -> Iterator[RouterClient]:
     """A client of the router at `url`, else of the configured one if it is running, else of one inside this process."""
-
     server = loaded.config.server
     running = (url or router_url(server.host, server.port)).rstrip("/").removesuffix("/v1")
     if url is not None or not loaded.dry_run:
@@ -109,14 +108,13 @@ def _connect(loaded: Settings, url: str | None) -> Iterator[RouterClient]:
 
 def _key_for(loaded: Settings, url: str) -> str | None:
     """The local key, but only for a router on this machine or the configured host: it must not leak to another server."""
-
     host = urlsplit(url).hostname or ""
     trusted = is_loopback(host) or host == loaded.config.server.host
     return local_key(loaded.config, environment()) if trusted else None
 
 
 CHAT_HELP = """\
-/model LABEL   who answers from now on (now: {label})
+/model LABEL   model label from now on (now: {label})
 /why           why the last answer came from that model
 /cost          what this conversation has cost
 /clear         forget the conversation
@@ -125,7 +123,7 @@ CHAT_HELP = """\
 
 @dataclass(slots=True)
 class ChatSession:
-    """What was said, and what it cost by candidate (None where that isn't known)."""
+    """The messages and answers of a conversation."""
 
     client: RouterClient
     label: str
@@ -134,14 +132,14 @@ class ChatSession:
     answers: list[ChatAnswer] = field(default_factory=list)
 
     def ask(self, prompt: str) -> ChatAnswer:
-        """Ask, and print the answer as it comes. A failed question is forgotten."""
+        """Ask, and print the answer as it arrives. A question that fails is dropped from the conversation."""
         self.messages.append({"role": "user", "content": prompt})
-        answer, shown = ChatAnswer(), ProgressDisplay()
+        answer, display = ChatAnswer(), ProgressDisplay()
         try:
             with closing(
-                self.client.stream(answer, self.label, self.messages, self.session_id, shown.on_event)
+                self.client.stream(answer, self.label, self.messages, self.session_id, display.on_event)
             ) as pieces:
-                render(shown.until_first(pieces))
+                render(display.until_first(pieces))
         except BaseException:
             self.messages.pop()
             raise
@@ -151,7 +149,7 @@ class ChatSession:
         return answer
 
     def clear(self) -> str:
-        """A new session: the router forgets who served the old one."""
+        """Start a new session, for which the router has no incumbent model."""
         self.messages, self.session_id = [], secrets.token_hex(8)
         return "forgotten"
 
@@ -163,7 +161,7 @@ class ChatSession:
         return f"model: {self.label}"
 
     def cost(self) -> str:
-        """In all, and by candidate."""
+        """The cost in total and by candidate."""
         known = [a.cost_usd for a in self.answers if a.cost_usd is not None]
         by = {
             a.candidate: sum(b.cost_usd or 0.0 for b in self.answers if b.candidate == a.candidate)
@@ -187,10 +185,10 @@ class ChatSession:
 def footer(answer: ChatAnswer) -> str:
     """`cheap · $0.0004 · 1.2 s · ar_0192...`; of a panel also its way, its calls, its cost by phase and what is missing."""
     cost = output.usd(answer.cost_usd) if answer.cost_usd is not None else "cost unknown"
-    found = summary_parts(answer.summary or {})
+    summary = summary_parts(answer.summary or {})
     parts = [answer.candidate or "?", cost]
-    if found:
-        how, calls, by_phase, *missing = found
+    if summary:
+        how, calls, by_phase, *missing = summary
         parts = [how, answer.candidate or "?", calls, f"{cost} ({by_phase})", *missing]
     return " · ".join([*parts, output.seconds(answer.seconds), answer.receipt or "no receipt"])
 
@@ -218,8 +216,10 @@ def render(pieces: Iterator[str]) -> None:
 
 
 def complete_blocks(text: str) -> int:
-    """Where the last block that can't change any more ends: at an empty line outside of code. What is before it is
-    printed for good, so that only the last block is drawn again and a long answer scrolls as it should."""
+    """Where the last complete Markdown block ends: at an empty line outside a code fence.
+
+    Text before it is printed once and for all, so that only the last block is redrawn and a long answer can scroll.
+    """
     end = text.rfind("\n\n")
     while end > 0 and text.count("```", 0, end) % 2:
         end = text.rfind("\n\n", 0, end)
@@ -231,25 +231,25 @@ def run_chat(conversation: ChatSession, read_line: Callable[[str], str]) -> None
     output.show(f"{conversation.label} at {conversation.client.url}; /help lists the commands")
     while True:
         try:
-            said = read_line("> ").strip()
+            line = read_line("> ").strip()
         except EOFError:
             click.echo()
             return
-        if said in ("/quit", "/exit"):
+        if line in ("/quit", "/exit"):
             return
         try:
-            if said.startswith("/"):
-                _run_slash_command(conversation, said)
-            elif said:
-                conversation.ask(said)
+            if line.startswith("/"):
+                _run_slash_command(conversation, line)
+            elif line:
+                conversation.ask(line)
         except AutorouterError as error:
             click.echo(output.plain(f"error: {error}"), err=True)
         except KeyboardInterrupt:
             click.echo("\nstopped", err=True)
 
 
-def _run_slash_command(conversation: ChatSession, said: str) -> None:
-    name, _, rest = said.partition(" ")
+def _run_slash_command(conversation: ChatSession, line: str) -> None:
+    name, _, rest = line.partition(" ")
     match name:
         case "/model":
             output.show(conversation.model(rest.strip()))

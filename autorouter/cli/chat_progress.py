@@ -1,10 +1,10 @@
-"""What a panel or a verifier is doing, on the terminal, until the answer's text comes; and one line about it afterwards.
+"""The progress of a panel or verifier on the terminal until the answer's text arrives, and a one-line summary after it.
 
     member    gpt-6-astra       answered   1.2 s
     member    claude-opus-5-5   working    3.4 s
     judge     claude-opus-5-5   working    0.2 s
 
-Live on standard error, only on a terminal, and gone before the first word of the answer is printed.
+Live on standard error, only on a terminal, and removed before the first word of the answer is printed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ STAGE_LABELS = {
     "step": "step",
     "search": "search",
 }
-"""Stage -> what is said of who is at work in it; another stage is called by its own name."""
+"""Stage -> what its model does; unknown stages are shown by their own name."""
 WORKING, DONE, ANSWERED, STOPPED = "working", "done", "answered", "not_needed"
 _SHOWN = {STOPPED: "not needed", "late": "late"}
 
 
 @dataclass(slots=True)
 class StageRow:
-    """Somebody at work. `seat`: the place in a panel, None outside of one; `ended_s` None: still at it."""
+    """A model at work. `member`: its index in the panel, None outside a panel; `ended_s` None: still working."""
 
     stage: str
     candidate: str
@@ -56,7 +56,7 @@ class StageRow:
     ended_s: float | None = None
 
     def end(self, state: str, now_s: float) -> None:
-        """What came of it."""
+        """Mark the work as ended in `state`."""
         self.state, self.ended_s = state, now_s
 
 
@@ -78,8 +78,8 @@ class StageList:
             if row.member is None and row.state == WORKING and row.stage != name:
                 row.end(DONE, now_s)
         if name == "panel":
-            found = stage.get("candidates")
-            names = found if isinstance(found, list) else [""] * _whole(stage.get("members"))
+            candidates = stage.get("candidates")
+            names = candidates if isinstance(candidates, list) else [""] * _whole(stage.get("members"))
             phase = str(stage.get("phase") or "member")
             self.rows += [StageRow(phase, str(who), now_s, seat) for seat, who in enumerate(names)]
         elif name:

@@ -221,20 +221,20 @@ async def _run_comparison(options: CompareOptions, chosen: Sequence[Case], built
             )
         with progress("asking", len(chosen) * len(players)) as tick:
             played = await runner.ask_all(
-                chosen, players, deps, max_parallel=options.concurrency, max_tokens=options.max_tokens, done=tick
+                chosen, players, deps, max_parallel=options.concurrency, max_tokens=options.max_tokens, on_done=tick
             )
         pairs: list[PairComparison] = []
         if options.grade or options.graders:
             with progress("grading", len(played)) as tick:
-                played = await runner.grade_all(played, max_parallel=GRADING_AT_ONCE, done=tick)
+                played = await runner.grade_all(played, max_parallel=GRADING_AT_ONCE, on_done=tick)
         if options.graders:
             with progress("reading rubrics", len(played)) as tick:
                 played = await runner.grade_rubrics(
-                    played, options.graders, deps, max_parallel=options.concurrency, done=tick
+                    played, options.graders, deps, max_parallel=options.concurrency, on_done=tick
                 )
             with progress("judging", len(chosen) * len(entrants.ROUTER_LABELS)) as tick:
                 pairs = await runner.judge_pairs(
-                    played, field.best, options.graders, deps, max_parallel=options.concurrency, done=tick
+                    played, field.best, options.graders, deps, max_parallel=options.concurrency, on_done=tick
                 )
         return ComparisonRun(field=field, played=played, pairs=pairs, notes=notes)
     finally:

@@ -44,19 +44,19 @@ def show(every: bool, path: Path | None, as_json: bool) -> None:
       autorouter config show
       AUTOROUTER_PORT=9000 autorouter config show --json
     """
-    found = settings(path)
-    rows = list(_values(found))
+    loaded = settings(path)
+    rows = list(_values(loaded))
     if as_json:
         keys = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
-        output.emit({"file": str(found.path) if found.path else None, "dry_run": found.dry_run, "keys": keys})
+        output.emit({"file": str(loaded.path) if loaded.path else None, "dry_run": loaded.dry_run, "keys": keys})
         return
     shown = [row for row in rows if every or not _unwritten(row[0], row[2])]
-    short = {f"file {found.path}": "file"}
+    short = {f"file {loaded.path}": "file"}
     cells = [
         (key, _text(value), output.styled(short.get(origin, origin), _GOOD.get(origin, "good")))
         for key, value, origin in shown
     ]
-    output.show(f"file: {found.path or 'none'}", "", output.table(("key", "value", "from"), cells))
+    output.show(f"file: {loaded.path or 'none'}", "", output.table(("key", "value", "from"), cells))
     if len(shown) < len(rows):
         output.show(
             f"\n{len(rows) - len(shown):,} more values of candidates and upstreams are the catalogue's or defaults: --all"
@@ -68,11 +68,11 @@ def _unwritten(key: str, origin: str) -> bool:
     return key.startswith(("candidates[", "upstreams.")) and origin in ("default", CATALOGUE)
 
 
-def _values(found: Settings) -> Iterator[tuple[str, Any, str]]:
+def _values(loaded: Settings) -> Iterator[tuple[str, Any, str]]:
     """(key, value, origin) of every key, in the order of the schema. A header's value may be a secret: it isn't shown."""
 
-    values = dict(leaves(found.config.model_dump(mode="json")))
-    for key, origin in found.origins.items():
+    values = dict(leaves(loaded.config.model_dump(mode="json")))
+    for key, origin in loaded.origins.items():
         secret = key.startswith("upstreams.") and ".headers." in key
         yield key, "(set)" if secret else values.get(key), origin
 
@@ -99,24 +99,24 @@ def check(path: Path | None, as_json: bool) -> None:
       autorouter config check --config autorouter.toml
     """
     try:
-        found = settings(path)
+        loaded = settings(path)
     except ConfigError as error:
         if not as_json:
             raise
         output.emit({"ok": False, "problems": str(error).splitlines()})
         output.exit_with(EXIT_CONFIG)
-    upstreams = {candidate.upstream for candidate in found.candidates}
+    upstreams = {candidate.upstream for candidate in loaded.candidates}
     if as_json:
-        document: dict[str, Any] = {"ok": True, "problems": [], "file": str(found.path) if found.path else None}
-        document |= {"candidates": len(found.candidates), "upstreams": len(upstreams), "notes": list(found.notes)}
-        output.emit(document | {"rules": len(found.policy.rules), "dry_run": found.dry_run})
+        document: dict[str, Any] = {"ok": True, "problems": [], "file": str(loaded.path) if loaded.path else None}
+        document |= {"candidates": len(loaded.candidates), "upstreams": len(upstreams), "notes": list(loaded.notes)}
+        output.emit(document | {"rules": len(loaded.policy.rules), "dry_run": loaded.dry_run})
         return
-    for remark in found.notes:
+    for remark in loaded.notes:
         output.note(remark)
     counts = (
-        output.count(len(found.candidates), "candidate"),
+        output.count(len(loaded.candidates), "candidate"),
         output.count(len(upstreams), "upstream"),
-        output.count(len(found.policy.rules), "rule"),
+        output.count(len(loaded.policy.rules), "rule"),
     )
-    dry = " (dry run: no model is called)" if found.dry_run else ""
-    output.show(f"ok: {found.path or 'no file, built-in configuration'}: {', '.join(counts)}{dry}")
+    dry = " (dry run: no model is called)" if loaded.dry_run else ""
+    output.show(f"ok: {loaded.path or 'no file, built-in configuration'}: {', '.join(counts)}{dry}")

@@ -134,33 +134,33 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck
     """All of them; a configuration that can't be read leaves only those that need none."""
 
     try:
-        found = settings(path, dry_run=dry_run)
+        loaded = settings(path, dry_run=dry_run)
     except ConfigError as exc:
         lines = str(exc).splitlines()
         evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         fix = "autorouter config check lists every problem; autorouter init writes a new file"
         return [local_checks.DoctorCheck(name="configuration", state="failed", evidence=evidence, fix=fix)]
-    version = local_checks.running(found)
-    checks = [*local_checks.of_settings(found, environment()), *_strategies(found)]
+    version = local_checks.running(loaded)
+    checks = [*local_checks.of_settings(loaded, environment()), *_strategies(loaded)]
     checks += [
-        local_checks.port(found, version),
-        local_checks.state(found, version),
-        provider_truth(found),
+        local_checks.port(loaded, version),
+        local_checks.state(loaded, version),
+        provider_truth(loaded),
         *_clients(path),
     ]
-    return [*checks, *_real(found)] if real else checks
+    return [*checks, *_real(loaded)] if real else checks
 
 
-def _strategies(found: Settings) -> tuple[DoctorCheck, ...]:
+def _strategies(loaded: Settings) -> tuple[DoctorCheck, ...]:
     """On a router inside this process, whose dry run doesn't wait and writes no receipts."""
 
-    quiet = found.config.model_copy(
+    quiet = loaded.config.model_copy(
         update={
-            "receipts": found.config.receipts.model_copy(update={"enabled": False}),
-            "dry_run": found.config.dry_run.model_copy(update={"time_scale": 0.0}),
+            "receipts": loaded.config.receipts.model_copy(update={"enabled": False}),
+            "dry_run": loaded.config.dry_run.model_copy(update={"time_scale": 0.0}),
         }
     )
-    with EmbeddedRouter(replace(found, config=quiet, dry_run=True)) as router:
+    with EmbeddedRouter(replace(loaded, config=quiet, dry_run=True)) as router:
         return strategies(router.url, router.key)
 
 
@@ -169,8 +169,8 @@ def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
     return tuple(local_checks.clients(wanted.base_url, adapter.adapter_environment()))
 
 
-def _real(found: Settings) -> tuple[DoctorCheck, ...]:
-    candidates = candidates_to_ask(found)
+def _real(loaded: Settings) -> tuple[DoctorCheck, ...]:
+    candidates = candidates_to_ask(loaded)
     if not candidates:
         evidence = "no model can be called: every answer comes from the dry run"
         return (DoctorCheck(name="real", state="warning", evidence=evidence, fix="set a provider's key"),)
@@ -180,7 +180,7 @@ def _real(found: Settings) -> tuple[DoctorCheck, ...]:
         f"at list prices that is at most {output.usd(max_cost_usd(candidates))}"
     )
     with probe_runner.progress(["candidates"], len(candidates)) as tell:
-        return asyncio.run(check_live(found, environment(), tell(0)))
+        return asyncio.run(check_live(loaded, environment(), tell(0)))
 
 
 def _show(checks: list[DoctorCheck], form: str | None) -> None:

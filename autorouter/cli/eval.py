@@ -72,9 +72,9 @@ def command(
     """
     if write_baseline and baseline is None:
         raise RequestError("--write-baseline wants --baseline FILE")
-    found = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
-    directory = evidence_folder(found, out)
-    document, figures = _measure(found, cases_path)
+    loaded = settings(path, dry_run=dry_run, overrides={"policy.dial": dial})
+    directory = evidence_folder(loaded, out)
+    document, figures = _measure(loaded, cases_path)
     failed = thresholds.below_floor("the share of right kinds", figures["kind"], fail_under)
     if baseline is not None:
         if write_baseline:
@@ -89,19 +89,19 @@ def command(
     exit_if_failed(failed)
 
 
-def _measure(found: Settings, cases_path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
+def _measure(loaded: Settings, cases_path: Path | None) -> tuple[dict[str, Any], dict[str, float]]:
     """The evidence document, and the figures that a baseline keeps."""
 
     data = jsonl.read_file(cases_path) if cases_path else jsonl.packaged_data(BUILT_IN)
     name = cases_path.name if cases_path else f"built-in {BUILT_IN}"
     labelled_requests = cases.load_labelled(data, name)
-    built = runtime.build(found, env={}, transport=NoTransport(), record=False)
+    built = runtime.build(loaded, env={}, transport=NoTransport(), record=False)
     reads = list(output.track(routing.route_all(labelled_requests, built.deps), "deciding", len(labelled_requests)))
     figures = routing_report.summarize(reads)
     document = evidence.build_document(
         "eval",
         now_s=time.time(),
-        dry_run=found.dry_run,
+        dry_run=loaded.dry_run,
         context=built.deps.context,
         found={
             "cases": digest(data),

@@ -44,41 +44,41 @@ write_baseline_option = click.option(
 )
 
 
-def evidence_folder(found: Settings, out: Path | None) -> Path:
+def evidence_folder(loaded: Settings, out: Path | None) -> Path:
     """Where evidence goes. ReceiptError where no folder is configured."""
-    directory = found.config.receipts.dir
+    directory = loaded.config.receipts.dir
     if directory is None:
         raise ReceiptError("no receipts folder is configured", hint="give --out DIR")
     return out or Path(directory).expanduser()
 
 
-def build_recording_runtime(found: Settings, out: Path | None, kind: str) -> tuple[Runtime, Path]:
+def build_recording_runtime(loaded: Settings, out: Path | None, kind: str) -> tuple[Runtime, Path]:
     """A router that writes its receipts where the evidence goes, and that folder."""
     from autorouter import runtime
 
     try:
-        return runtime.build(_into(found, out), env=environment()), evidence_folder(found, out)
+        return runtime.build(_into(loaded, out), env=environment()), evidence_folder(loaded, out)
     except ReceiptError:
         if out is not None:
             raise
 
-    aside = evidence_folder(found, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    aside = evidence_folder(loaded, None) / f"{kind}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     output.note(f"another process writes receipts here: these go to {aside}")
-    return runtime.build(_into(found, aside), env=environment()), aside
+    return runtime.build(_into(loaded, aside), env=environment()), aside
 
 
-def _into(found: Settings, out: Path | None) -> Settings:
+def _into(loaded: Settings, out: Path | None) -> Settings:
     """The settings with receipts in `out`, where one is given; evidence without receipts would prove little."""
 
     update: dict[str, Any] = {"enabled": True} | ({"dir": str(out)} if out else {})
-    receipts = found.config.receipts.model_copy(update=update)
-    return replace(found, config=found.config.model_copy(update={"receipts": receipts}))
+    receipts = loaded.config.receipts.model_copy(update=update)
+    return replace(loaded, config=loaded.config.model_copy(update={"receipts": receipts}))
 
 
-def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, plot: str | None = None) -> None:
+def publish(path: Path, document: Mapping[str, Any], page: str, *, as_json: bool, plot: str | None = None) -> None:
     """Write the evidence, print the page or the document; the file's path is the last line."""
 
-    whole = evidence.write_evidence(path, found, page, plot)
+    whole = evidence.write_evidence(path, document, page, plot)
     if as_json:
         output.emit({**whole, "file": str(path)})
     else:
@@ -87,20 +87,20 @@ def publish(path: Path, found: Mapping[str, Any], page: str, *, as_json: bool, p
 
 
 def exit_if_failed(failed: Sequence[str]) -> None:
-    """Say what a gate found, and end with exit code 1."""
+    """Print the missed thresholds, and exit with code 1."""
     for line in failed:
         click.echo(f"error: {line}", err=True)
     if failed:
         output.exit_with(EXIT_CHECK_FAILED)
 
 
-def without_delays(found: Settings) -> Settings:
+def without_delays(loaded: Settings) -> Settings:
     """The settings with a dry run that doesn't sleep: its pace would be measured, and means nothing."""
-    if not found.dry_run:
-        return found
+    if not loaded.dry_run:
+        return loaded
 
-    pace = found.config.dry_run.model_copy(update={"time_scale": 0.0})
-    return replace(found, config=found.config.model_copy(update={"dry_run": pace}))
+    pace = loaded.config.dry_run.model_copy(update={"time_scale": 0.0})
+    return replace(loaded, config=loaded.config.model_copy(update={"dry_run": pace}))
 
 
 @contextmanager

@@ -82,16 +82,16 @@ def command(out: Path | None, force: bool, dry_run: bool, as_json: bool) -> None
     path = out or _default(env)
     if path.exists() and not (force or dry_run):
         raise ConfigError(f"{path} exists", hint="--force replaces it, --out writes another, --dry-run only prints")
-    found = discover(env)
-    text = starter_config(env, found.servers)
+    discovery = discover(env)
+    text = starter_config(env, discovery.servers)
     if not dry_run:
         _write(path, text)
     if as_json:
-        output.emit({"file": str(path), "written": not dry_run, "found": asdict(found), "text": text})
+        output.emit({"file": str(path), "written": not dry_run, "found": asdict(discovery), "text": text})
     elif dry_run:
         click.echo(text, nl=False)
     else:
-        _report(path, found)
+        _report(path, discovery)
 
 
 def _default(env: Mapping[str, str]) -> Path:
@@ -134,16 +134,16 @@ def _write(path: Path, text: str) -> None:
         raise ConfigError(f"{path} can't be written: {exc.strerror}", hint="choose another --out") from exc
 
 
-def _report(path: Path, found: Discovery) -> None:
-    servers = [f"{s.name} at {s.base_url} ({output.count(len(s.models), 'model')})" for s in found.servers]
+def _report(path: Path, discovery: Discovery) -> None:
+    servers = [f"{s.name} at {s.base_url} ({output.count(len(s.models), 'model')})" for s in discovery.servers]
     pool = settings(path)
     dry = "; every answer comes from the dry run" if pool.dry_run else ""
     output.show(
         output.facts(
             [
-                ("keys", ", ".join(found.keys) or "none in the environment"),
+                ("keys", ", ".join(discovery.keys) or "none in the environment"),
                 ("servers", "\n".join(servers) or "none on this machine"),
-                ("clients", ", ".join(found.clients) or "none on PATH"),
+                ("clients", ", ".join(discovery.clients) or "none on PATH"),
                 ("pool", f"{output.count(len(pool.candidates), 'candidate')}{dry}"),
                 ("wrote", output.styled(path, "strong")),
             ]

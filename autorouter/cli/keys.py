@@ -91,10 +91,10 @@ def list_(path: Path | None, as_json: bool) -> None:
       autorouter keys list
     """
     where, now_s = keys_path(settings(path).config, environment()), time.time()
-    found = [_plain(key, now_s) for key in file.read_keys(where).values()]
+    keys = [_plain(key, now_s) for key in file.read_keys(where).values()]
     if as_json:
-        output.emit({"object": "list", "data": found, "file": str(where)})
-    elif not found:
+        output.emit({"object": "list", "data": keys, "file": str(where)})
+    elif not keys:
         output.show("no keys: anyone who can reach the router may use it; `autorouter keys create NAME` makes one")
     else:
         columns = ("name", "state", "models", "USD a day", "created", "expires")
@@ -107,7 +107,7 @@ def list_(path: Path | None, as_json: bool) -> None:
                 key["created"],
                 key["expires"] or "never",
             )
-            for key in found
+            for key in keys
         ]
         output.show(output.table(columns, rows, right=("USD a day",)))
 

@@ -104,9 +104,9 @@ def _setting(scenario: str, script: Path | None, wire: str, key: str | None) -> 
             parse_faults(scenario)
         except ValueError as exc:
             raise click.BadParameter(f"{exc}. `autorouter mock --list` shows all.", param_hint="--scenario") from exc
-    found = rules.load_script(script) if script is not None else None
+    script_rules = rules.load_script(script) if script is not None else None
     wires = frozenset(WIRES) if wire == "all" else frozenset({cast(Wire, wire)})
-    return MockSettings(chooser=rules.FaultChooser(found, scenario), wires=wires, key=key)
+    return MockSettings(chooser=rules.FaultChooser(script_rules, scenario), wires=wires, key=key)
 
 
 async def _serve(setting: MockSettings, host: str, port: int, *, quiet: bool) -> None:

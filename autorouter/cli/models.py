@@ -59,24 +59,24 @@ def command(path: Path | None, dry_run: bool, as_json: bool, health: bool) -> No
       autorouter models --health
       autorouter models --json
     """
-    found = settings(path, dry_run=dry_run)
+    loaded = settings(path, dry_run=dry_run)
     if health:
         pass
 
-        _print_health(found, as_json=as_json)
+        _print_health(loaded, as_json=as_json)
         return
-    panels = panel_names(found.policy.panels)
+    panels = panel_names(loaded.policy.panels)
     ours = [(name, meaning(name, panels)) for name in labels.all_labels((), panels)]
     if as_json:
         listed = [{"id": name, "meaning": text} for name, text in ours]
-        output.emit({"dry_run": found.dry_run, "labels": listed, "candidates": to_plain(found.candidates)})
+        output.emit({"dry_run": loaded.dry_run, "labels": listed, "candidates": to_plain(loaded.candidates)})
         return
-    for remark in found.notes:
+    for remark in loaded.notes:
         output.note(remark)
     output.show(
         output.table(("label", "what it asks for"), [*ours, ("ID", "that candidate, with fallback and receipt")])
     )
-    output.show(output.section(output.count(len(found.candidates), "candidate"), _candidates(found.candidates)))
+    output.show(output.section(output.count(len(loaded.candidates), "candidate"), _candidates(loaded.candidates)))
 
 
 def meaning(name: str, panels: Sequence[str] = ()) -> str:
@@ -113,10 +113,10 @@ COLUMNS = ("candidate", "answers", "failures", "available", "first token", "toke
 NUMBERS = COLUMNS[1:-1]
 
 
-def _print_health(found: Settings, *, as_json: bool) -> None:
+def _print_health(loaded: Settings, *, as_json: bool) -> None:
     """Print it: a table, or one JSON object."""
-    folder = Path(found.config.receipts.dir or ".").expanduser()
-    file = StateFile(folder, found.candidates, clock=time.time)
+    folder = Path(loaded.config.receipts.dir or ".").expanduser()
+    file = StateFile(folder, loaded.candidates, clock=time.time)
     kept = file.read()
     if as_json:
         output.emit({"file": str(folder / FILE_NAME), "candidates": to_plain(kept)})
@@ -128,9 +128,9 @@ def _print_health(found: Settings, *, as_json: bool) -> None:
         return
     now_s = time.time()
     rows = []
-    for candidate in found.candidates:
+    for candidate in loaded.candidates:
         seen = kept.get(candidate.id, Health())
-        up = availability(candidate, seen, found.policy.tuning)
+        up = availability(candidate, seen, loaded.policy.tuning)
         rows.append((candidate.id, *_measured(seen), f"{100 * up:.1f} %", *_times(seen), _state(seen, now_s)))
     output.show(output.table(COLUMNS, rows, right=NUMBERS))
 

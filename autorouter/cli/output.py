@@ -109,13 +109,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Text | object]], *, ri
     from rich.table import Table
     from rich.text import Text
 
-    found = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="bold", pad_edge=False)
     for name in columns:
         numeric = name in right
-        found.add_column(styled(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+        grid.add_column(styled(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in rows:
-        found.add_row(*(cell if isinstance(cell, Text) else styled(cell) for cell in row))
-    return found
+        grid.add_row(*(cell if isinstance(cell, Text) else styled(cell) for cell in row))
+    return grid
 
 
 def facts(pairs: Iterable[tuple[str, Text | object]]) -> Table:

@@ -51,12 +51,12 @@ def command(prompt: str, path: Path | None, dry_run: bool, as_json: bool) -> Non
       autorouter panels --prompt "why does this test hang?"
       autorouter panels --json
     """
-    found = settings(path, dry_run=dry_run)
-    listed = list(panels(found, output.prompt_text(prompt)))
+    loaded = settings(path, dry_run=dry_run)
+    listed = list(panels(loaded, output.prompt_text(prompt)))
     if as_json:
-        output.emit({"dry_run": found.dry_run, "prompt": prompt, "panels": listed})
+        output.emit({"dry_run": loaded.dry_run, "prompt": prompt, "panels": listed})
         return
-    for remark in found.notes:
+    for remark in loaded.notes:
         output.note(remark)
     output.show(_table(listed))
     missing = [(panel["name"], panel["problem"]) for panel in listed if panel["problem"]]
@@ -66,21 +66,21 @@ def command(prompt: str, path: Path | None, dry_run: bool, as_json: bool) -> Non
     output.show(output.styled('  autorouter route "..." --model openfusion/panel/NAME --explain', "dim"))
 
 
-def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
+def panels(loaded: Settings, prompt: str) -> Iterator[dict[str, Any]]:
     """Each panel with its plan for the prompt, by the router's own decision. `problem`: why there is none now."""
 
-    deps = runtime.build(found, env=environment(), transport=NoTransport(), record=False).deps
+    deps = runtime.build(loaded, env=environment(), transport=NoTransport(), record=False).deps
     unbounded = replace(deps, policy=replace(deps.policy, fusion=replace(deps.policy.fusion, max_calls=UNBOUNDED)))
-    own = {panel.name for panel in found.policy.panels}
-    for name in panel_names(found.policy.panels):
-        panel = find_panel(name, found.policy.panels)
+    own = {panel.name for panel in loaded.policy.panels}
+    for name in panel_names(loaded.policy.panels):
+        panel = find_panel(name, loaded.policy.panels)
         assert panel is not None
         label = f"openfusion/panel/{name}"
         task = chat_request.parse(chat_body(prompt, model=label), {}).task
         planned = _plan(route(task, deps).decision)
         if planned["problem"]:
             calls = _plan(route(task, unbounded).decision)["calls"]
-            most = found.policy.fusion.max_calls
+            most = loaded.policy.fusion.max_calls
             if calls > most:
                 planned["problem"] = f"may need {calls} calls, and fusion.max_calls is {most}"
         yield {
@@ -88,20 +88,20 @@ def panels(found: Settings, prompt: str) -> Iterator[dict[str, Any]]:
             "label": label,
             "origin": "configured" if name in own else "preset",
             "replaces_preset": name in own and any(preset.name == name for preset in PRESETS),
-            "used_by_fusion": name == found.policy.fusion.panel,
+            "used_by_fusion": name == loaded.policy.fusion.panel,
             "way": panel.way,
-            "picked": _picked(panel, found),
+            "picked": _picked(panel, loaded),
             **planned,
         }
 
 
-def _picked(panel: Panel, found: Settings) -> str | None:
+def _picked(panel: Panel, loaded: Settings) -> str | None:
     """How members are picked; None where they are named."""
     if panel.way in ONE_MODEL:
         return ONE_MODEL[panel.way].format(samples=panel.samples, steps=len(panel.steps))
     if panel.models:
         return None
-    size = panel.size or found.policy.tuning.panel_size
+    size = panel.size or loaded.policy.tuning.panel_size
     return f"{size} of {PICKS[panel.pick]}"
 
 

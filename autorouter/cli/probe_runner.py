@@ -69,13 +69,13 @@ def _base_url(url: str) -> str:
     """As `upstreams.NAME.base_url` has it; where a host stands alone, /v1 is what it means."""
 
     try:
-        found = TypeAdapter(BaseUrl).validate_python(url)
+        base_url = TypeAdapter(BaseUrl).validate_python(url)
     except ValidationError as exc:
         problem = exc.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
         raise RequestError(f"the relay's URL {problem}", hint="such as http://127.0.0.1:8787/v1") from exc
     for path in ("/chat/completions", "/responses", "/messages", "/models"):
-        found = found.removesuffix(path)
-    return found if urlsplit(found).path else f"{found}/v1"
+        base_url = base_url.removesuffix(path)
+    return base_url if urlsplit(base_url).path else f"{base_url}/v1"
 
 
 def run_probes(relays: Sequence[Relay]) -> list[Report]:

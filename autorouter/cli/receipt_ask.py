@@ -24,10 +24,10 @@ NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "
 
 
 def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_run: bool, as_json: bool) -> None:
-    """Ask, write and print. Leaves with 4 where nobody answered, with 5 where nobody could be asked."""
+    """Ask, write and print. Exits with 4 if no model answered, with 5 if none could be called."""
 
-    found = settings(config, dry_run=dry_run)
-    built, directory = build_recording_runtime(without_delays(found), out, "receipt")
+    loaded = settings(config, dry_run=dry_run)
+    built, directory = build_recording_runtime(without_delays(loaded), out, "receipt")
 
     async def once() -> EvalAnswer:
         try:
@@ -43,7 +43,7 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
     document = evidence.build_document(
         "receipt",
         now_s=time.time(),
-        dry_run=found.dry_run,
+        dry_run=loaded.dry_run,
         context=built.deps.context,
         found={
             "label": label,
@@ -68,30 +68,30 @@ def run(prompt: str, label: str, out: Path | None, config: Path | None, *, dry_r
         output.exit_with(EXIT_NO_ROUTE if asked.error.startswith(NO_ROUTE) else EXIT_UPSTREAM)
 
 
-def _page(found: Mapping[str, Any], receipt: str) -> str:
+def _page(document: Mapping[str, Any], receipt: str) -> str:
     phases = [
         (p["phase"], p["candidate"], p["result"], seconds(p["seconds"] or 0.0), usd(p["cost_usd"]))
-        for p in found["phases"]
+        for p in document["phases"]
     ]
     facts = [
-        ("asked for", f"`{found['label']}`"),
-        ("outcome", found["outcome"]),
-        ("strategy", found["strategy"] or "-"),
-        ("answered by", found["candidate"] or "-"),
-        ("cost", usd(found["cost_usd"])),
-        ("time", seconds(found["seconds"])),
-        ("prompt", f"`{found['prompt']}`"),
-        ("answer", f"`{found['answer']}` ({found['answer_chars']} characters)"),
+        ("asked for", f"`{document['label']}`"),
+        ("outcome", document["outcome"]),
+        ("strategy", document["strategy"] or "-"),
+        ("answered by", document["candidate"] or "-"),
+        ("cost", usd(document["cost_usd"])),
+        ("time", seconds(document["seconds"])),
+        ("prompt", f"`{document['prompt']}`"),
+        ("answer", f"`{document['answer']}` ({document['answer_chars']} characters)"),
         ("receipt", f"`{receipt}`"),
     ]
     return page(
         "# Receipt",
-        f"**{DRY_RUN_NOTICE}**" if found["dry_run"] else None,
+        f"**{DRY_RUN_NOTICE}**" if document["dry_run"] else None,
         table(("what", "found"), facts),
         "## Phases",
         table(("phase", "candidate", "result", "time", "cost"), phases, right=("time", "cost"))
         if phases
         else "No call was made.",
-        "\n".join(f"- degraded: {line}" for line in found["degraded"]) or None,
+        "\n".join(f"- degraded: {line}" for line in document["degraded"]) or None,
         f"`autorouter receipt explain {receipt}` shows the decision.",
     )

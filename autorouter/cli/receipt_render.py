@@ -1,8 +1,9 @@
-"""Receipts for people: a line each, one in full, and the decision on one as `route --explain` shows it.
+"""Receipts for people: a list, one in full, and the decision on one as `route --explain` shows it.
 
-What a second look, or a panel, came to: from a receipt, for people. Letters that judges saw are names again.
-
-joint_work(record)      the sections: phases with their calls, tokens and dollars, then the outcome; nothing for a single answer
+listing(summaries)      one line per receipt
+outcome(record)         request, result, cost and time
+joint_work(record)      of a verifier or a panel: phases with calls, tokens and cost, and the result; else nothing
+attempts(record)        the calls that were made
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def result(name: str, status: int) -> Text:
 
 def outcome(record: Mapping[str, Any]) -> Table:
     """Who asked for what, and how it ended."""
-    request, found = record["request"], record["outcome"]
-    end = result(found["result"], found["status"]) + styled(f"  {found['error']}" if found["error"] else "")
-    overhead = found["overhead_s"]
+    request, ending = record["request"], record["outcome"]
+    end = result(ending["result"], ending["status"]) + styled(f"  {ending['error']}" if ending["error"] else "")
+    overhead = ending["overhead_s"]
     ours = f"; of it ours {overhead * 1000:.2f} ms" if overhead is not None else ""
     return facts(
         [
@@ -64,8 +65,8 @@ def outcome(record: Mapping[str, Any]) -> Table:
             ("request", _shape(request)),
             ("session", request["session"] or ""),
             ("outcome", end),
-            ("cost", f"{usd(found['cost_usd'])}{' (dry run: nothing was paid)' if record['dry_run'] else ''}"),
-            ("took", f"{seconds(found['seconds'])}, first token after {seconds(found['ttft_s'])}{ours}"),
+            ("cost", f"{usd(ending['cost_usd'])}{' (dry run: nothing was paid)' if record['dry_run'] else ''}"),
+            ("took", f"{seconds(ending['seconds'])}, first token after {seconds(ending['ttft_s'])}{ours}"),
             ("degraded", styled("\n".join(str(part) for part in record["degraded"]), "bad")),
         ]
     )
@@ -220,8 +221,8 @@ def _panel(panel: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _judgement(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _judgement(judgement: Mapping[str, Any] | None) -> str:
+    if judgement is None:
         return ""
-    counts = [f"{found[name]} {words}" for name, words in FINDINGS.items() if name in found]
-    return ", ".join(counts) + (f"; the best: {found['best']}" if found.get("best") else "")
+    counts = [f"{judgement[name]} {words}" for name, words in FINDINGS.items() if name in judgement]
+    return ", ".join(counts) + (f"; the best: {judgement['best']}" if judgement.get("best") else "")

@@ -24,9 +24,10 @@ from autorouter.upstream.errors import FailureVerdict
 from autorouter.upstream.profiles import adjust_body, profile_of
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply, read_all
 from autorouter.wire import exchange
-from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
+from autorouter.wire.common.observer import StreamObserver
 from autorouter.wire.common.request_body import ClientRequest
-from autorouter.wire.exchange import PATHS, CompleteResponse, Exchange, InvalidAnswerError, StreamObserver
+from autorouter.wire.common.sse import MAX_EVENT_BYTES
+from autorouter.wire.exchange import PATHS, CompleteResponse, Exchange, InvalidAnswerError
 
 ERROR_BODY_BYTES = 64 * 1024
 """How much of an error's body is read for its code and message."""

@@ -85,9 +85,6 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
         step.finish()
     decision, trace = routed.decision, step.trace
     degraded = list(trace.degraded)
-    preferred, plan = decision.preferred, decision.plan
-    if preferred is not None and plan is not None and preferred.strategy is not plan.strategy:
-        degraded.append(f"{preferred.strategy} couldn't be carried out: {plan.strategy} answered")
     return EvalAnswer(
         label=label,
         text=text,

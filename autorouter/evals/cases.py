@@ -1,16 +1,18 @@
-"""Cases for `compare`: a prompt and how its answer is graded.
+"""Case files, as JSON Lines: cases for `compare`, and labelled requests for `eval`.
 
-{"id":"clamp","prompt":"Write a Python function clamp(x, low, high) …","grader":{"type":"code","tests":"assert …"}}
+A case is a prompt and how its answer is graded:
 
-Labelled requests: what a request means, said by people before any router read it.
+    {"id":"clamp","prompt":"Write a Python function clamp(x, low, high) …","grader":{"type":"code","tests":"assert …"}}
+
+A labelled request says what it means, as people judged it before any router read it:
 
     {"id":"debug-004","ask":"npm ERR! missing script: strat","kind":"debug","difficulty":"easy","risky":false,
      "strategies":["single"],"language":"en","wrap":"cline"}
 
-difficulty   easy: any small model does it; middle: takes a competent one; hard: strong ones often fail
-risky        what goes wrong is hard to take back, or hurts others
-strategies   what a careful person would accept: one model for what is easy, a check for what is risky
-wrap, trail  what an agent puts around the ask, and what its tools have shown since (see `wrapping`)
+difficulty   easy: any small model does it; middle: takes a competent one; hard: strong models often fail
+risky        a mistake is hard to take back, or hurts others
+strategies   what a careful person would accept: one model for an easy request, a check for a risky one
+wrap, trail  what an agent puts around the request, and what its tools have returned since (see `client_fixtures`)
 """
 
 from __future__ import annotations
@@ -36,25 +38,25 @@ class Case:
 
 
 def load_cases(data: bytes, name: str) -> tuple[Case, ...]:
-    """The cases of a JSON Lines file. RequestError for one that isn't a case, or an id that is there twice."""
+    """The cases of a JSON Lines file. RequestError for an invalid case or a duplicate id."""
     cases = []
-    for place, found in jsonl.read_objects(data, name):
-        jsonl.reject_unknown(found, ("id", "prompt", "grader"), place)
-        grader = found.get("grader")
+    for location, record in jsonl.read_objects(data, name):
+        jsonl.reject_unknown(record, ("id", "prompt", "grader"), location)
+        grader = record.get("grader")
         if grader is not None and not isinstance(grader, dict):
-            raise RequestError(f"{place}: `grader` must be an object")
+            raise RequestError(f"{location}: `grader` must be an object")
         cases.append(
             Case(
-                id=jsonl.text_member(found, "id", place),
-                prompt=jsonl.text_member(found, "prompt", place),
-                grader=parse_grader(grader, place) if grader else None,
+                id=jsonl.text_member(record, "id", location),
+                prompt=jsonl.text_member(record, "prompt", location),
+                grader=parse_grader(grader, location) if grader else None,
             )
         )
     return check_cases(cases, name)
 
 
 def check_cases(cases: Sequence[Case], name: str) -> tuple[Case, ...]:
-    """The cases, of which there must be some, each with an id of its own."""
+    """The cases as a tuple. RequestError if there are none, or if two have the same id."""
     if not cases:
         raise RequestError(f"{name} holds no cases")
     if len({case.id for case in cases}) < len(cases):
@@ -63,7 +65,7 @@ def check_cases(cases: Sequence[Case], name: str) -> tuple[Case, ...]:
 
 
 def sample_cases(cases: Sequence[Case], limit: int | None, seed: int) -> tuple[Case, ...]:
-    """So many cases drawn by a seed, in the order of the file; all of them without a limit."""
+    """`limit` cases drawn at random with this seed, in the order of the file; all of them without a limit."""
     if limit is None or limit >= len(cases):
         return tuple(cases)
     draw = random.Random(seed)  # noqa: S311  (a sample, no secret)
@@ -93,35 +95,35 @@ class LabelledRequest:
 
 
 def load_labelled(data: bytes, name: str) -> tuple[LabelledRequest, ...]:
-    """The cases of a file. RequestError for a case that isn't one, or an id that is there twice."""
+    """The labelled requests of a file. RequestError for an invalid one or a duplicate id."""
     cases: list[LabelledRequest] = []
-    seen: set[str] = set()
-    for place, found in jsonl.read_objects(data, name):
-        case = _case(found, place)
-        if case.id in seen:
-            raise RequestError(f"{place}: the id `{case.id}` is there twice")
-        seen.add(case.id)
+    ids: set[str] = set()
+    for location, record in jsonl.read_objects(data, name):
+        case = _labelled_request(record, location)
+        if case.id in ids:
+            raise RequestError(f"{location}: the id `{case.id}` is there twice")
+        ids.add(case.id)
         cases.append(case)
     if not cases:
         raise RequestError(f"{name} holds no cases")
     return tuple(cases)
 
 
-def _case(found: Mapping[str, Any], place: str) -> LabelledRequest:
-    jsonl.reject_unknown(found, KEYS, place)
-    risky, strategies = found.get("risky", False), found.get("strategies")
+def _labelled_request(record: Mapping[str, Any], location: str) -> LabelledRequest:
+    jsonl.reject_unknown(record, KEYS, location)
+    risky, strategies = record.get("risky", False), record.get("strategies")
     if not isinstance(risky, bool):
-        raise RequestError(f"{place}: `risky` must be true or false")
+        raise RequestError(f"{location}: `risky` must be true or false")
     if not isinstance(strategies, list) or not strategies or not set(strategies) <= set(Strategy):
-        raise RequestError(f"{place}: `strategies` must list some of {', '.join(Strategy)}")
+        raise RequestError(f"{location}: `strategies` must list some of {', '.join(Strategy)}")
     return LabelledRequest(
-        id=jsonl.text_member(found, "id", place),
-        ask=jsonl.text_member(found, "ask", place),
-        kind=TaskKind(jsonl.choice_member(found, "kind", tuple(TaskKind), place)),
-        difficulty=cast(DifficultyBand, jsonl.choice_member(found, "difficulty", BANDS, place)),
+        id=jsonl.text_member(record, "id", location),
+        ask=jsonl.text_member(record, "ask", location),
+        kind=TaskKind(jsonl.choice_member(record, "kind", tuple(TaskKind), location)),
+        difficulty=cast(DifficultyBand, jsonl.choice_member(record, "difficulty", BANDS, location)),
         risky=risky,
         strategies=tuple(Strategy(name) for name in strategies),
-        language=jsonl.text_member(found, "language", place, "en"),
-        wrap=cast(ClientName, jsonl.choice_member(found, "wrap", get_args(ClientName), place, "plain")),
-        trail=cast(TrailName, jsonl.choice_member(found, "trail", get_args(TrailName), place, "none")),
+        language=jsonl.text_member(record, "language", location, "en"),
+        wrap=cast(ClientName, jsonl.choice_member(record, "wrap", get_args(ClientName), location, "plain")),
+        trail=cast(TrailName, jsonl.choice_member(record, "trail", get_args(TrailName), location, "none")),
     )

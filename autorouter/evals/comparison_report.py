@@ -60,8 +60,8 @@ def differences(results: Sequence[CaseResult], entrants: Sequence[Entrant], seed
     scores = {(e.entrant.label, e.case.id): e.grade.score for e in results if e.grade is not None}
     cases = list(dict.fromkeys(e.case.id for e in results))
     found = []
-    for ours in (c.label for c in contestants if c.ours):
-        for theirs in (c.label for c in contestants if not c.ours):
+    for ours in (c.label for c in entrants if c.ours):
+        for theirs in (c.label for c in entrants if not c.ours):
             both = [case for case in cases if (ours, case) in scores and (theirs, case) in scores]
             if both:
                 found.append(_difference(ours, theirs, [(scores[ours, c], scores[theirs, c]) for c in both], seed))
@@ -110,26 +110,26 @@ def result_rows(results: Sequence[CaseResult], *, keep_answers: bool) -> list[di
 
 
 def _row(entry: CaseResult, keep_answers: bool) -> dict[str, Any]:
-    asked = entry.answer
+    answer = entry.answer
     row = {
         "case": entry.case.id,
         "label": entry.entrant.label,
         "prompt": digest(entry.case.prompt.encode()),
-        "answer": digest(asked.text.encode()),
-        "answer_chars": len(asked.text),
-        "outcome": asked.outcome,
-        "strategy": asked.strategy,
-        "candidate": asked.candidate,
-        "cost_usd": asked.cost_usd,
-        "seconds": asked.seconds,
-        "degraded": list(asked.degraded),
-        "error": asked.error,
-        "receipt": asked.receipt,
-        "phases": list(asked.phases),
+        "answer": digest(answer.text.encode()),
+        "answer_chars": len(answer.text),
+        "outcome": answer.outcome,
+        "strategy": answer.strategy,
+        "candidate": answer.candidate,
+        "cost_usd": answer.cost_usd,
+        "seconds": answer.seconds,
+        "degraded": list(answer.degraded),
+        "error": answer.error,
+        "receipt": answer.receipt,
+        "phases": list(answer.phases),
         "score": entry.grade.score if entry.grade else None,
         "why": entry.grade.why if entry.grade else None,
     }
-    return row | ({"answer_text": asked.text} if keep_answers else {})
+    return row | ({"answer_text": answer.text} if keep_answers else {})
 
 
 def pair_rows(pairs: Sequence[PairComparison]) -> list[dict[str, Any]]:

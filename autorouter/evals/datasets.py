@@ -33,23 +33,26 @@ MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 
 def gsm8k(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Grade-school arithmetic; the number behind `####` counts."""
-    for number, (place, found) in enumerate(jsonl.read_objects(data, name)):
-        solution = jsonl.text_member(found, "answer", place)
+    for number, (location, record) in enumerate(jsonl.read_objects(data, name)):
+        solution = jsonl.text_member(record, "answer", location)
         answer = extract_number(solution.rpartition("####")[2])
         if "####" not in solution or answer is None:
-            raise RequestError(f"{place}: `answer` has no number behind ####")
-        prompt = jsonl.text_member(found, "question", place) + ASK_NUMBER
+            raise RequestError(f"{location}: `answer` has no number behind ####")
+        prompt = jsonl.text_member(record, "question", location) + ASK_NUMBER
         yield Case(id=f"gsm8k-{number}", prompt=prompt, grader=NumericGrader(answer))
 
 
 def humaneval(data: bytes, name: str, seed: int) -> Iterator[Case]:
     """Functions to complete, with unit tests that are run."""
-    for place, found in jsonl.read_objects(data, name):
-        before, entry = jsonl.text_member(found, "prompt", place), jsonl.text_member(found, "entry_point", place)
-        tests = f"{jsonl.text_member(found, 'test', place)}\n\ncheck({entry})\n"
+    for location, record in jsonl.read_objects(data, name):
+        before, entry = (
+            jsonl.text_member(record, "prompt", location),
+            jsonl.text_member(record, "entry_point", location),
+        )
+        tests = f"{jsonl.text_member(record, 'test', location)}\n\ncheck({entry})\n"
         prompt = f"{ASK_CODE}```python\n{before}```"
         yield Case(
-            id=jsonl.text_member(found, "task_id", place), prompt=prompt, grader=CodeGrader(tests, before, entry)
+            id=jsonl.text_member(record, "task_id", location), prompt=prompt, grader=CodeGrader(tests, before, entry)
         )
 
 
@@ -64,7 +67,7 @@ def mmlu(data: bytes, name: str, seed: int) -> Iterator[Case]:
 
 
 def gpqa(data: bytes, name: str, seed: int) -> Iterator[Case]:
-    """Hard questions; the right choice stands in a place drawn for each."""
+    """Hard questions; the right choice stands in a location drawn for each."""
     for number, row in enumerate(csv.DictReader(io.StringIO(_decoded(data, name))), start=2):
         right = _column(row, "Correct Answer", name, number)
         choices = [right, *(_column(row, f"Incorrect Answer {n}", name, number) for n in (1, 2, 3))]

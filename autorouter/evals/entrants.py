@@ -58,7 +58,7 @@ def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet
     for case in cases:
         for label in ROUTER_LABELS:
             decision = route(exchange.parse("chat", chat_body(label, case.prompt), {}).task, deps).decision
-            plan = decision.preferred
+            plan = decision.plan
             expected_usd += plan.step_usd if plan else 0.0
             if label == AUTO:
                 for score in decision.scores:

@@ -33,7 +33,7 @@ MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
 DRY_RUN_NOTICE = (
     "Dry run: the answers are made up here. This proves orchestration, not quality; no cost in it was paid."
 )
-"""Stands on every page of a dry run."""
+"""On every page of a dry run."""
 
 
 def build_document(kind: str, *, now_s: float, dry_run: bool, context: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def parse_evidence(data: bytes) -> dict[str, Any] | None:
-    """The evidence in a file, None where it is something else."""
+    """The evidence document in a file's bytes, None if they are something else."""
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -124,16 +124,16 @@ def document_problems(found: Mapping[str, Any], data: bytes, path: Path) -> list
 
 
 def receipt_references(directory: Path | None, ids: Iterable[str]) -> list[dict[str, str | None]]:
-    """Ids with the sums of their lines, in the order given; None where no file of the folder holds one."""
-    wanted = list(dict.fromkeys(ids))
-    records = find_records(directory, wanted) if directory is not None else {}
-    return [{"id": name, "sum": records[name][1].get("sum") if name in records else None} for name in wanted]
+    """The ids with the sums of their lines, in the order given; None where no file of the folder holds the receipt."""
+    unique_ids = list(dict.fromkeys(ids))
+    records = find_records(directory, unique_ids) if directory is not None else {}
+    return [{"id": name, "sum": records[name][1].get("sum") if name in records else None} for name in unique_ids]
 
 
 def find_records(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Receipts by id, each with its day's file; newest files first, and no further than needed."""
+    """Receipts by id, each with its day's file; newest files first, until all are there."""
     missing = set(ids)
-    found: dict[str, tuple[Path, dict[str, Any]]] = {}
+    records: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in reversed(reader.segment_files(directory)):
         if not missing:
             break
@@ -141,8 +141,8 @@ def find_records(directory: Path, ids: Iterable[str]) -> dict[str, tuple[Path, d
             name = record.get("id")
             if record.get("type") == "receipt" and name in missing:
                 missing.discard(name)
-                found[name] = (path, record)
-    return found
+                records[name] = (path, record)
+    return records
 
 
 def read_evidence(path: Path) -> tuple[dict[str, Any], bytes] | None:
@@ -167,12 +167,12 @@ def verify_evidence(path: Path, found: Mapping[str, Any], data: bytes, folder: P
         report.add_problem(path.name, 1, "`receipts` isn't a list of ids and sums")
         return report
     checked: set[Path] = set()
-    for place in dict.fromkeys((path.parent, *([folder] if folder else []))):
-        there = find_records(place, named)
-        for day in sorted({day for day, _ in there.values()} - checked):
+    for directory in dict.fromkeys((path.parent, *([folder] if folder else []))):
+        records = find_records(directory, named)
+        for day in sorted({day for day, _ in records.values()} - checked):
             checked.add(day)
             report.add_chain_problems(reader.verify_chain(day))
-        for name, (day, record) in there.items():
+        for name, (day, record) in records.items():
             if named.pop(name) not in (None, record.get("sum")):
                 report.add_problem(path.name, 1, f"receipt {name} in {day.name} isn't the one that is named")
             context = reader.read_context(day, str(record.get("context")))

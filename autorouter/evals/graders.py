@@ -9,7 +9,7 @@
                                  {"text":"blames the compiler","pattern":"compiler bug","weight":-2}]}
 
 A rubric's score is the weight of what is met over the sum of the positive weights, within 0..1. A criterion without a pattern
-is left to the model graders (see `verdicts`).
+is left to the model graders (see `judge_models`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from autorouter.evals import jsonl, sandbox
 from autorouter.evals.extract import extract_choice, extract_code, extract_number
 
 FULL_SCORE = 1.0 - 1e-9
-"""From here on a score counts as a success."""
+"""Scores from here on count as a success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class NumericGrader:
     tolerance: float = 1e-6
 
     def grade(self, text: str) -> Grade:
-        found = extract_number(text)
-        if found is None:
+        value = extract_number(text)
+        if value is None:
             return Grade(0.0, "no number")
-        right = abs(found - self.answer) <= self.tolerance * max(1.0, abs(self.answer))
-        return Grade(1.0) if right else Grade(0.0, f"{found:g}")
+        correct = abs(value - self.answer) <= self.tolerance * max(1.0, abs(self.answer))
+        return Grade(1.0) if correct else Grade(0.0, f"{value:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class ChoiceGrader:
     answer: str
 
     def grade(self, text: str) -> Grade:
-        found = extract_choice(text)
-        return Grade(1.0) if found == self.answer else Grade(0.0, found or "no letter")
+        letter = extract_choice(text)
+        return Grade(1.0) if letter == self.answer else Grade(0.0, letter or "no letter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ class ContainsGrader:
 
 @dataclass(frozen=True, slots=True)
 class CodeGrader:
-    """A Python program that passes tests. `before` stands before it (imports, helpers); where the answer doesn't define
-    `entry`, it is taken as what completes `before`."""
+    """A Python program that passes tests. `before` precedes it (imports, helpers). An answer that doesn't define `entry` is
+    taken as the completion of `before`."""
 
     tests: str
     before: str = ""
@@ -131,8 +131,8 @@ class RubricGrader:
         return self.scored(self.met(text), self.with_pattern)
 
     def met(self, text: str) -> set[int]:
-        """Places of the criteria whose pattern is found."""
-        return {n for n, c in enumerate(self.criteria) if c.pattern and _found(c.pattern, text)}
+        """Indexes of the criteria whose pattern matches."""
+        return {n for n, c in enumerate(self.criteria) if c.pattern and _matches(c.pattern, text)}
 
     @property
     def with_pattern(self) -> frozenset[int]:
@@ -140,7 +140,7 @@ class RubricGrader:
 
     @property
     def reader_criteria(self) -> frozenset[int]:
-        """Places of the criteria that only a reader can judge."""
+        """Indexes of the criteria without a pattern, which only a model can judge."""
         return frozenset(range(len(self.criteria))) - self.with_pattern
 
     def scored(self, met: set[int], among: frozenset[int]) -> Grade:
@@ -156,7 +156,7 @@ class RubricGrader:
 Grader = NumericGrader | ChoiceGrader | ExactGrader | ContainsGrader | CodeGrader | RubricGrader
 
 
-def _found(pattern: str, text: str) -> bool:
+def _matches(pattern: str, text: str) -> bool:
     return re.search(pattern, text, re.IGNORECASE) is not None
 
 
@@ -164,47 +164,47 @@ def _bare(text: str) -> str:
     return " ".join(text.split()).strip(" `\"'*.").lower()
 
 
-def parse_grader(found: Mapping[str, Any], place: str) -> Grader:
-    """A grader as it stands in a file of cases. RequestError where it is none."""
-    kind = jsonl.choice_member(found, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), place)
-    answer = found.get("answer")
+def parse_grader(record: Mapping[str, Any], location: str) -> Grader:
+    """Parse a grader of a case file. RequestError if it isn't one."""
+    kind = jsonl.choice_member(record, "type", ("code", "numeric", "choice", "exact", "contains", "rubric"), location)
+    answer = record.get("answer")
     match kind:
         case "numeric" if isinstance(answer, int | float) and not isinstance(answer, bool):
-            return NumericGrader(float(answer), _number_of(found, "tolerance", place, 1e-6))
+            return NumericGrader(float(answer), _number_of(record, "tolerance", location, 1e-6))
         case "choice" if isinstance(answer, str) and re.fullmatch("[A-H]", answer):
             return ChoiceGrader(answer)
         case "exact":
-            return ExactGrader(jsonl.text_member(found, "answer", place))
+            return ExactGrader(jsonl.text_member(record, "answer", location))
         case "contains":
-            return ContainsGrader(_texts(found, "all", place), _texts(found, "none", place))
+            return ContainsGrader(_texts(record, "all", location), _texts(record, "none", location))
         case "code":
-            tests = jsonl.text_member(found, "tests", place)
-            return CodeGrader(tests, str(found.get("before", "")), str(found.get("entry", "")))
+            tests = jsonl.text_member(record, "tests", location)
+            return CodeGrader(tests, str(record.get("before", "")), str(record.get("entry", "")))
         case "rubric":
-            return RubricGrader(tuple(_criterion(c, place) for c in found.get("criteria") or ()))
-    raise RequestError(f"{place}: `answer` doesn't fit a grader of type {kind}")
+            return RubricGrader(tuple(_criterion(c, location) for c in record.get("criteria") or ()))
+    raise RequestError(f"{location}: `answer` doesn't fit a grader of type {kind}")
 
 
-def _texts(found: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
-    value = found.get(key, [])
+def _texts(record: Mapping[str, Any], key: str, location: str) -> tuple[str, ...]:
+    value = record.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise RequestError(f"{place}: `{key}` must be a list of texts")
+        raise RequestError(f"{location}: `{key}` must be a list of texts")
     return tuple(value)
 
 
-def _number_of(found: Mapping[str, Any], key: str, place: str, default: float) -> float:
-    value = found.get(key, default)
+def _number_of(record: Mapping[str, Any], key: str, location: str, default: float) -> float:
+    value = record.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise RequestError(f"{place}: `{key}` must be a number, 0 or more")
+        raise RequestError(f"{location}: `{key}` must be a number, 0 or more")
     return float(value)
 
 
-def _criterion(found: Any, place: str) -> Criterion:
-    if not isinstance(found, dict) or not isinstance(found.get("weight"), int | float):
-        raise RequestError(f"{place}: a criterion wants `text` and `weight`")
-    pattern = found.get("pattern")
+def _criterion(record: Any, location: str) -> Criterion:
+    if not isinstance(record, dict) or not isinstance(record.get("weight"), int | float):
+        raise RequestError(f"{location}: a criterion wants `text` and `weight`")
+    pattern = record.get("pattern")
     try:
         re.compile(pattern or "")
     except (re.error, TypeError) as exc:
-        raise RequestError(f"{place}: `pattern` is no regular expression: {exc}") from exc
-    return Criterion(jsonl.text_member(found, "text", place), float(found["weight"]), pattern)
+        raise RequestError(f"{location}: `pattern` is no regular expression: {exc}") from exc
+    return Criterion(jsonl.text_member(record, "text", location), float(record["weight"]), pattern)

@@ -1,4 +1,4 @@
-"""Cases in files: JSON Lines, one object a line, `#` lines and empty ones left out. Errors name the file and the line."""
+"""Reads JSON Lines: one object a line; empty lines and `#` lines are skipped. Errors name the file and the line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from autorouter.errors import RequestError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Far above any of the public sets; a file beyond it is another one than was meant."""
+"""Far above any of the public sets; a larger file was chosen by mistake."""
 
 
 def packaged_data(name: str) -> bytes:
@@ -31,39 +31,39 @@ def read_file(path: Path) -> bytes:
 
 
 def read_objects(data: bytes, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`name:line`, object) of each line. RequestError for a line that is no object."""
+    """(`name:line`, object) of each line. RequestError for a line that isn't a JSON object."""
     for number, line in enumerate(data.splitlines(), start=1):
         if not line.strip() or line.startswith(b"#"):
             continue
-        place = f"{name}:{number}"
+        location = f"{name}:{number}"
         try:
-            found = orjson.loads(line)
+            record = orjson.loads(line)
         except orjson.JSONDecodeError as exc:
-            raise RequestError(f"{place} isn't JSON: {exc}") from exc
-        if not isinstance(found, dict):
-            raise RequestError(f"{place} isn't a JSON object")
-        yield place, found
+            raise RequestError(f"{location} isn't JSON: {exc}") from exc
+        if not isinstance(record, dict):
+            raise RequestError(f"{location} isn't a JSON object")
+        yield location, record
 
 
-def text_member(found: Mapping[str, Any], key: str, place: str, default: str | None = None) -> str:
-    """A member that is a text with something in it."""
-    value = found.get(key, default)
+def text_member(record: Mapping[str, Any], key: str, location: str, default: str | None = None) -> str:
+    """A member that is a text and not blank."""
+    value = record.get(key, default)
     if not isinstance(value, str) or not value.strip():
-        raise RequestError(f"{place}: `{key}` must be a text")
+        raise RequestError(f"{location}: `{key}` must be a text")
     return value
 
 
 def choice_member(
-    found: Mapping[str, Any], key: str, choices: Collection[str], place: str, default: str | None = None
+    record: Mapping[str, Any], key: str, choices: Collection[str], location: str, default: str | None = None
 ) -> str:
     """A member that is one of a few words."""
-    value = found.get(key, default)
+    value = record.get(key, default)
     if not isinstance(value, str) or value not in choices:
-        raise RequestError(f"{place}: `{key}` must be one of {', '.join(choices)}")
+        raise RequestError(f"{location}: `{key}` must be one of {', '.join(choices)}")
     return value
 
 
-def reject_unknown(found: Mapping[str, Any], keys: Collection[str], place: str) -> None:
-    """RequestError for a member that nobody reads: it is most often a slip of the pen."""
-    if strange := sorted(found.keys() - set(keys)):
-        raise RequestError(f"{place}: unknown member `{strange[0]}`", hint=f"known: {', '.join(keys)}")
+def reject_unknown(record: Mapping[str, Any], keys: Collection[str], location: str) -> None:
+    """RequestError for an unknown member, which is most often a typo."""
+    if unknown := sorted(record.keys() - set(keys)):
+        raise RequestError(f"{location}: unknown member `{unknown[0]}`", hint=f"known: {', '.join(keys)}")

@@ -1,4 +1,4 @@
-"""Other models as graders: blind, in both orders, with a strict verdict.
+"""Models as graders: blind, in both orders, with a strict verdict format.
 
     <autorouter-task role="grader" key="9f…">
     … grader.md …
@@ -6,10 +6,10 @@
     </autorouter-task>
     ->  {"key": "9f…", "winner": "A", "why": "B forgets the empty list"}
 
-A grader sees neither names nor places that could be told from another's: the names of models are taken out of the answers,
-and each pair is shown in both orders. Where the two verdicts disagree it is a tie. The key is new for each question, and made
-after the answers were: no answer can bring a verdict that counts. Answers are JSON strings in which no tag can stand, so none
-can close its block. Whatever isn't exactly one verdict is `unparsed`, never a win.
+Nothing tells a grader whose answer it reads: model names are redacted, and each pair is shown in both orders. If the two
+verdicts disagree, it is a tie. The key is new for each question and made after the answers, so no answer can contain a valid
+verdict. Answers are JSON strings without angle brackets, so none can close its block. Anything but exactly one verdict is
+`unparsed`, never a win.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?```\s*", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairVerdict:
-    """What one grader says of one pair. `verdicts`: of ours, first shown as A, then as B."""
+    """One grader's verdict on one pair. `verdicts`: on ours, first shown as A, then as B."""
 
     result: PairResult
     verdicts: tuple[PairResult, PairResult]
@@ -49,26 +49,26 @@ def read_instruction(name: str) -> str:
 
 
 def instruction_digests() -> dict[str, str]:
-    """Which instructions were in force."""
+    """Digests of the instructions, by file."""
     return {f"prompts/{name}": digest(read_instruction(name).encode()) for name in (PAIR, CRITERIA)}
 
 
 def pair_prompt(key: str, task: str, first: str, second: str) -> str:
-    """What a grader reads of a pair; A is the first."""
+    """The prompt for a pair of answers; A is the first."""
     blocks = (_block("task", task), _block("proposal", first, "A"), _block("proposal", second, "B"))
     return _tagged(PAIR, key, *blocks)
 
 
 def criteria_prompt(key: str, task: str, answer: str, criteria: Sequence[tuple[int, str]]) -> str:
-    """What a grader reads of an answer that is held against criteria."""
+    """The prompt for judging one answer against criteria."""
     listed = "\n".join(f"{number}. {text}" for number, text in criteria)
     blocks = (_block("task", task), _block("criteria", listed), _block("proposal", answer, "A"))
     return _tagged(CRITERIA, key, *blocks)
 
 
 def _tagged(name: str, key: str, *blocks: str) -> str:
-    said = "\n\n".join((read_instruction(name).strip().replace("{key}", key), *blocks))
-    return f'<autorouter-task role="grader" key="{key}">\n{said}\n</autorouter-task>'
+    content = "\n\n".join((read_instruction(name).strip().replace("{key}", key), *blocks))
+    return f'<autorouter-task role="grader" key="{key}">\n{content}\n</autorouter-task>'
 
 
 def _block(name: str, text: str, letter: str | None = None) -> str:
@@ -82,7 +82,7 @@ def _block(name: str, text: str, letter: str | None = None) -> str:
 
 
 def redact_names(text: str, names: Iterable[str]) -> str:
-    """An answer without what would tell its author."""
+    """An answer with the names that would identify its author replaced."""
     for name in sorted({n for n in names if len(n) > 2}, key=lambda n: (-len(n), n)):
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "[model]", text, flags=re.IGNORECASE)
     return text
@@ -90,30 +90,30 @@ def redact_names(text: str, names: Iterable[str]) -> str:
 
 def parse_winner(text: str, key: str) -> Winner | None:
     """A verdict on a pair; None for anything but exactly one."""
-    found = _object(text, key, "winner")
-    winner = found.get("winner") if found else None
+    verdict = _parse_verdict(text, key, "winner")
+    winner = verdict.get("winner") if verdict else None
     return winner if winner in ("A", "B", "tie") else None
 
 
 def parse_met_criteria(text: str, key: str, numbers: Iterable[int]) -> set[int] | None:
     """The criteria that are met; None for anything but exactly one verdict on them."""
-    found = _object(text, key, "met")
-    met = found.get("met") if found else None
+    verdict = _parse_verdict(text, key, "met")
+    met = verdict.get("met") if verdict else None
     if not isinstance(met, list) or not all(type(n) is int for n in met) or not set(met) <= set(numbers):
         return None
     return set(met)
 
 
-def _object(text: str, key: str, member: str) -> dict[str, object] | None:
+def _parse_verdict(text: str, key: str, member: str) -> dict[str, object] | None:
     """The whole text as one JSON object with our key and the three members, in a fence or not."""
     fenced = _FENCED.fullmatch(text)
     try:
-        found = orjson.loads(fenced[1] if fenced else text)
+        verdict = orjson.loads(fenced[1] if fenced else text)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(found, dict) or found.keys() != {"key", member, "why"}:
+    if not isinstance(verdict, dict) or verdict.keys() != {"key", member, "why"}:
         return None
-    return found if found["key"] == key and isinstance(found["why"], str) else None
+    return verdict if verdict["key"] == key and isinstance(verdict["why"], str) else None
 
 
 def of_ours(winner: Winner | None, shown_as: Literal["A", "B"]) -> PairResult:

@@ -80,21 +80,21 @@ def route_all(cases: Iterable[LabelledRequest], deps: Deps) -> Iterator[RoutingR
     for case in cases:
         request = as_client_request(case)
         routed = route(exchange.parse(request.wire, request.body, request.headers).task, deps)
-        preferred = routed.decision.preferred
+        plan = routed.decision.plan
         yield RoutingResult(
             case=case,
             kind=routed.features.kind,
             difficulty=routed.features.difficulty,
             band=band_of(routed.features.difficulty),
             risk=routed.features.risk.value,
-            strategy=preferred.strategy if preferred else None,
-            candidate=preferred.primary if preferred else None,
+            strategy=plan.strategy if plan else None,
+            candidate=plan.primary if plan else None,
             regret=_regret(case, routed, deps),
         )
 
 
 def _regret(case: LabelledRequest, routed: RoutedRequest, deps: Deps) -> Regret | None:
-    plan = routed.decision.preferred
+    plan = routed.decision.plan
     if plan is None:
         return None
     by_label = replace(routed.features, kind=case.kind, difficulty=CENTRE[case.difficulty])

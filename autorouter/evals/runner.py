@@ -82,7 +82,7 @@ async def ask_all(
     async def one(case: Case, entrant: Entrant) -> CaseResult:
         session = f"compare-{case.id}-{entrant.label}"
         answer = await ask(deps, entrant.label, case.prompt, session=session, max_tokens=max_tokens)
-        return CaseResult(case=case, entrant=entrant, answer=asked, receipts=(answer.receipt,))
+        return CaseResult(case=case, entrant=entrant, answer=answer, receipts=(answer.receipt,))
 
     work = [partial(one, case, entrant) for case in cases for entrant in entrants]
     return await run_concurrently(work, max_parallel, on_done)
@@ -118,11 +118,11 @@ async def grade_rubrics(
             return entry
         key = secrets.token_hex(8)
         criteria = [(number, rubric.criteria[number].text) for number in sorted(rubric.reader_criteria)]
-        answer = judge_models.redact_names(entry.answer.text, model_names(deps))
-        prompt = judge_models.criteria_prompt(key, entry.case.prompt, answer, criteria)
+        redacted = judge_models.redact_names(entry.answer.text, model_names(deps))
+        prompt = judge_models.criteria_prompt(key, entry.case.prompt, redacted, criteria)
         answer = await ask(deps, graders[0], prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-        met = judge_models.parse_met_criteria(asked.text, key, rubric.reader_criteria)
-        updated = replace(entry, receipts=(*entry.receipts, asked.receipt), grading_usd=asked.cost_usd)
+        met = judge_models.parse_met_criteria(answer.text, key, rubric.reader_criteria)
+        updated = replace(entry, receipts=(*entry.receipts, answer.receipt), grading_usd=answer.cost_usd)
         if met is None:
             why = f"{entry.grade.why if entry.grade else ''}; the grader's verdict was unparsed".lstrip("; ")
             return replace(updated, grade=replace(entry.grade or Grade(0.0), why=why))
@@ -161,15 +161,15 @@ async def judge_pair(deps: Deps, grader: str, ours: CaseResult, theirs: CaseResu
         result: PairResult = "tie" if all(missing) else "loss" if missing[0] else "win"
         return PairVerdict(result=result, verdicts=(result, result), receipts=())
     one, other = (judge_models.redact_names(entry.answer.text, model_names(deps)) for entry in (ours, theirs))
-    first, first_asked = await _verdict(deps, grader, ours.case.prompt, one, other)
-    second, second_asked = await _verdict(deps, grader, ours.case.prompt, other, one)
+    first, first_answer = await _verdict(deps, grader, ours.case.prompt, one, other)
+    second, second_answer = await _verdict(deps, grader, ours.case.prompt, other, one)
     verdicts = (judge_models.of_ours(first, "A"), judge_models.of_ours(second, "B"))
-    both = (first_asked, second_asked)
+    both = (first_answer, second_answer)
     return PairVerdict(
         result=judge_models.both(*verdicts),
         verdicts=verdicts,
-        receipts=tuple(asked.receipt for asked in both),
-        cost_usd=total_usd(asked.cost_usd for asked in both),
+        receipts=tuple(answer.receipt for answer in both),
+        cost_usd=total_usd(answer.cost_usd for answer in both),
     )
 
 
@@ -177,7 +177,7 @@ async def _verdict(deps: Deps, grader: str, task: str, a: str, b: str) -> tuple[
     key = secrets.token_hex(8)
     prompt = judge_models.pair_prompt(key, task, a, b)
     answer = await ask(deps, grader, prompt, session=f"grade-{key}", max_tokens=GRADER_TOKENS)
-    return judge_models.parse_winner(asked.text, key), asked
+    return judge_models.parse_winner(answer.text, key), answer
 
 
 def total_usd(costs: Iterable[float | None]) -> float | None:

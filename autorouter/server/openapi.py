@@ -1,9 +1,10 @@
-"""`GET /openapi.json`: what this server serves, as an OpenAPI 3.1 document, made from its own routes.
+"""`GET /openapi.json`: the OpenAPI 3.1 document of this server, built from its routes.
 
-    OPERATIONS[("POST", "/v1/messages")]     what is said of a route: its body, its answers, its errors
-    document(routes, ...)                    the whole; a route without an operation is a KeyError, and a test looks
+    OPERATIONS[("POST", "/v1/messages")]     a route's body, answers and errors
+    document(routes, ...)                    the whole document; a route without an operation is a KeyError, which a test checks
 
-The statuses of errors are those of the error classes and of the table of upstream failures.
+Statuses, enums and limits come from the code that applies them, so that the document can't go stale: that is why it is built
+here and isn't a file.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from autorouter import __version__, errors
 from autorouter.core.types import Strategy
 from autorouter.server.asgi import JSON_CONTENT_TYPE, Receive, Scope, Send, send_bytes
 from autorouter.server.endpoints import FAULT_HEADER
-from autorouter.server.openapi_schemas import Schema, ref, schemas, wish_schemas, without_null
+from autorouter.server.openapi_schemas import Schema, override_schemas, ref, schemas, without_null
 from autorouter.server.receipts import MAX_LISTED
 from autorouter.upstream.errors import client_statuses
 from autorouter.wire.overrides import HEADER_PREFIX, PROGRESS_HEADER
 
 Route = tuple[str, str]
-"""Method and path, as Starlette writes it."""
+"""Method and path, in Starlette's notation."""
 _CONVERTER = re.compile(r":\w+\}")
 EVENTS = "text/event-stream"
-"""Without a schema: OpenAPI 3.1 has no words for a sequence of events."""
+"""Without a schema: OpenAPI 3.1 can't describe a sequence of events."""
 TEXT_SCHEMA: Schema = {"type": "string"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `answers`: status -> content type -> schema; `fails`: statuses with an error in the body;
-    `open`: no key is ever asked for; `marked`: the answer has our headers."""
+    """One method of one path. `answers`: status -> content type -> schema; `error_statuses`: statuses with an error in the body;
+    `public`: never needs a key; `has_response_headers`: the answer has the headers of `RESPONSE_HEADERS`."""
 
     summary: str
     body: str | None = None
     answers: Mapping[int, Mapping[str, Schema]]
-    fails: tuple[int, ...] = ()
+    error_statuses: tuple[int, ...] = ()
     parameters: tuple[Schema, ...] = ()
-    open: bool = False
-    marked: bool = False
+    public: bool = False
+    has_response_headers: bool = False
     error: str = "AnyError"
 
 
@@ -71,19 +72,19 @@ def _statuses(cls: type[errors.AutorouterError] = errors.AutorouterError) -> Ite
         yield from _statuses(below)
 
 
-DECISION_FAILS = tuple(sorted({*_statuses(errors.RequestError), *_statuses(errors.RoutingError), 403, 413}))
-ANSWER_FAILS = tuple(sorted({*DECISION_FAILS, *_statuses(), *client_statuses()}))
-WISHES = tuple(
+DECISION_ERROR_STATUSES = tuple(sorted({*_statuses(errors.RequestError), *_statuses(errors.RoutingError), 403, 413}))
+ANSWER_ERROR_STATUSES = tuple(sorted({*DECISION_ERROR_STATUSES, *_statuses(), *client_statuses()}))
+OVERRIDE_HEADERS = tuple(
     _header(
         f"{HEADER_PREFIX}{name.replace('_', '-')}",
         f"As `openfusion.{name}` in the body, and before it.",
-        # A list is told with commas between.
+        # In a header, a list is separated by commas.
         TEXT_SCHEMA if name == "models" else without_null(schema),
     )
-    for name, schema in wish_schemas().items()
+    for name, schema in override_schemas().items()
 )
-ASKING = (
-    *WISHES,
+REQUEST_HEADERS = (
+    *OVERRIDE_HEADERS,
     _header(
         PROGRESS_HEADER, "`events`: named events tell how a panel gets on.", {"type": "string", "enum": ["events"]}
     ),
@@ -94,25 +95,27 @@ ASKING = (
 )
 
 
-def _asking(wire: str, *, error: str = "AnyError") -> Operation:
+def _inference(wire: str, *, error: str = "AnyError") -> Operation:
     streamed = {"application/json": ref(f"{wire}Answer"), EVENTS: {}}
     return Operation(
         summary=f"An answer of the model that the router chose, whole or streamed, as {wire}",
         body=f"{wire}Request",
         answers={200: streamed},
-        fails=ANSWER_FAILS,
-        parameters=ASKING,
-        marked=True,
+        error_statuses=ANSWER_ERROR_STATUSES,
+        parameters=REQUEST_HEADERS,
+        has_response_headers=True,
         error=error,
     )
 
 
 OPERATIONS: Mapping[Route, Operation] = {
-    ("POST", "/v1/chat/completions"): _asking("Chat"),
-    ("POST", "/v1/responses"): _asking("Responses"),
-    ("GET", "/v1/responses"): Operation(summary="No WebSocket is served", answers={}, fails=(426,)),
-    ("POST", "/v1/responses/compact"): Operation(summary="Only a provider can do that", answers={}, fails=(404,)),
-    ("POST", "/v1/messages"): _asking("Messages", error="AnthropicError"),
+    ("POST", "/v1/chat/completions"): _inference("Chat"),
+    ("POST", "/v1/responses"): _inference("Responses"),
+    ("GET", "/v1/responses"): Operation(summary="No WebSocket is served", answers={}, error_statuses=(426,)),
+    ("POST", "/v1/responses/compact"): Operation(
+        summary="Only a provider can do that", answers={}, error_statuses=(404,)
+    ),
+    ("POST", "/v1/messages"): _inference("Messages", error="AnthropicError"),
     ("POST", "/v1/messages/count_tokens"): Operation(
         summary="Our estimate of a Messages request's input",
         body="MessagesRequest",
@@ -123,27 +126,27 @@ OPERATIONS: Mapping[Route, Operation] = {
     ("GET", "/v1/models/{name}"): Operation(
         summary="One label or candidate",
         answers={200: _json("Model")},
-        fails=(404,),
+        error_statuses=(404,),
         parameters=(_in_path("name", "Its slashes need not be escaped."),),
     ),
     ("POST", "/v1/estimate"): Operation(
         summary="What a request would cost; nothing is called",
         body="AnyRequest",
         answers={200: _json("Estimate")},
-        fails=DECISION_FAILS,
-        parameters=WISHES,
+        error_statuses=DECISION_ERROR_STATUSES,
+        parameters=OVERRIDE_HEADERS,
     ),
     ("POST", "/debug/route"): Operation(
         summary="The decision on a request; nothing is called",
         body="AnyRequest",
         answers={200: _json("Route")},
-        fails=DECISION_FAILS,
-        parameters=WISHES,
+        error_statuses=DECISION_ERROR_STATUSES,
+        parameters=OVERRIDE_HEADERS,
     ),
     ("GET", "/debug/receipts"): Operation(
         summary="The newest receipts, a line each",
         answers={200: _json("ReceiptList")},
-        fails=(404,),
+        error_statuses=(404,),
         parameters=(
             {
                 "name": "n",
@@ -155,7 +158,7 @@ OPERATIONS: Mapping[Route, Operation] = {
     ("GET", "/debug/receipts/{id}"): Operation(
         summary="A receipt",
         answers={200: _json("Receipt")},
-        fails=(404,),
+        error_statuses=(404,),
         parameters=(_in_path("id", "An id, or the beginning of only one."),),
     ),
     ("GET", "/metrics"): Operation(
@@ -165,11 +168,11 @@ OPERATIONS: Mapping[Route, Operation] = {
     ("GET", "/openapi.json"): Operation(
         summary="This document", answers={200: {"application/json": {"type": "object"}}}
     ),
-    ("GET", "/livez"): Operation(summary="The process answers", answers={200: _json("Live")}, open=True),
+    ("GET", "/livez"): Operation(summary="The process answers", answers={200: _json("Live")}, public=True),
     ("GET", "/readyz"): Operation(
         summary="It can route, and its receipts can be written",
         answers={200: _json("Ready"), 503: _json("Ready")},
-        open=True,
+        public=True,
     ),
 }
 
@@ -189,12 +192,14 @@ KEYS: Mapping[str, Schema] = {
 }
 
 
-def document(routes: Iterable[Route], *, keyed: bool) -> dict[str, Any]:
-    """The document of these routes. `keyed`: a local key is asked for now. Raises KeyError for a route that isn't described."""
+def document(routes: Iterable[Route], *, key_required: bool) -> dict[str, Any]:
+    """The document of these routes. `key_required`: clients need a key now. Raises KeyError for a route without an operation."""
     paths: dict[str, dict[str, Any]] = {}
     for method, path in routes:
         plain = _CONVERTER.sub("}", path)
-        paths.setdefault(plain, {})[method.lower()] = _described(OPERATIONS[method, plain], method, plain, keyed=keyed)
+        paths.setdefault(plain, {})[method.lower()] = _described(
+            OPERATIONS[method, plain], method, plain, key_required=key_required
+        )
     headers = {name: {"description": about, "schema": schema} for name, (about, schema) in RESPONSE_HEADERS.items()}
     return {
         "openapi": "3.1.0",
@@ -205,42 +210,52 @@ def document(routes: Iterable[Route], *, keyed: bool) -> dict[str, Any]:
     }
 
 
-def _described(operation: Operation, method: str, path: str, *, keyed: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _described(operation: Operation, method: str, path: str, *, key_required: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{method} {path}").strip("_").lower(),
         "summary": operation.summary,
         "parameters": list(operation.parameters),
-        "responses": {str(status): answer for status, answer in sorted(_responses(operation, method, keyed=keyed))},
-        "security": [{name: []} for name in KEYS] if keyed and not operation.open else [],
+        "responses": {
+            str(status): answer for status, answer in sorted(_responses(operation, method, key_required=key_required))
+        },
+        "security": [{name: []} for name in KEYS] if key_required and not operation.public else [],
     }
     if operation.body is not None:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
-    return found
+        document["requestBody"] = {"required": True, "content": {"application/json": {"schema": ref(operation.body)}}}
+    return document
 
 
-def _responses(operation: Operation, method: str, *, keyed: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+def _responses(operation: Operation, method: str, *, key_required: bool) -> Iterator[tuple[int, dict[str, Any]]]:
     for status, contents in operation.answers.items():
         content = {kind: {"schema": schema} if schema else {} for kind, schema in contents.items()}
-        marks = (
-            {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS} if operation.marked else {}
+        headers = (
+            {name: {"$ref": f"#/components/headers/{name}"} for name in RESPONSE_HEADERS}
+            if operation.has_response_headers
+            else {}
         )
-        yield status, {"description": "The answer.", "content": content} | ({"headers": marks} if marks else {})
-    # What the door answers on any path.
-    door = {400, 403, 500, *((413, 415) if method == "POST" else ()), *((401,) if keyed and not operation.open else ())}
-    for status in {*operation.fails, *door} - operation.answers.keys():
+        yield status, {"description": "The answer.", "content": content} | ({"headers": headers} if headers else {})
+    # What the guard may answer on any path.
+    guard = {
+        400,
+        403,
+        500,
+        *((413, 415) if method == "POST" else ()),
+        *((401,) if key_required and not operation.public else ()),
+    }
+    for status in {*operation.error_statuses, *guard} - operation.answers.keys():
         yield status, {"description": "An error.", "content": {"application/json": {"schema": ref(operation.error)}}}
 
 
 class OpenApiEndpoint:
-    """The endpoint. The document is written once for each answer to whether a key is asked for."""
+    """The endpoint. Renders the document once with and once without keys."""
 
-    def __init__(self, routes: Iterable[Route], keyed: Callable[[], bool]) -> None:
+    def __init__(self, routes: Iterable[Route], key_required: Callable[[], bool]) -> None:
         self._routes = tuple(routes)
-        self._keyed = keyed
-        self._written: dict[bool, bytes] = {}
+        self._key_required = key_required
+        self._rendered: dict[bool, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        keyed = self._keyed()
-        if keyed not in self._written:
-            self._written[keyed] = orjson.dumps(document(self._routes, keyed=keyed))
-        await send_bytes(send, 200, self._written[keyed], (JSON_CONTENT_TYPE,))
+        key_required = self._key_required()
+        if key_required not in self._rendered:
+            self._rendered[key_required] = orjson.dumps(document(self._routes, key_required=key_required))
+        await send_bytes(send, 200, self._rendered[key_required], (JSON_CONTENT_TYPE,))

@@ -1,7 +1,7 @@
-"""The schemas of the OpenAPI document: requests as `wire` checks them, answers as they are written, errors of both shapes.
+"""The schemas of the OpenAPI document: requests as `wire` validates them, responses, and errors in both shapes.
 
-Requests are open: what the router doesn't know is sent on. Bounds and words come from the code that checks them; a receipt's
-schema is the one that `receipts/receipt.schema.json` has.
+Request objects are open: unknown members are passed on. Bounds and enums come from the code that checks them; the receipt's
+schema is `receipts/receipt.schema.json`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def a_list(items: Schema, **more: Any) -> Schema:
     return {"type": "array", "items": items} | more
 
 
-def wish_schemas() -> dict[str, Schema]:
+def override_schemas() -> dict[str, Schema]:
     """What `openfusion` in a request may hold, by name; `x-openfusion-*` headers say the same."""
     name = maybe(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS})
     models = a_list(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS}, minItems=1, maxItems=MAX_MEMBERS)
@@ -106,7 +106,7 @@ def _requests() -> dict[str, Schema]:
     }
     needed = {"model", "messages", "input"}
     return {
-        "Asked": record(wish_schemas(), optional=wish_schemas(), additionalProperties=False),
+        "Asked": record(override_schemas(), optional=override_schemas(), additionalProperties=False),
         **{
             f"{name}Request": record(common | body, optional=(common | body).keys() - needed)
             for name, body in bodies.items()

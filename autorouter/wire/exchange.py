@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from autorouter.core.types import Usage, Wire
-from autorouter.wire.chat import passthrough
+from autorouter.wire.chat import passthrough as chat_passthrough
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.request import ChatRequest
 from autorouter.wire.common import request_body
+from autorouter.wire.common.observer import StreamObserver
 from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.common.usage import PARSE_USAGE
 
@@ -33,26 +34,6 @@ if TYPE_CHECKING:
 PATHS: Mapping[Wire, str] = {"chat": "/chat/completions", "responses": "/responses", "messages": "/messages"}
 """Where each wire is spoken, below an upstream's base URL."""
 BYTES_PER_TOKEN = 4
-
-
-class StreamObserver(Protocol):
-    """Looks at a stream. `served_model` is None until the first event; `done`: nothing that matters can follow."""
-
-    served_model: str | None
-    usage: Usage | None
-    error: dict[str, Any] | None
-    events: int
-    malformed: int
-
-    @property
-    def complete(self) -> bool: ...
-
-    @property
-    def done(self) -> bool: ...
-
-    def feed(self, chunk: bytes) -> bytes: ...
-
-    def flush(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +118,27 @@ class PassthroughExchange:
         self._wire = request.task.wire
         self._drop_usage = False
         if isinstance(request, ChatRequest):
-            self.body = chat_request.outgoing(request, model, stream_usage=stream_usage)
+            self.body = chat_passthrough.upstream_body(request, model, stream_usage=stream_usage)
             self._drop_usage = stream_usage and not request.wants_usage
         else:
-            from autorouter.wire import reasoning_history
+            if self._wire == "responses":
+                from autorouter.wire.responses.passthrough import upstream_body
+            else:
+                from autorouter.wire.messages.passthrough import upstream_body
 
-            body = request_body.with_model(request.task.body, request.place, model)
-            self.body, losses = reasoning_history.filter_reasoning(body, self._wire, origin=origin, strip=strip)
+            self.body, losses = upstream_body(request, model, origin=origin, strip=strip)
             self.losses = _clauses(losses)
 
     def observer(self) -> StreamObserver:
         if self._wire == "chat":
-            return passthrough.ChatObserver(drop_usage=self._drop_usage)
-        from autorouter.wire.common import observer
+            return chat_passthrough.ChatObserver(drop_usage=self._drop_usage)
+        if self._wire == "responses":
+            from autorouter.wire.responses.passthrough import ResponsesObserver
 
-        return observer.ResponsesObserver() if self._wire == "responses" else observer.MessagesObserver()
+            return ResponsesObserver()
+        from autorouter.wire.messages.passthrough import MessagesObserver
+
+        return MessagesObserver()
 
     def read_complete(self, body: bytes) -> CompleteResponse:
         document = _answer(body, self._wire)

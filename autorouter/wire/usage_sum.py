@@ -11,11 +11,10 @@ from typing import Any
 import orjson
 
 from autorouter.core.types import Usage, Wire
-from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES
 from autorouter.wire.common import lenient_json
-from autorouter.wire.exchange import StreamObserver
+from autorouter.wire.common.observer import StreamObserver
+from autorouter.wire.common.sse import BlockSplitter
 
-_BLANK = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?(\{[^\r\n]*\})[ \t]*(?=[\r\n]|\Z)")
 """One line: who sends an event's data in several isn't known to send its usage so."""
 
@@ -34,7 +33,7 @@ class UsageSumObserver:
 
     def __init__(self, inner: StreamObserver, wire: Wire, before: Usage) -> None:
         self._inner, self._wire, self._before = inner, wire, before
-        self._carry = bytearray()
+        self._blocks = BlockSplitter()
         self._look()
 
     def _look(self) -> None:
@@ -56,25 +55,13 @@ class UsageSumObserver:
         return passed
 
     def flush(self) -> bytes:
-        last = self.convert(self._inner.flush()) + self._converted(bytes(self._carry))
-        self._carry.clear()
+        last = self.convert(self._inner.flush()) + self._converted(self._blocks.flush())
         self._look()
         return last
 
     def convert(self, passed: bytes) -> bytes:
         """What the client gets of bytes in its own wire: whole events only, each as soon as it is one."""
-        carry = self._carry
-        searched = max(0, len(carry) - 3)
-        carry += passed
-        out: list[bytes] = []
-        start = 0
-        for match in _BLANK.finditer(carry, searched):
-            out.append(self._converted(bytes(carry[start : match.end()])))
-            start = match.end()
-        del carry[:start]
-        if len(carry) > MAX_EVENT_BYTES:
-            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        return b"".join(out)
+        return b"".join(self._converted(block) for block in self._blocks.feed(passed))
 
     def _converted(self, block: bytes) -> bytes:
         if b'"usage"' not in block or (found := _DATA.search(block)) is None:

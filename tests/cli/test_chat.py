@@ -88,7 +88,7 @@ def test_a_local_key_is_sent_to_the_router_on_this_machine(home: Home) -> None:
     ("args", "code", "said"),
     [
         (("hi", "--url", "http://127.0.0.1:1"), 4, "autorouter serve"),
-        (("hi", "--url", "ftp://127.0.0.1"), 2, "is no http URL"),
+        (("hi", "--url", "ftp://127.0.0.1"), 2, "is not an http URL"),
         (("hi", "--dry-run", "--model", "openfusion/coderr"), 2, "openfusion/coder"),
         (("hi", "--url", "http://127.0.0.1:1", "--dry-run"), 2, "exclude each other"),
         (("hi", "--config", "/nowhere.toml"), 3, "no such file"),

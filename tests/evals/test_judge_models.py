@@ -201,8 +201,8 @@ def test_criteria_without_patterns_are_asked_of_a_grader(scripted: RoutedRequest
         return json.dumps({"key": key[1], "met": [1], "why": "so"})
 
     async def whole(deps: object, says_it: bool) -> CaseResult:
-        first = await runner.grade_all([entry], max_parallel=1, done=lambda: None)
-        (found,) = await runner.grade_rubrics(first, ["middle"], deps, max_parallel=1, done=lambda: None)  # type: ignore[arg-type]
+        first = await runner.grade_all([entry], max_parallel=1, on_done=lambda: None)
+        (found,) = await runner.grade_rubrics(first, ["middle"], deps, max_parallel=1, on_done=lambda: None)  # type: ignore[arg-type]
         return found
 
     found = run(whole(scripted(says)[0].deps, True))

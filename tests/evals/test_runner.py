@@ -48,7 +48,7 @@ def test_a_round_asks_everybody_everything_and_no_more_than_allowed_at_a_time(sc
 
     async def whole(at_once: int) -> list[runner.CaseResult]:
         done = lambda: ticks.append(1)  # noqa: E731
-        return await runner.ask_all(CASES, singles, router.deps, max_parallel=at_once, max_tokens=None, done=done)
+        return await runner.ask_all(CASES, singles, router.deps, max_parallel=at_once, max_tokens=None, on_done=done)
 
     played = run(whole(2))
     assert [(p.case.id, p.entrant.label) for p in played] == [(c.id, s.label) for c in CASES for s in singles]
@@ -83,9 +83,9 @@ def summed(scripted: RoutedRequest) -> tuple[list[runner.CaseResult], list[dict[
 
     async def whole() -> list[runner.CaseResult]:
         played = await runner.ask_all(
-            CASES, [ours, theirs], router.deps, max_parallel=4, max_tokens=50, done=lambda: None
+            CASES, [ours, theirs], router.deps, max_parallel=4, max_tokens=50, on_done=lambda: None
         )
-        return await runner.grade_all(played, max_parallel=2, done=lambda: None)
+        return await runner.grade_all(played, max_parallel=2, on_done=lambda: None)
 
     played = run(whole())
     return played, comparison_report.totals(played, [ours, theirs]), field

@@ -21,6 +21,7 @@ from tests.fuzz.mutate import VALUES, mutated, written
 
 SLOW = {"receipts", "edit-yaml", "config", "exported"}
 """Some hundred a second."""
+LONG_ROUNDS = max(20, 2 * LONG_S)
 
 
 @cache
@@ -47,10 +48,11 @@ def test_every_seed_passes(name: str) -> None:
         found.run(seed)
 
 
+@pytest.mark.parametrize("rounds", [1, pytest.param(LONG_ROUNDS, marks=pytest.mark.slow, id="long")])
 @pytest.mark.parametrize("name", MODULES)
-def test_a_harness_holds_for_any_bytes(name: str) -> None:
+def test_a_harness_holds_for_any_bytes(name: str, rounds: int) -> None:
     found = loaded(name)
-    examples = (80 if name in SLOW else 500) * (1 + LONG_S // 2)
+    examples = (30 if name in SLOW else 150) * rounds
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
@@ -78,6 +80,7 @@ def test_changes_make_different_documents_and_leave_the_first_as_it_is() -> None
 atheris_only = pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="no atheris for this Python")
 
 
+@pytest.mark.slow
 @atheris_only
 def test_the_runner_fuzzes_by_coverage(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fuzz.run", "--seconds", "2", "--corpus", str(tmp_path), "words"]

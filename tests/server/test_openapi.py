@@ -50,7 +50,7 @@ def test_every_route_is_described_and_nothing_else(dry: Router, document: dict[s
 
 def test_a_route_that_nobody_described_is_found() -> None:
     with pytest.raises(KeyError):
-        openapi.document([("GET", "/new")], keyed=False)
+        openapi.document([("GET", "/new")], key_required=False)
 
 
 def references(node: Any) -> Iterator[str]:

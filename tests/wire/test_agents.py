@@ -9,10 +9,11 @@ from autorouter.core.types import ToolCall, ToolResult, Usage
 from autorouter.errors import LocalAuthError, RequestError
 from autorouter.wire.common import request_body
 from autorouter.wire.common.ir import UsageEvent
-from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from autorouter.wire.errors import messages_error, responses_error
 from autorouter.wire.messages import request as messages_request
+from autorouter.wire.messages.passthrough import MessagesObserver
 from autorouter.wire.responses import request as responses_request
+from autorouter.wire.responses.passthrough import ResponsesObserver
 from tests.wire.fixtures import decode, load, stream
 
 CODEX = load("crossings")["codex_to_chat"]["document"]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from autorouter.core.types import EXCERPT_CHARS, PROMPT_CHARS, TOOL_HISTORY_EVENTS, ToolCall, ToolResult
 from autorouter.errors import RequestError
+from autorouter.wire.chat import passthrough as chat_passthrough
 from autorouter.wire.chat import request as chat_request
 from autorouter.wire.common import request_body
 
@@ -310,7 +311,7 @@ def test_any_body_is_a_task_or_a_request_error(members, messages):
         request = chat_request.parse(orjson.dumps(members), {})
     except RequestError:
         return
-    assert orjson.loads(chat_request.outgoing(request, "new", stream_usage=True))["model"] == "new"
+    assert orjson.loads(chat_passthrough.upstream_body(request, "new", stream_usage=True))["model"] == "new"
 
 
 # ---- what goes upstream
@@ -362,7 +363,7 @@ def test_upstream_gets_the_clients_bytes_with_another_model(data):
         request = chat_request.parse(sent, {})
     except RequestError:  # a lone surrogate is no Unicode text
         return
-    out = chat_request.outgoing(request, "vendor/new", stream_usage=False)
+    out = chat_passthrough.upstream_body(request, "vendor/new", stream_usage=False)
     assert orjson.loads(out) == orjson.loads(sent) | {"model": "vendor/new"}
     assert list(orjson.loads(out)) == list(document)
     place = request_body.locate_model(sent, document)
@@ -380,23 +381,23 @@ def test_usage_is_asked_for_behind_the_clients_own_bytes(data):
         request = chat_request.parse(sent, {})
     except RequestError:
         return
-    out = chat_request.outgoing(request, "vendor/new", stream_usage=True)
+    out = chat_passthrough.upstream_body(request, "vendor/new", stream_usage=True)
     expected = orjson.loads(sent) | {"model": "vendor/new", "stream_options": {"include_usage": True}}
     assert orjson.loads(out) == expected
-    plain = chat_request.outgoing(request, "vendor/new", stream_usage=False)
+    plain = chat_passthrough.upstream_body(request, "vendor/new", stream_usage=False)
     assert out.startswith(plain.rstrip().removesuffix(b"}").rstrip())
 
 
 def test_many_models_before_the_real_one_dont_hide_it():
     tools = [{"function": {"name": "t", "parameters": {"properties": {"model": {"model": "m"}}}}, "model": "m"}] * 40
     sent = json.dumps({"tools": tools, "messages": [USER], "seed": 1.0, "model": "m"}, indent=1).encode()
-    out = chat_request.outgoing(chat_request.parse(sent, {}), "new", stream_usage=False)
+    out = chat_passthrough.upstream_body(chat_request.parse(sent, {}), "new", stream_usage=False)
     assert out == sent.removesuffix(b'"m"\n}') + b'"new"\n}'
 
 
 def test_an_escaped_key_is_the_same_key():
     sent = b'{"m\\u006fdel":"m","messages":[{"role":"user","content":"\\"model\\":\\"m\\""}]}'
-    out = chat_request.outgoing(chat_request.parse(sent, {}), "new", stream_usage=False)
+    out = chat_passthrough.upstream_body(chat_request.parse(sent, {}), "new", stream_usage=False)
     assert out == sent.replace(b':"m",', b':"new",')
 
 
@@ -412,18 +413,18 @@ def test_an_escaped_key_is_the_same_key():
 )
 def test_usage_is_asked_for_beside_the_clients_own_options(options, expected):
     request = chat_request.parse(body(stream=True, **options), {})
-    out = chat_request.outgoing(request, "new", stream_usage=True)
+    out = chat_passthrough.upstream_body(request, "new", stream_usage=True)
     assert orjson.loads(out)["stream_options"] == expected
     assert out.count(b'"stream_options"') == 1
     assert request.wants_usage == (options.get("stream_options") or {}).get("include_usage", False)
-    kept = orjson.loads(chat_request.outgoing(request, "new", stream_usage=False))
+    kept = orjson.loads(chat_passthrough.upstream_body(request, "new", stream_usage=False))
     assert kept == orjson.loads(body(stream=True, **options)) | {"model": "new"}
 
 
 @pytest.mark.parametrize("stream_usage", [False, True])
 def test_our_own_extension_is_never_sent_on(stream_usage):
     request = chat_request.parse(body(openfusion={"dial": 3}, unknown={"kept": [1, 2.0]}), {})
-    sent = orjson.loads(chat_request.outgoing(request, "new", stream_usage=stream_usage))
+    sent = orjson.loads(chat_passthrough.upstream_body(request, "new", stream_usage=stream_usage))
     assert "openfusion" not in sent
     assert sent["unknown"] == {"kept": [1, 2.0]}
     assert sent["messages"] == [USER]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autorouter.wire.chat.passthrough import ChatObserver
-from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
+from autorouter.wire.messages.passthrough import MessagesObserver
+from autorouter.wire.responses.passthrough import ResponsesObserver
 from tests.fakes import DONE, FIRST, GOOD, USAGE_EVENT, delta
 
 HALF = b'data: {"choices":[{"index":0,"delta":{"conte\n\n'

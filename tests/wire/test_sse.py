@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.core.types import Usage
-from autorouter.wire.chat.passthrough import MAX_EVENT_BYTES, ChatObserver
+from autorouter.wire.chat.passthrough import ChatObserver
+from autorouter.wire.common.sse import MAX_EVENT_BYTES
 from autorouter.wire.common.usage import parse_chat_usage
 
 

@@ -16,9 +16,10 @@ from autorouter.simulator import codec
 from autorouter.simulator.codec import AnswerMetadata
 from autorouter.simulator.model import TextAnswer
 from autorouter.wire.chat import passthrough
-from autorouter.wire.common import observer
-from autorouter.wire.exchange import StreamObserver
+from autorouter.wire.common.observer import StreamObserver
 from autorouter.wire.inner_request import read_answer
+from autorouter.wire.messages.passthrough import MessagesObserver
+from autorouter.wire.responses.passthrough import ResponsesObserver
 from autorouter.wire.usage_sum import UsageSumObserver, add_usage
 
 OWN = Usage(input_tokens=100, cached_tokens=40, output_tokens=9, reasoning_tokens=3)
@@ -35,8 +36,8 @@ def pieces(wire: Wire, *, stream: bool) -> tuple[bytes, ...]:
 def tap(wire: Wire, before: Usage = BEFORE) -> UsageSumObserver:
     inner: dict[Wire, type[StreamObserver]] = {
         "chat": passthrough.ChatObserver,
-        "responses": observer.ResponsesObserver,
-        "messages": observer.MessagesObserver,
+        "responses": ResponsesObserver,
+        "messages": MessagesObserver,
     }
     made: Any = inner[wire]
     return UsageSumObserver(made(drop_usage=False) if wire == "chat" else made(), wire, before)

@@ -1,33 +1,55 @@
-"""A tap on a chat stream: it looks at the bytes that pass, and parses only the few events that matter.
+"""Chat on both sides: the request body with another model, and an observer of the stream.
+
+What we don't know is sent on. `model` is replaced, and `stream_options` is added if the client didn't ask for usage: the
+receipt needs it.
+
+The observer looks at the bytes that pass and parses only the few events that matter:
 
     data: {"id":...,"model":"m","choices":[...]}      first event: the served model
     data: {..."usage":{...}}                          usage, wherever a server puts it
     data: {"error":{...}}                             an error, first or later: it and what follows is not passed on
     data: [DONE]                                      the terminal event; without it (or a finish_reason) a stream is broken
 
-Understands LF, CRLF and CR line ends, comments, events split anywhere, and `data:` without a space. Whole events are
-passed on: a part of one is of no use to a client, and might be the beginning of an error.
+Only whole events are passed on: a part of one is of no use to a client, and might be the beginning of an error.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
 from autorouter.core.types import Usage
+from autorouter.wire.chat.request import ChatRequest
+from autorouter.wire.common import request_body, sse
 from autorouter.wire.common.usage import parse_chat_usage
 
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-"""An event longer than this is no event: memory stays bounded whatever an upstream sends."""
-_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+ASK_USAGE = {"include_usage": True}
 _FINISH = re.compile(rb'"finish_reason": ?"[^"]')
 """In texts the quotes are escaped. Some servers say `""` until they have one."""
 _DATA = re.compile(rb"(?:^|[\r\n])data:[ \t]*[^ \t\r\n]")
 _DONE = re.compile(rb"(?:^|[\r\n])data:[ \t]*\[DONE\]")
 """At the beginning of a line: an answer may well speak of `[DONE]`."""
+
+
+def upstream_body(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
+    """The body for the upstream. `stream_usage`: ask for usage in the stream, which the receipt needs."""
+    body, span = request.task.body, request.model_span
+    ask_usage = stream_usage and not request.wants_usage
+    if span is None or (ask_usage and request.has_stream_options):
+        return _serialize_again(body, model, ask_usage)
+    added = ("stream_options", ASK_USAGE) if ask_usage else None
+    return request_body.replace_model(body, span, model, added)
+
+
+def _serialize_again(body: bytes, model: str, ask_usage: bool) -> bytes:
+    """The body parsed and serialized again, without our own member; the rare path."""
+    document = {key: value for key, value in orjson.loads(body).items() if key != request_body.EXTENSION}
+    document["model"] = model
+    if ask_usage:
+        document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
+    return orjson.dumps(document)
 
 
 class ChatObserver:
@@ -57,9 +79,9 @@ class ChatObserver:
         """Look at a chunk; returns the whole events that are there now, to pass on: the same bytes, save for a usage event
         that we asked for and the client didn't, and for an error. Raises ValueError for an event beyond all bounds."""
         data = self._carry + chunk if self._carry else chunk
-        end = _last_end(data)
-        if len(data) - end > MAX_EVENT_BYTES:
-            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        end = sse.last_event_end(data)
+        if len(data) - end > sse.MAX_EVENT_BYTES:
+            raise ValueError(f"an event of more than {sse.MAX_EVENT_BYTES} bytes")
         self._carry = data[end:]
         return self._inspect(data[:end]) if end else b""
 
@@ -89,8 +111,8 @@ class ChatObserver:
 
     def _up_to_error(self, whole: bytes) -> bytes:
         """The events before an error event; all where there is none."""
-        for start, end in _events(whole):
-            document = _json(whole[start:end]) if b'"error"' in whole[start:end] else None
+        for start, end in sse.event_spans(whole):
+            document = sse.event_document(whole[start:end]) if b'"error"' in whole[start:end] else None
             error = document.get("error") if document else None
             if error and isinstance(error, dict | str):
                 self.error = error if isinstance(error, dict) else {"message": error}
@@ -99,8 +121,8 @@ class ChatObserver:
 
     def _first(self, whole: bytes) -> None:
         """Look at the first data event: who answers."""
-        for start, end in _events(whole):
-            document = _json(whole[start:end])
+        for start, end in sse.event_spans(whole):
+            document = sse.event_document(whole[start:end])
             if document is None:
                 continue
             model = document.get("model")
@@ -113,9 +135,9 @@ class ChatObserver:
         done = 0
         found = whole.find(b'"usage"')
         while found >= 0:
-            start = max(done, _last_end(whole[done:found]) + done)
-            end = next((stop for _, stop in _events(whole, start)), len(whole))
-            document = _json(whole[start:end])
+            start = max(done, sse.last_event_end(whole[done:found]) + done)
+            end = next((stop for _, stop in sse.event_spans(whole, start)), len(whole))
+            document = sse.event_document(whole[start:end])
             usage = document.get("usage") if document else None
             if isinstance(usage, dict):
                 self.usage = parse_chat_usage(usage)
@@ -128,8 +150,11 @@ class ChatObserver:
 
 def _malformed(whole: bytes) -> int:
     """How many events are neither an object nor the end."""
-    odd = [whole[start:end] for start, end in _events(whole) if not whole[start:end].rstrip().endswith(b"}")]
-    return sum(_DATA.search(event) is not None and not _DONE.search(event) and _json(event) is None for event in odd)
+    odd = [whole[start:end] for start, end in sse.event_spans(whole) if not whole[start:end].rstrip().endswith(b"}")]
+    return sum(
+        _DATA.search(event) is not None and not _DONE.search(event) and sse.event_document(event) is None
+        for event in odd
+    )
 
 
 def _has(whole: bytes, mark: bytes) -> bool:
@@ -143,32 +168,3 @@ def _finishes(whole: bytes) -> bool:
     if not _has(whole, b'"finish_reason":"') and not _has(whole, b'"finish_reason": "'):
         return False
     return _FINISH.search(whole) is not None
-
-
-def _last_end(data: bytes) -> int:
-    """Index behind the last blank line, 0 if there is none."""
-    if data.endswith(b"\n\n"):
-        return len(data)
-    lf, crlf, cr = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r")
-    return max(lf + 2 if lf >= 0 else 0, crlf + 4 if crlf >= 0 else 0, cr + 2 if cr >= 0 else 0)
-
-
-def _events(whole: bytes, start: int = 0) -> Iterator[tuple[int, int]]:
-    """Start and end (behind the blank line) of each event, in order."""
-    for match in _END.finditer(whole, start):
-        yield start, match.end()
-        start = match.end()
-    if start < len(whole):
-        yield start, len(whole)
-
-
-def _json(event: bytes) -> dict[str, Any] | None:
-    """The event's data as an object; None for comments, `[DONE]` and what doesn't parse."""
-    lines = [line[5:].lstrip() for line in event.splitlines() if line.startswith(b"data:")]
-    if not lines:
-        return None
-    try:
-        document = orjson.loads(b"\n".join(lines))
-    except orjson.JSONDecodeError:
-        return None
-    return document if isinstance(document, dict) else None

@@ -10,15 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from autorouter.clients import human_text, identity
 from autorouter.core.types import EXCERPT_CHARS, TOOL_HISTORY_EVENTS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire.common import request_body
 from autorouter.wire.overrides import parse_overrides
-
-ASK_USAGE = {"include_usage": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +70,6 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
         isinstance(options, dict) and options.get("include_usage") is True,
         "stream_options" in document,
     )
-
-
-def outgoing(request: ChatRequest, model: str, *, stream_usage: bool) -> bytes:
-    """The body for an upstream of the same wire. `stream_usage`: ask for usage in the stream for the receipt's sake."""
-    body, place = request.task.body, request.model_span
-    asks = stream_usage and not request.wants_usage
-    if place is None or (asks and request.has_stream_options):
-        return _rewritten(body, model, asks)
-    added = ("stream_options", ASK_USAGE) if asks else None
-    return request_body.replace_model(body, place, model, added)
-
-
-def _rewritten(body: bytes, model: str, asks: bool) -> bytes:
-    """The body parsed and written anew, without our own member; the seldom way."""
-    document = {key: value for key, value in orjson.loads(body).items() if key != request_body.EXTENSION} | {
-        "model": model
-    }
-    if asks:
-        document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
-    return orjson.dumps(document)
 
 
 def _check_options(document: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from autorouter.wire.common.ir import (
 )
 
 STAMP = "ar1:"
+_QUOTED_STAMP = f'"{STAMP}'.encode()
 SUMMARY_CHARS = 1_000
 """So much of a foreign reasoning's summary is kept."""
 NO_RESULT = "[no result: the call was interrupted]"
@@ -126,3 +127,23 @@ def _answer(
             return found
     losses.append(TranslationLoss("call", call.id, "has no result in the history"))
     return ToolResultPart(call_id=call.id, parts=(TextPart(NO_RESULT),), is_error=True, custom=call.custom)
+
+
+# ---- reasoning in a request that stays on its wire, where the bytes go through and nothing is translated
+#
+#   stamped here, for the target         the stamp is taken off: its maker gets back what it made
+#   stamped here, for somebody else      left out; what can be read of it becomes text of the assistant
+#   not stamped                          sent as it is, unless `strip`: the target has refused it (`invalid_encrypted_content`,
+#                                        a bad signature), and is asked once more without
+
+
+def needs_filter(body: bytes, *, strip: bool) -> bool:
+    """Whether the body has to be parsed at all: a body without a stamp isn't."""
+    return strip or _QUOTED_STAMP in body
+
+
+def keeps_reasoning(part: ReasoningPart, formats: tuple[ReasoningFormat, ...], *, origin: str, strip: bool) -> bool:
+    """Whether a reasoning goes on to the target `origin`, which takes these formats."""
+    if strip:
+        return False
+    return part.origin is None or (part.origin == origin and part.shape in formats and bool(part.payload))

@@ -1,20 +1,37 @@
-"""Taps on Responses and Messages streams: like `sse.ChatObserver`, they look at the bytes that pass and change none.
+"""Observers of streams that pass through unchanged: what each one offers, and what those of Responses and Messages share.
 
-    Responses   response.created: the served model; response.completed, .incomplete: usage and the end; .failed, error
-    Messages    message_start: the served model and the input's usage; message_delta: usage; message_stop: the end; error
-
-Events are told apart by a search for their names; only those that matter are parsed. `complete` is for the end of the
-stream: without the terminal event it is broken. `error` is the upstream's error object, wherever it came.
+Events are told apart by a search for their names; only those that matter are parsed. `complete` matters at the end of the
+stream: without the terminal event it is broken. `error` is the upstream's error object, at whatever point it came.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from autorouter.core.types import Usage
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.sse import EventSplitter, SseEvent
-from autorouter.wire.common.usage import parse_messages_usage, parse_responses_usage
+
+
+class StreamObserver(Protocol):
+    """Watches an upstream's stream and returns the bytes for the client. `served_model` is None until the first event; `done`:
+    nothing that matters can follow."""
+
+    served_model: str | None
+    usage: Usage | None
+    error: dict[str, Any] | None
+    events: int
+    malformed: int
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
 
 
 class EventObserver:
@@ -70,44 +87,3 @@ class EventObserver:
 def _is_malformed(data: bytes) -> bool:
     data = data.strip()
     return bool(data) and data != b"[DONE]" and lenient_json.parse_object(data) is None
-
-
-class ResponsesObserver(EventObserver):
-    """On a Responses stream."""
-
-    marks = (b"response.completed", b"response.incomplete", b"response.failed", b"response.done", b'"error"')
-
-    def _read(self, kind: str, document: dict[str, Any]) -> None:
-        response = lenient_json.as_object(document.get("response"))
-        if kind in ("response.failed", "error") or (document.get("error") and not kind):
-            found = response.get("error") or document.get("error") or document
-            self.error = found if isinstance(found, dict) else {"message": str(found)}
-        self._begin(response.get("model"))
-        if isinstance(response.get("usage"), dict):
-            self.usage = parse_responses_usage(response["usage"])
-        if kind in ("response.completed", "response.incomplete", "response.done"):
-            self.complete = True
-
-
-class MessagesObserver(EventObserver):
-    """On a Messages stream."""
-
-    marks = (b"message_start", b"message_delta", b"message_stop", b'"error"')
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._found: dict[str, Any] = {}
-
-    def _read(self, kind: str, document: dict[str, Any]) -> None:
-        message = lenient_json.as_object(document.get("message"))
-        if kind == "error" or (document.get("error") and not kind):
-            found = document.get("error")
-            self.error = found if isinstance(found, dict) else {"message": str(found)}
-        if kind != "ping":
-            self._begin(message.get("model"))
-        usage = lenient_json.as_object(message.get("usage")) or lenient_json.as_object(document.get("usage"))
-        if usage:
-            self._found |= {name: value for name, value in usage.items() if value or name not in self._found}
-            self.usage = parse_messages_usage(self._found)
-        if kind == "message_stop":
-            self.complete = True

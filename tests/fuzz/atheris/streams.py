@@ -18,10 +18,11 @@ from autorouter.wire import translate
 from autorouter.wire.chat.passthrough import ChatObserver
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.encoder import ResponseMetadata
-from autorouter.wire.common.observer import MessagesObserver, ResponsesObserver
 from autorouter.wire.common.sse import EventSplitter
 from autorouter.wire.common.tool_names import ToolNameMap
 from autorouter.wire.exchange import ANSWER_MEMBER, InvalidAnswerError, _answer
+from autorouter.wire.messages.passthrough import MessagesObserver
+from autorouter.wire.responses.passthrough import ResponsesObserver
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body, near_stream
 

@@ -1,5 +1,3 @@
-from tests.lanes import one_each
-
 """Every fault of the catalogue on a real socket: each wire, streamed and not, as the bytes that a client gets."""
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def test_an_exception_is_its_type_and_its_places_on_one_line(shape: logging.Form
     line = shape.format(record_of(message, name="asyncio", exc=raised()))
     assert SECRET not in line
     assert "\n" not in line
-    assert "ValueError at test_logs.py:" in line
+    assert "ValueError at test_logging_setup.py:" in line
     assert "Task exception was never retrieved" in line
 
 
@@ -132,5 +132,5 @@ def test_what_nobody_caught_is_a_line_without_its_text(
     sys.excepthook(ValueError, exc, exc.__traceback__)
     ended, last = (record.getMessage() for record in caplog.records)
     assert ended.startswith("the thread `worker` ended: ValueError at ")
-    assert last.startswith("the process ended: ValueError at test_logs.py:")
+    assert last.startswith("the process ended: ValueError at test_logging_setup.py:")
     assert SECRET not in ended + last
