@@ -123,10 +123,11 @@ def test_cline_is_set_up_by_its_own_command(user: User) -> None:
 
 
 def test_uninstall_without_a_record_says_so(user: User) -> None:
-    pointing_here = (
-        'model_provider = "autorouter"\n[model_providers.autorouter]\nbase_url = "http://127.0.0.1:8787/v1"\n'
-    )
-    user.file(".codex/config.toml", pointing_here)
+    path = user.file(".codex/config.toml", "")
+    assert user.run("codex", "enable-auto", "--yes").code == 0
+    pointing_here = path.read_text()
+    assert user.run("codex", "disable", "--yes").code == 0
+    path.write_text(pointing_here)
     assert user.run("codex", "status", "--json").json()["here"] is True
     done = user.run("codex", "disable", "--yes")
     assert done.code == 7
