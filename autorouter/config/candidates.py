@@ -1,7 +1,7 @@
-"""Which candidates there are: the file's own, those that it takes from the catalogue, or, without any, the catalogue as
-far as the keys in the environment reach; without a key too, the whole catalogue as a dry run.
+"""The candidates: those of the file, completed from the catalog where they refer to it. Without any, the catalog's models that
+the configured provider keys reach; without a key too, the whole catalog as a dry run.
 
-The catalogue is parsed only when it is needed.
+The catalog is parsed only when it is needed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autorouter.config import catalog as catalogue
+from autorouter.config import catalog as catalog_file
 from autorouter.config.catalog import Catalog
 from autorouter.config.validation import ConfigProblem, candidate_path
 
 
 @dataclass(slots=True, kw_only=True)
 class CandidatePool:
-    """What the catalogue adds: `candidates` replace the file's, `upstreams` complete them. `providers` are all
-    that it knows. `catalog_version` is None when the catalogue wasn't needed, `dry_run` True when no model can be reached."""
+    """What the catalog adds: `candidates` replace the file's, `upstreams` complete them. `providers`: all that it knows.
+    `catalog_version` None: the catalog wasn't needed. `dry_run`: no model can be reached."""
 
     candidates: list[Any]
     upstreams: dict[str, Any] = field(default_factory=dict)
@@ -36,26 +36,26 @@ def is_set(name: object, env: Mapping[str, str]) -> bool:
 
 
 def fill_candidates(data: Mapping[str, Any], env: Mapping[str, str], catalog: Path | None) -> CandidatePool:
-    """The pool for a file's tables, whatever is wrong with them: the schema says that later."""
+    """The candidates for a file's tables. Wrong types are passed through; the schema reports them later."""
     written, upstreams = data.get("candidates", []), data.get("upstreams", {})
     if not isinstance(written, list) or not isinstance(upstreams, dict):
         return CandidatePool(candidates=written)
     if not written:
-        return _zero_configuration(catalogue.read_catalog(catalog), upstreams, env)
-    if not any(_needs_catalogue(entry, upstreams) for entry in written):
+        return _zero_configuration(catalog_file.read_catalog(catalog), upstreams, env)
+    if not any(_needs_catalog(entry, upstreams) for entry in written):
         return CandidatePool(candidates=written)
-    return _completed(catalogue.read_catalog(catalog), data, written, upstreams, env)
+    return _resolve_references(catalog_file.read_catalog(catalog), data, written, upstreams, env)
 
 
-def _needs_catalogue(entry: object, upstreams: Mapping[str, Any]) -> bool:
+def _needs_catalog(entry: object, upstreams: Mapping[str, Any]) -> bool:
     if not isinstance(entry, dict):
         return False
     upstream = entry.get("upstream")
     return isinstance(entry.get("catalog"), str) or (isinstance(upstream, str) and upstream not in upstreams)
 
 
-def _keyed(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
-    """Providers whose key is in the environment; the file's own definition of one wins."""
+def _providers_with_key(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
+    """Providers with a configured key; the file's definition of a provider wins over the catalog's."""
     tables = {**catalog.providers, **{name: table for name, table in upstreams.items() if isinstance(table, dict)}}
     return [
         name
@@ -65,45 +65,45 @@ def _keyed(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str
 
 
 def _zero_configuration(catalog: Catalog, upstreams: Mapping[str, Any], env: Mapping[str, str]) -> CandidatePool:
-    keyed = _keyed(catalog, upstreams, env)
-    found = catalogue.reachable_candidates(catalog, keyed)
-    pool = CandidatePool(candidates=found, providers=tuple(catalog.providers), catalog_version=catalog.version)
-    if found:
-        used = sorted({entry["upstream"] for entry in found})
+    keyed = _providers_with_key(catalog, upstreams, env)
+    reachable = catalog_file.reachable_candidates(catalog, keyed)
+    pool = CandidatePool(candidates=reachable, providers=tuple(catalog.providers), catalog_version=catalog.version)
+    if reachable:
+        used = sorted({entry["upstream"] for entry in reachable})
         pool.notes.append(
-            f"no candidates are configured: using {len(found)} models of the catalogue by {', '.join(used)}"
+            f"no candidates are configured: using {len(reachable)} models of the catalogue by {', '.join(used)}"
         )
     else:
-        pool.candidates = catalogue.reachable_candidates(catalog, catalog.providers)
+        pool.candidates = catalog_file.reachable_candidates(catalog, catalog.providers)
         pool.dry_run = True
         pool.notes.append(
             "no provider's key is set, so every answer comes from the dry run; to leave it, set "
             f"{', '.join(catalog.key_envs()[:3])} or another provider's key, or name a local server (autorouter init)"
         )
-    pool.upstreams = _missing(catalog, pool.candidates, upstreams)
+    pool.upstreams = _missing_upstreams(catalog, pool.candidates, upstreams)
     return pool
 
 
-def _completed(
+def _resolve_references(
     catalog: Catalog, data: Mapping[str, Any], written: list[Any], upstreams: Mapping[str, Any], env: Mapping[str, str]
 ) -> CandidatePool:
     pool = CandidatePool(candidates=[], providers=tuple(catalog.providers), catalog_version=catalog.version)
-    providers = {*upstreams, *_keyed(catalog, upstreams, env)}
+    providers = {*upstreams, *_providers_with_key(catalog, upstreams, env)}
     for index, entry in enumerate(written):
         if isinstance(entry, dict) and isinstance(entry.get("catalog"), str):
-            resolved = catalogue.resolve_entry(catalog, entry, candidate_path(data, index), providers)
+            resolved = catalog_file.resolve_entry(catalog, entry, candidate_path(data, index), providers)
             if isinstance(resolved, ConfigProblem):
                 pool.problems.append(resolved)
                 resolved = entry
             pool.candidates.append(resolved)
         else:
             pool.candidates.append(entry)
-    pool.upstreams = _missing(catalog, pool.candidates, upstreams)
+    pool.upstreams = _missing_upstreams(catalog, pool.candidates, upstreams)
     return pool
 
 
-def _missing(catalog: Catalog, candidates: list[Any], upstreams: Mapping[str, Any]) -> dict[str, Any]:
+def _missing_upstreams(catalog: Catalog, candidates: list[Any], upstreams: Mapping[str, Any]) -> dict[str, Any]:
     """The catalogue's providers that candidates need and the file doesn't define."""
-    wanted = [entry.get("upstream") for entry in candidates if isinstance(entry, dict)]
-    names = [name for name in wanted if isinstance(name, str) and name not in upstreams]
+    used = [entry.get("upstream") for entry in candidates if isinstance(entry, dict)]
+    names = [name for name in used if isinstance(name, str) and name not in upstreams]
     return {name: catalog.providers[name] for name in names if name in catalog.providers}

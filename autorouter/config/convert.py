@@ -1,19 +1,19 @@
-"""From the validated file to the core's values."""
+"""Converts the validated file into the core's values."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
 
-from autorouter.config import policy_schema, schema
-from autorouter.config.fusion_schema import to_fusion, to_panels
+from autorouter.config import fusion_schema, policy_schema, schema
+from autorouter.core import panels
 from autorouter.core import policy as core
 from autorouter.core.types import Benchmarks, Candidate, Price
 
 
 def is_local(upstream: schema.UpstreamConfig) -> bool:
-    """What the file says; else whether the host is this machine and asks for no key. A name of the local network is another
-    machine, and what asks for a key here is most often a relay that sends on: both are local only where the file says so."""
+    """What the file says; by default, whether the host is loopback and needs no key. A host of the local network is another
+    machine, and a loopback server with a key is most often a relay: both count as local only if the file says so."""
     if upstream.local is not None:
         return upstream.local
     keyed = any(getattr(upstream, name) is not None for name in schema.KEY_SOURCES)
@@ -82,8 +82,8 @@ def to_policy(config: schema.Config) -> core.Policy:
         limits=core.CandidateLimits(**dict(policy.limits)),
         budget=core.Budget(**dict(config.budget)),
         rules=tuple(_rule(rule) for rule in policy.rules),
-        fusion=to_fusion(config.fusion),
-        panels=to_panels(config.panels),
+        fusion=_fusion(config.fusion),
+        panels=_panels(config.panels),
         max_fallbacks=policy.max_fallbacks,
         session_ttl_s=config.session.ttl_s,
         tuning=core.Tuning(**dict(policy.tuning)),
@@ -95,3 +95,41 @@ def _rule(rule: policy_schema.PolicyRuleConfig) -> core.PolicyRule:
     fields = dict(rule)
     fields["headers"] = tuple((name.lower(), glob) for name, glob in rule.headers.items())
     return core.PolicyRule(**fields)
+
+
+def _fusion(config: fusion_schema.FusionConfig) -> panels.FusionPolicy:
+    return panels.FusionPolicy(
+        panel=config.panel,
+        care=config.verify,
+        quorum=config.quorum,
+        grace_s=config.grace_s,
+        member_s=config.member_s,
+        judge_s=config.judge_s,
+        verifier_s=config.verifier_s,
+        max_calls=config.max_calls,
+        escalate=config.escalate,
+        overrides=config.overrides,
+    )
+
+
+def _panels(config: dict[str, fusion_schema.PanelConfig]) -> tuple[panels.Panel, ...]:
+    return tuple(
+        panels.Panel(
+            name=name,
+            way=panel.way,
+            models=panel.models,
+            pick=panel.pick,
+            size=panel.size,
+            judge=panel.judge,
+            synthesizer=panel.synthesizer,
+            rounds=panel.rounds,
+            samples=panel.samples,
+            temperatures=panel.temperatures,
+            instructions=panel.instructions,
+            steps=tuple(
+                panels.PanelStep(name=step.name, instruction=step.instruction, candidate=step.candidate)
+                for step in panel.steps
+            ),
+        )
+        for name, panel in config.items()
+    )

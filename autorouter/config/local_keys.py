@@ -1,15 +1,15 @@
-"""Local keys: who may use this router, as a file of hashes.
+"""Local keys: which clients may use this router, stored as a file of hashes.
 
     [keys.ci]
-    sha256 = "9f86d0..."                    the key itself is shown once and kept nowhere
+    sha256 = "9f86d0..."                    the key itself is shown once and never stored
     created = 2026-11-21T01:00:00Z
-    expires = 2026-12-21T01:00:00Z          else it holds for ever
+    expires = 2026-12-21T01:00:00Z          else it never expires
     models = ["openfusion/auto", "cheap*"]  else any
     budget_usd_per_day = 2.0                else none
-    revoked = 2026-11-22T08:00:00Z          it stays in the file, so that revoking the last key doesn't open the door
+    revoked = 2026-11-22T08:00:00Z          kept in the file, so that revoking the last key doesn't open the router
 
-A key has 256 random bits of ours, so that its plain SHA-256 can't be guessed back: a slow hash defends words that people choose,
-and nobody chooses here. Who may write the file could add a key: it is refused unless only its owner may.
+A key has 256 random bits, so its plain SHA-256 can't be reversed; slow hashes protect passwords that people choose. Write
+access to the file means adding keys: it is refused if users other than its owner may read or write it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LocalKey:
     revoked_s: float | None = None
 
     def holds(self, now_s: float) -> bool:
-        """Whether it opens the door now."""
+        """Whether the key is valid now."""
         return self.revoked_s is None and (self.expires_s is None or now_s < self.expires_s)
 
 
@@ -60,7 +60,7 @@ def new_key() -> str:
 
 
 def hash_key(key: str) -> str:
-    """What the file keeps of a key."""
+    """The hash that the file stores for a key."""
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
@@ -76,14 +76,14 @@ def read_keys(path: Path) -> dict[str, LocalKey]:
         raise ConfigError(f"{path}: can't be read: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigError(
-            f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
+            f"{path}: is not a file of keys", hint="repair it, or move it away and create new keys"
         ) from exc
     tables = data.get("keys", {})
     try:
-        return {name: _key(name, table) for name, table in tables.items()}
+        return {name: _parse_key(name, table) for name, table in tables.items()}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as exc:
         raise ConfigError(
-            f"{path}: is not a file of keys", hint="mend it, or move it away and create keys anew"
+            f"{path}: is not a file of keys", hint="repair it, or move it away and create new keys"
         ) from exc
 
 
@@ -109,20 +109,20 @@ def write_keys(path: Path, keys: Mapping[str, LocalKey]) -> None:
 
 
 def check_private(path: Path, mode: int) -> None:
-    """Raises ConfigError where others than its owner may read or write a file. Windows keeps such rights elsewhere."""
+    """Raises ConfigError if users other than its owner may read or write a file. Not checked on Windows, which has ACLs."""
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigError(f"{path}: others may read it", hint=f"chmod 600 {path}")
 
 
 def parse_lifetime(text: str) -> timedelta:
     """`30d`, `12h` or `2w`. Raises RequestError."""
-    found = re.fullmatch(r"(\d{1,5})([hdw])", text)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if not match or not int(match[1]):
         raise RequestError(f"`{text[:20]}` is no lifetime", hint="such as 12h, 30d or 8w")
-    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[found[2]]: int(found[1])})
+    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
 
 
-def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
+def _parse_key(name: str, table: Mapping[str, Any]) -> LocalKey:
     digest, models, budget = table["sha256"], table.get("models", []), table.get("budget_usd_per_day")
     if not re.fullmatch(r"[0-9a-f]{64}", digest) or not KEY_NAME.fullmatch(name):
         raise ValueError("no key")
@@ -140,7 +140,7 @@ def _key(name: str, table: Mapping[str, Any]) -> LocalKey:
         budget_usd_per_day=budget,
         revoked_s=_seconds(table.get("revoked")),
     )
-    _table(key)  # A time that can't be written again would break the next change of the file.
+    _table(key)  # a time that can't be written back would break the next change of the file
     return key
 
 
@@ -149,16 +149,16 @@ def _seconds(when: datetime | None) -> float | None:
 
 
 def _table(key: LocalKey) -> dict[str, Any]:
-    found: dict[str, Any] = {"sha256": key.sha256, "created": _time(key.created_s)}
+    table: dict[str, Any] = {"sha256": key.sha256, "created": _time(key.created_s)}
     if key.expires_s is not None:
-        found["expires"] = _time(key.expires_s)
+        table["expires"] = _time(key.expires_s)
     if key.models:
-        found["models"] = list(key.models)
+        table["models"] = list(key.models)
     if key.budget_usd_per_day is not None:
-        found["budget_usd_per_day"] = key.budget_usd_per_day
+        table["budget_usd_per_day"] = key.budget_usd_per_day
     if key.revoked_s is not None:
-        found["revoked"] = _time(key.revoked_s)
-    return found
+        table["revoked"] = _time(key.revoked_s)
+    return table
 
 
 def _time(seconds: float) -> datetime:

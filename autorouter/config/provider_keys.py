@@ -1,4 +1,4 @@
-"""An upstream's key: from a variable, from a file of its owner's, or from the system's keyring.
+"""Provider keys: an upstream's key from an environment variable, a private file or the system's keyring.
 
 api_key_env = "OPENAI_API_KEY"          the environment
 api_key_file = "~/.config/openai.key"   its first line; refused where others may read it
@@ -20,8 +20,8 @@ MAX_KEY_BYTES = 16_384
 
 
 def api_key(upstream: UpstreamConfig, env: Mapping[str, str]) -> str | None:
-    """The upstream's key, None where it has none or its variable is unset. ConfigError where a file or the keyring was named
-    and gives none."""
+    """The upstream's key; None if it has none or its variable is unset. ConfigError if a file or keyring entry is
+    configured and yields none."""
     if upstream.api_key_file is not None:
         return _checked(_from_file(Path(upstream.api_key_file).expanduser()), "api_key_file")
     if upstream.api_key_keyring is not None:
@@ -30,7 +30,7 @@ def api_key(upstream: UpstreamConfig, env: Mapping[str, str]) -> str | None:
 
 
 def key_source(upstream: UpstreamConfig) -> str | None:
-    """Where its key comes from, for people."""
+    """Where its key comes from, for display."""
     if upstream.api_key_file is not None:
         return upstream.api_key_file
     if upstream.api_key_keyring is not None:
@@ -39,7 +39,7 @@ def key_source(upstream: UpstreamConfig) -> str | None:
 
 
 def is_unset(upstream: UpstreamConfig, env: Mapping[str, str]) -> bool:
-    """Whether its key is to come from a variable that has none. Asks neither files nor the keyring."""
+    """Whether its key should come from a variable that is unset. Reads neither files nor the keyring."""
     return bool(upstream.api_key_env) and not env.get(upstream.api_key_env or "", "").strip()
 
 
@@ -69,7 +69,7 @@ def _from_keyring(entry: str) -> str:
     try:
         key = keyring.get_password(service, name)
     except KeyringError as exc:
-        # Its words are the backend's own: only the type is said.
+        # the backend's message might repeat the secret, so only the type is shown
         raise ConfigError(
             f"api_key_keyring: the keyring can't be read ({type(exc).__name__})",
             hint="unlock it, or use api_key_env or api_key_file",
@@ -80,7 +80,7 @@ def _from_keyring(entry: str) -> str:
 
 
 def _checked(key: str, where: str) -> str:
-    """A header can hold it. The message doesn't repeat it."""
+    """The key, if an HTTP header can hold it. The error doesn't repeat it."""
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ConfigError(f"{where}: what stands there is no key", hint="printable ASCII without spaces")
     return key

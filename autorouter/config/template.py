@@ -1,5 +1,5 @@
-"""The commented `autorouter.toml` that `autorouter init` writes: what was found on this machine, and the keys that people
-change first. It loads as it stands."""
+"""The commented `autorouter.toml` that `autorouter init` writes: the providers and servers of this machine, and the keys
+that users change first. It loads without edits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autorouter.config import catalog as catalogue
+from autorouter.config import catalog as catalog_file
 from autorouter.config.candidates import is_set
 from autorouter.config.catalog import Catalog, CatalogEntry
 from autorouter.config.types import ProfileName
@@ -96,12 +96,14 @@ class LocalServer:
     models: tuple[str, ...] = ()
 
 
-def starter_config(env: Mapping[str, str], found: Sequence[LocalServer] = (), *, catalog: Path | None = None) -> str:
+def starter_config(
+    env: Mapping[str, str], local_servers: Sequence[LocalServer] = (), *, catalog: Path | None = None
+) -> str:
     """The file's text: an upstream for each provider whose key is in `env` (its variable's name only) and each local
     server. Candidates are written out only when a local server has models, for the catalogue can't know them."""
-    known = catalogue.read_catalog(catalog)
+    known = catalog_file.read_catalog(catalog)
     keyed = {name: table for name, table in known.providers.items() if is_set(table.get("api_key_env"), env)}
-    servers = [server for server in found if server.name not in keyed]
+    servers = [server for server in local_servers if server.name not in keyed]
     parts = [HEAD]
     parts += [_table(f"upstreams.{name}", table) for name, table in keyed.items()]
     parts += [
@@ -119,12 +121,12 @@ def starter_config(env: Mapping[str, str], found: Sequence[LocalServer] = (), *,
 
 def _candidates(known: Catalog, keyed: list[str], servers: Sequence[LocalServer]) -> Iterator[str]:
     taken = set()
-    for candidate in catalogue.reachable_candidates(known, keyed):
+    for candidate in catalog_file.reachable_candidates(known, keyed):
         taken.add(candidate["id"])
         yield _array_entry({"catalog": candidate["id"], "upstream": candidate["upstream"]})
     for server in servers:
         for model in filter(NAMEABLE.fullmatch, dict.fromkeys(server.models)):
-            entry = _in_catalogue(known, server, model)
+            entry = _catalog_entry(known, server, model)
             name = entry.id if entry else model
             name = f"{server.name}/{name}" if name in taken or name.lower().startswith("openfusion") else name
             taken.add(name)
@@ -139,8 +141,8 @@ def _local_candidate(entry: CatalogEntry | None, name: str, server: LocalServer,
     return {"id": name, "upstream": server.name, "model": model, "roles": ["fast"], **free}
 
 
-def _in_catalogue(known: Catalog, server: LocalServer, model: str) -> CatalogEntry | None:
-    """The catalogue's entry for this model of this kind of server."""
+def _catalog_entry(known: Catalog, server: LocalServer, model: str) -> CatalogEntry | None:
+    """The catalog's entry for this model of this kind of server."""
     return next((entry for entry in known.models.values() if entry.names.get(server.profile) == model), None)
 
 

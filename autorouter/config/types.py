@@ -1,7 +1,7 @@
-"""The kinds of value that `autorouter.toml` knows, and the base of its tables.
+"""The types of values in `autorouter.toml`, and the base class of its tables.
 
 TOML has types, so nothing is coerced: `port = "8787"` and `dial = true` are errors. No number may be infinite or NaN.
-A message never repeats a value, for a value may be a key that was put in the wrong place.
+A message never repeats a value, because it may be a secret in the wrong place.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "a
 """Headers that carry secrets: they are made from `api_key_env`."""
 FRAMING_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
 """Headers that belong to the HTTP client."""
-KEY_CHARS = 20
-"""A name this long that mixes digits and small letters is taken for a key."""
+MIN_SECRET_CHARS = 20
+"""A name of this length that mixes digits and lower-case letters is taken for a secret."""
 
 
 class ConfigTable(BaseModel):
-    """A table of the file: unknown keys are errors, values don't change once read."""
+    """A table of the file: unknown keys are errors, instances are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _env_name(value: str) -> str:
-    pasted = len(value) >= KEY_CHARS and re.search(r"[0-9]", value) and re.search(r"[a-z]", value)
+    pasted = len(value) >= MIN_SECRET_CHARS and re.search(r"[0-9]", value) and re.search(r"[a-z]", value)
     if pasted or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
         raise ValueError("must be the name of an environment variable, never the key itself")
     return value

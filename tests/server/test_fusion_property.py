@@ -21,24 +21,24 @@ from hypothesis import strategies as st
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Budget
 from autorouter.core.types import Wire
-from tests.server.cast import (
+from tests.server.scripted_models import (
     HANG,
     MEMBERS,
-    Asked,
-    Broken,
-    Cast,
-    Cut,
-    Done,
-    Line,
-    Raw,
+    ConnectionBroken,
+    CutAnswer,
+    ErrorStatus,
+    RawBody,
     RefusalAnswer,
+    RequestResult,
+    ScriptedAnswer,
+    ScriptedCall,
+    ScriptedTransport,
     SimulatedToolCall,
-    Status,
     TextAnswer,
-    asking,
     perform,
-    summed_usage,
-    told_usage,
+    receipt_usage,
+    reported_usage,
+    request_document,
 )
 
 JUDGE, WRITER = "j", "s"
@@ -48,20 +48,20 @@ TOOLS: Final[Mapping[Wire, list[dict[str, Any]]]] = {
     "responses": [{"type": "function", "name": "edit", "parameters": SCHEMA}],
     "messages": [{"name": "edit", "input_schema": SCHEMA}],
 }
-WORDS: Final[Mapping[str, Line]] = {
-    "500": Status(500),
-    "429": Status(429),
-    "reset": Broken("reset"),
+WORDS: Final[Mapping[str, ScriptedAnswer]] = {
+    "500": ErrorStatus(500),
+    "429": ErrorStatus(429),
+    "reset": ConnectionBroken("reset"),
     "slow": HANG,
-    "cut": Cut(TextAnswer("Use the method that was never told in full.")),
+    "cut": CutAnswer(TextAnswer("Use the method that was never told in full.")),
     "empty": TextAnswer(""),
     "refuses": RefusalAnswer("I can't help with that."),
-    "no-json": Raw(b'{"choices": [{"mess'),
+    "no-json": RawBody(b'{"choices": [{"mess'),
     "good": TextAnswer(""),
 }
 """How a member behaves where there are no tools; what a good one says is its own."""
-CALLS: Final[Mapping[str, Line]] = {
-    "500": Status(500),
+CALLS: Final[Mapping[str, ScriptedAnswer]] = {
+    "500": ErrorStatus(500),
     "slow": HANG,
     "empty": TextAnswer(""),
     "unknown-tool": SimulatedToolCall("destroy", {"path": "/"}),
@@ -104,26 +104,28 @@ class Scene:
         self.members, self.judge, self.writer, self.tools = tuple(members), judge, writer, tools
         self.names = MEMBERS[: len(self.members)]
 
-    def play(self, asked: Asked) -> Line:
+    def play(self, asked: ScriptedCall) -> ScriptedAnswer:
         match asked.role:
             case "member":
-                return self._member(asked.who)
+                return self._member(asked.candidate_id)
             case "judge" | "ranker":
                 return self._judge(asked)
             case "synthesizer":
-                return TextAnswer("Written anew.") if self.writer == "ok" else Status(500)
+                return TextAnswer("Written anew.") if self.writer == "ok" else ErrorStatus(500)
         # Nobody of the panel could be used: somebody outside of it answers alone.
-        return TextAnswer("Alone.") if self.writer == "ok" else Status(500)
+        return TextAnswer("Alone.") if self.writer == "ok" else ErrorStatus(500)
 
-    def _member(self, who: str) -> Line:
-        behaviour = self.members[self.names.index(who)]
+    def _member(self, candidate_id: str) -> ScriptedAnswer:
+        behaviour = self.members[self.names.index(candidate_id)]
         if behaviour != "good":
             return (CALLS if self.tools else WORDS)[behaviour]
         return (
-            SimulatedToolCall("edit", {"path": f"{who}.py"}) if self.tools else TextAnswer(f"Use the method of {who}.")
+            SimulatedToolCall("edit", {"path": f"{candidate_id}.py"})
+            if self.tools
+            else TextAnswer(f"Use the method of {candidate_id}.")
         )
 
-    def _judge(self, asked: Asked) -> Line:
+    def _judge(self, asked: ScriptedCall) -> ScriptedAnswer:
         letters = [letter for letter, _ in asked.proposals]
         said = (
             {"key": asked.key, "best": letters[-1]}
@@ -134,7 +136,7 @@ class Scene:
             case "ok":
                 return TextAnswer(orjson.dumps(said).decode())
             case "500":
-                return Status(500)
+                return ErrorStatus(500)
             case "late":
                 return HANG
             case "other-key":
@@ -163,7 +165,7 @@ class Scene:
             listed.append(f"synthesizer {WRITER}: server")
         return listed
 
-    def check(self, done: Done) -> None:
+    def check(self, done: RequestResult) -> None:
         degraded = [_without_times(text) for text in done.degraded]
         assert sorted(degraded) == sorted(_without_times(text) for text in self.expected_degraded())
         good = self.good()
@@ -178,14 +180,14 @@ class Scene:
         elif self.tools:
             ((name, arguments),) = done.calls
             assert name == "edit", "only what fits is picked"
-            assert orjson.loads(arguments)["path"] in [f"{who}.py" for who in good]
+            assert orjson.loads(arguments)["path"] in [f"{candidate_id}.py" for candidate_id in good]
         elif len(good) == 1:
             assert done.text == f"Use the method of {good[0]}."
         elif self.writer == "ok":
             assert done.text == "Written anew."
-            assert told_usage(done) == summed_usage(done)
+            assert reported_usage(done) == receipt_usage(done)
         else:
-            assert done.text in [f"Use the method of {who}." for who in good]
+            assert done.text in [f"Use the method of {candidate_id}." for candidate_id in good]
 
 
 def _without_times(text: str) -> str:
@@ -208,14 +210,16 @@ def carried_out(
     *,
     stream: bool,
     wire: Wire = "chat",
-    spoken: Callable[[Asked], int] | None = None,
+    spoken: Callable[[ScriptedCall], int] | None = None,
     **policy: Any,
-) -> Done:
+) -> RequestResult:
     panel = Panel(name="p", models=scene.names, judge=JUDGE, synthesizer=WRITER)
     tools = {"tools": TOOLS[wire]} if scene.tools else {}
-    document = asking("explain the design", wire, model="openfusion/panel/p", stream=stream, **tools)
-    cast = Cast(scene.play, spoken)
-    return perform(cast, document, folder, names=(*scene.names, JUDGE, WRITER), wire=wire, panel=panel, **policy)
+    document = request_document("explain the design", wire, model="openfusion/panel/p", stream=stream, **tools)
+    scripted_panel = ScriptedTransport(scene.play, spoken)
+    return perform(
+        scripted_panel, document, folder, names=(*scene.names, JUDGE, WRITER), wire=wire, panel=panel, **policy
+    )
 
 
 @functools.cache
@@ -284,7 +288,7 @@ def test_no_panel_spends_more_than_its_cap(folder: Path) -> None:
     @settings(max_examples=400, deadline=None)
     @given(scene=scenes(), stream=st.booleans(), cap_usd=st.floats(0.002, 0.025), share=st.floats(0.3, 2.0))
     def holds(scene: Scene, stream: bool, cap_usd: float, share: float) -> None:
-        def spoken(asked: Asked) -> int:
+        def spoken(asked: ScriptedCall) -> int:
             return tokens.get(asked.role) or int(share * expected)
 
         done = carried_out(scene, folder, stream=stream, spoken=spoken, budget=Budget(per_request_usd=cap_usd))

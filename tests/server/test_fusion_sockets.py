@@ -26,7 +26,7 @@ from tests.fakes import (
     whole,
 )
 from tests.server.conftest import Router, body, request_bytes
-from tests.server.stage import ASK
+from tests.server.panel_scripts import ASK
 
 MEMBERS = ("first", "second", "third")
 THIRD = """[[candidates]]

@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import FIRST, STALL, WAIT_S, Part, Relay, chunk, http, stream, until
 from tests.server.conftest import body, request_bytes
 from tests.server.program import Program, on_disk, program
-from tests.server.test_holding import CLINE, CLINES_WORDS
+from tests.server.test_stream_buffering import CLINE, CLINES_WORDS
 
 HEAD = http(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
 STATES: dict[str, tuple[Part, ...]] = {

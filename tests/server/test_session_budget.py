@@ -14,14 +14,25 @@ from autorouter.engine.router import route, session_key
 from autorouter.engine.step import Step
 from autorouter.errors import AutorouterError, BudgetExceeded
 from autorouter.wire import exchange
-from tests.server.cast import After, Asked, Broken, Cast, Line, SimulatedToolCall, TextAnswer, asking, deps_for, run
-from tests.server.stage import TOOLS
+from tests.server.panel_scripts import TOOLS
+from tests.server.scripted_models import (
+    ConnectionBroken,
+    DelayedAnswer,
+    ScriptedAnswer,
+    ScriptedCall,
+    ScriptedTransport,
+    SimulatedToolCall,
+    TextAnswer,
+    deps_for,
+    request_document,
+    run,
+)
 
 NAMED = {"x-session-id": "s1"}
 
 
 async def asked(deps: Deps, label: str, **more: object) -> AutorouterError | None:
-    body = orjson.dumps(asking("explain the design of the cache", model=label, **more))
+    body = orjson.dumps(request_document("explain the design of the cache", model=label, **more))
     request = exchange.parse("chat", body, NAMED)
     step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
     try:
@@ -34,22 +45,24 @@ async def asked(deps: Deps, label: str, **more: object) -> AutorouterError | Non
 
 
 def session(deps: Deps) -> Session:
-    task = exchange.parse("chat", orjson.dumps(asking("hi")), NAMED).task
+    task = exchange.parse("chat", orjson.dumps(request_document("hi")), NAMED).task
     return deps.state.session(session_key(task))
 
 
 def found_usd(deps: Deps) -> float:
     """What a request of this session would find spent."""
-    task = exchange.parse("chat", orjson.dumps(asking("hi")), NAMED).task
+    task = exchange.parse("chat", orjson.dumps(request_document("hi")), NAMED).task
     return route(task, deps).snapshot.session.spent_usd
 
 
 def test_requests_at_the_same_time_share_what_their_session_may_spend(tmp_path: Path) -> None:
-    def play(_: Asked) -> Line:
-        return After(lambda: asyncio.sleep(1), TextAnswer("A cache."))
+    def play(_: ScriptedCall) -> ScriptedAnswer:
+        return DelayedAnswer(lambda: asyncio.sleep(1), TextAnswer("A cache."))
 
     cap_usd = 0.02
-    deps, _ = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2"), budget=Budget(per_session_usd=cap_usd))
+    deps, _ = deps_for(
+        ScriptedTransport(play), tmp_path, names=("m0", "m1", "m2"), budget=Budget(per_session_usd=cap_usd)
+    )
 
     async def many() -> list[AutorouterError | None]:
         return await asyncio.gather(*(asked(deps, "openfusion/fusion") for _ in range(12)))
@@ -64,11 +77,11 @@ def test_requests_at_the_same_time_share_what_their_session_may_spend(tmp_path: 
 def test_what_a_panel_spent_counts_though_nobody_answered(tmp_path: Path) -> None:
     """The lead failed, and the last call of all used nothing; the other members were paid."""
 
-    def play(heard: Asked) -> Line:
+    def play(heard: ScriptedCall) -> ScriptedAnswer:
         paid = heard.role == "member" and heard.who != "m0"
-        return SimulatedToolCall("destroy", {"path": "/"}) if paid else Broken("reset")
+        return SimulatedToolCall("destroy", {"path": "/"}) if paid else ConnectionBroken("reset")
 
-    deps, receipts = deps_for(Cast(play), tmp_path, names=("m0", "m1", "m2", "m3"))
+    deps, receipts = deps_for(ScriptedTransport(play), tmp_path, names=("m0", "m1", "m2", "m3"))
     error = run(asked(deps, "openfusion/fusion", tools=TOOLS))
     assert error is not None
     cost_usd = receipts.builds[-1]()["outcome"]["cost_usd"]

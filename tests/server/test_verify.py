@@ -14,21 +14,21 @@ from autorouter.core.panels import FusionPolicy
 from autorouter.core.policy import Budget, Tuning
 from autorouter.core.types import VerifyScope, Wire
 from tests.fakes import DONE, FIRST, USAGE_EVENT, Part, Relay, chunk, completion, delta, http, stream, whole
-from tests.server.cast import (
+from tests.server.conftest import Router, body, request_bytes
+from tests.server.scripted_models import (
     HANG,
     MEMBERS,
-    Asked,
-    Cast,
-    Line,
+    ErrorStatus,
     Model,
-    Raw,
+    RawBody,
+    ScriptedAnswer,
+    ScriptedCall,
+    ScriptedTransport,
     SimulatedToolCall,
-    Status,
     TextAnswer,
-    asking,
     perform,
+    request_document,
 )
-from tests.server.conftest import Router, body, request_bytes
 
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 VERIFY = "openfusion/verify"
@@ -46,23 +46,25 @@ DESTROY = SimulatedToolCall("bash", {"command": "rm -rf build && psql prod -c 'd
 LOOK = SimulatedToolCall("read_file", {"command": "cat README.md"})
 
 
-def verdict(asked: Asked, said: dict[str, Any]) -> Line:
+def verdict(asked: ScriptedCall, said: dict[str, Any]) -> ScriptedAnswer:
     return TextAnswer(json.dumps({"key": asked.key} | said))
 
 
-def cast(draft: Line, said: dict[str, Any] | Line = ACCEPT, again: Line = TextAnswer("Mended.")) -> Cast:  # noqa: B008
+def scripted_panel(
+    draft: ScriptedAnswer, said: dict[str, Any] | ScriptedAnswer = ACCEPT, again: ScriptedAnswer = TextAnswer("Mended.")
+) -> ScriptedTransport:  # noqa: B008
     """A primary that drafts, a verifier, and whoever answers again."""
 
-    def play(asked: Asked) -> Line:
+    def play(asked: ScriptedCall) -> ScriptedAnswer:
         if asked.role == "verifier":
             return verdict(asked, said) if isinstance(said, dict) else said
         return again if asked.role == "reviser" else draft
 
-    return Cast(play)
+    return ScriptedTransport(play)
 
 
 def test_a_plan_names_another_verifier_than_its_primary(tmp_path: Path) -> None:
-    done = perform(cast(TextAnswer("So.")), asking(ASK, model=VERIFY), tmp_path)
+    done = perform(scripted_panel(TextAnswer("So.")), request_document(ASK, model=VERIFY), tmp_path)
     plan = done.record["decision"]["plan"]
     assert plan["verifier"] != plan["primary"]
     assert [a["candidate"] for a in done.record["attempts"]] == [plan["primary"], plan["verifier"]]
@@ -72,13 +74,13 @@ def test_a_plan_names_another_verifier_than_its_primary(tmp_path: Path) -> None:
 @pytest.mark.parametrize("draft", [TextAnswer("So it is: …"), DESTROY], ids=["words", "calls"])
 @pytest.mark.parametrize("wire", WIRES)
 def test_an_accepted_draft_costs_one_call_more_and_changes_no_byte(
-    wire: Wire, draft: Line, streamed: bool, tmp_path: Path
+    wire: Wire, draft: ScriptedAnswer, streamed: bool, tmp_path: Path
 ) -> None:
-    asked = asking(ASK, wire, stream=streamed, tools=TOOLS[wire])
-    checked = perform(cast(draft), asked | {"model": VERIFY}, tmp_path, wire=wire)
+    asked = request_document(ASK, wire, stream=streamed, tools=TOOLS[wire])
+    checked = perform(scripted_panel(draft), asked | {"model": VERIFY}, tmp_path, wire=wire)
     assert checked.phases == ["draft", "verdict"]
     primary = checked.record["attempts"][0]["candidate"]
-    alone = perform(cast(draft), asked | {"model": primary}, tmp_path, wire=wire)
+    alone = perform(scripted_panel(draft), asked | {"model": primary}, tmp_path, wire=wire)
     assert alone.phases == ["answer"]
     assert checked.body == alone.body
     assert checked.degraded == []
@@ -90,8 +92,8 @@ def test_an_accepted_draft_costs_one_call_more_and_changes_no_byte(
 def test_an_accepted_draft_of_another_wire_ends_once(
     wire: Wire, upstream: Wire, streamed: bool, tmp_path: Path
 ) -> None:
-    asked = asking(ASK, wire, stream=streamed, model=VERIFY)
-    done = perform(cast(TextAnswer("So it is.")), asked, tmp_path, wire=wire, upstream=upstream)
+    asked = request_document(ASK, wire, stream=streamed, model=VERIFY)
+    done = perform(scripted_panel(TextAnswer("So it is.")), asked, tmp_path, wire=wire, upstream=upstream)
     assert (done.phases, done.text) == (["draft", "verdict"], "So it is.")
     ends = {"chat": b"data: [DONE]", "responses": b"event: response.completed", "messages": b"event: message_stop"}
     assert done.body.count(ends[wire]) == (1 if streamed else 0)
@@ -100,16 +102,20 @@ def test_an_accepted_draft_of_another_wire_ends_once(
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_drafts_request_is_the_clients_byte_for_byte(wire: Wire, streamed: bool, tmp_path: Path) -> None:
-    asked = asking(ASK, wire, model=VERIFY, stream=streamed, temperature=0.50, unknown={"kept": [1, 2.50, "ä"]})
-    scripted = cast(TextAnswer("So."))
+    asked = request_document(
+        ASK, wire, model=VERIFY, stream=streamed, temperature=0.50, unknown={"kept": [1, 2.50, "ä"]}
+    )
+    scripted = scripted_panel(TextAnswer("So."))
     perform(scripted, asked, tmp_path, wire=wire)
-    primary = scripted.asked[0].call
+    primary = scripted.calls[0].call
     assert primary.body == orjson.dumps(asked | {"model": primary.candidate.model})
 
 
 def test_the_verifier_sees_the_conversation_and_the_draft_and_may_call_nothing(tmp_path: Path) -> None:
-    scripted = cast(DESTROY)
-    asked = asking(ASK, model=VERIFY, tools=TOOLS["chat"], response_format={"type": "json_object"}, stop=["x"])
+    scripted = scripted_panel(DESTROY)
+    asked = request_document(
+        ASK, model=VERIFY, tools=TOOLS["chat"], response_format={"type": "json_object"}, stop=["x"]
+    )
     perform(scripted, asked, tmp_path)
     (call,) = scripted.of("verifier")
     assert call.document["messages"][:-1] == asked["messages"]
@@ -126,13 +132,13 @@ def test_the_verifier_sees_the_conversation_and_the_draft_and_may_call_nothing(t
 def test_a_rejected_draft_is_mended_by_its_author_who_is_told_why_once(
     wire: Wire, streamed: bool, tmp_path: Path
 ) -> None:
-    scripted = cast(TextAnswer("Wrong."), REVISE)
-    asked = asking(ASK, wire, model=VERIFY, stream=streamed)
+    scripted = scripted_panel(TextAnswer("Wrong."), REVISE)
+    asked = request_document(ASK, wire, model=VERIFY, stream=streamed)
     done = perform(scripted, asked, tmp_path, wire=wire, fusion=FusionPolicy(escalate=False))
     assert done.phases == ["draft", "verdict", "revision"]
     assert (done.text, done.degraded) == ("Mended.", [])
     (told,) = scripted.of("reviser")
-    assert told.who == done.record["decision"]["plan"]["primary"]
+    assert told.candidate_id == done.record["decision"]["plan"]["primary"]
     assert told.call.body.count(b"drops the last element") == 1
     assert [shown["text"] for _, shown in told.proposals] == ["Wrong."]
     assert b"Wrong." not in done.body
@@ -143,26 +149,28 @@ def test_a_rejected_draft_is_mended_by_its_author_who_is_told_why_once(
 def test_a_rejected_draft_goes_to_the_planned_better_one(tmp_path: Path) -> None:
     """Authors that never mend anything, so that the plan is to ask somebody better."""
     names = (Model("cheap", 0.1, 60), Model("better", 0.3, 75), Model("dear", 20.0, 90))
-    scripted = cast(TextAnswer("Wrong."), REVISE)
+    scripted = scripted_panel(TextAnswer("Wrong."), REVISE)
     tuning = Tuning(fix_rate=0.0, escalated_share=1.0)
-    done = perform(scripted, asking(HARD, model=VERIFY), tmp_path, names=names, dial=10.0, tuning=tuning)
+    done = perform(scripted, request_document(HARD, model=VERIFY), tmp_path, names=names, dial=10.0, tuning=tuning)
     plan = done.record["decision"]["plan"]
     assert plan["escalation"] not in (None, plan["primary"])
     assert done.phases == ["draft", "verdict", "escalation"]
     assert (done.record["outcome"]["candidate"], done.text) == (plan["escalation"], "Mended.")
-    assert scripted.of("reviser")[0].who == plan["escalation"]
+    assert scripted.of("reviser")[0].candidate_id == plan["escalation"]
 
 
 def test_a_second_answer_that_fails_leaves_the_draft(tmp_path: Path) -> None:
-    done = perform(cast(TextAnswer("Wrong."), REVISE, Status(500)), asking(ASK, model=VERIFY), tmp_path)
+    done = perform(
+        scripted_panel(TextAnswer("Wrong."), REVISE, ErrorStatus(500)), request_document(ASK, model=VERIFY), tmp_path
+    )
     assert done.text == "Wrong."
     (said,) = done.degraded
     assert "server; the rejected draft went out" in said
 
 
 def test_a_rejected_risky_call_never_goes_out_for_want_of_another_answer(tmp_path: Path) -> None:
-    asked = asking(ASK, model=VERIFY, tools=TOOLS["chat"])
-    done = perform(cast(DESTROY, REVISE, Status(500)), asked, tmp_path)
+    asked = request_document(ASK, model=VERIFY, tools=TOOLS["chat"])
+    done = perform(scripted_panel(DESTROY, REVISE, ErrorStatus(500)), asked, tmp_path)
     assert (done.record["outcome"]["status"], done.record["outcome"]["error"]) == (502, "draft_rejected")
     assert b"rm -rf" not in done.body
 
@@ -186,8 +194,8 @@ RED = [
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 def test_a_claim_that_the_tools_deny_is_rejected_without_a_verifier(streamed: bool, tmp_path: Path) -> None:
-    scripted = cast(TextAnswer("Done: all tests pass."), ACCEPT, TextAnswer("Two tests still fail."))
-    asked = asking("", model=VERIFY, tools=TOOLS["chat"], stream=streamed) | {"messages": RED}
+    scripted = scripted_panel(TextAnswer("Done: all tests pass."), ACCEPT, TextAnswer("Two tests still fail."))
+    asked = request_document("", model=VERIFY, tools=TOOLS["chat"], stream=streamed) | {"messages": RED}
     done = perform(scripted, asked, tmp_path)
     assert done.record["decision"]["plan"]["strategy"] == "verify"
     assert scripted.of("verifier") == []
@@ -197,8 +205,8 @@ def test_a_claim_that_the_tools_deny_is_rejected_without_a_verifier(streamed: bo
     assert done.text == "Two tests still fail."
 
 
-DOWN: dict[str, tuple[Line, str]] = {
-    "down": (Status(500), "server"),
+DOWN: dict[str, tuple[ScriptedAnswer, str]] = {
+    "down": (ErrorStatus(500), "server"),
     "late": (HANG, "late, 45 s"),
     "prose": (TextAnswer("Looks good to me!"), "its answer was none"),
     "empty": (TextAnswer(""), "its answer was none"),
@@ -206,9 +214,9 @@ DOWN: dict[str, tuple[Line, str]] = {
         TextAnswer('{"key": "k000000000000000", "verdict": "revise", "findings": ["x"]}'),
         "its answer was none",
     ),
-    "no-json": (Raw(b"<html>"), "protocol"),
-    "no-choices": (Raw(b'{"choices": []}'), "its answer was none"),
-    "odd-choices": (Raw(b'{"choices": [null, {"message": 7}]}'), "its answer was none"),
+    "no-json": (RawBody(b"<html>"), "protocol"),
+    "no-choices": (RawBody(b'{"choices": []}'), "its answer was none"),
+    "odd-choices": (RawBody(b'{"choices": [null, {"message": 7}]}'), "its answer was none"),
     "calls": (SimulatedToolCall("bash", {"command": "ls"}), "its answer was none"),
 }
 
@@ -217,7 +225,9 @@ DOWN: dict[str, tuple[Line, str]] = {
 @pytest.mark.parametrize("how", DOWN)
 def test_without_a_verdict_the_draft_goes_out_and_it_is_said(how: str, streamed: bool, tmp_path: Path) -> None:
     line, reason = DOWN[how]
-    done = perform(cast(TextAnswer("So."), line), asking(ASK, model=VERIFY, stream=streamed), tmp_path)
+    done = perform(
+        scripted_panel(TextAnswer("So."), line), request_document(ASK, model=VERIFY, stream=streamed), tmp_path
+    )
     verifier = done.record["decision"]["plan"]["verifier"]
     assert done.text == "So."
     assert done.degraded == [f"verifier {verifier}: {reason}; the draft went out unverified"]
@@ -229,15 +239,15 @@ SEEN: dict[VerifyScope, dict[str, bool]] = {
     "always": {"final": True, "risky": True, "plain": True},
     "off": {"final": False, "risky": False, "plain": False},
 }
-DRAFTS: dict[str, Line] = {"final": TextAnswer("So."), "risky": DESTROY, "plain": LOOK}
+DRAFTS: dict[str, ScriptedAnswer] = {"final": TextAnswer("So."), "risky": DESTROY, "plain": LOOK}
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("weight", DRAFTS)
 @pytest.mark.parametrize("care", SEEN)
 def test_what_is_looked_at_is_a_matter_of_care(care: VerifyScope, weight: str, streamed: bool, tmp_path: Path) -> None:
-    scripted = cast(DRAFTS[weight])
-    asked = asking(ASK, model=VERIFY, tools=TOOLS["chat"], stream=streamed, openfusion={"verify": care})
+    scripted = scripted_panel(DRAFTS[weight])
+    asked = request_document(ASK, model=VERIFY, tools=TOOLS["chat"], stream=streamed, openfusion={"verify": care})
     done = perform(scripted, asked, tmp_path)
     assert bool(scripted.of("verifier")) == SEEN[care][weight]
     assert done.degraded == ([] if care != "off" else done.degraded)
@@ -248,7 +258,7 @@ def test_what_is_looked_at_is_a_matter_of_care(care: VerifyScope, weight: str, s
 
 
 def test_one_model_alone_drafts_and_verifies(tmp_path: Path) -> None:
-    done = perform(cast(TextAnswer("So.")), asking(ASK, model=VERIFY), tmp_path, names=("only",))
+    done = perform(scripted_panel(TextAnswer("So.")), request_document(ASK, model=VERIFY), tmp_path, names=("only",))
     assert [a["candidate"] for a in done.record["attempts"]] == ["only", "only"]
     assert done.text == "So."
 
@@ -354,26 +364,28 @@ def test_a_draft_that_breaks_off_is_replaced_before_the_client_sees_any(router: 
 
 def test_where_nobody_looks_at_a_draft_it_streams_at_once(tmp_path: Path) -> None:
     """Risky calls only, and there are no tools to call: nothing is held."""
-    asked = asking(ASK, model=VERIFY, stream=True, openfusion={"verify": "risky"})
-    done = perform(cast(TextAnswer("So it is, in many words.")), asked, tmp_path)
+    asked = request_document(ASK, model=VERIFY, stream=True, openfusion={"verify": "risky"})
+    done = perform(scripted_panel(TextAnswer("So it is, in many words.")), asked, tmp_path)
     assert done.phases == ["draft"]
     assert len(done.chunks) > 2
-    held = perform(cast(TextAnswer("So it is, in many words.")), asked | {"openfusion": {"verify": "final"}}, tmp_path)
+    held = perform(
+        scripted_panel(TextAnswer("So it is, in many words.")), asked | {"openfusion": {"verify": "final"}}, tmp_path
+    )
     assert len(held.chunks) == 1, "held, and then let go"
 
 
 def test_a_second_answer_that_the_budget_does_not_hold_is_left_out_and_said(tmp_path: Path) -> None:
-    asked = asking(ASK, model=VERIFY)
-    plan = perform(cast(TextAnswer("Wrong."), REVISE), asked, tmp_path).record["decision"]["plan"]
+    asked = request_document(ASK, model=VERIFY)
+    plan = perform(scripted_panel(TextAnswer("Wrong."), REVISE), asked, tmp_path).record["decision"]["plan"]
     cap_usd, verdict_usd = plan["reserve_usd"] * 1.001, plan["calls"][1]["usd"]
     # A draft so dear that the cap holds the verdict, and nothing behind it.
     usd_per_token = 4e-6 * (0.5 + 0.1 * MEMBERS.index(plan["primary"]))
     tokens = int((0.98 * cap_usd - 1.3 * verdict_usd) / usd_per_token)
 
-    def play(call: Asked) -> Line:
+    def play(call: ScriptedCall) -> ScriptedAnswer:
         return verdict(call, REVISE) if call.role == "verifier" else TextAnswer("Wrong.")
 
-    scripted = Cast(play, lambda call: 200 if call.role == "verifier" else tokens)
+    scripted = ScriptedTransport(play, lambda call: 200 if call.role == "verifier" else tokens)
     done = perform(scripted, asked, tmp_path, budget=Budget(per_request_usd=cap_usd))
     assert done.phases == ["draft", "verdict"]
     (said,) = done.degraded

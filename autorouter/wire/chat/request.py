@@ -1,19 +1,16 @@
-"""`POST /v1/chat/completions`: the client's bytes -> Task, and what goes upstream on the same wire.
-
-A request body is parsed once. What we don't know is sent on; what is changed is `model`, and `stream_options` where the
-client didn't ask for usage that the receipt needs.
-"""
+"""`POST /v1/chat/completions`: the client's bytes -> `Task`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from autorouter.clients import human_text, identity
-from autorouter.core.types import EXCERPT_CHARS, TOOL_HISTORY_EVENTS, Task, ToolCall, ToolEvent, ToolResult
+from autorouter.core.types import EXCERPT_CHARS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
 from autorouter.wire.common import request_body
+from autorouter.wire.common.prompt_reader import MessageReader, read_prompt
 from autorouter.wire.overrides import parse_overrides
 
 
@@ -33,21 +30,22 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     label, stream = request_body.label_of(document), request_body.stream_of(document)
     _check_options(document)
     system = _system(messages)
-    reading = _read(messages)
-    opening = _opening(messages)
+    reading = read_prompt(messages, _CHAT_READER)
     client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(headers, document, client=client, system=system, opening=opening)
+    session, agent = identity.session_digests(
+        headers, document, client=client, system=system, opening=reading.first_prompt
+    )
     task = Task(
         wire="chat",
         label=label,
         stream=stream,
         body=body,
         prompt_bytes=len(body) - reading.image_bytes,
-        prompt=reading.ask,
-        is_new_turn=reading.fresh,
+        prompt=reading.prompt,
+        is_new_turn=reading.is_new_turn,
         system=system[:EXCERPT_CHARS],
-        first_prompt=opening,
-        tool_history=reading.trail,
+        first_prompt=reading.first_prompt,
+        tool_history=reading.tool_history,
         tools=_tools(document),
         images=reading.images,
         json_schema=_json_schema(document),
@@ -78,76 +76,56 @@ def _check_options(document: Mapping[str, Any]) -> None:
         raise RequestError("`stream_options` must be an object", param="stream_options")
 
 
-@dataclass(slots=True)
-class _Reading:
-    ask: str = ""
-    fresh: bool = True
-    trail: tuple[ToolEvent, ...] = ()
-    images: int = 0
-    image_bytes: int = 0
+def _role(message: Mapping[str, Any]) -> Literal["user", "assistant", "tool"] | None:
+    match message["role"]:
+        case "tool" | "function":
+            return "tool"
+        case "user":
+            return "user"
+        case "assistant":
+            return "assistant"
+    return None
 
 
-def _read(messages: Sequence[Mapping[str, Any]]) -> _Reading:
-    """Walk back to the human's last words, and collect what tools did since; then count the images."""
-    reading = _Reading()
-    steps: list[ToolEvent] = []
-    for message in reversed(messages):
-        role = message["role"]
-        if role in ("tool", "function"):
-            reading.fresh = False
-            if len(steps) < TOOL_HISTORY_EVENTS:
-                steps.append(ToolResult(human_text.excerpt(human_text.text_of(message.get("content")))))
-        elif role == "assistant":
-            reading.fresh = False
-            if len(steps) < TOOL_HISTORY_EVENTS:
-                steps.extend(_calls(message))
-        elif role == "user":
-            reading.ask = human_text.human_text(message.get("content"))
-            if reading.ask:
-                break
-    reading.trail = tuple(reversed(steps[:TOOL_HISTORY_EVENTS]))
-    for message in messages:
-        if isinstance(message.get("content"), list):
-            _count_images(message["content"], reading)
-    return reading
+def _texts(message: Mapping[str, Any]) -> Iterator[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and isinstance(part.get("text"), str):
+            yield part["text"]
 
 
-def _calls(message: Mapping[str, Any]) -> list[ToolEvent]:
-    """The message's tool calls, latest first."""
-    found: list[ToolEvent] = []
+def _tool_events(message: Mapping[str, Any]) -> Iterator[ToolEvent]:
+    """The message's tool calls, latest first; or the result that it is."""
+    if _role(message) == "tool":
+        yield ToolResult(human_text.excerpt(human_text.text_of(message.get("content"))))
+        return
     calls = message.get("tool_calls")
     for call in reversed(calls) if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
             arguments = function.get("arguments")
             text = arguments if isinstance(arguments, str) else ""
-            found.append(ToolCall(str(function.get("name", "")), human_text.excerpt(text)))
-    return found
+            yield ToolCall(str(function.get("name", "")), human_text.excerpt(text))
 
 
-def _count_images(content: Sequence[Any], reading: _Reading) -> None:
-    for part in content:
+def _image_urls(message: Mapping[str, Any]) -> Iterator[str]:
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
         if isinstance(part, dict) and part.get("type") in ("image_url", "input_image", "image"):
-            reading.images += 1
             image = part.get("image_url")
             url = image.get("url") if isinstance(image, dict) else image
-            if isinstance(url, str) and url.startswith("data:"):
-                reading.image_bytes += len(url)
+            yield url if isinstance(url, str) else ""
+
+
+_CHAT_READER = MessageReader(role=_role, texts=_texts, tool_events=_tool_events, image_urls=_image_urls)
 
 
 def _system(messages: Sequence[Mapping[str, Any]]) -> str:
     for message in messages:
         if message["role"] in ("system", "developer"):
             return human_text.text_of(message.get("content"))
-    return ""
-
-
-def _opening(messages: Sequence[Mapping[str, Any]]) -> str:
-    for message in messages:
-        if message["role"] == "user":
-            text = human_text.human_text(message.get("content"))
-            if text and not human_text.is_client_text(text):
-                return text
     return ""
 
 

@@ -1,22 +1,38 @@
-"""What reading a Responses and a Messages request have in common: the walk back from the conversation's end to the human's
-last words."""
+"""The walk through a conversation that all three APIs share: back from its end to the human's last words.
+
+Each API says how to read one of its messages (`MessageReader`); the walk calls it only for the messages that it needs, because
+a long conversation has hundreds of them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
 from autorouter.clients import human_text
-from autorouter.core.types import TOOL_HISTORY_EVENTS, ToolCall, ToolEvent, ToolResult
-from autorouter.wire.common.ir import ImagePart, Message, RequestIR, TextPart, ToolCallPart, ToolResultPart
+from autorouter.core.types import TOOL_HISTORY_EVENTS, ToolEvent
 
-_TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")
+M = TypeVar("M")
+_OPENING_TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReader(Generic[M]):
+    """How to read a message of one API. `role` is None for messages that count as neither a new turn nor a tool step, such as
+    those of the system. `tool_events`: calls and results, latest first. `image_urls`: one text for each image, which may be
+    empty."""
+
+    role: Callable[[M], Literal["user", "assistant", "tool"] | None]
+    texts: Callable[[M], Iterable[str]]
+    tool_events: Callable[[M], Iterable[ToolEvent]]
+    image_urls: Callable[[M], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptReading:
-    """What a decision needs to know of a conversation; the fields are those of `Task`."""
+    """What a decision needs to know about a conversation; the fields are those of `Task`."""
 
     prompt: str
     is_new_turn: bool
@@ -26,64 +42,48 @@ class PromptReading:
     image_bytes: int
 
 
-def read_prompt(conversation: RequestIR) -> PromptReading:
-    """Walk back to the human's last words and collect what tools did since; then look for the first words and images."""
-    ask, fresh, steps = "", True, list[ToolEvent]()
-    for message in reversed(conversation.messages):
-        if message.role == "user":
-            words = human_words(message)
+def read_prompt(messages: Sequence[M], reader: MessageReader[M]) -> PromptReading:
+    """Walk back to the human's last words and collect the tool steps since; then look for the first words and images."""
+    prompt, is_new_turn, events = "", True, list[ToolEvent]()
+    for message in reversed(messages):
+        role = reader.role(message)
+        if role == "user":
+            words = human_words(reader.texts(message))
+            # A summary takes the human's place after a compaction. It is the prompt only if no human's words come before it.
             if words and not words.startswith(human_text.COMPACTION_SUMMARIES):
-                ask = words
+                prompt = words
                 break
-            ask = ask or words
-        elif message.role != "system":
-            fresh = False
-            if len(steps) < TOOL_HISTORY_EVENTS:
-                steps.extend(_steps(message))
-    found = [image for message in conversation.messages for image in _images(message)]
+            prompt = prompt or words
+        elif role is not None:
+            is_new_turn = False
+            if len(events) < TOOL_HISTORY_EVENTS:
+                events.extend(reader.tool_events(message))
+    urls = [url for message in messages for url in reader.image_urls(message)]
     return PromptReading(
-        prompt=ask,
-        is_new_turn=fresh,
-        tool_history=tuple(reversed(steps[:TOOL_HISTORY_EVENTS])),
-        first_prompt=_opening(conversation.messages),
-        images=len(found),
-        image_bytes=sum(len(image.url) for image in found if image.url.startswith("data:")),
+        prompt=prompt,
+        is_new_turn=is_new_turn,
+        tool_history=tuple(reversed(events[:TOOL_HISTORY_EVENTS])),
+        first_prompt=_first_prompt(messages, reader),
+        images=len(urls),
+        image_bytes=sum(len(url) for url in urls if url.startswith("data:")),
     )
 
 
-def human_words(message: Message) -> str:
-    """What the human wrote in a user's message; empty where it is all the client's."""
-    texts = [part.text for part in message.parts if isinstance(part, TextPart)]
-    return human_text.human_text([{"text": text} for text in texts if not _is_wrapper(text)])
+def human_words(texts: Iterable[str]) -> str:
+    """What the human wrote in the texts of a user's message; empty if all of it is the client's."""
+    return human_text.human_text([{"text": text} for text in texts if not _is_cut_wrapper(text)])
 
 
-def _is_wrapper(text: str) -> bool:
-    """The block is one of the client's that was cut before its closing tag."""
-    match = _TAG.match(text)
+def _is_cut_wrapper(text: str) -> bool:
+    """Whether a text is a block of the client's that was cut before its closing tag."""
+    match = _OPENING_TAG.match(text)
     return match is not None and f"</{match[1].split(' ')[0]}" not in text
 
 
-def _steps(message: Message) -> Iterable[ToolEvent]:
-    """The message's calls and results, latest first."""
-    for part in reversed(message.parts):
-        if isinstance(part, ToolCallPart):
-            yield ToolCall(part.name, human_text.excerpt(part.arguments))
-        elif isinstance(part, ToolResultPart):
-            text = "\n".join(inner.text for inner in part.parts if isinstance(inner, TextPart))
-            yield ToolResult(human_text.excerpt(text), part.is_error)
-
-
-def _images(message: Message) -> Iterable[ImagePart]:
-    for part in message.parts:
-        for inner in part.parts if isinstance(part, ToolResultPart) else (part,):
-            if isinstance(inner, ImagePart):
-                yield inner
-
-
-def _opening(messages: Iterable[Message]) -> str:
+def _first_prompt(messages: Iterable[M], reader: MessageReader[M]) -> str:
     for message in messages:
-        if message.role == "user":
-            text = human_words(message)
-            if text and not human_text.is_client_text(text):
-                return text
+        if reader.role(message) == "user":
+            words = human_words(reader.texts(message))
+            if words and not human_text.is_client_text(words):
+                return words
     return ""

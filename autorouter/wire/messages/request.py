@@ -20,7 +20,7 @@ from typing import Any
 
 from autorouter.clients import identity
 from autorouter.core.types import EXCERPT_CHARS, Task
-from autorouter.wire.common import lenient_json, prompt_reader, request_body
+from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
     ImagePart,
@@ -36,8 +36,9 @@ from autorouter.wire.common.ir import (
     ToolResultPart,
     TranslationLoss,
 )
+from autorouter.wire.common.ir_reader import IR_READER, declared_tool_names
+from autorouter.wire.common.prompt_reader import read_prompt
 from autorouter.wire.overrides import parse_overrides
-from autorouter.wire.responses.request import tool_names
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest:
@@ -47,7 +48,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
     messages = request_body.messages_of(document)
     max_output_tokens = request_body.max_output_of(document, "max_tokens")
     conversation = to_ir(document)
-    read = prompt_reader.read_prompt(conversation)
+    read = read_prompt(conversation.messages, IR_READER)
     system = conversation.system[0].text if conversation.system else ""
     client = identity.client_name(headers, system)
     session, agent = identity.session_digests(
@@ -64,7 +65,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
         system=system[:EXCERPT_CHARS],
         first_prompt=read.first_prompt,
         tool_history=read.tool_history,
-        tools=tool_names(conversation),
+        tools=declared_tool_names(conversation),
         images=read.images,
         json_schema=conversation.response_format is not None,
         reasoning_effort=conversation.reasoning_effort,

@@ -22,7 +22,7 @@ from typing import Any
 from autorouter.clients import identity
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
-from autorouter.wire.common import lenient_json, prompt_reader, request_body
+from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
     ImagePart,
@@ -39,6 +39,8 @@ from autorouter.wire.common.ir import (
     ToolResultPart,
     TranslationLoss,
 )
+from autorouter.wire.common.ir_reader import IR_READER, declared_tool_names
+from autorouter.wire.common.prompt_reader import read_prompt
 from autorouter.wire.overrides import parse_overrides
 
 TURN_METADATA = "x-codex-turn-metadata"
@@ -60,7 +62,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
         )
     max_output_tokens = request_body.max_output_of(document, "max_output_tokens")
     conversation = to_ir(document)
-    read = prompt_reader.read_prompt(conversation)
+    read = read_prompt(conversation.messages, IR_READER)
     chore = _turn(document, headers).get("request_kind") == "compaction"
     system = conversation.system[0].text if conversation.system else ""
     client = identity.client_name(headers, system)
@@ -81,7 +83,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
         first_prompt=read.first_prompt,
         # A compaction is known by its shape downstream: no tools, no trail.
         tool_history=() if chore else read.tool_history,
-        tools=() if chore else tool_names(conversation),
+        tools=() if chore else declared_tool_names(conversation),
         images=read.images,
         json_schema=conversation.response_format is not None and conversation.response_format.kind == "json_schema",
         reasoning_effort=conversation.reasoning_effort,
@@ -94,13 +96,6 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
         overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
     return request_body.ClientRequest(task, request_body.find_model_span(body, document))
-
-
-def tool_names(conversation: RequestIR) -> tuple[str, ...]:
-    """Names of the declared tools, hosted ones included; empty where the client forbids their use."""
-    if conversation.tool_choice == "none":
-        return ()
-    return (*(tool.name for tool in conversation.tools), *conversation.hosted_tools)
 
 
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:

@@ -51,28 +51,28 @@ DEADLINE_S: Final = 300.0
 
 
 @dataclass(frozen=True)
-class Status:
+class ErrorStatus:
     """An error of the upstream's, by its status."""
 
     status: int
 
 
 @dataclass(frozen=True)
-class Broken:
+class ConnectionBroken:
     """The connection fails before an answer."""
 
     kind: str = "reset"
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutAnswer:
     """The connection breaks in the middle of this answer."""
 
     line: TextAnswer | SimulatedToolCall
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawBody:
     """A 200 with this body, whatever it is."""
 
     body: bytes
@@ -84,7 +84,7 @@ class Hang:
 
 
 @dataclass(frozen=True)
-class After:
+class DelayedAnswer:
     """First this is awaited, then the line is said."""
 
     wait: Callable[[], Any]
@@ -92,13 +92,23 @@ class After:
 
 
 HANG: Final = Hang()
-Line = TextAnswer | SimulatedToolCall | RefusalAnswer | Status | Broken | Cut | Raw | Hang | After
+ScriptedAnswer = (
+    TextAnswer
+    | SimulatedToolCall
+    | RefusalAnswer
+    | ErrorStatus
+    | ConnectionBroken
+    | CutAnswer
+    | RawBody
+    | Hang
+    | DelayedAnswer
+)
 _BLOCK: Final = re.compile(r'<autorouter-task role="(\w+)" key="(\w+)">(.*)</autorouter-task>\Z', re.DOTALL)
 _PROPOSAL: Final = re.compile(r'^<proposal id="(\w)">\n(.*)\n</proposal>$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScriptedCall:
     """A call as its upstream sees it. `role` is empty for the client's own request; `block` is all that was added to it."""
 
     call: UpstreamCall
@@ -108,7 +118,7 @@ class Asked:
     block: str
 
     @property
-    def who(self) -> str:
+    def candidate_id(self) -> str:
         return self.call.candidate.id
 
     @property
@@ -135,51 +145,53 @@ def last_text(document: Mapping[str, Any]) -> str:
     return str(content or "")
 
 
-class Cast:
+class ScriptedTransport:
     """A transport whose upstreams say what `play` says."""
 
-    def __init__(self, play: Callable[[Asked], Line], output_tokens: Callable[[Asked], int] | None = None) -> None:
-        self._play = play
+    def __init__(
+        self, play: Callable[[ScriptedCall], ScriptedAnswer], output_tokens: Callable[[ScriptedCall], int] | None = None
+    ) -> None:
+        self._answer_for = play
         self._output_tokens = output_tokens
-        self.asked: list[Asked] = []
-        self.said: list[Usage] = []
+        self.calls: list[ScriptedCall] = []
+        self.usages: list[Usage] = []
         self.open = 0
 
     async def send(self, call: UpstreamCall) -> UpstreamReply:
         document = orjson.loads(call.body)
-        found = _BLOCK.search(last_text(document))
-        role, key, block = found.groups() if found else ("", "", "")
-        asked = Asked(call, document, role, key, block)
-        self.asked.append(asked)
-        line = self._play(asked)
+        block_match = _BLOCK.search(last_text(document))
+        role, key, block = block_match.groups() if block_match else ("", "", "")
+        asked = ScriptedCall(call, document, role, key, block)
+        self.calls.append(asked)
+        line = self._answer_for(asked)
         await asyncio.sleep(0)
-        if isinstance(line, After):
+        if isinstance(line, DelayedAnswer):
             await line.wait()
             line = line.line
         match line:
             case Hang():
                 await asyncio.Event().wait()
                 raise AssertionError
-            case Broken(kind):
+            case ConnectionBroken(kind):
                 raise TransportError(kind, "scripted")
-            case Status(status):
-                return Answered(self, status, (orjson.dumps({"error": {"message": "no", "type": "scripted"}}),))
-            case Cut(cut):
+            case ErrorStatus(status):
+                return ScriptedReply(self, status, (orjson.dumps({"error": {"message": "no", "type": "scripted"}}),))
+            case CutAnswer(cut):
                 pieces = self._flow(cut, asked).pieces
-                return Answered(self, 200, pieces[: len(pieces) // 2] or (pieces[0][:20],), cut=True)
-            case Raw(body):
-                return Answered(self, 200, (body,))
+                return ScriptedReply(self, 200, pieces[: len(pieces) // 2] or (pieces[0][:20],), cut=True)
+            case RawBody(body):
+                return ScriptedReply(self, 200, (body,))
             case TextAnswer() | SimulatedToolCall() | RefusalAnswer():
-                return Answered(self, 200, self._flow(line, asked).pieces)
+                return ScriptedReply(self, 200, self._flow(line, asked).pieces)
         raise AssertionError(line)
 
-    def _flow(self, line: TextAnswer | SimulatedToolCall | RefusalAnswer, asked: Asked) -> ResponseBody:
+    def _flow(self, line: TextAnswer | SimulatedToolCall | RefusalAnswer, asked: ScriptedCall) -> ResponseBody:
         call, document = asked.call, asked.document
         words = line.raw_arguments or str(line.arguments) if isinstance(line, SimulatedToolCall) else line.text
-        spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.said) + 2
+        spoken = self._output_tokens(asked) if self._output_tokens else len(words) // 4 + len(self.usages) + 2
         usage = Usage(input_tokens=max(8, len(call.body) // 4), cached_tokens=7, output_tokens=spoken)
-        self.said.append(usage)
-        stamp = AnswerMetadata(model=call.candidate.model, seed=bytes([len(self.said)]) * 32, usage=usage)
+        self.usages.append(usage)
+        stamp = AnswerMetadata(model=call.candidate.model, seed=bytes([len(self.usages)]) * 32, usage=usage)
         wire: Wire = call.target.wire
         include_usage = bool((document.get("stream_options") or {}).get("include_usage"))
         return codec.encode(line, stamp, wire, stream=call.stream, include_usage=include_usage)
@@ -188,16 +200,16 @@ class Cast:
         """Nothing to close."""
 
     def roles(self) -> list[str]:
-        return [asked.role for asked in self.asked]
+        return [asked.role for asked in self.calls]
 
-    def of(self, role: str) -> list[Asked]:
-        return [asked for asked in self.asked if asked.role == role]
+    def of(self, role: str) -> list[ScriptedCall]:
+        return [asked for asked in self.calls if asked.role == role]
 
 
-class Answered:
+class ScriptedReply:
     """A reply; the cast counts those that nobody has closed."""
 
-    def __init__(self, cast: Cast, status: int, pieces: tuple[bytes, ...], *, cut: bool = False) -> None:
+    def __init__(self, cast: ScriptedTransport, status: int, pieces: tuple[bytes, ...], *, cut: bool = False) -> None:
         self.status, self.headers = status, {"content-type": "application/json"}
         self._cast, self._pieces, self._cut, self._closed = cast, pieces, cut, False
         cast.open += 1
@@ -269,12 +281,12 @@ class _Jump(selectors.DefaultSelector):
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        found = super().select(0)
-        if not found:
+        block_match = super().select(0)
+        if not block_match:
             if timeout is None:
                 raise RuntimeError("everybody waits, and nothing will ever happen")
             self.now_s += max(0.0, timeout)
-        return found
+        return block_match
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
@@ -293,12 +305,12 @@ def run(work: Any) -> Any:
         return runner.run(work)
 
 
-def _now_s() -> float:
+def _loop_now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
 def deps_for(
-    cast: Cast, folder: Path, *, names: tuple[str | Model, ...], wire: Wire = "chat", **policy: Any
+    cast: ScriptedTransport, folder: Path, *, names: tuple[str | Model, ...], wire: Wire = "chat", **policy: Any
 ) -> tuple[Deps, Receipts]:
     """The means of a router whose upstreams are the cast; `policy`: fields of the policy."""
     settings = _settings(names, wire, folder)
@@ -307,12 +319,12 @@ def deps_for(
     changed: Policy = replace(settings.policy, **policy)
     state = RouterState()
     return replace(
-        runtime.deps, policy=changed, receipts=receipts, retry=RetryPolicy(), state=state, timer=_now_s
+        runtime.deps, policy=changed, receipts=receipts, retry=RetryPolicy(), state=state, timer=_loop_now_s
     ), receipts
 
 
 @dataclass
-class Done:
+class RequestResult:
     """A request that has been carried out: its bytes or its error, its receipt, and what was left behind."""
 
     record: dict[str, Any]
@@ -354,7 +366,7 @@ class Done:
 PATHS: Final[Mapping[Wire, str]] = {"chat": "messages", "responses": "input", "messages": "messages"}
 
 
-def asking(words: str, wire: Wire = "chat", **more: Any) -> dict[str, Any]:
+def request_document(words: str, wire: Wire = "chat", **more: Any) -> dict[str, Any]:
     """A request of one message."""
     said = [{"role": "user", "content": words}]
     asked = {"model": "openfusion/auto", PATHS[wire]: said, **more}
@@ -365,13 +377,15 @@ def asking(words: str, wire: Wire = "chat", **more: Any) -> dict[str, Any]:
     return asked
 
 
-async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], wire: Wire = "chat") -> Done:
+async def execute_request(
+    deps: Deps, receipts: Receipts, document: Mapping[str, Any], wire: Wire = "chat"
+) -> RequestResult:
     """One request through the engine, as the server does it."""
     body = orjson.dumps(document)
     request = exchange.parse(wire, body, {})
     step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
-    done = Done({}, wire=wire, stream=request.task.stream)
-    began_s = _now_s()
+    done = RequestResult({}, wire=wire, stream=request.task.stream)
+    began_s = _loop_now_s()
     try:
         async with asyncio.timeout(2 * DEADLINE_S):
             if request.task.stream:
@@ -388,7 +402,7 @@ async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], w
         done.error = error
     finally:
         step.finish()
-    done.seconds = _now_s() - began_s
+    done.seconds = _loop_now_s() - began_s
     done.tasks_left = len(asyncio.all_tasks()) - 1
     done.record = receipts.builds[-1]()
     done.health = deps.state.health
@@ -396,7 +410,7 @@ async def carried(deps: Deps, receipts: Receipts, document: Mapping[str, Any], w
 
 
 def perform(
-    cast: Cast,
+    cast: ScriptedTransport,
     document: Mapping[str, Any],
     folder: Path,
     *,
@@ -405,18 +419,18 @@ def perform(
     upstream: Wire | None = None,
     panel: Panel | None = None,
     **policy: Any,
-) -> Done:
+) -> RequestResult:
     """One request, start to receipt. `upstream`: the wire that the cast speaks, the client's by default; `panel`: one more
     that is configured; `policy`: fields of the policy."""
     if panel is not None:
         policy["panels"] = (panel,)
     deps, receipts = deps_for(cast, folder, names=names, wire=upstream or wire, **policy)
-    done: Done = run(carried(deps, receipts, document, wire))
-    sound(done, deps, cast)
+    done: RequestResult = run(execute_request(deps, receipts, document, wire))
+    assert_invariants(done, deps, cast)
     return done
 
 
-def sound(done: Done, deps: Deps, cast: Cast) -> None:
+def assert_invariants(done: RequestResult, deps: Deps, cast: ScriptedTransport) -> None:
     """What holds of every request, whatever its script: the sums, the decision made again, nothing left running."""
     record = done.record
     outcome, attempts = record["outcome"], record["attempts"]
@@ -428,7 +442,7 @@ def sound(done: Done, deps: Deps, cast: Cast) -> None:
     assert abs((outcome["cost_usd"] or 0.0) - spent_usd) < 1e-8
     assert abs(deps.state.spent_today_usd(deps.clock()) - spent_usd) < 1e-6, "settled, and nothing stays reserved"
     assert all(attempt["result"] != "open" for attempt in attempts)
-    assert len(attempts) == len(cast.asked)
+    assert len(attempts) == len(cast.calls)
     assert cast.open == 0, "a reply was left open"
     assert done.tasks_left == 0, "a task was left running"
     assert done.seconds < DEADLINE_S
@@ -439,12 +453,12 @@ def sound(done: Done, deps: Deps, cast: Cast) -> None:
         assert done.answer.failed is None, done.body
 
 
-def told_usage(done: Done) -> tuple[int, int]:
+def reported_usage(done: RequestResult) -> tuple[int, int]:
     """Input and output tokens as the client of this wire is told them; what it reads from the cache is input."""
     usage = done.answer.usage
     assert usage is not None
     return usage.input_tokens, usage.output_tokens
 
 
-def summed_usage(done: Done) -> tuple[int, int]:
+def receipt_usage(done: RequestResult) -> tuple[int, int]:
     return done.usage["input_tokens"], done.usage["output_tokens"]
