@@ -14,8 +14,7 @@ import httpx
 from autorouter.cli import output
 from autorouter.cli.options import json_option, settings
 from autorouter.config import catalog
-from autorouter.config.layers import ENV_CONFIG
-from autorouter.config.load import default_path, environment
+from autorouter.config.load import ENV_CONFIG, default_path, environment
 from autorouter.config.template import LocalServer, starter_config
 from autorouter.config.types import ProfileName
 from autorouter.errors import ConfigError

@@ -4,19 +4,25 @@
 
 Flag > environment > file > catalogue > default. Nothing else in the program reads the environment. A ConfigError has one
 line per problem: the source, the key's path, what is wrong, and the nearest right word.
+
+Where a value may come from, strongest first: flag, environment, file, catalogue, default.
+
+    Layer("env AUTOROUTER_PORT", {"server": {"port": 9000}})
+
+Layers are plain nested tables; merged they are what the schema validates, and they say where each key came from.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from autorouter.config import candidates, layers
+from autorouter.config import candidates
 from autorouter.config.convert import is_loopback, to_candidates, to_policy
 from autorouter.config.provider_keys import is_unset
 from autorouter.config.schema import Config
@@ -87,10 +93,10 @@ def load(
     `overrides` are flags by dotted key; None is a flag that wasn't given. ConfigError lists all problems.
     """
     path, data = _find(path, env)
-    from_env, problems = layers.environment_layers(env)
-    above = [*layers.flag_layers(overrides or {}), *from_env]
-    file_layer = layers.ConfigLayer(f"file {path}", data)
-    merged = layers.merge_layers([*above, file_layer, _defaults(env)])
+    from_env, problems = environment_layers(env)
+    above = [*flag_layers(overrides or {}), *from_env]
+    file_layer = ConfigLayer(f"file {path}", data)
+    merged = merge_layers([*above, file_layer, _defaults(env)])
     filled = candidates.fill_candidates(merged, env, catalog)
     merged["candidates"] = filled.candidates
     if filled.upstreams:
@@ -101,13 +107,13 @@ def load(
         problems += [problem for problem in config if not _follows(problem, filled.problems)]
     if problems or isinstance(config, list):
         raise ConfigError("\n".join(_line(problem, path, above) for problem in problems))
-    dry = dry_run or layers.wants_dry_run(env) or filled.dry_run
-    catalogued = layers.ConfigLayer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
+    dry = dry_run or wants_dry_run(env) or filled.dry_run
+    catalogued = ConfigLayer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
     return Settings(
         config=config,
         candidates=to_candidates(config),
         policy=to_policy(config),
-        origins=layers.value_origins([*above, file_layer, catalogued], config.model_dump()),
+        origins=value_origins([*above, file_layer, catalogued], config.model_dump()),
         path=path,
         dry_run=dry,
         notes=(*filled.notes, *_warnings(config, env, dry)),
@@ -117,7 +123,7 @@ def load(
 
 def _find(path: Path | None, env: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
     """The file and its tables. Only a file that nobody asked for may be absent."""
-    named = env.get(layers.ENV_CONFIG, "").strip()
+    named = env.get(ENV_CONFIG, "").strip()
     chosen = path or (Path(os.path.expanduser(named)) if named else None)
     if chosen is not None:
         return chosen, _read(chosen)
@@ -166,9 +172,9 @@ def _user_folder(env: Mapping[str, str], kind: str) -> Path:
     return folder(_APP, appauthor=False)
 
 
-def _defaults(env: Mapping[str, str]) -> layers.ConfigLayer:
+def _defaults(env: Mapping[str, str]) -> ConfigLayer:
     """What the schema can't know."""
-    return layers.ConfigLayer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
+    return ConfigLayer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
 
 
 def _follows(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool:
@@ -177,7 +183,7 @@ def _follows(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool:
     return problem.text == "is required" and problem.path.startswith(roots)
 
 
-def _line(problem: ConfigProblem, path: Path | None, above: list[layers.ConfigLayer]) -> str:
+def _line(problem: ConfigProblem, path: Path | None, above: list[ConfigLayer]) -> str:
     if problem.path.startswith("env "):
         return f"{problem.path}: {problem.text}"
     source = next((layer.origin for layer in above if problem.key in dict(leaves(layer.data))), None)
@@ -204,3 +210,95 @@ def _warnings(config: Config, env: Mapping[str, str], dry_run: bool) -> list[str
     if not is_loopback(server.host) and open_door:
         notes.append("server.host is not loopback and server.api_key_env is not set: anyone who reaches it can spend")
     return notes
+
+
+ENV_CONFIG = "AUTOROUTER_CONFIG"
+ENV_DRY_RUN = "AUTOROUTER_DRY_RUN"
+ENV_API_KEY = "AUTOROUTER_API_KEY"
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLayer:
+    """A source and the nested tables that it sets."""
+
+    origin: str
+    data: dict[str, Any]
+
+
+def _whole(text: str) -> int:
+    return int(text[:20])
+
+
+_ENV_KEYS: dict[str, tuple[str, Callable[[str], object], str]] = {
+    "AUTOROUTER_HOST": ("server.host", str, ""),
+    "AUTOROUTER_PORT": ("server.port", _whole, "must be a whole number"),
+    "AUTOROUTER_DIAL": ("policy.dial", float, "must be a number"),
+    "AUTOROUTER_RECEIPTS_DIR": ("receipts.dir", os.path.expanduser, ""),
+    "AUTOROUTER_LOG": ("server.log_level", str.lower, ""),
+    ENV_API_KEY: ("server.api_key_env", lambda _: ENV_API_KEY, ""),
+}
+
+
+def nested_table(key: str, value: object) -> dict[str, Any]:
+    """`server.port`, 9000 -> {"server": {"port": 9000}}."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def environment_layers(env: Mapping[str, str]) -> tuple[list[ConfigLayer], list[ConfigProblem]]:
+    """One layer for each of our variables; an empty variable counts as unset."""
+    layers, problems = [], []
+    for name, (key, parse, complaint) in _ENV_KEYS.items():
+        text = env.get(name, "").strip()
+        if not text:
+            continue
+        try:
+            layers.append(ConfigLayer(f"env {name}", nested_table(key, parse(text))))
+        except ValueError:
+            problems.append(ConfigProblem(f"env {name}", complaint))
+    if env.get(ENV_DRY_RUN, "").strip().lower() not in ("", *_TRUE, *_FALSE):
+        problems.append(ConfigProblem(f"env {ENV_DRY_RUN}", "must be 1 or 0"))
+    return layers, problems
+
+
+def wants_dry_run(env: Mapping[str, str]) -> bool:
+    """Whether the environment asks for the dry run."""
+    return env.get(ENV_DRY_RUN, "").strip().lower() in _TRUE
+
+
+def flag_layers(overrides: Mapping[str, object]) -> list[ConfigLayer]:
+    """One layer for each flag that was given: None is a flag that wasn't. A path becomes a string."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return [
+        ConfigLayer("flag", nested_table(key, os.fspath(value) if isinstance(value, os.PathLike) else value))
+        for key, value in given.items()
+    ]
+
+
+def merge_layers(layers: Iterable[ConfigLayer]) -> dict[str, Any]:
+    """One nested table of all; `layers` are strongest first."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(list(layers)):
+        merged = _over(merged, layer.data)
+    return merged
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        result[key] = _over(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return result
+
+
+def value_origins(layers: Iterable[ConfigLayer], config: Mapping[str, Any]) -> dict[str, str]:
+    """For each key of the validated configuration the origin of its value."""
+    known: dict[str, str] = {}
+    for layer in layers:
+        for key, _ in leaves(layer.data):
+            known.setdefault(key, layer.origin)
+    return {key: known.get(key, "default") for key, _ in leaves(config)}

@@ -11,7 +11,7 @@ from autorouter.core.policy import Policy
 from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, observe
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import Candidate, Strategy
+from autorouter.core.types import Candidate
 from autorouter.engine.prompts import PromptTemplates, load
 from autorouter.engine.retry import DEFAULT_RETRY_POLICY, HedgeBudget, RetryPolicy
 from autorouter.engine.web import WEB_OFF, WebSettings
@@ -110,7 +110,6 @@ class Deps:
     new_id: Callable[[], str]
     context: str
     dry_run: bool
-    performable: tuple[Strategy, ...] = tuple(Strategy)
     max_answer_bytes: int = 64 * 1024 * 1024
     by_id: Mapping[str, Candidate] = field(default_factory=dict)
     prompts: PromptTemplates = field(default_factory=load)
@@ -132,5 +131,4 @@ class Deps:
             health=self.state.health,
             session=self.state.session_as_spent(session),
             spent_today_usd=self.state.spent_today_usd(now_s),
-            performable=self.performable,
         )

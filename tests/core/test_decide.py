@@ -39,7 +39,7 @@ def test_real_work_does_not_route_like_hi(ask):
 
 
 def test_a_risky_request_is_to_be_verified():
-    assert decided("delete all rows of the prod users table").preferred.strategy is Strategy.VERIFY
+    assert decided("delete all rows of the prod users table").plan.strategy is Strategy.VERIFY
 
 
 PROMPTS = [
@@ -216,8 +216,8 @@ def test_fallbacks_are_the_next_best_and_bounded():
     assert found.candidate not in found.fallbacks
 
 
-def test_the_three_strategies_stand_side_by_side_and_the_highest_is_preferred():
+def test_the_three_strategies_stand_side_by_side_and_the_best_one_is_chosen():
     read = extract_features(task("review the design of auth"), Policy())
     found = decide(read, world(CHEAP, MIDDLE, STRONG), Policy())
     assert [p.total for p in found.plans] == sorted((p.total for p in found.plans), reverse=True)
-    assert found.preferred == found.plans[0]
+    assert found.plan == found.plans[0]

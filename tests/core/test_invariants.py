@@ -73,11 +73,11 @@ def test_the_points_add_up(task, snapshot, policy):
 
 @many
 @given(tasks, snapshots(), policies)
-def test_the_preferred_plan_of_an_open_choice_has_the_highest_utility(task, snapshot, policy):
+def test_the_plan_of_an_open_choice_has_the_highest_utility(task, snapshot, policy):
     policy = replace(policy, budget=Budget())
     decision = decide(extract_features(auto(task), policy), snapshot, policy)
-    assume(decision.preferred is not None)
-    assert decision.preferred == min(decision.plans, key=plan_sort_key)
+    assume(decision.plan is not None)
+    assert decision.plan == min(decision.plans, key=plan_sort_key)
 
 
 @many
@@ -163,6 +163,6 @@ def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answ
     )
     only_single = replace(snapshot, performable=(Strategy.SINGLE,))
     decision = decide(extract_features(task, policy), only_single, policy)
-    if decision.plan is not None and decision.preferred is not None and decision.preferred.strategy == "verify":
+    if decision.plan is not None and decision.plan is not None and decision.plan.strategy == "verify":
         assert decision.plan.strategy == "single"
         assert any("can't be carried out" in note for note in decision.notes)

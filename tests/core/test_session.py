@@ -11,7 +11,7 @@ def stepped(session, name, now_s, tokens=1_000, **kinds):
         input_tokens=tokens,
         cost_usd=0.1,
         now_s=now_s,
-        **{"fresh": False, "pins": True} | kinds,
+        **{"is_new_turn": False, "moves_pin": True} | kinds,
     )
 
 
@@ -35,15 +35,15 @@ def test_a_candidate_left_behind_stays_warm_for_a_while():
 
 def test_housekeeping_costs_money_and_moves_nothing_else():
     session = stepped(NEW_SESSION, "a", 100.0)
-    after = stepped(session, "b", 110.0, pins=False)
+    after = stepped(session, "b", 110.0, moves_pin=False)
     assert (after.incumbent, after.warm, after.steps) == (session.incumbent, session.warm, session.steps)
     assert after.spent_usd > session.spent_usd
 
 
 def test_a_human_message_begins_a_new_turn():
-    session = stepped(stepped(NEW_SESSION, "a", 1.0, fresh=True), "a", 2.0)
+    session = stepped(stepped(NEW_SESSION, "a", 1.0, is_new_turn=True), "a", 2.0)
     assert session.turn_steps == 2
-    assert stepped(session, "a", 3.0, fresh=True).turn_steps == 1
+    assert stepped(session, "a", 3.0, is_new_turn=True).turn_steps == 1
 
 
 def test_only_a_few_caches_are_remembered():

@@ -253,6 +253,6 @@ def test_no_decision_on_a_private_request_holds_anybody_elsewhere(
     asked = replace(task, label=label)
     decision = decide(extract_features(asked, policy), replace(snapshot, candidates=pool), policy)
     known = frozenset(c.id for c in pool)
-    chosen = ids_in((decision.plan, decision.preferred, decision.plans, decision.fallbacks), known)
+    chosen = ids_in((decision.plan, decision.plans, decision.fallbacks), known)
     scored = {score.candidate for score in decision.scores}
     assert chosen | scored <= {c.id for c in pool if c.local}

@@ -56,7 +56,7 @@ def role_substitutions(plan: Plan, requested_judge: str | None, rejections: Sequ
         return ()
     phases = {call.phase for call in plan.calls}
     missing = [name for name in dict.fromkeys(_named(panel)) if name not in plan.members]
-    notes = [f"{name} is left out of panel {panel.name}{_because(name, why)}" for name in missing if name in why]
+    notes = tuple(f"{name} is left out of panel {panel.name}{_because(name, why)}" for name in missing if name in why)
     if JUDGING & phases:
         notes += _substitution(panel.judge, plan.judge, "judges", why)
     if "synthesis" in phases:
@@ -70,10 +70,10 @@ def _named(panel: Panel) -> Collection[str]:
     return panel.models
 
 
-def _substitution(asked: str | None, taken: str | None, does: str, why: Mapping[str, str]) -> list[str]:
-    if asked is None or taken is None or asked == taken:
-        return []
-    return [f"{taken} {does} in place of {asked}{_because(asked, why)}"]
+def _substitution(requested: str | None, actual: str | None, does: str, why: Mapping[str, str]) -> tuple[str, ...]:
+    if requested is None or actual is None or requested == actual:
+        return ()
+    return (f"{actual} {does} in place of {requested}{_because(requested, why)}",)
 
 
 def _because(name: str, why: Mapping[str, str]) -> str:

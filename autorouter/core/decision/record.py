@@ -25,13 +25,13 @@ DIGITS, USD_DIGITS = 6, 9
 
 def decision_record(decision: Decision) -> dict[str, Any]:
     """The whole decision as a JSON value."""
-    plans = {id(plan): plan_record(plan) for plan in (*decision.plans, decision.plan, decision.preferred)}
+    plans = {id(plan): plan_record(plan) for plan in (*decision.plans, decision.plan)}
     return {
         "label": decision.label,
         "dial": decision.dial,
         "usd_weight_points_per_usd": round(decision.usd_weight, DIGITS),
         "plan": plans[id(decision.plan)],
-        "preferred": plans[id(decision.preferred)] if decision.preferred != decision.plan else None,
+        "preferred": None,  # kept for readers of older receipts
         "fallbacks": list(decision.fallbacks),
         "switch": round_floats(to_plain(decision.switch)),
         "scores": [score_record(score) for score in decision.scores],

@@ -22,14 +22,13 @@ def replay_decision(receipt: dict[str, Any], context: dict[str, Any]) -> dict[st
     policy = from_plain(Policy, context["policy"])
     candidates = from_plain(tuple[Candidate, ...], context["candidates"])
     plain = receipt["snapshot"]
-    snapshot = from_plain(Snapshot, {**plain, "candidates": ()})
+    snapshot = from_plain(Snapshot, {name: plain[name] for name in plain if name != "performable"} | {"candidates": ()})
     snapshot = Snapshot(
         now_s=snapshot.now_s,
         candidates=candidates,
         health=snapshot.health,
         session=snapshot.session,
         spent_today_usd=snapshot.spent_today_usd,
-        performable=snapshot.performable,
     )
     features = from_plain(Features, receipt["features"])
     return decision_record(decide(features, snapshot, policy))

@@ -1,8 +1,8 @@
-"""Single plus verifier: one drafts, another says accept or what is wrong; then the primary mends it, or a better one answers.
+"""Single plus verifier: one model drafts, another accepts or lists findings; then the primary fixes it, or a better one answers.
 
-P = p - p*(1-tpr)*spoil + (1-p)*tnr*mend          p the primary's, tpr and tnr the verifier's at this difficulty
-mend = fix_rate * q                               the primary, told what is wrong; q: what the verifier can tell
-     = escalated_share * P(next better)           a cascade: what one has failed is hard for the other too
+P    = p - p*(1-tpr)*spoil + (1-p)*tnr*fix        p the primary's, tpr and tnr the verifier's at this difficulty
+fix  = fix_rate * q                               the primary, given the findings; q: the verifier's quality
+     = escalated_share * P(next better)           a cascade: what one model failed is hard for the other too
 USD  = verdict + P(rejected) * the second answer
 """
 
@@ -32,20 +32,20 @@ from autorouter.core.types import Candidate, Strategy
 def judge_candidates(
     scores: Sequence[Score], features: Features, snapshot: Snapshot, policy: Policy, by_id: Mapping[str, Candidate]
 ) -> list[JudgeCandidate]:
-    """Who may verify or judge: the two ablest (the ablest can't well verify itself), the cheapest of those at least half as
-    able, and who was asked for. Best first; not a matter of the dial."""
+    """The candidates that may verify or judge: the two ablest (the ablest shouldn't verify itself), the cheapest of those at
+    least half as able, and the requested one. Best first; independent of the dial."""
     tuning = policy.tuning
-    pool = sorted(_able(score, by_id[score.candidate], features, tuning) for score in scores)
+    pool = sorted(_judge_sort_key(score, by_id[score.candidate], features, tuning) for score in scores)
     if not pool:
         return []
     least = -pool[0][0] / 2
     cheapest = min((entry for entry in pool if -entry[0] >= least), key=lambda entry: (entry[1], entry[0], entry[2]))
     chosen = pool[:2] if cheapest in pool[:2] else [*pool[:2], cheapest]
     chosen += [entry for entry in pool if entry[2] == features.wishes.judge and entry not in chosen]
-    return [_expert(entry, by_id[entry[2]], snapshot, tuning) for entry in chosen]
+    return [_judge_candidate(entry, by_id[entry[2]], snapshot, tuning) for entry in chosen]
 
 
-def _able(score: Score, candidate: Candidate, features: Features, tuning: Tuning) -> tuple[float, float, str]:
+def _judge_sort_key(score: Score, candidate: Candidate, features: Features, tuning: Tuning) -> tuple[float, float, str]:
     """(-quality, USD of a verdict, id): sorts the ablest first, then the cheaper."""
     price = cost.price_of(candidate, tuning)
     percentile = candidate.benchmarks.verification
@@ -58,9 +58,9 @@ def _able(score: Score, candidate: Candidate, features: Features, tuning: Tuning
 def _expert(
     entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning
 ) -> JudgeCandidate:
-    seen = snapshot.health_of(candidate.id)
-    seconds = health.ttft_s(candidate, seen) + tuning.verdict_tokens / health.throughput(candidate, seen)
-    return JudgeCandidate(candidate.id, -entry[0], entry[1], seconds)
+    measured = snapshot.health_of(candidate.id)
+    seconds = health.ttft_s(candidate, measured) + tuning.verdict_tokens / health.throughput(candidate, measured)
+    return JudgeCandidate(candidate=candidate.id, quality=-entry[0], usd=entry[1], seconds=seconds)
 
 
 def best_verify_plan(
@@ -71,8 +71,8 @@ def best_verify_plan(
     may: PlanFilter,
     verifier: str | None = None,
 ) -> Plan | None:
-    """The best single-plus-verifier plan over all primaries, verifiers, and ways to mend; a primary verifies itself only
-    where nobody else can. `verifier`: the one that was asked for."""
+    """The best single-plus-verifier plan over all primaries, verifiers, and second answers (by the primary or a better one);
+    a primary verifies itself only if no other candidate can. `verifier`: the requested one."""
     usd_weight = policy.usd_weight()
     able = sorted(scores, key=lambda s: (s.success, s.expected_usd, s.candidate))
     best: tuple[PlanEstimate, Score, JudgeCandidate, Score | None] | None = None
@@ -80,16 +80,16 @@ def best_verify_plan(
         better = _next_better(score, able, policy)
         for judge in _verifiers(score, judges, verifier):
             for second in (None, better) if better is not None else (None,):
-                drafted = _drafted(score, judge, second, features, policy, usd_weight)
-                if (best is None or drafted.rank < best[0].rank) and may(score.candidate, drafted.reserve_usd):
-                    best = drafted, score, judge, second
+                estimate = _estimate(score, judge, second, features, policy, usd_weight)
+                if (best is None or estimate.rank < best[0].rank) and may(score.candidate, estimate.reserve_usd):
+                    best = estimate, score, judge, second
     if best is None:
         return None
-    drafted, lead, judge, second = best
+    estimate, lead, judge, second = best
     return build_plan(
         Strategy.VERIFY,
         lead,
-        drafted,
+        estimate,
         features,
         policy,
         calls=_calls(lead, judge, second, features, policy.tuning),
@@ -98,14 +98,14 @@ def best_verify_plan(
     )
 
 
-def _verifiers(score: Score, judges: Sequence[JudgeCandidate], asked: str | None) -> Sequence[JudgeCandidate]:
-    if asked is not None:
-        return [judge for judge in judges if judge.candidate == asked] or judges
+def _verifiers(score: Score, judges: Sequence[JudgeCandidate], requested: str | None) -> Sequence[JudgeCandidate]:
+    if requested is not None:
+        return [judge for judge in judges if judge.candidate == requested] or judges
     return [judge for judge in judges if judge.candidate != score.candidate] or judges
 
 
 def _next_better(score: Score, able: Sequence[Score], policy: Policy) -> Score | None:
-    """The least able of those that are abler by the margin. Not a matter of the dial."""
+    """The least able of those that are abler by the margin. Independent of the dial."""
     if not policy.fusion.escalate:
         return None
     least = score.success + policy.tuning.escalation_margin
@@ -113,25 +113,26 @@ def _next_better(score: Score, able: Sequence[Score], policy: Policy) -> Score |
 
 
 def _rates(score: Score, judge: JudgeCandidate, tuning: Tuning) -> tuple[float, float, float]:
-    """What the verifier can tell, and the chances that it accepts a right draft and rejects a wrong one."""
+    """The verifier's quality, and the chances that it accepts a right draft and rejects a wrong one."""
+    # A model that reviews its own draft shares its blind spots: half the quality, assumed.
     quality = judge.quality * (0.5 if judge.candidate == score.candidate else 1.0)
     return quality, 0.5 + (tuning.verifier_tpr - 0.5) * quality, 0.5 + (tuning.verifier_tnr - 0.5) * quality
 
 
-def _drafted(
+def _estimate(
     score: Score, judge: JudgeCandidate, second: Score | None, features: Features, policy: Policy, usd_weight: float
 ) -> PlanEstimate:
     tuning = policy.tuning
     quality, accepts_right, rejects_wrong = _rates(score, judge, tuning)
-    mend = tuning.fix_rate * quality if second is None else tuning.escalated_share * second.success
+    fix = tuning.fix_rate * quality if second is None else tuning.escalated_share * second.success
     p = score.success
-    p_verified = p - p * (1 - accepts_right) * tuning.spoil_rate + (1 - p) * rejects_wrong * mend
+    p_verified = p - p * (1 - accepts_right) * tuning.spoil_rate + (1 - p) * rejects_wrong * fix
     p_rejected = p * (1 - accepts_right) + (1 - p) * rejects_wrong
     again_usd = score.step_usd - score.warmup_usd if second is None else second.step_usd
     again_s = score.seconds if second is None else second.seconds
     share = review_probability(features)
     extra_usd = share * (judge.usd + p_rejected * again_usd)
-    # The draft's time once more where it is looked at: it must be whole first, so that nobody reads along as it is written.
+    # A reviewed draft is held back until it is complete, so the client waits for it without seeing text.
     seconds = score.seconds + share * (score.seconds + judge.seconds + p_rejected * again_s)
     silent_s = share * (score.seconds + judge.seconds)
     found = estimate_plan(
@@ -139,34 +140,45 @@ def _drafted(
     )
     # Held back is what it costs if the draft is rejected: the expected cost would be too little half of the time.
     reserve_usd = (score.step_usd + judge.usd + again_usd) * (1.0 + features.input_error)
-    return found._replace(reserve_usd=reserve_usd)
+    p_reviewed = p + share * (p_verified - p)
+    return estimate_plan(
+        score, features, p_reviewed, extra_usd, seconds, silent_s, policy, usd_weight, reserve_usd=reserve_usd
+    )
 
 
 def _calls(
     lead: Score, judge: JudgeCandidate, second: Score | None, features: Features, tuning: Tuning
 ) -> tuple[PlannedCall, ...]:
-    """The calls at the most: draft, verdict, and the second answer where the draft is rejected."""
-    shown, out = features.output_tokens, lead.output_tokens
+    """The most calls it makes: draft, verdict, and the second answer if the draft is rejected."""
+    draft_tokens = features.output_tokens
     again = second if second is not None else lead
     again_usd = lead.step_usd - lead.warmup_usd if second is None else second.step_usd
     return (
-        PlannedCall(0, "draft", lead.candidate, lead.input_tokens, out, lead.step_usd, lead.seconds),
         PlannedCall(
-            1,
-            "verdict",
-            judge.candidate,
-            lead.input_tokens + shown,
-            tuning.verdict_tokens,
-            judge.usd,
-            judge.seconds,
+            group=0,
+            phase="draft",
+            candidate=lead.candidate,
+            input_tokens=lead.input_tokens,
+            output_tokens=lead.output_tokens,
+            usd=lead.step_usd,
+            seconds=lead.seconds,
         ),
         PlannedCall(
-            2,
-            "revision" if second is None else "escalation",
-            again.candidate,
-            again.input_tokens + shown,
-            again.output_tokens,
-            again_usd,
-            again.seconds,
+            group=1,
+            phase="verdict",
+            candidate=judge.candidate,
+            input_tokens=lead.input_tokens + draft_tokens,
+            output_tokens=tuning.verdict_tokens,
+            usd=judge.usd,
+            seconds=judge.seconds,
+        ),
+        PlannedCall(
+            group=2,
+            phase="revision" if second is None else "escalation",
+            candidate=again.candidate,
+            input_tokens=again.input_tokens + draft_tokens,
+            output_tokens=again.output_tokens,
+            usd=again_usd,
+            seconds=again.seconds,
         ),
     )

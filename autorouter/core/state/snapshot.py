@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 
 from autorouter.core.state.health import UNKNOWN_HEALTH, Health
 from autorouter.core.state.session import NEW_SESSION, Session
-from autorouter.core.types import Candidate, Strategy
+from autorouter.core.types import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Candidates with their health, the session's state, money spent, and the time.
 
-    `health` is by candidate id; who is not in it was never seen. `performable` are the strategies that can be carried
-    out now; others are scored and shown. Treat the mapping as frozen.
+    `health` is by candidate id; a candidate that isn't in it was never called. Treat the mapping as frozen.
     """
 
     now_s: float
@@ -23,7 +22,6 @@ class Snapshot:
     health: Mapping[str, Health] = field(default_factory=dict)
     session: Session = NEW_SESSION
     spent_today_usd: float = 0.0
-    performable: tuple[Strategy, ...] = tuple(Strategy)
 
     def health_of(self, candidate_id: str) -> Health:
         return self.health.get(candidate_id, UNKNOWN_HEALTH)
