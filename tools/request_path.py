@@ -51,14 +51,14 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("admit", "decide", "reserve", "execute", "account", "record")
 PHASES: dict[str, str] = {
     "server/admission.py:AdmittedRequest.route": "decide",
-    "server/admission.py:AdmittedRequest._held": "reserve",
+    "server/admission.py:AdmittedRequest._reserve": "reserve",
     "server/streaming.py:send_stream": "execute",
-    "engine/accounting.py:answered": "account",
+    "engine/accounting.py:record_answer": "account",
     "engine/step.py:Step.finish": "account",
     "observe/dispatch.py:RequestDispatcher.put": "record",
     "engine/receipt.py:ReceiptInput.__call__": "record",
     "receipts/writer.py:ReceiptWriter.put": "record",
-    "receipts/writer.py:ReceiptWriter.work": "record",
+    "receipts/writer.py:ReceiptWriter.build_pending": "record",
 }
 """The functions that begin a phase, by file and qualified name."""
 TIMERS = {"server/lifecycle.py:DrainingServer.on_tick"}

@@ -1,15 +1,13 @@
-"""Reading the configuration: files, flags and environment in, `Settings` or one ConfigError out.
+"""Loads the configuration: files, flags and environment in, `Settings` or one ConfigError out.
 
     settings = load(None, env=environment(), overrides={"server.port": 9000})
 
-Flag > environment > file > catalogue > default. Nothing else in the program reads the environment. A ConfigError has one
-line per problem: the source, the key's path, what is wrong, and the nearest right word.
+Flag > environment > file > catalog > default. Each source is a ConfigLayer of plain nested tables:
 
-Where a value may come from, strongest first: flag, environment, file, catalogue, default.
+    ConfigLayer("env AUTOROUTER_PORT", {"server": {"port": 9000}})
 
-    Layer("env AUTOROUTER_PORT", {"server": {"port": 9000}})
-
-Layers are plain nested tables; merged they are what the schema validates, and they say where each key came from.
+Merged, the layers are what the schema validates, and they tell where each value came from. Only this module reads the
+environment. A ConfigError has one line per problem: the source, the key's path, what is wrong, and the nearest valid word.
 """
 
 from __future__ import annotations
@@ -38,8 +36,8 @@ _APP = "autorouter"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that was configured. `origins`: dotted key -> default | catalogue | file PATH | env NAME | flag.
-    `path`: the file that was read, None without one. `notes`: what a person should know, one sentence each.
+    """The loaded configuration. `origins`: dotted key -> default | catalogue | file PATH | env NAME | flag.
+    `path`: the file that was read, None without one. `notes`: what the user should know, one sentence each.
     `catalog_version`: None when no value came from the catalogue."""
 
     config: Config
@@ -53,24 +51,24 @@ class Settings:
 
 
 def environment() -> Mapping[str, str]:
-    """The process's environment, for `load` and `key_for`."""
+    """The process's environment, for `load` and `api_key`."""
     return os.environ
 
 
 def default_path(env: Mapping[str, str]) -> Path:
-    """Where the user's file is looked for, and where `init` writes it."""
+    """The user's configuration file, which `init` writes."""
     return _user_folder(env, "config") / FILE_NAME
 
 
 def keys_path(config: Config, env: Mapping[str, str]) -> Path:
-    """Where the file of local keys is, or would be."""
-    given = config.server.keys_file
-    return Path(given).expanduser() if given else _user_folder(env, "state") / KEYS_NAME
+    """The path of the local keys file, which may not exist."""
+    configured = config.server.keys_file
+    return Path(configured).expanduser() if configured else _user_folder(env, "state") / KEYS_NAME
 
 
 def local_key(config: Config, env: Mapping[str, str]) -> str | None:
-    """The key that clients must send, None when none is asked for. ConfigError when one is asked for and its variable
-    is unset: the server must not start open."""
+    """The key that clients must send, None if none is configured. ConfigError if one is configured and its variable is
+    unset: the server must not start open."""
     name = config.server.api_key_env
     if name is None:
         return None
@@ -90,25 +88,25 @@ def load(
 ) -> Settings:
     """The settings from `path`, else from AUTOROUTER_CONFIG, else from the user's file, else without a file.
 
-    `overrides` are flags by dotted key; None is a flag that wasn't given. ConfigError lists all problems.
+    `overrides` are flags by dotted key; None means that the flag wasn't given. ConfigError lists all problems.
     """
-    path, data = _find(path, env)
+    path, data = _find_file(path, env)
     from_env, problems = environment_layers(env)
     above = [*flag_layers(overrides or {}), *from_env]
     file_layer = ConfigLayer(f"file {path}", data)
     merged = merge_layers([*above, file_layer, _defaults(env)])
-    filled = candidates.fill_candidates(merged, env, catalog)
-    merged["candidates"] = filled.candidates
-    if filled.upstreams:
-        merged["upstreams"] = {**merged.get("upstreams", {}), **filled.upstreams}
-    config = validate(merged, filled.providers)
-    problems += filled.problems
+    pool = candidates.fill_candidates(merged, env, catalog)
+    merged["candidates"] = pool.candidates
+    if pool.upstreams:
+        merged["upstreams"] = {**merged.get("upstreams", {}), **pool.upstreams}
+    config = validate(merged, pool.providers)
+    problems += pool.problems
     if isinstance(config, list):
-        problems += [problem for problem in config if not _follows(problem, filled.problems)]
+        problems += [problem for problem in config if not _is_consequence(problem, pool.problems)]
     if problems or isinstance(config, list):
         raise ConfigError("\n".join(_line(problem, path, above) for problem in problems))
-    dry = dry_run or wants_dry_run(env) or filled.dry_run
-    catalogued = ConfigLayer("catalogue", {"candidates": filled.candidates, "upstreams": filled.upstreams})
+    dry = dry_run or wants_dry_run(env) or pool.dry_run
+    catalogued = ConfigLayer("catalogue", {"candidates": pool.candidates, "upstreams": pool.upstreams})
     return Settings(
         config=config,
         candidates=to_candidates(config),
@@ -116,13 +114,13 @@ def load(
         origins=value_origins([*above, file_layer, catalogued], config.model_dump()),
         path=path,
         dry_run=dry,
-        notes=(*filled.notes, *_warnings(config, env, dry)),
-        catalog_version=filled.catalog_version,
+        notes=(*pool.notes, *_warnings(config, env, dry)),
+        catalog_version=pool.catalog_version,
     )
 
 
-def _find(path: Path | None, env: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
-    """The file and its tables. Only a file that nobody asked for may be absent."""
+def _find_file(path: Path | None, env: Mapping[str, str]) -> tuple[Path | None, dict[str, Any]]:
+    """The file and its tables. Only the default file may be absent."""
     named = env.get(ENV_CONFIG, "").strip()
     chosen = path or (Path(os.path.expanduser(named)) if named else None)
     if chosen is not None:
@@ -163,9 +161,9 @@ def _resolve(table: Any, key: str, path: Path) -> None:
 
 def _user_folder(env: Mapping[str, str], kind: str) -> Path:
     """The user's folder for `config` or `state`, as the XDG variables or the platform have it."""
-    given = env.get(f"XDG_{kind.upper()}_HOME", "")
-    if os.path.isabs(given):
-        return Path(given) / _APP
+    xdg_home = env.get(f"XDG_{kind.upper()}_HOME", "")
+    if os.path.isabs(xdg_home):
+        return Path(xdg_home) / _APP
     import platformdirs
 
     folder = platformdirs.user_config_path if kind == "config" else platformdirs.user_state_path
@@ -173,12 +171,12 @@ def _user_folder(env: Mapping[str, str], kind: str) -> Path:
 
 
 def _defaults(env: Mapping[str, str]) -> ConfigLayer:
-    """What the schema can't know."""
+    """Defaults that depend on the environment."""
     return ConfigLayer("default", {"receipts": {"dir": str(_user_folder(env, "state") / "receipts")}})
 
 
-def _follows(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool:
-    """A key that is missing because its catalogue model is: one line is enough."""
+def _is_consequence(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool:
+    """Whether a missing key follows from an unknown catalog model: the model's error is enough."""
     roots = tuple(cause.path.removesuffix("catalog") for cause in causes)
     return problem.text == "is required" and problem.path.startswith(roots)
 
@@ -206,8 +204,8 @@ def _warnings(config: Config, env: Mapping[str, str], dry_run: bool) -> list[str
         if upstream.local and not is_loopback(urlsplit(upstream.base_url).hostname or "")
     ]
     server = config.server
-    open_door = not server.api_key_env and not server.uds and not keys_path(config, env).exists()
-    if not is_loopback(server.host) and open_door:
+    is_open = not server.api_key_env and not server.uds and not keys_path(config, env).exists()
+    if not is_loopback(server.host) and is_open:
         notes.append("server.host is not loopback and server.api_key_env is not set: anyone who reaches it can spend")
     return notes
 
@@ -250,7 +248,7 @@ def nested_table(key: str, value: object) -> dict[str, Any]:
 
 
 def environment_layers(env: Mapping[str, str]) -> tuple[list[ConfigLayer], list[ConfigProblem]]:
-    """One layer for each of our variables; an empty variable counts as unset."""
+    """One layer for each AUTOROUTER_* variable; an empty variable counts as unset."""
     layers, problems = [], []
     for name, (key, parse, complaint) in _ENV_KEYS.items():
         text = env.get(name, "").strip()
@@ -271,11 +269,11 @@ def wants_dry_run(env: Mapping[str, str]) -> bool:
 
 
 def flag_layers(overrides: Mapping[str, object]) -> list[ConfigLayer]:
-    """One layer for each flag that was given: None is a flag that wasn't. A path becomes a string."""
-    given = {key: value for key, value in overrides.items() if value is not None}
+    """One layer for each flag that isn't None. A path becomes a string."""
     return [
         ConfigLayer("flag", nested_table(key, os.fspath(value) if isinstance(value, os.PathLike) else value))
-        for key, value in given.items()
+        for key, value in overrides.items()
+        if value is not None
     ]
 
 
@@ -283,15 +281,15 @@ def merge_layers(layers: Iterable[ConfigLayer]) -> dict[str, Any]:
     """One nested table of all; `layers` are strongest first."""
     merged: dict[str, Any] = {}
     for layer in reversed(list(layers)):
-        merged = _over(merged, layer.data)
+        merged = _overlay(merged, layer.data)
     return merged
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)
-        result[key] = _over(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+        result[key] = _overlay(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
     return result
 
 

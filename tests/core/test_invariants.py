@@ -15,8 +15,8 @@ from autorouter.core.decision.scoring import rank
 from autorouter.core.policy import Budget, Policy
 from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import Benchmarks, Capability, Strategy
-from tests.strategies import ASKS, auto, policies, pools, snapshots, tasks
+from autorouter.core.types import Benchmarks, Capability
+from tests.strategies import auto, policies, pools, snapshots, tasks
 
 TERMS = ("task_fit", "benchmark", "price", "latency", "availability", "stickiness")
 many = settings(max_examples=200, deadline=None)
@@ -150,19 +150,3 @@ def test_no_plan_or_fallback_is_above_the_budget(task, snapshot, policy, cap_usd
     assert decision.plan.reserve_usd <= decision.allowance.left_usd
     costs = {s.candidate: s.step_usd for s in decision.scores}
     assert all(costs[name] <= decision.allowance.left_usd for name in decision.fallbacks)
-
-
-@pytest.mark.parametrize("ask", ASKS)
-@given(snapshot=snapshots(), policy=policies)
-@settings(max_examples=20, deadline=None)
-def test_a_strategy_that_cannot_be_carried_out_is_named_and_the_best_single_answers(ask, snapshot, policy):
-    from autorouter.core.types import Task
-
-    task = Task(
-        wire="chat", label="openfusion/verify", stream=False, body=b"", prompt_bytes=400, prompt=ask, is_new_turn=True
-    )
-    only_single = replace(snapshot, performable=(Strategy.SINGLE,))
-    decision = decide(extract_features(task, policy), only_single, policy)
-    if decision.plan is not None and decision.plan is not None and decision.plan.strategy == "verify":
-        assert decision.plan.strategy == "single"
-        assert any("can't be carried out" in note for note in decision.notes)

@@ -215,9 +215,12 @@ def all_codes() -> set[tuple[str, int | None]]:
         (cls.code, cls.http_status) for cls in subclasses(errors.AutorouterError) if cls is not errors.UpstreamError
     }
     ours.add((errors.UpstreamError.code, 502))  # an instance says its status; this is the one of whatever has no row
-    sources = [*(ROOT / "autorouter/server").glob("*.py")]
-    sources += [ROOT / f"autorouter/wire/{name}.py" for name in ("fields", "chat", "responses", "messages")]
-    for path in [*sources, ROOT / "autorouter/core/decision/decide.py", ROOT / "autorouter/engine/verify.py"]:
+    sources = [path for name in ("server", "wire") for path in (ROOT / "autorouter" / name).rglob("*.py")]
+    for path in [
+        *sources,
+        ROOT / "autorouter/core/decision/decide.py",
+        ROOT / "autorouter/engine/strategies/verify.py",
+    ]:
         ours.update(codes_of_calls(text_of(path)))
     guard = re.findall(r'_forbidden\(.*?"(\w+_refused)"\s*\)', text_of(ROOT / "autorouter/server/guard.py"), re.S)
     ours |= {(code, 403) for code in guard}

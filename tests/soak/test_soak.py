@@ -1,5 +1,5 @@
-"""200 streams at once of mixed sorts, through a router and an upstream in processes of their own. It takes two minutes in the slow
-lane, and as long as AUTOROUTER_SOAK_S says otherwise:
+"""200 streams at once of mixed sorts, through a router and an upstream in processes of their own. It takes two minutes in the
+slow lane, and as long as AUTOROUTER_SOAK_S says otherwise:
 
     make soak         30 minutes
 

@@ -441,3 +441,18 @@ def test_a_member_is_put_at_the_end(sent):
 def test_a_member_needs_an_object():
     with pytest.raises(ValueError, match="object"):
         request_body.with_member(b"[1]", "new", 1)
+
+
+def test_a_summary_after_a_compaction_is_not_the_prompt():
+    summary = "This session is being continued from a previous conversation. The user wanted a parser."
+    messages = [{"role": "user", "content": "Write a parser."}, {"role": "user", "content": summary}]
+    sent = orjson.dumps({"model": "m", "messages": messages})
+    assert chat_request.parse(sent, {}).task.prompt == "Write a parser."
+    alone = orjson.dumps({"model": "m", "messages": messages[1:]})
+    assert chat_request.parse(alone, {}).task.prompt == summary
+
+
+def test_a_block_of_the_client_that_was_cut_is_not_the_prompt():
+    parts = [{"type": "text", "text": "<environment_details>\ncwd: /work"}, {"type": "text", "text": "Fix it."}]
+    sent = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": parts}]})
+    assert chat_request.parse(sent, {}).task.prompt == "Fix it."

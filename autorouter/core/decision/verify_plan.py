@@ -55,7 +55,7 @@ def _judge_sort_key(score: Score, candidate: Candidate, features: Features, tuni
     return -scoring.success_probability(percentile, features.difficulty, tuning), usd * cost.PER_MTOK, candidate.id
 
 
-def _expert(
+def _judge_candidate(
     entry: tuple[float, float, str], candidate: Candidate, snapshot: Snapshot, tuning: Tuning
 ) -> JudgeCandidate:
     measured = snapshot.health_of(candidate.id)
@@ -135,10 +135,7 @@ def _estimate(
     # A reviewed draft is held back until it is complete, so the client waits for it without seeing text.
     seconds = score.seconds + share * (score.seconds + judge.seconds + p_rejected * again_s)
     silent_s = share * (score.seconds + judge.seconds)
-    found = estimate_plan(
-        score, features, p + share * (p_verified - p), extra_usd, seconds, silent_s, policy, usd_weight
-    )
-    # Held back is what it costs if the draft is rejected: the expected cost would be too little half of the time.
+    # The reservation covers a rejected draft: the expected cost would be too little half of the time.
     reserve_usd = (score.step_usd + judge.usd + again_usd) * (1.0 + features.input_error)
     p_reviewed = p + share * (p_verified - p)
     return estimate_plan(
