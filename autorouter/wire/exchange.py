@@ -1,12 +1,12 @@
-"""One request and one upstream's wire: what goes out, how the stream that comes back is looked at, what the client gets.
+"""One request and the API of one upstream: what is sent, how the stream that comes back is read, what the client gets.
 
-    exchange = between(request, "responses", "gpt-6", origin="openai/gpt-6", seed="ar_...", stream_usage=True)
-    exchange.body                 the upstream's request
-    exchange.tap()                looks at the upstream's stream and gives the bytes for the client
-    exchange.whole(body)          an answer that isn't streamed, for the client
+    exchange = open_exchange(request, "responses", "gpt-6", origin="openai/gpt-6", seed="ar_...", stream_usage=True, ...)
+    exchange.body                    the upstream's request
+    exchange.observer()              watches the upstream's stream and returns the bytes for the client
+    exchange.read_complete(body)     an answer that isn't streamed, for the client
 
-On the same wire bytes go through; between two wires everything is translated through one neutral form. The modules of the
-other wires are loaded when they are first needed.
+With the same API on both sides the bytes pass through; otherwise everything is translated through the intermediate form. The
+modules that translate are imported when they are first needed: they would add a tenth of a second to each start.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def open_exchange(
     """The exchange between a client's request and an upstream.
 
     origin: `upstream/model`, which stamps reasoning. seed: makes ids. created_s: Unix time. stream_usage: the upstream knows
-    how to report usage in a chat stream. strip: without any reasoning, as the target has just refused it.
+    how to report usage in a chat stream. strip_reasoning: without any reasoning, as the target has just refused it.
     """
     if request.task.wire == upstream:
         return PassthroughExchange(
@@ -194,8 +194,8 @@ class TranslatedExchange:
 
 
 class TranslatingObserver:
-    """A translation as a tap. An upstream's failure is not passed on as an event: the line is cut, as on the same wire. Nor is
-    what is malformed, for it can't be translated: it fails, so that `malformed` stays 0."""
+    """Translates a stream. An upstream's failure isn't passed on as an event: the connection is cut, as on the same wire. What is
+    malformed can't be translated and counts as a failure, so `malformed` stays 0."""
 
     def __init__(self, client: Wire, upstream: Wire, names: ToolNameMap, heading: ResponseMetadata) -> None:
         from autorouter.wire.translate import StreamTranslator
