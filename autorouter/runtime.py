@@ -36,12 +36,12 @@ from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
 
 RECORDS_PER_BATCH = 8
-"""Receipts are built in the event loop, so many at a time: each costs about 0.15 ms, and no request should wait for more
-than a millisecond of them. What comes to less is built by the writer's thread at its next flush."""
+"""How many receipts are built in the event loop at a time. Each costs about 0.15 ms, and no request should wait more than a
+millisecond for them. Smaller backlogs are built by the writer's thread at its next flush."""
 
 
 class BatchingReceiptSink:
-    """The writer, with the building done in the event loop after the answers that it is about."""
+    """The writer, with receipts built in the event loop after their answers have left."""
 
     def __init__(self, writer: ReceiptWriter) -> None:
         self._writer = writer
@@ -60,15 +60,15 @@ class BatchingReceiptSink:
 
 
 class NullReceiptSink:
-    """Receipts that are switched off."""
+    """Discards receipts, if they are off."""
 
     def put(self, build: Callable[[], dict[str, Any]]) -> None:
-        """Forget it."""
+        """Discard the receipt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A built router. `writer` is None where receipts are off, `otel_exporter` where nothing is exported."""
+    """An assembled router. `writer` is None if receipts are off, `otel_exporter` if nothing is exported."""
 
     settings: Settings
     deps: Deps
@@ -83,7 +83,7 @@ class Runtime:
         await self.deps.transport.aclose()
 
     def close(self) -> None:
-        """Write what is still pending. After the loop has ended, so that every step has handed over its receipt."""
+        """Write what is pending. Call it after the loop has ended, when every step has handed over its receipt."""
         self.dispatcher.close()
         if self.health is not None:
             self.health.close()

@@ -76,7 +76,7 @@ STEPS: Mapping[TrailName, tuple[tuple[str, str, str], ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ClientRequest:
+class RenderedRequest:
     """A request as it arrives: wire, body, headers."""
 
     wire: Wire
@@ -84,7 +84,7 @@ class ClientRequest:
     headers: Mapping[str, str]
 
 
-def as_client_request(case: LabelledRequest) -> ClientRequest:
+def as_client_request(case: LabelledRequest) -> RenderedRequest:
     """The case as its agent sends it, with a session of its own."""
     session = {"x-session-id": f"eval-{case.id}"}
     steps = STEPS[case.trail]
@@ -111,8 +111,8 @@ def as_client_request(case: LabelledRequest) -> ClientRequest:
             return _made("chat", _chat(None, case.ask), {"user-agent": "curl/8.0", **session})
 
 
-def _made(wire: Wire, document: Mapping[str, Any], headers: Mapping[str, str]) -> ClientRequest:
-    return ClientRequest(wire, orjson.dumps({"model": LABEL, **document}), headers)
+def _made(wire: Wire, document: Mapping[str, Any], headers: Mapping[str, str]) -> RenderedRequest:
+    return RenderedRequest(wire, orjson.dumps({"model": LABEL, **document}), headers)
 
 
 def _few_shot() -> list[dict[str, str]]:

@@ -1,11 +1,11 @@
 """The way across, for any pair of wires.
 
-    sent = outgoing(task.body, "responses", "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
-    answer = Translation(client="responses", upstream="chat", names=sent.names, heading=Heading(...))
+    sent = translate_request(task.body, "responses", "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
+    answer = StreamTranslator(client="responses", upstream="chat", names=sent.names, heading=ResponseMetadata(...))
     answer.feed(chunk) -> bytes for the client      ... answer.end() -> the last ones
     encode_answer(read_answer(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
 
-`Translation.failed` is set where the upstream's answer ended in an error: the server then decides whether the client sees
+`StreamTranslator.failed` is set where the upstream's answer ended in an error: the server then decides whether the client sees
 the error event or a cut line.
 """
 

@@ -1,11 +1,11 @@
 """A chat upstream's answer, streamed or whole -> events.
 
-    data: {"id":"c1","model":"m","choices":[{"delta":{"content":"Hi"}}]}         Started("c1", "m") TextDelta("Hi")
+    data: {"id":"c1","model":"m","choices":[{"delta":{"content":"Hi"}}]}         StreamStarted("c1", "m") TextDelta("Hi")
     data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"call_1",
            "function":{"name":"ls","arguments":"{}"}}]}}]}                      ToolCallStarted(0, "call_1", "ls")
     data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]}               ToolCallDelta(0, "{}") ToolCallEnded(0)
     data: {"choices":[],"usage":{...}}                                          UsageEvent(...)
-    data: [DONE]                                                                Finished("tool_calls")
+    data: [DONE]                                                                StreamFinished("tool_calls")
 
 The finish reason waits for `[DONE]` or the stream's end, for usage comes behind it.
 """
@@ -175,7 +175,7 @@ def _texts(content: Any) -> Iterator[str]:
 
 
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
-    """The events of an answer that came whole. What has no choices is `Failed`."""
+    """The events of an answer that came whole. What has no choices is `StreamFailed`."""
     decoder = ChatDecoder()
     choices = lenient_json.as_objects(document.get("choices"))
     if not choices and not document.get("error"):

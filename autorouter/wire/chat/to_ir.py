@@ -1,8 +1,8 @@
-"""Chat's request documents <-> `Conversation`.
+"""Chat's request documents <-> `RequestIR`.
 
 {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "type": "function",
     "function": {"name": "exec_command", "arguments": "{\\"cmd\\":\\"ls\\"}"}}]}
-Message("assistant", (Call(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'),))
+Message("assistant", (ToolCallPart(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'),))
 """
 
 from __future__ import annotations

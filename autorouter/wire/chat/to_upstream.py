@@ -1,4 +1,4 @@
-"""`Conversation` -> a chat request, for upstreams that speak nothing else: the most wanted crossing.
+"""`RequestIR` -> a chat request, for upstreams that speak nothing else: the most wanted crossing.
 
 developer items     system messages              namespaces        flattened, with a table to restore them
 free-form tools     functions with one `input`   hosted tools      left out, with a loss
@@ -62,12 +62,12 @@ def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -
             document["tool_choice"] = _choice(conversation.tool_choice, names)
         if conversation.parallel_tool_calls is not None:
             document["parallel_tool_calls"] = conversation.parallel_tool_calls
-    document |= _wishes(conversation)
+    document |= _options(conversation)
     return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: RequestIR) -> dict[str, Any]:
-    wishes: dict[str, Any] = {
+def _options(conversation: RequestIR) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "max_tokens": conversation.max_output_tokens,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
@@ -75,7 +75,7 @@ def _wishes(conversation: RequestIR) -> dict[str, Any]:
         "reasoning_effort": EFFORTS.get(conversation.reasoning_effort or "", conversation.reasoning_effort),
         "response_format": _format(conversation.response_format) if conversation.response_format else None,
     }
-    return {name: value for name, value in wishes.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _add(messages: list[dict[str, Any]], message: Message, names: ToolNameMap, losses: list[TranslationLoss]) -> None:

@@ -1,7 +1,7 @@
 """What the three decoders share: frames in, events out, exactly one end, and never an exception.
 
 decoder.feed(chunk) -> events     any number of times
-decoder.end() -> events           once the upstream's stream has ended: `Failed("early_end")` if that was too early
+decoder.end() -> events           once the upstream's stream has ended: `StreamFailed("early_end")` if that was too early
 """
 
 from __future__ import annotations

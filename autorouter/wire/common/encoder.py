@@ -1,7 +1,7 @@
 """What the three encoders share: events in, that wire's bytes out, the terminal event exactly once.
 
 encoder.feed(event) -> bytes     `b""` where an event has no counterpart, and for all after the last
-encoder.end() -> bytes           an error event where neither `Finished` nor `Failed` came
+encoder.end() -> bytes           an error event where neither `StreamFinished` nor `StreamFailed` came
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
 """The one neutral form between the wires: a conversation on its way up, events on their way down.
 
-A request that leaves on another wire than it came goes  document -> `Conversation` -> document,  its answer goes
-bytes -> `Event`s -> bytes. What the neutral form or the target can't hold is a `Loss`, and stands on the receipt.
+A request that leaves on another wire than it came goes  document -> `RequestIR` -> document,  its answer goes
+bytes -> `StreamEvent`s -> bytes. What the neutral form or the target can't hold is a `TranslationLoss`, and stands on the receipt.
 
-    Conversation(system=(Text("You are ..."),), messages=(
-        Message("user", (Text("fix it"),)),
-        Message("assistant", (Text("Let me look."), Call(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'))),
-        Message("tool", (Result(call_id="call_1", parts=(Text("main.py"),)),)),
-    ), tools=(Function(name="exec_command", schema={...}),))
+    RequestIR(system=(TextPart("You are ..."),), messages=(
+        Message("user", (TextPart("fix it"),)),
+        Message("assistant", (TextPart("Let me look."), ToolCallPart(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'))),
+        Message("tool", (ToolResultPart(call_id="call_1", parts=(TextPart("main.py"),)),)),
+    ), tools=(ToolDefinition(name="exec_command", schema={...}),))
 
-An answer in the neutral form, event by event, whatever wire it came on; and folded into one `Answer`.
+An answer in the neutral form, event by event, whatever wire it came on; and folded into one `ResponseIR`.
 
-    Started("chatcmpl-1", "m") TextDelta("Let me") TextDelta(" look.") ToolCallStarted(0, "call_1", "exec_command")
-    ToolCallDelta(0, '{"cmd":') ToolCallDelta(0, '"ls"}') ToolCallEnded(0) UsageEvent(Usage(...)) Finished("tool_calls")
+    StreamStarted("chatcmpl-1", "m") TextDelta("Let me") TextDelta(" look.") ToolCallStarted(0, "call_1", "exec_command")
+    ToolCallDelta(0, '{"cmd":') ToolCallDelta(0, '"ls"}') ToolCallEnded(0) UsageEvent(Usage(...)) StreamFinished("tool_calls")
 
-`Finished` or `Failed` is the last event, and there is exactly one of them.
+`StreamFinished` or `StreamFailed` is the last event, and there is exactly one of them.
 """
 
 from __future__ import annotations

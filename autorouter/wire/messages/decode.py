@@ -147,7 +147,7 @@ class MessagesDecoder(StreamDecoder):
 
 
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
-    """The events of an answer that came whole. What is no message is `Failed`."""
+    """The events of an answer that came whole. What is no message is `StreamFailed`."""
     if document.get("type") == "error" or document.get("error"):
         return [failed_event(document.get("error"))]
     if not isinstance(document.get("content"), list):

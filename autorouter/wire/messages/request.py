@@ -3,10 +3,10 @@
 messages[-1]   may be `{"role": "system", ...}`: the environment, behind the human's message
 user content   <system-reminder> blocks come first, the human's words last; on later turns only tool results stand there
 
-Messages' request documents -> `Conversation`.
+Messages' request documents -> `RequestIR`.
 
     {"role": "system", "content": "# Environment ..."}         inside `messages`: a system message in its place
-    {"type": "thinking", "thinking": "...", "signature": "Eq"}  Reasoning(shape="messages")
+    {"type": "thinking", "thinking": "...", "signature": "Eq"}  ReasoningPart(shape="messages")
     {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {...}}        Call; `input` may be JSON text
     {"type": "tool_result", "tool_use_id": "toolu_1", "content": "..."}          Result; `content` may be blocks
 

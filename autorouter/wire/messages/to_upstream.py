@@ -1,4 +1,4 @@
-"""`Conversation` -> a Messages request, for upstreams that speak it.
+"""`RequestIR` -> a Messages request, for upstreams that speak it.
 
 What Anthropic insists on: `max_tokens`; speakers in turn; all results of a step in one user message, first in it; ids of
 letters, digits, `_` and `-`; no empty text. Without marks nothing would be cached there, so the last block of the system
@@ -61,28 +61,28 @@ def from_ir(
         document["tools"] = [_tool(tool, names) for tool in conversation.tools]
         if conversation.tool_choice is not None or conversation.parallel_tool_calls is False:
             document["tool_choice"] = _choice(conversation, names)
-    document |= _wishes(conversation, losses)
+    document |= _options(conversation, losses)
     return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: RequestIR, losses: list[TranslationLoss]) -> dict[str, Any]:
-    wishes: dict[str, Any] = {}
+def _options(conversation: RequestIR, losses: list[TranslationLoss]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
     output: dict[str, Any] = {}
     if conversation.temperature is not None:
-        wishes["temperature"] = min(conversation.temperature, 1.0)
+        options["temperature"] = min(conversation.temperature, 1.0)
     if conversation.top_p is not None:
-        wishes["top_p"] = conversation.top_p
+        options["top_p"] = conversation.top_p
     if conversation.stop:
-        wishes["stop_sequences"] = list(conversation.stop)
+        options["stop_sequences"] = list(conversation.stop)
     if conversation.reasoning_effort == "none":
-        wishes["thinking"] = {"type": "disabled"}
+        options["thinking"] = {"type": "disabled"}
     elif conversation.reasoning_effort:
         output["effort"] = EFFORTS.get(conversation.reasoning_effort, conversation.reasoning_effort)
     if conversation.response_format is not None and conversation.response_format.schema is not None:
         output["format"] = {"type": "json_schema", "schema": conversation.response_format.schema}
     elif conversation.response_format is not None:
         losses.append(TranslationLoss("field", "response_format", "Messages takes a schema only, not any object"))
-    return wishes | ({"output_config": output} if output else {})
+    return options | ({"output_config": output} if output else {})
 
 
 def _messages(messages: list[Message], names: ToolNameMap) -> list[dict[str, Any]]:

@@ -182,7 +182,7 @@ def _ident(item: dict[str, Any]) -> str:
 
 
 def whole(document: dict[str, Any]) -> list[StreamEvent]:
-    """The events of an answer that came whole. What is no response is `Failed`."""
+    """The events of an answer that came whole. What is no response is `StreamFailed`."""
     if document.get("status") in ("failed", "cancelled") or document.get("error"):
         return [failed_event(document.get("error"), "the upstream's response failed")]
     if not isinstance(document.get("output"), list):

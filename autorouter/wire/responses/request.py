@@ -4,11 +4,11 @@ x-codex-turn-metadata   {"turn_id": "...", "request_kind": "turn" | "compaction"
 thread-id               the session; a sub-agent has its own, and `x-codex-parent-thread-id` besides
 input                   developer items, <environment_context> and tool results are not the human's words
 
-Responses' request documents -> `Conversation`.
+Responses' request documents -> `RequestIR`.
 
     {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "You are ..."}]}     system
     {"type": "reasoning", "id": "rs_1", "summary": [...], "encrypted_content": "gAAAA..."}                 Reasoning
-    {"type": "custom_tool_call", "call_id": "call_1", "name": "apply_patch", "input": "*** Begin Patch"}   Call(custom)
+    {"type": "custom_tool_call", "call_id": "call_1", "name": "apply_patch", "input": "*** Begin Patch"}   ToolCallPart(custom)
     {"type": "namespace", "name": "multi_agent_v1", "tools": [{"type": "function", "name": "spawn_agent"}]}
 
 Consecutive items of one speaker are one message: a model's thoughts, words and calls belong together.

@@ -1,4 +1,4 @@
-"""`Conversation` -> a Responses request, for upstreams that speak it.
+"""`RequestIR` -> a Responses request, for upstreams that speak it.
 
 Namespaces and free-form tools go as they are. The conversation is whole in each request, so nothing is stored there and
 reasoning comes back encrypted: `"store": false, "include": ["reasoning.encrypted_content"]`.
@@ -62,13 +62,13 @@ def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -
             document["tool_choice"] = _choice(conversation.tool_choice, conversation)
         if conversation.parallel_tool_calls is not None:
             document["parallel_tool_calls"] = conversation.parallel_tool_calls
-    document |= _wishes(conversation)
+    document |= _options(conversation)
     return UpstreamRequest(document, names, tuple(losses))
 
 
-def _wishes(conversation: RequestIR) -> dict[str, Any]:
+def _options(conversation: RequestIR) -> dict[str, Any]:
     effort = EFFORTS.get(conversation.reasoning_effort or "", conversation.reasoning_effort)
-    wishes: dict[str, Any] = {
+    options: dict[str, Any] = {
         "max_output_tokens": conversation.max_output_tokens,
         "temperature": conversation.temperature,
         "top_p": conversation.top_p,
@@ -76,7 +76,7 @@ def _wishes(conversation: RequestIR) -> dict[str, Any]:
         "text": {"format": _format(conversation.response_format)} if conversation.response_format else None,
         "prompt_cache_key": conversation.cache_key,
     }
-    return {name: value for name, value in wishes.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _items(message: Message) -> list[dict[str, Any]]:
