@@ -103,8 +103,8 @@ def test_the_longest_silence_can_be_set(home: Home) -> None:
         (("--probe-url", "http://user:secret-of-mine@host/v1"), 2, "must not contain a user or password"),
         (("--probe-url", "http://127.0.0.1:9/v1", "--probe-key-env", "NOT_SET_HERE"), 3, "NOT_SET_HERE is not set"),
         (("--probe-url", "http://127.0.0.1:9/v1", "--probe-key-env", KEY), 2, "never given itself"),
-        (("--probe-url", "http://127.0.0.1:9/v1", "--real"), 2, "one at a time"),
-        (("--real", "--dry-run"), 2, "leave one of them out"),
+        (("--probe-url", "http://127.0.0.1:9/v1", "--real"), 2, "exclude each other"),
+        (("--real", "--dry-run"), 2, "use only one of them"),
         (("--check-report", "no-such-file.json"), 6, "can't be read"),
     ],
 )

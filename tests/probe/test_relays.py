@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from autorouter.probe import checks
 from autorouter.probe.markdown import comparison_page, report_page
 from autorouter.probe.relay_client import Relay as Asked
-from autorouter.probe.report import Report, from_json, to_document
+from autorouter.probe.report import REQUIRED_CHECKS, Report, client_support, from_json, to_document
 from tests.probe.provider import MODEL, Provider
 
 AT = "2026-11-20T12:00:00Z"

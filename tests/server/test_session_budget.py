@@ -78,7 +78,7 @@ def test_what_a_panel_spent_counts_though_nobody_answered(tmp_path: Path) -> Non
     """The lead failed, and the last call of all used nothing; the other members were paid."""
 
     def play(heard: ScriptedCall) -> ScriptedAnswer:
-        paid = heard.role == "member" and heard.who != "m0"
+        paid = heard.role == "member" and heard.candidate_id != "m0"
         return SimulatedToolCall("destroy", {"path": "/"}) if paid else ConnectionBroken("reset")
 
     deps, receipts = deps_for(ScriptedTransport(play), tmp_path, names=("m0", "m1", "m2", "m3"))

@@ -62,7 +62,7 @@ def test_a_client_that_gives_up_at_a_break_sees_none(play: Play, router: Router,
     assert answer.text.count("One ") == 1
 
 
-@pytest.mark.parametrize(("name", "limit"), [("HOLD_S", -1.0), ("HOLD_BYTES", 1)])
+@pytest.mark.parametrize(("name", "limit"), [("MAX_BUFFER_S", -1.0), ("MAX_BUFFER_BYTES", 1)])
 def test_nothing_is_held_beyond_the_limits(
     name: str, limit: float, router: Router, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

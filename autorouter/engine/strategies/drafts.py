@@ -47,9 +47,9 @@ class DraftReply:
 
 async def complete_draft(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
     """A draft that isn't streamed. Raises CallFailed."""
-    is_plain = await caller.complete(attempt, number)
-    answer = read_answer(is_plain.body, caller.request.task.wire, stream=False)
-    return DraftReply(attempt, is_plain, answer)
+    reply = await caller.complete(attempt, number)
+    answer = read_answer(reply.body, caller.request.task.wire, stream=False)
+    return DraftReply(attempt, reply, answer)
 
 
 async def buffer_draft(caller: Caller, attempt: Attempt, number: int, scope: VerifyScope | None = None) -> DraftReply:
