@@ -402,7 +402,7 @@ class Receipt(_Chained):
     type: Literal["receipt"]
     schema: Literal["autorouter.receipt.v1"]
     id: str
-    rfc3339_utc: str
+    at: str
     version: str
     dry_run: bool
     context: str
