@@ -1,6 +1,7 @@
-"""Floor 5, beside the evals: is a relay fit for agents, and is everything here as it should be?
+"""Floor 5, beside the evals: is a relay fit for agents, and is the local setup as it should be?
 
-checks    what is asked of a relay, in groups; `line` asks, `streamed` looks at the bytes, `bench` keeps the answers
-report    what came out: values, JSON, a JSON Schema; `markdown` is what people read, `clients` who can use the relay
-ours      what `autorouter doctor` checks here; `dry` asks each strategy on the dry run, `real` each candidate once
+checks        all checks of a relay; `relay_client` sends requests, `relay_session` keeps the responses that many checks
+              read, `stream_inspection` describes a stream
+report        the result: values, JSON, a JSON Schema, the clients that can use the relay; `markdown` renders it
+local_checks  what `autorouter doctor` checks on this machine; `live_check` sends one real request per candidate
 """

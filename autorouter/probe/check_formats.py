@@ -41,12 +41,12 @@ async def json_schema(session: RelaySession) -> CheckFinding:
     response = await session.chat(_NEUTRAL_ASK, response_format=asked)
     if problem := _no_answer_finding(session, response):
         return problem
-    found = lenient_json.parse_object(text_of(response))
-    if found is None:
+    document = lenient_json.parse_object(text_of(response))
+    if document is None:
         return CheckFinding("fail", f"the schema is ignored: {quoted(text_of(response))}")
     kinds = {"city": str, "degrees": int}
-    wrong = [name for name, kind in kinds.items() if not isinstance(found.get(name), kind)]
-    wrong += [name for name in found if name not in kinds]
+    wrong = [name for name, kind in kinds.items() if not isinstance(document.get(name), kind)]
+    wrong += [name for name in document if name not in kinds]
     if wrong:
         return CheckFinding("fail", f"JSON, but not by the schema ({', '.join(map(quoted, wrong[:3]))})")
     return CheckFinding("pass", quoted(text_of(response), 60))

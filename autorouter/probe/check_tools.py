@@ -53,22 +53,22 @@ async def streamed(session: RelaySession) -> CheckFinding:
     response = await _ask_for_call(session, ASK, **session.stream_options)
     if response.failure is not None or response.status != 200:
         return CheckFinding("fail", session.describe(response))
-    found = trace_stream(response)
-    if found.errors or found.unparsed:
-        return CheckFinding("fail", f"{len(found.errors)} error events, {len(found.unparsed)} malformed ones")
-    if not found.calls:
-        return CheckFinding("fail", f"tools are ignored: no call, but {quoted(found.text)}")
-    call = next(iter(found.calls.values()))
+    trace = trace_stream(response)
+    if trace.errors or trace.unparsed:
+        return CheckFinding("fail", f"{len(trace.errors)} error events, {len(trace.unparsed)} malformed ones")
+    if not trace.calls:
+        return CheckFinding("fail", f"tools are ignored: no call, but {quoted(trace.text)}")
+    call = next(iter(trace.calls.values()))
     if fault := _stream_problem(call):
         return CheckFinding("fail", fault)
     if call.unusual:
         return CheckFinding("degraded", ", ".join(sorted(set(call.unusual))))
-    finish = found.finishes[-1][1] if found.finishes else "none"
+    finish = trace.finishes[-1][1] if trace.finishes else "none"
     if finish != "tool_calls":
         return CheckFinding("degraded", f"called, but finish_reason is {quoted(finish)}")
     calls = [_rebuild_call(call)]
-    said = {"role": "assistant", "content": None, "tool_calls": calls}
-    answered = await _result_finding(session, ASK, said, calls, stream=True)
+    assistant_message = {"role": "assistant", "content": None, "tool_calls": calls}
+    answered = await _result_finding(session, ASK, assistant_message, calls, stream=True)
     if answered.result != "pass":
         return answered
     return CheckFinding("pass", f"{len(call.pieces)} pieces, id kept, result taken as a stream")
@@ -142,10 +142,19 @@ def _rebuild_call(call: StreamedToolCall) -> dict[str, Any]:
 
 
 async def _result_finding(
-    session: RelaySession, ask: str, said: dict[str, Any], calls: list[dict[str, Any]], *, stream: bool = False
+    session: RelaySession,
+    ask: str,
+    assistant_message: dict[str, Any],
+    calls: list[dict[str, Any]],
+    *,
+    stream: bool = False,
 ) -> CheckFinding:
     """Give the results back, with the tools declared as agents do."""
-    kept = {name: said[name] for name in ("role", "content", "tool_calls", "reasoning_content") if name in said}
+    kept = {
+        name: assistant_message[name]
+        for name in ("role", "content", "tool_calls", "reasoning_content")
+        if name in assistant_message
+    }
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ask}, kept]
     messages += [{"role": "tool", "tool_call_id": call.get("id"), "content": RESULT} for call in calls]
     response = await session.chat(messages, tools=[TOOL], stream=stream or None)
@@ -162,10 +171,10 @@ async def _result_finding(
 def _streamed_result_finding(session: RelaySession, response: RelayResponse) -> CheckFinding:
     if response.failure is not None or response.status != 200:
         return CheckFinding("fail", f"the result isn't taken: {session.describe(response)}")
-    found = trace_stream(response)
-    if found.errors or found.unparsed or not (found.text or found.calls):
-        return CheckFinding("fail", f"no answer to the tool's result ({len(found.errors)} error events)")
-    return CheckFinding("pass", quoted(found.text, 60) if found.text else "another call")
+    trace = trace_stream(response)
+    if trace.errors or trace.unparsed or not (trace.text or trace.calls):
+        return CheckFinding("fail", f"no answer to the tool's result ({len(trace.errors)} error events)")
+    return CheckFinding("pass", quoted(trace.text, 60) if trace.text else "another call")
 
 
 CHECKS = (

@@ -52,41 +52,41 @@ class DoctorCheck:
     fix: str = ""
 
 
-def of_settings(found: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
+def of_settings(settings: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
     """All that can be told from the settings alone."""
-    where = str(found.path) if found.path else "no file: what is built in, and the catalogue"
+    where = str(settings.path) if settings.path else "no file: what is built in, and the catalogue"
     yield DoctorCheck(name="configuration", state="ok", evidence=where)
-    yield roles(found)
-    yield keys(found, env)
-    yield local_key(found, env)
-    yield catalogue(found)
-    yield prices(found)
+    yield roles(settings)
+    yield keys(settings, env)
+    yield local_key(settings, env)
+    yield catalogue(settings)
+    yield prices(settings)
 
 
-def roles(found: Settings) -> DoctorCheck:
+def roles(settings: Settings) -> DoctorCheck:
     """Every role has a candidate, for the labels ask for them."""
-    filled = {role for candidate in found.candidates for role in candidate.roles}
+    filled = {role for candidate in settings.candidates for role in candidate.roles}
     missing = [str(role) for role in Role if role not in filled]
-    if not found.candidates:
+    if not settings.candidates:
         return DoctorCheck(
             name="roles", state="failed", evidence="there is no candidate", fix="autorouter init writes some"
         )
     if missing:
         fix = f"add them to a candidate's roles, or don't ask for openfusion/{missing[0]}"
         return DoctorCheck(name="roles", state="warning", evidence=f"no candidate for {_names(missing)}", fix=fix)
-    return DoctorCheck(name="roles", state="ok", evidence=f"{len(Role)} roles, {len(found.candidates)} candidates")
+    return DoctorCheck(name="roles", state="ok", evidence=f"{len(Role)} roles, {len(settings.candidates)} candidates")
 
 
-def keys(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
+def keys(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys of the upstreams that candidates use."""
-    if found.dry_run:
+    if settings.dry_run:
         fix = "set a provider's key, or name a local server (autorouter init)"
         return DoctorCheck(name="keys", state="warning", evidence="every answer comes from the dry run", fix=fix)
-    used = dict.fromkeys(candidate.upstream for candidate in found.candidates)
+    used = dict.fromkeys(candidate.upstream for candidate in settings.candidates)
     present, unset = [], []
     for name in used:
         try:
-            target = target_of(name, found.config.upstreams[name], env)
+            target = target_of(name, settings.config.upstreams[name], env)
         except ConfigError as exc:
             return DoctorCheck(
                 name="keys", state="failed", evidence=f"upstreams.{name}: {exc.message}", fix=exc.hint or ""
@@ -103,17 +103,17 @@ def keys(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
     )
 
 
-def local_key(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
+def local_key(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys that clients must send: one from a variable, or those of the file."""
     from autorouter.config.convert import is_loopback
     from autorouter.config.local_keys import read_keys
 
-    server, name = found.config.server, "local key"
+    server, name = settings.config.server, "local key"
     if server.api_key_env and not env.get(server.api_key_env, "").strip():
         fix = f"export {server.api_key_env}=..., or take server.api_key_env out"
         evidence = f"{server.api_key_env} is not set, so the router won't start"
         return DoctorCheck(name=name, state="failed", evidence=evidence, fix=fix)
-    path = keys_path(found.config, env)
+    path = keys_path(settings.config, env)
     try:
         listed = read_keys(path)
     except ConfigError as exc:
@@ -129,37 +129,37 @@ def local_key(found: Settings, env: Mapping[str, str]) -> DoctorCheck:
     )
 
 
-def catalogue(found: Settings) -> DoctorCheck:
+def catalogue(settings: Settings) -> DoctorCheck:
     """Candidates that the catalogue knows, or that say themselves how good they are."""
     from autorouter.config import catalog
 
     known = catalog.read_catalog()
     names = {name for model in known.models.values() for name in (model.id, *model.names.values())}
-    strange = [c for c in found.candidates if c.id not in names and c.model not in names]
+    strange = [c for c in settings.candidates if c.id not in names and c.model not in names]
     blind = [c.id for c in strange if c.benchmarks.general is None and c.benchmarks.coding is None]
     if blind:
         fix = "give them benchmarks, or catalog = ID; without, they are scored as unknown"
         evidence = f"neither in the catalogue nor with benchmarks: {_names(blind)}"
         return DoctorCheck(name="catalogue", state="warning", evidence=evidence, fix=fix)
     own = f", {len(strange)} with figures of their own" if strange else ""
-    total = len(found.candidates) - len(strange)
+    total = len(settings.candidates) - len(strange)
     return DoctorCheck(
         name="catalogue", state="ok", evidence=f"{total} candidates known (version {known.version}){own}"
     )
 
 
-def prices(found: Settings) -> DoctorCheck:
+def prices(settings: Settings) -> DoctorCheck:
     """A candidate without a price fails every limit of money. Local ones cost nothing to ask."""
-    unpriced = [candidate.id for candidate in found.candidates if candidate.price is None and not candidate.local]
+    unpriced = [candidate.id for candidate in settings.candidates if candidate.price is None and not candidate.local]
     if unpriced:
         fix = "give them price_usd_per_mtok; without, they are scored as dear"
         return DoctorCheck(name="prices", state="warning", evidence=f"unknown for {_names(unpriced)}", fix=fix)
     return DoctorCheck(name="prices", state="ok", evidence="every candidate that costs has one")
 
 
-def port(found: Settings, running_version: str | None) -> DoctorCheck:
+def port(settings: Settings, running_version: str | None) -> DoctorCheck:
     """Free, or a router of ours answers there."""
-    server = found.config.server
+    server = settings.config.server
     where = f"the socket {server.uds}" if server.uds else f"{server.host}:{server.port}"
     if running_version:
         return DoctorCheck(name="port", state="ok", evidence=f"autorouter {running_version} answers at {where}")
@@ -190,18 +190,18 @@ def _socket_file(path: Path) -> DoctorCheck:
     )
 
 
-def running(found: Settings) -> str | None:
+def running(settings: Settings) -> str | None:
     """The version of the router that answers where this one would; None where none does."""
     import httpx
 
-    server = found.config.server
+    server = settings.config.server
     if not server.uds and server.port == 0:
         return None
     host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host  # noqa: S104
     where = "localhost" if server.uds else f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
-    line = httpx.HTTPTransport(uds=str(Path(server.uds).expanduser()) if server.uds else None)
+    transport = httpx.HTTPTransport(uds=str(Path(server.uds).expanduser()) if server.uds else None)
     try:
-        with httpx.Client(transport=line, timeout=LOOK_S, trust_env=False) as client:
+        with httpx.Client(transport=transport, timeout=LOOK_S, trust_env=False) as client:
             document = client.get(f"http://{where}/livez").json()
     except (httpx.HTTPError, ValueError):
         return None
@@ -209,11 +209,11 @@ def running(found: Settings) -> str | None:
     return str(document.get("version")) if ours else None
 
 
-def state(found: Settings, running_version: str | None) -> DoctorCheck:
+def state(settings: Settings, running_version: str | None) -> DoctorCheck:
     """The receipts' folder can be written, and nobody else holds it."""
     from autorouter.receipts.recovery import lock_directory
 
-    receipts = found.config.receipts
+    receipts = settings.config.receipts
     if not receipts.enabled or not receipts.dir:
         return DoctorCheck(name="state", state="ok", evidence="receipts are switched off")
     folder = Path(receipts.dir).expanduser()
@@ -244,27 +244,27 @@ def clients(base_url: str, places: AdapterEnvironment) -> Iterator[DoctorCheck]:
             continue
         label = f"client {name}"
         try:
-            found = read_status(adapter, base_url, places)
+            settings = read_status(adapter, base_url, places)
         except AdapterError as exc:
             seen = True
             fix = exc.hint or "mend the file by hand"
             yield DoctorCheck(name=label, state="failed", evidence=exc.message, fix=fix)
             continue
-        if found.mode == "missing":
+        if settings.mode == "missing":
             continue
         seen = True
-        points = f"points here ({found.model})" if found.here else "calls its own provider"
-        if found.base_url and not found.here:
+        points = f"points here ({settings.model})" if settings.here else "calls its own provider"
+        if settings.base_url and not settings.here:
             fix = f"autorouter adapter {name} --install"
             yield DoctorCheck(
-                name=label, state="warning", evidence=f"points to {found.base_url}, not {base_url}", fix=fix
+                name=label, state="warning", evidence=f"points to {settings.base_url}, not {base_url}", fix=fix
             )
-        elif found.notes:
+        elif settings.notes:
             yield DoctorCheck(
-                name=label, state="warning", evidence=f"{points}; {found.notes[0]}", fix="take the override out"
+                name=label, state="warning", evidence=f"{points}; {settings.notes[0]}", fix="take the override out"
             )
         else:
-            fix = "" if found.here else f"autorouter adapter {name} --install"
+            fix = "" if settings.here else f"autorouter adapter {name} --install"
             yield DoctorCheck(name=label, state="ok", evidence=points, fix=fix)
     if not seen:
         yield DoctorCheck(
@@ -316,10 +316,10 @@ LOOKED_AT: Final = 500
 MAX_CANDIDATES_NAMED: Final = 4
 
 
-def provider_truth(found: Settings) -> DoctorCheck:
+def provider_truth(settings: Settings) -> DoctorCheck:
     """Whether upstreams served what was asked for and told what was used, in the latest receipts."""
     name = "provider truth"
-    receipts = found.config.receipts
+    receipts = settings.config.receipts
     if not receipts.enabled or not receipts.dir:
         fix = "receipts.enabled = true"
         return DoctorCheck(name=name, state="warning", evidence="no receipts are kept, so nobody compares", fix=fix)

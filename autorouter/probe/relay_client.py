@@ -1,7 +1,7 @@
 """Asking a relay over real HTTP, with the bytes kept as they came.
 
-seen = await line.ask("POST", "/chat/completions", {"model": ..., ...})
-seen.status   seen.body   seen.chunks   seen.failure
+response = await client.request("POST", "/chat/completions", {"model": ..., ...})
+response.status   response.body   response.chunks   response.failure
 
 httpx and not the router's own client: what is probed is the relay, and a second implementation sees more. Nothing raises:
 a connection that breaks is a finding like any other.

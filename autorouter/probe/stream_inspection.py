@@ -7,7 +7,7 @@ data: {"choices":[{"delta":{},"finish_reason":"stop"}]}                      the
 data: {"choices":[],"usage":{...}}                                           usage, where it was asked for
 data: [DONE]                                                                 the end
 
-`look` never raises: whatever comes is described.
+`trace_stream` never raises: any bytes are described.
 """
 
 from __future__ import annotations

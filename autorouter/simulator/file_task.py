@@ -1,4 +1,4 @@
-"""The errand of a dry run: one file with one line of text, read from what the human wrote, and how it is told in text.
+"""A file task: write one line of text to one file. It is read from the prompt, and done by a tool call or an edit block.
 
     ... PROBE_FILE=/tmp/a.txt PROBE_TEXT=word     any NAME; the latest counts; closes with `PROBE_DONE wrote /tmp/a.txt`
     create a file hello.py that prints hi         closes with `Done (dry run): wrote hello.py`
@@ -20,7 +20,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class FileTask:
-    """Put `line` and a newline into `path`, then say `closing`."""
+    """Write `text` and a newline to `path`, then answer `final_message`."""
 
     path: str
     text: str
@@ -47,23 +47,23 @@ _TAIL: Final = re.compile(
 """What follows the words to print in a bare sentence."""
 
 
-def find_file_task(ask: str) -> FileTask | None:
-    """The errand in the human's words, None where there is none."""
-    return _from_markers(ask) or _from_english(ask)
+def find_file_task(prompt: str) -> FileTask | None:
+    """The file task that a prompt describes, None if there is none."""
+    return _from_markers(prompt) or _from_english(prompt)
 
 
-def _from_markers(ask: str) -> FileTask | None:
-    for match in reversed(list(_FILE.finditer(ask))):
+def _from_markers(prompt: str) -> FileTask | None:
+    for match in reversed(list(_FILE.finditer(prompt))):
         name = match[1]
-        words = re.findall(_TEXT.format(name=name), ask)
+        words = re.findall(_TEXT.format(name=name), prompt)
         path = match[2] or match[3] or match[4].rstrip(".:!?")
         if words and path:
             return FileTask(path, words[-1], f"{name}_DONE wrote {path}")
     return None
 
 
-def _from_english(ask: str) -> FileTask | None:
-    match = _ENGLISH.search(ask)
+def _from_english(prompt: str) -> FileTask | None:
+    match = _ENGLISH.search(prompt)
     if match is None:
         return None
     words = match["q1"] or match["q2"] or match["q3"] or _TAIL.sub("", match["bare"]).strip()
@@ -78,39 +78,39 @@ def without_markers(text: str) -> str:
     return " ".join(re.sub(r"\b[A-Z][A-Z0-9]*_(?:FILE|TEXT)=\S*", "", text).split())
 
 
-def write_command(errand: FileTask) -> str:
-    """A POSIX shell command that does the errand."""
-    return f"printf '%s\\n' {shlex.quote(errand.text)} > {shlex.quote(errand.path)}"
+def write_command(file_task: FileTask) -> str:
+    """A POSIX shell command that does the task."""
+    return f"printf '%s\\n' {shlex.quote(file_task.text)} > {shlex.quote(file_task.path)}"
 
 
-def show_command(errand: FileTask) -> str:
-    return f"cat {shlex.quote(errand.path)}"
+def show_command(file_task: FileTask) -> str:
+    return f"cat {shlex.quote(file_task.path)}"
 
 
-def apply_patch_text(errand: FileTask, path: str | None = None) -> str:
-    """The errand in the `*** Begin Patch` format (apply_patch)."""
-    return f"*** Begin Patch\n*** Add File: {path or errand.path}\n+{errand.text}\n*** End Patch\n"
+def apply_patch_text(file_task: FileTask, path: str | None = None) -> str:
+    """The task in the `*** Begin Patch` format (apply_patch)."""
+    return f"*** Begin Patch\n*** Add File: {path or file_task.path}\n+{file_task.text}\n*** End Patch\n"
 
 
-def edit_block(rules: str, errand: FileTask) -> str | None:
-    """The errand as text, in the edit format that `rules` describe; None where they describe none."""
-    name = _local_name(errand.path)
-    if "*** Begin Patch" in rules:
-        return apply_patch_text(errand, name)
-    if "SEARCH/REPLACE" in rules:
-        block = f"<<<<<<< SEARCH\n=======\n{errand.text}\n>>>>>>> REPLACE"
-        head = f"```\n{name}" if _path_inside_fence(rules) else f"{name}\n```"
+def edit_block(instructions: str, file_task: FileTask) -> str | None:
+    """The task as text, in the edit format that the instructions describe; None if they describe none."""
+    name = _local_name(file_task.path)
+    if "*** Begin Patch" in instructions:
+        return apply_patch_text(file_task, name)
+    if "SEARCH/REPLACE" in instructions:
+        block = f"<<<<<<< SEARCH\n=======\n{file_task.text}\n>>>>>>> REPLACE"
+        head = f"```\n{name}" if _path_inside_fence(instructions) else f"{name}\n```"
         return f"I will create the file.\n\n{head}\n{block}\n```\n"
-    if "diff -U0" in rules or "unified diff" in rules:
-        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{errand.text}\n```\n"
-    if "file listing" in rules:
-        return f"{name}\n```\n{errand.text}\n```\n"
+    if "diff -U0" in instructions or "unified diff" in instructions:
+        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{file_task.text}\n```\n"
+    if "file listing" in instructions:
+        return f"{name}\n```\n{file_task.text}\n```\n"
     return None
 
 
-def _path_inside_fence(rules: str) -> bool:
+def _path_inside_fence(instructions: str) -> bool:
     """diff-fenced: its rules put the opening fence before the path, those of diff behind it."""
-    fence, path = rules.find("opening fence"), rules.find("file path alone on a line")
+    fence, path = instructions.find("opening fence"), instructions.find("file path alone on a line")
     return 0 <= fence < path
 
 
@@ -126,8 +126,8 @@ def _quote(words: str) -> str:
     return orjson.dumps(words).decode()
 
 
-_Line = Callable[[str], str]
-_PRINT_STATEMENTS: Final[Mapping[str, _Line]] = {
+_PrintStatement = Callable[[str], str]
+_PRINT_STATEMENTS: Final[Mapping[str, _PrintStatement]] = {
     "py": lambda words: f"print({_quote(words)})",
     "rb": lambda words: f"puts {_quote(words)}",
     "lua": lambda words: f"print({_quote(words)})",

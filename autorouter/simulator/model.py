@@ -1,10 +1,10 @@
-"""The dry run's brain: what a model would answer, decided from the request alone. Wires decode into `DryRequest`.
+"""What the simulated model answers, decided from the request alone. `codec` decodes every wire into a `SimulatedRequest`.
 
-    an errand, tools, no result yet    call the tool that writes the file     (`errand`, `toolfill`)
-    an errand, tools, one result       call the tool that shows it, if any
-    an errand, tools, more results     the closing text
-    an errand, an edit format          an edit block                          (Aider)
-    a JSON schema                      an instance of it                      (`instance`)
+    a file task, tools, no result yet  call the tool that writes the file     (`file_task`, `tools`)
+    a file task, tools, one result     call the tool that shows it, if any
+    a file task, tools, more results   the final message
+    a file task, an edit format        an edit block                          (Aider)
+    a JSON schema                      an instance of it                      (`schema_instance`)
     housekeeping                       a title, or a commit message
     an inner role that judges          its JSON                               (`roles`)
     anything else                      says that it is a dry run
@@ -23,7 +23,7 @@ from typing import Any, Final
 import orjson
 
 from autorouter.core.signals.task_kind import is_housekeeping
-from autorouter.simulator import file_task as errands
+from autorouter.simulator import file_task as file_tasks
 from autorouter.simulator import roles
 from autorouter.simulator.file_task import FileTask
 from autorouter.simulator.roles import RoleTask
@@ -53,11 +53,11 @@ _OPENINGS: Final = (
 class SimulatedRequest:
     """A request as its wire module read it.
 
-    `ask` is what the human last wrote. `rules` is every text that may describe an edit format: the system's, and what
-    the client put around the ask. `results` counts the tool results since the ask. `must_call`: the client insists on
+    `prompt` is what the human last wrote. `format_instructions` is every text that may describe an edit format: the system's, and what
+    the client put around the prompt. `tool_results` counts the tool results since the prompt. `forced_tool`: the client insists on
     a tool call, of the tool of this name, or of any where it is empty. `schema` is the JSON schema that the answer
-    must satisfy. `seed` is the sha256 of the request's body. `task`: the inner role that is to be played. `agree` and
-    `revise` are faults: all candidates say the same; the verifier finds something.
+    must satisfy. `seed` is the sha256 of the request's body. `role_task`: the task of an inner role.
+    `same_for_all` and `verifier_objects` are faults: all candidates answer alike; the verifier has a finding.
     """
 
     candidate_id: str
@@ -103,16 +103,16 @@ def plan_answer(request: SimulatedRequest) -> SimulatedAnswer:
     text_only = TEXT_ONLY in request.prompt
     if text_only or (not request.tools and is_housekeeping(request.system, request.prompt)):
         return TextAnswer(_housekeeping_text(request))
-    errand = errands.find_file_task(request.prompt)
-    if request.tools and (call := _next_call(request, errand)):
+    file_task = file_tasks.find_file_task(request.prompt)
+    if request.tools and (call := _next_call(request, file_task)):
         return call
     if request.schema is not None:
         return TextAnswer(to_json(schema_instance(request.schema)))
-    if errand is None:
+    if file_task is None:
         return TextAnswer(_default_text(request))
     if request.tools:
-        return TextAnswer(_final_text(request, errand))
-    return TextAnswer(errands.edit_block(request.format_instructions, errand) or _default_text(request))
+        return TextAnswer(_final_text(request, file_task))
+    return TextAnswer(file_tasks.edit_block(request.format_instructions, file_task) or _default_text(request))
 
 
 def output_tokens(answer: SimulatedAnswer) -> int:
@@ -126,21 +126,21 @@ def arguments_json(call: SimulatedToolCall) -> str:
     return to_json(call.arguments) if call.raw_arguments is None else call.raw_arguments
 
 
-def _next_call(request: SimulatedRequest, errand: FileTask | None) -> SimulatedToolCall | None:
+def _next_call(request: SimulatedRequest, file_task: FileTask | None) -> SimulatedToolCall | None:
     tools = request.tools
     if request.forced_tool:
         tools = tuple(tool for tool in tools if tool.name == request.forced_tool) or tools
-    if errand is not None and request.tool_results == 0 and (call := write_call(tools, errand)):
+    if file_task is not None and request.tool_results == 0 and (call := write_call(tools, file_task)):
         return call
-    if errand is not None and request.tool_results == 1 and (call := show_call(tools, errand)):
+    if file_task is not None and request.tool_results == 1 and (call := show_call(tools, file_task)):
         return call
     return minimal_call(tools[0]) if request.forced_tool is not None and request.tool_results == 0 else None
 
 
-def _final_text(request: SimulatedRequest, errand: FileTask) -> str:
+def _final_text(request: SimulatedRequest, file_task: FileTask) -> str:
     if request.tool_results == 0:
-        return f"{_opening_sentence(request)} None of the declared tools can write {errand.path}."
-    return errand.final_message + _revised_suffix(request)
+        return f"{_opening_sentence(request)} None of the declared tools can write {file_task.path}."
+    return file_task.final_message + _revised_suffix(request)
 
 
 def _default_text(request: SimulatedRequest) -> str:
@@ -173,7 +173,7 @@ def _housekeeping_text(request: SimulatedRequest) -> str:
         return "chore: dry run"
     if TEXT_ONLY in request.prompt or (chore and chore["summary"]):
         return f"Summary of a dry run by {request.candidate_id}: no model was called, nothing has to be kept."
-    words = re.findall(r"[^\W_][\w.'-]*", errands.without_markers(request.prompt))
+    words = re.findall(r"[^\W_][\w.'-]*", file_tasks.without_markers(request.prompt))
     return " ".join(words[:TITLE_WORDS]).capitalize()[:PROMPT_ECHO_CHARS] or "Dry run"
 
 

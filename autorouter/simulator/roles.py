@@ -1,4 +1,4 @@
-"""The inner roles of a panel, as the dry run plays them: the task that the engine appends, and what is answered to it.
+"""The inner roles of a panel in the dry run: the task that the engine appends to a request, and the answer to it.
 
     <autorouter-task role="verifier" key="k1">
     ... <proposal id="A">"a JSON string"</proposal> ...
@@ -114,19 +114,19 @@ def role_answer(task: RoleTask, seed: bytes, *, revise: bool = False) -> dict[st
     letters = [proposal.letter for proposal in task.proposals]
     match task.role:
         case "verifier":
-            said: dict[str, Any] = {
+            answer: dict[str, Any] = {
                 "verdict": "revise" if revise else "accept",
                 "findings": [FINDING] if revise else [],
             }
         case "judge":
-            said = _judge_answer(letters, seed)
+            answer = _judge_answer(letters, seed)
         case "ranker":
-            said = {"order": _ranking(task.proposals)}
+            answer = {"order": _ranking(task.proposals)}
         case _ if task.criteria:
-            said = {"met": _criteria_met(task), "why": "dry run"}
+            answer = {"met": _criteria_met(task), "why": "dry run"}
         case _:
-            said = {"winner": _winner(task.proposals), "why": "dry run"}
-    return {"key": task.key, **said}
+            answer = {"winner": _winner(task.proposals), "why": "dry run"}
+    return {"key": task.key, **answer}
 
 
 FINDING: Final = "The answer was not checked: this is a dry run (fault verdict-revise)."

@@ -1,4 +1,4 @@
-"""Which tool does an errand, and its arguments from the tool's own JSON schema.
+"""Which tool does a file task, and its arguments from the tool's own JSON schema.
 
     Write {file_path, content}       {"file_path": "/tmp/a.txt", "content": "word\\n"}
     bash {command}                   {"command": "printf '%s\\n' word > /tmp/a.txt"}
@@ -6,7 +6,7 @@
     run_commands {commands: [...]}   {"commands": ["printf ..."]}
 
 The names are those that today's agents declare (docs/clients.md); behind an MCP prefix they count too. A tool whose
-schema has no place for a path and a text, or for a command, is passed over whatever its name.
+schema has no place for a path and a text, or for a command, is skipped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from autorouter.simulator import file_task as errands
+from autorouter.simulator import file_task as file_tasks
 from autorouter.simulator.file_task import FileTask
 from autorouter.simulator.schema_instance import FILLER, required_names, resolve, schema_instance, type_of
 
@@ -65,33 +65,33 @@ _CREATING: Final = ("create", "write", "overwrite")
 _SEPARATOR: Final = re.compile(r"__|[.:/]")
 
 
-def write_call(tools: Sequence[DeclaredTool], errand: FileTask) -> SimulatedToolCall | None:
-    """The call that does the errand: a writer's, else a shell's, else a patcher's."""
+def write_call(tools: Sequence[DeclaredTool], file_task: FileTask) -> SimulatedToolCall | None:
+    """The call that does the task: a writer's, else a shell's, else a patcher's."""
     for tool in _tools_named(tools, WRITERS):
         properties = _properties(tool)
         if _has_any(properties, _PATHS) and _has_any(properties, _TEXTS):
-            return _call_with(tool, {_PATHS: errand.path, _TEXTS: errand.text + "\n"})
-    if call := _shell_call(tools, errands.write_command(errand)):
+            return _call_with(tool, {_PATHS: file_task.path, _TEXTS: file_task.text + "\n"})
+    if call := _shell_call(tools, file_tasks.write_command(file_task)):
         return call
     for tool in _tools_named(tools, PATCHERS):
         if tool.free_form:
-            return _free_form_call(tool, errands.apply_patch_text(errand))
+            return _free_form_call(tool, file_tasks.apply_patch_text(file_task))
         if _has_any(_properties(tool), _PATCHES):
-            return _call_with(tool, {_PATCHES: errands.apply_patch_text(errand)})
+            return _call_with(tool, {_PATCHES: file_tasks.apply_patch_text(file_task)})
     return None
 
 
-def show_call(tools: Sequence[DeclaredTool], errand: FileTask) -> SimulatedToolCall | None:
+def show_call(tools: Sequence[DeclaredTool], file_task: FileTask) -> SimulatedToolCall | None:
     """The call that shows the file, None where no tool runs commands."""
-    return _shell_call(tools, errands.show_command(errand))
+    return _shell_call(tools, file_tasks.show_command(file_task))
 
 
 def minimal_call(tool: DeclaredTool) -> SimulatedToolCall:
     """A call of this very tool with nothing but its required arguments, for a client that insists."""
     if tool.free_form:
         return _free_form_call(tool, FILLER)
-    made = schema_instance({**tool.schema, "type": "object"}, tool.schema)
-    return SimulatedToolCall(tool.name, made if isinstance(made, dict) else {}, namespace=tool.namespace)
+    instance = schema_instance({**tool.schema, "type": "object"}, tool.schema)
+    return SimulatedToolCall(tool.name, instance if isinstance(instance, dict) else {}, namespace=tool.namespace)
 
 
 def _call_with(tool: DeclaredTool, known: Mapping[frozenset[str], str]) -> SimulatedToolCall:
@@ -123,8 +123,8 @@ def _tools_named(tools: Sequence[DeclaredTool], names: Sequence[str]) -> list[De
 
 
 def _properties(tool: DeclaredTool) -> Mapping[str, Any]:
-    found = resolve(tool.schema, tool.schema).get("properties")
-    return found if isinstance(found, Mapping) else {}
+    properties = resolve(tool.schema, tool.schema).get("properties")
+    return properties if isinstance(properties, Mapping) else {}
 
 
 def _has_any(properties: Mapping[str, Any], keys: frozenset[str]) -> bool:
@@ -170,12 +170,12 @@ def _fit_to_schema(name: str, schema: Mapping[str, Any], root: Mapping[str, Any]
         return value if type_of(schema) == "string" else schema_instance(schema, root)
     items = resolve(schema.get("items", {}), root)
     if type_of(items) == "object":
-        made = schema_instance(items, root)
+        instance = schema_instance(items, root)
         inner = items.get("properties")
         for key, below in inner.items() if isinstance(inner, Mapping) else ():
             if command and _normalized(key) in _COMMANDS:
-                made[key] = _fit_to_schema(key, resolve(below, root), root, value, command=True)
-        return [made]
+                instance[key] = _fit_to_schema(key, resolve(below, root), root, value, command=True)
+        return [instance]
     if type_of(items) != "string" or "enum" in items or "const" in items:
         return schema_instance(schema, root)
     if command and not _normalized(name).endswith("s"):

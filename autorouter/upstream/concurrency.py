@@ -1,7 +1,7 @@
 """At most so many calls at once to an upstream: a transport around another one.
 
     send ──► a free slot ──► the inner send ──► reply ──► reply.close() frees it
-       └──► none: wait in order ──► slot_s, or the call's own, over: Failure("busy"), so that another candidate is tried at once
+       └──► none: wait in order ──► over max_wait_s, or the call's own limit: TransportError("busy"), so that another candidate is tried
 
 Upstreams without a limit cost one look into a dictionary. `Runtime` leaves the wrapping out where no upstream has one.
 """
@@ -33,7 +33,7 @@ class ConcurrencySlots:
         self.waiting = 0
 
     async def acquire(self, name: str, wait_s: float) -> None:
-        """Raises Failure("busy")."""
+        """Raises TransportError("busy")."""
         self.waiting += 1
         try:
             async with asyncio.timeout(wait_s):

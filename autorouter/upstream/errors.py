@@ -9,12 +9,12 @@
     503 529        overloaded: short cooldowns that grow
     5xx            the provider's fault
     reset, cut, not JSON    the same
-    no slot of our own      the next candidate; nobody's fault
+    no slot of our own      the next candidate; its health isn't affected
 
 What is done after each is `engine/retry`'s business, how long a candidate is left alone `core/state/health`'s.
 
 Upstream bodies are not passed on: they may hold prompts or keys. Only the message of a refused request is, bounded and
-scrubbed, for without it nobody could mend the request.
+scrubbed, because without it the request couldn't be corrected.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ _BAD_REASONING = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureVerdict:
-    """`kind` is the word on the receipt. `retry_elsewhere`: another candidate may do. `cools`: it speaks against the
-    candidate's health. `error` is what the client gets if nobody else answers."""
+    """`kind` is the word on the receipt. `retry_elsewhere`: another candidate may do. `counts_against_health`:
+    the candidate is to blame. `error` is what the client gets if no other candidate answers."""
 
     kind: str
     retry_elsewhere: bool
@@ -216,10 +216,10 @@ def classify_error_event(call: UpstreamCall, inner: Mapping[str, Any]) -> Failur
 
 def requested_wait_s(headers: Mapping[str, str]) -> float | None:
     """So long the upstream asks us to wait: `retry-after-ms`, as some write it beside the other, or `Retry-After`."""
-    found = headers.get("retry-after-ms")
-    if found:
-        wait_ms = parse_retry_after(found)
-        if wait_ms is not None and found.strip()[:1].isdigit():
+    value = headers.get("retry-after-ms")
+    if value:
+        wait_ms = parse_retry_after(value)
+        if wait_ms is not None and value.strip()[:1].isdigit():
             return wait_ms / 1000.0
     return parse_retry_after(headers.get("retry-after"))
 

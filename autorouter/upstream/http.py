@@ -36,7 +36,7 @@ class IdleTimer:
         self._handle = self._loop.call_later(min(CHECK_INTERVAL_S, limit_s), self._check)
 
     def start_waiting(self) -> None:
-        """The wait for bytes begins. While the client is slow to take what it got, nobody waits."""
+        """The wait for bytes begins. The time in which a slow client takes bytes doesn't count."""
         self._waiting_since = self._loop.time()
 
     def stop_waiting(self, limit_s: float) -> None:
@@ -80,7 +80,7 @@ class HttpReply:
         self.headers: Mapping[str, str] = response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Whatever has arrived, as soon as it has."""
+        """The bytes that have arrived, as soon as they arrive."""
         content, limits = self._response.content, self._call.target.timeouts
         silence = IdleTimer(self._response, limits.first_byte_s)
         try:
@@ -158,7 +158,7 @@ class HttpTransport:
 
 
 def _transport_error(exc: BaseException, call: UpstreamCall, otherwise: str) -> TransportError:
-    """Name what happened in the words of `Failure.kind`; the message holds no header and no body."""
+    """Name what happened by a `TransportError.kind`; the message holds no header and no body."""
     name = call.target.name
     if isinstance(exc, aiohttp.ConnectionTimeoutError):
         return TransportError(

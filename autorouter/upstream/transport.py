@@ -1,8 +1,8 @@
-"""The seam between the engine and whatever carries a call: the network, or the dry run.
+"""The interface between the engine and what carries a call: HTTP, or the dry run.
 
-reply = await transport.send(Call(...))     headers have come; raises Failure
-async for chunk in reply.chunks(): ...      bytes as they arrive; raises Failure
-reply.close()                               stops the call wherever it stands
+reply = await transport.send(UpstreamCall(...))     headers have come; raises TransportError
+async for chunk in reply.chunks(): ...              bytes as they arrive; raises TransportError
+reply.close()                               stops the call at once
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class UpstreamTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamCall:
-    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only. `slot_s`:
-    how long to wait for a slot, where not as long as the upstream says; `queued` is told how long it was, in seconds."""
+    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only. `slot_timeout_s`:
+    how long to wait for a slot, where not as long as the upstream says; `on_slot_acquired` is told how long it was, in seconds."""
 
     target: UpstreamTarget
     candidate: Candidate
@@ -86,7 +86,7 @@ class Transport(Protocol):
 
 
 async def read_all(reply: UpstreamReply, limit_bytes: int) -> bytes:
-    """The whole body; raises Failure("too_large") beyond the limit."""
+    """The whole body; raises TransportError("too_large") beyond the limit."""
     parts: list[bytes] = []
     size = 0
     async for chunk in reply.chunks():

@@ -75,7 +75,7 @@ def append_error(body: ResponseBody) -> ResponseBody:
 
 
 def replace_with_error(body: ResponseBody) -> ResponseBody:
-    """The error in place of the answer, whole whatever was asked for."""
+    """The error instead of the answer, as one document even if a stream was requested."""
     return replace(body, pieces=(body.error_body or body.error,), stream=False)
 
 

@@ -1,10 +1,7 @@
-"""The part of the fault catalogue that answers with an error status.
+"""The catalog of faults: each way in which an upstream can misbehave, and what a good client or router does about it.
 
-A Messages upstream says the same in its own shape, and with words of its own where clients look at them.
-
-The fault catalogue, one table: each way to misbehave, and what a good client or router does about it.
-
-The advice is what the router of this project does, and what its fault matrix of real clients says they should.
+The advice is what this router does, and what its fault matrix of real clients says they should do. Faults that answer
+with an error status come first. A Messages upstream uses its own error shape, and its own text where clients match it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""Names of faults: those of the catalogue, other names for some, and names with a number in them.
-
-named("cut-stream")      a row of the catalogue
-named("429")             429-no-header, by an alias
-named("stall-after-20")  made for this number
-named("oops")            None
-
-How faults are named, and to which calls they apply. The dry run and the mock server play them; `catalogue` has them.
+"""The syntax of faults: their names, and the calls to which they apply. `catalog` has the faults themselves.
 
     NAME            the first attempt          429-no-header
     NAME*N          attempts 1 to N            500*2
@@ -14,8 +7,13 @@ How faults are named, and to which calls they apply. The dry run and the mock se
     NAME@ROLE       every call in that role    half-json@judge      (of a panel: member, verifier, judge ...; see `roles`)
     A,B             the first that applies     429-no-header,500*2  (attempt 1: 429, attempt 2: 500)
 
-Refusals and failures come instead of an answer; the others change the good one, its content or its way: one of each sort
-can apply to the same call (`empty,crlf`).
+Error responses and connection failures replace an answer. The other faults change its content or its transport; one of
+each kind can apply to the same call (`empty,crlf`).
+
+    fault_by_name("cut-stream")      an entry of the catalog
+    fault_by_name("429")             429-no-header, by an alias
+    fault_by_name("stall-after-20")  built for this number
+    fault_by_name("oops")            None
 """
 
 from __future__ import annotations
@@ -104,9 +102,9 @@ FAMILIES: Final = (
 
 def fault_by_name(name: str) -> Fault | None:
     """The fault of a name, an alias or a name with a number; None where there is none."""
-    found = FAULTS.get(ALIASES.get(name, name))
-    if found is not None:
-        return found
+    fault = FAULTS.get(ALIASES.get(name, name))
+    if fault is not None:
+        return fault
     for family in FAMILIES:
         match = family.pattern.fullmatch(name)
         if match is not None:
@@ -138,24 +136,24 @@ class FaultSpec:
     def fault_for(self, attempt: int, candidate_id: str, role: str = "") -> Fault | None:
         """The fault of this attempt (they count from 1 within a step), None for a good answer. `role` is empty for a call
         that is no inner one. The first that changes the content and the first other one are made one."""
-        found = [rule.fault for rule in self.rules if rule.applies_to(attempt, candidate_id, role)]
-        said = next((fault for fault in found if fault.answer_override is not None), None)
-        way = next((fault for fault in found if fault.answer_override is None), None)
-        if said is None or way is None:
-            return said or way
-        return replace(way, answer_override=said.answer_override)
+        matching = [rule.fault for rule in self.rules if rule.applies_to(attempt, candidate_id, role)]
+        content_fault = next((fault for fault in matching if fault.answer_override is not None), None)
+        transport_fault = next((fault for fault in matching if fault.answer_override is None), None)
+        if content_fault is None or transport_fault is None:
+            return content_fault or transport_fault
+        return replace(transport_fault, answer_override=content_fault.answer_override)
 
 
 _RULE: Final = re.compile(r"(?P<name>[^*@]*)(?:\*(?P<count>[^@]*))?(?:@(?P<target>.*))?", re.DOTALL)
 
 
 def parse_faults(spec: str, *, default_attempts: int | None = 1) -> FaultSpec:
-    """Read a fault spec; raises ValueError that says what is wrong, with the nearest names. `bare`: how many attempts a
-    name alone is for."""
+    """Read a fault spec; raises ValueError that says what is wrong, with the nearest names. `default_attempts`:
+    the number of attempts that a name alone applies to."""
     return FaultSpec(tuple(_fault_rule(part.strip(), default_attempts) for part in spec.split(",")))
 
 
-def _fault_rule(part: str, bare: int | None) -> FaultRule:
+def _fault_rule(part: str, default_attempts: int | None) -> FaultRule:
     match = _RULE.fullmatch(part)
     assert match is not None
     name, count, target = match["name"].strip(), match["count"], match["target"]
@@ -165,7 +163,7 @@ def _fault_rule(part: str, bare: int | None) -> FaultRule:
     if target is not None and not target.strip():
         raise ValueError(f"fault `{part}`: a candidate's id is missing behind `@`, or a role of a panel")
     if count is None:
-        attempts = bare if target is None and not fault.every_attempt else None
+        attempts = default_attempts if target is None and not fault.every_attempt else None
     elif count.strip() == "all":
         attempts = None
     elif re.fullmatch(r"[1-9][0-9]{0,8}", count.strip()):

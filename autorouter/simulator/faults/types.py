@@ -1,4 +1,4 @@
-"""What a fault is: one way in which an upstream misbehaves. The catalogue of them is `catalogue`, their syntax `faults`."""
+"""What a fault is: one way in which an upstream misbehaves. `catalog` lists them, `spec` is their syntax."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ class ErrorResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One way to fail. One of the fields behind `wires` says what happens (`half-json` has two).
+    """One way to fail. One of the fields after `wires` says what happens (`half-json` has two).
 
-    `advice`: what a good client or router does about it. `wires`: elsewhere the answer is a good one. `refusal`: this
-    answer instead. `failure`: what happens instead of an answer. `slow_s`: further silence before the first byte.
-    `pace_s`: further silence before each further piece. `served_model`: the model that the answer claims to be from.
-    `usage_factor`: the told usage is so many times the true one; None is not told. `unstreamed`: a whole answer where a
-    stream was asked for. `style`: how a stream cuts a tool call's arguments. `reshape`: the answer's pieces are changed.
-    `twist`: another answer is given; with `reshape`, that is left out if it is another. `roles`: in these only, where it
-    isn't empty; "" is a call without a role. `lasting`: all attempts unless a number is given.
+    `advice`: what a good client or router does about it. `wires`: on any other wire the answer is a good one.
+    `error_response`: sent instead of the answer. `connection_failure`: happens instead of any response.
+    `first_byte_delay_s`: extra silence before the first byte. `event_delay_s`: extra silence before each further piece.
+    `served_model`: the model that the answer claims to come from. `usage_factor`: the reported usage is this multiple of
+    the true one; None reports none. `ignores_stream`: one document though a stream was requested. `argument_chunking`:
+    how a stream cuts a tool call's arguments. `transform_body`: changes the answer's bytes. `answer_override`: another
+    answer; if it differs from the good one, `half-json` doesn't transform the body too. `roles`: the fault applies to
+    these roles only, if there are any; "" is a call without a role. `every_attempt`: all attempts unless a number is given.
     """
 
     name: str

@@ -1,4 +1,9 @@
-"""A play on a socket, and the line that says what was done.
+"""The mock server: a request -> the fault that applies -> a simulated response -> bytes on a socket, and a log entry.
+
+POST /v1/chat/completions  /v1/responses  /v1/messages     with or without a prefix
+POST /v1/messages/count_tokens                             bytes / 4
+GET  /v1/models                                            the models it lists; any other is served too
+GET  /                                                     a description
 
 ending     on the socket
 None       the last chunk, or the promised length
@@ -6,13 +11,6 @@ cut        FIN without the last chunk
 rst        RST
 framing    bytes that are no chunk, then FIN
 timeout    silence until the client leaves
-
-The mock: a request -> a choice -> a play -> bytes, and a line that says what was done.
-
-POST /v1/chat/completions  /v1/responses  /v1/messages     with or without a prefix
-POST /v1/messages/count_tokens                             bytes / 4
-GET  /v1/models                                            the models it pretends to have; any other is served too
-GET  /                                                     what it is
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ from autorouter.simulator.server.rules import FAULT_HEADER, FaultChoice, FaultCh
 from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
 
 SHOWN_CHARS: Final = 60
-"""So much of a model's or a fault's name stands in a line."""
+"""Longest model or fault name in a log entry."""
 
 
 @dataclass(slots=True)
@@ -75,73 +73,73 @@ class RequestLog:
         return f"{' '.join(asked)} -> {status}{body}, {self.ending}, {self.duration_s:.2f} s"
 
 
-async def send_response(line: MockConnection, play: SimulatedResponse, note: RequestLog) -> None:
-    """Play it on a socket. Raises Gone where the client has left before its end."""
-    if play.connection_failure is not None:
-        await _fail(line, play, note)
+async def send_response(connection: MockConnection, response: SimulatedResponse, log: RequestLog) -> None:
+    """Send the response. Raises ClientGone if the client leaves before its end."""
+    if response.connection_failure is not None:
+        await _simulate_failure(connection, response, log)
         return
-    if not await line.wait(play.first_byte_delay_s):
+    if not await connection.wait(response.first_byte_delay_s):
         raise ClientGone
-    flow = play.body
-    whole = flow.ending is None and not flow.stream
-    await line.send_head(play.status, _headers(play), sum(map(len, flow.pieces)) if whole else None)
-    note.status = play.status
-    pause_s = play.generation_s / max(1, len(flow.pieces)) + play.event_delay_s
-    for number, piece in enumerate(flow.pieces):
-        if number and pause_s > 0 and not await line.wait(pause_s):
+    body = response.body
+    whole = body.ending is None and not body.stream
+    await connection.send_head(response.status, _headers(response), sum(map(len, body.pieces)) if whole else None)
+    log.status = response.status
+    pause_s = response.generation_s / max(1, len(body.pieces)) + response.event_delay_s
+    for number, piece in enumerate(body.pieces):
+        if number and pause_s > 0 and not await connection.wait(pause_s):
             raise ClientGone
-        await line.send_chunk(piece)
-        note.chunks += 1
-        note.sent_bytes += len(piece)
-    match flow.ending:
+        await connection.send_chunk(piece)
+        log.chunks += 1
+        log.sent_bytes += len(piece)
+    match body.ending:
         case None:
-            await line.send_end()
-            note.ending = "complete"
+            await connection.send_end()
+            log.ending = "complete"
         case "cut":
-            line.close()
-            note.ending = "connection closed"
+            connection.close()
+            log.ending = "connection closed"
         case "rst":
-            line.reset()
-            note.ending = "connection reset"
+            connection.reset()
+            log.ending = "connection reset"
         case "framing":
-            await line.send_raw(NO_CHUNK)
-            line.close()
-            note.ending = "broken framing"
+            await connection.send_raw(NO_CHUNK)
+            connection.close()
+            log.ending = "broken framing"
         case "timeout":
-            await line.wait(None)
-            note.ending = "silence until the client left"
+            await connection.wait(None)
+            log.ending = "silence until the client left"
 
 
-async def _fail(line: MockConnection, play: SimulatedResponse, note: RequestLog) -> None:
-    match play.connection_failure:
+async def _simulate_failure(connection: MockConnection, response: SimulatedResponse, log: RequestLog) -> None:
+    match response.connection_failure:
         case "reset":
-            line.reset()
-            note.ending = "connection reset"
+            connection.reset()
+            log.ending = "connection reset"
         case "closed":
-            line.close()
-            note.ending = "connection closed"
+            connection.close()
+            log.ending = "connection closed"
         case _:
-            await line.wait(None)
-            line.close()
-            note.ending = "silence until the client left"
+            await connection.wait(None)
+            connection.close()
+            log.ending = "silence until the client left"
 
 
-def _headers(play: SimulatedResponse) -> dict[str, str]:
-    headers = {**play.headers, "server": "autorouter-mock"}
-    if play.body.stream:
+def _headers(response: SimulatedResponse) -> dict[str, str]:
+    headers = {**response.headers, "server": "autorouter-mock"}
+    if response.body.stream:
         headers["cache-control"] = "no-cache"
-    if play.fault:
-        headers["x-autorouter-mock"] = play.fault
+    if response.fault:
+        headers["x-autorouter-mock"] = response.fault
     return headers
 
 
 def printable(text: str) -> str:
-    """A client's word without what could steer a terminal, and no longer than a line has room for."""
+    """Client-supplied text without terminal control characters, cut to fit a log entry."""
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return plain if len(plain) <= SHOWN_CHARS else plain[: SHOWN_CHARS - 1] + "…"
 
 
-REMEMBERED: Final = 256
+CACHED_PROMPTS: Final = 256
 CREATED: Final = 1_767_225_600
 """2026-01-01."""
 MODELS: Final = ("mock/small", "mock/large")
@@ -163,10 +161,10 @@ class MockSettings:
 class MockServer:
     """Listens until closed. `log` is given a line for each request, when it is over."""
 
-    def __init__(self, setting: MockSettings, log: Callable[[RequestLog], None] = lambda _: None) -> None:
-        self._setting = setting
+    def __init__(self, settings: MockSettings, log: Callable[[RequestLog], None] = lambda _: None) -> None:
+        self._settings = settings
         self._log = log
-        self._memory = PrefixCache(REMEMBERED)
+        self._cache = PrefixCache(CACHED_PROMPTS)
         self._open: set[MockConnection] = set()
         self._server: asyncio.Server | None = None
 
@@ -180,73 +178,75 @@ class MockServer:
             raise ConfigError(
                 f"can't listen on {host}:{port}: {words}", hint="stop what runs there, or choose another --port"
             ) from exc
-        found = self._server.sockets[0].getsockname()
-        return found[0], found[1]
+        document = self._server.sockets[0].getsockname()
+        return document[0], document[1]
 
     async def close(self) -> None:
         """Stop listening and reset whoever is connected: some of them wait for what never comes."""
         if self._server is not None:
             self._server.close()
-        for line in list(self._open):
-            line.reset()
+        for connection in list(self._open):
+            connection.reset()
         await asyncio.sleep(0)
 
-    async def _handle(self, request: MockRequest, line: MockConnection) -> None:
+    async def _handle(self, request: MockRequest, connection: MockConnection) -> None:
         path = request.path.partition("?")[0].rstrip("/")
-        note = RequestLog(request.method, path or "/")
+        log = RequestLog(request.method, path or "/")
         began_s = time.monotonic()
         try:
-            await self._answer(request, path, line, note)
+            await self._answer(request, path, connection, log)
         except ClientGone:
-            note.ending = "client left"
+            log.ending = "client left"
             raise
         finally:
-            note.duration_s = time.monotonic() - began_s
-            self._log(note)
+            log.duration_s = time.monotonic() - began_s
+            self._log(log)
 
-    async def _answer(self, request: MockRequest, path: str, line: MockConnection, note: RequestLog) -> None:
+    async def _answer(self, request: MockRequest, path: str, connection: MockConnection, log: RequestLog) -> None:
         wire = wire_of(path)
-        if not self._admits(request):
-            await _send_json(line, note, 401, error_body(wire or "chat", 401, *_WRONG_KEY))
-        elif wire in self._setting.wires and request.method == "POST":
-            await self._model(request, path, wire, line, note)
-        elif wire == "responses" and request.method == "GET" and wire in self._setting.wires:
-            await _send_json(line, note, 426, error_body(wire, 426, *_NO_SOCKET))
-        elif path.endswith("/messages/count_tokens") and "messages" in self._setting.wires:
+        if not self._key_accepted(request):
+            await _send_json(connection, log, 401, error_body(wire or "chat", 401, *_WRONG_KEY))
+        elif wire in self._settings.wires and request.method == "POST":
+            await self._handle_inference(request, path, wire, connection, log)
+        elif wire == "responses" and request.method == "GET" and wire in self._settings.wires:
+            await _send_json(connection, log, 426, error_body(wire, 426, *_NO_SOCKET))
+        elif path.endswith("/messages/count_tokens") and "messages" in self._settings.wires:
             tokens = max(1, len(request.body) // BYTES_PER_TOKEN)
-            await _send_json(line, note, 200, orjson.dumps({"input_tokens": tokens}))
+            await _send_json(connection, log, 200, orjson.dumps({"input_tokens": tokens}))
         elif path.endswith("/models") and request.method in ("GET", "HEAD"):
-            await _send_json(line, note, 200, orjson.dumps(_models(self._setting.models)), request.method)
+            await _send_json(connection, log, 200, orjson.dumps(_models(self._settings.models)), request.method)
         elif not path and request.method in ("GET", "HEAD"):
-            await _send_json(line, note, 200, orjson.dumps(_ABOUT), request.method)
+            await _send_json(connection, log, 200, orjson.dumps(_ABOUT), request.method)
         else:
             message = f"Nothing is served at {request.method} {path or '/'} (autorouter mock)."
             body = error_body(wire or "chat", 404, "not_found", "invalid_request_error", message)
-            await _send_json(line, note, 404, body)
+            await _send_json(connection, log, 404, body)
 
     def _admits(self, request: MockRequest) -> bool:
-        wanted = self._setting.key
+        wanted = self._settings.key
         return wanted is None or hmac.compare_digest(_key(request).encode(), wanted.encode())
 
-    async def _model(self, request: MockRequest, path: str, wire: Wire, line: MockConnection, note: RequestLog) -> None:
+    async def _model(
+        self, request: MockRequest, path: str, wire: Wire, connection: MockConnection, log: RequestLog
+    ) -> None:
         document = _document(request.body)
         named = document.get("model")
         model, by_model = split_model(named if isinstance(named, str) else "")
         stream = document.get("stream") is True
         by_header = request.headers.get(FAULT_HEADER, "").strip()
-        choice = self._setting.chooser.choose(RequestFacts(wire, path, model, stream, by_header, by_model))
-        note.model, note.stream, note.fault_source = model or "?", stream, choice.source
-        play = self._play(request, path, wire, model, stream, choice)
-        note.fault = play.fault
-        if await line.wait(choice.delay_s):
-            await send_response(line, play, note)
+        choice = self._settings.chooser.choose(RequestFacts(wire, path, model, stream, by_header, by_model))
+        log.model, log.stream, log.fault_source = model or "?", stream, choice.source
+        response = self._simulate(request, path, wire, model, stream, choice)
+        log.fault = response.fault
+        if await connection.wait(choice.delay_s):
+            await send_response(connection, response, log)
         else:
-            note.ending = "client left"
+            log.ending = "client left"
 
     def _play(
         self, request: MockRequest, path: str, wire: Wire, model: str, stream: bool, choice: FaultChoice
     ) -> SimulatedResponse:
-        setting = self._setting
+        settings = self._settings
         name = model or "mock"
         call = UpstreamCall(
             target=UpstreamTarget(
@@ -256,8 +256,8 @@ class MockServer:
                 id=name,
                 upstream="mock",
                 model=name,
-                ttft_s=setting.ttft_s,
-                throughput_tokens_per_s=setting.tokens_per_s,
+                ttft_s=settings.ttft_s,
+                throughput_tokens_per_s=settings.tokens_per_s,
             ),
             path=path,
             body=request.body,
@@ -267,15 +267,17 @@ class MockServer:
             fault=choice.spec or None,
         )
         key = _key(request) or PLACEHOLDER_KEY
-        return simulate_response(call, self._memory, clock=time.time, key=key, default_attempts=None)
+        return simulate_response(call, self._cache, clock=time.time, key=key, default_attempts=None)
 
 
-async def _send_json(line: MockConnection, note: RequestLog, status: int, body: bytes, method: str = "POST") -> None:
-    await line.send_head(status, {"content-type": "application/json", "server": "autorouter-mock"}, len(body))
-    note.status, note.ending = status, "complete"
+async def _send_json(
+    connection: MockConnection, log: RequestLog, status: int, body: bytes, method: str = "POST"
+) -> None:
+    await connection.send_head(status, {"content-type": "application/json", "server": "autorouter-mock"}, len(body))
+    log.status, log.ending = status, "complete"
     if method != "HEAD":
-        await line.send_chunk(body)
-        note.chunks, note.sent_bytes = 1, len(body)
+        await connection.send_chunk(body)
+        log.chunks, log.sent_bytes = 1, len(body)
 
 
 def _key(request: MockRequest) -> str:
@@ -286,10 +288,10 @@ def _key(request: MockRequest) -> str:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _models(names: Sequence[str]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """One HTTP/1.1 connection with control over every byte that leaves: RST, a chunk cut in its middle, silence.
 
     requests are read by httptools, one after another     Request("POST", "/v1/messages", {...}, b"...")
-    await line.head(200, {...}, length=None)              chunked where the length isn't known
-    await line.piece(b"...")                              one chunk, flushed before the call returns
-    await line.finish() / line.hang_up() / line.reset()   a clean end, FIN without one, RST
-    await line.wait(3.0)                                  False as soon as the client has left
+    await connection.send_head(200, {...}, length=None)   chunked if the length isn't known
+    await connection.send_chunk(b"...")                   one chunk, flushed before the call returns
+    await connection.send_end()                           a clean end; close() sends FIN, reset() RST
+    await connection.wait(3.0)                            False as soon as the client has left
 
 A server framework would repair or forbid most of that; this is why there is none.
 """
@@ -53,9 +53,9 @@ RequestHandler = Callable[[MockRequest, "MockConnection"], Awaitable[None]]
 class MockConnection(asyncio.Protocol):
     """Feeds requests to `handler` in their order. `left` is set when the client closes its side."""
 
-    def __init__(self, handler: RequestHandler, open_lines: set[MockConnection]) -> None:
+    def __init__(self, handler: RequestHandler, open_connections: set[MockConnection]) -> None:
         self._handler = handler
-        self._open_lines = open_lines
+        self._open_connections = open_connections
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._queue: asyncio.Queue[MockRequest] = asyncio.Queue()
@@ -81,7 +81,7 @@ class MockConnection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(0)
         self._may_write.set()
-        self._open_lines.add(self)
+        self._open_connections.add(self)
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     def data_received(self, data: bytes) -> None:
@@ -100,9 +100,9 @@ class MockConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.client_closed.set()
         self._may_write.set()
-        self._open_lines.discard(self)
+        self._open_connections.discard(self)
         if self._worker is not None and not self._worker.done():
-            self._queue.put_nowait(_OVER)
+            self._queue.put_nowait(_SHUTDOWN)
 
     def pause_writing(self) -> None:
         self._may_write.clear()
@@ -147,14 +147,14 @@ class MockConnection(asyncio.Protocol):
     # ---- what goes out
 
     async def _work(self) -> None:
-        while (request := await self._queue.get()) is not _OVER:
+        while (request := await self._queue.get()) is not _SHUTDOWN:
             self._keep = request.keep_alive
             try:
                 await self._handler(request, self)
             except ClientGone:
                 self.close()
             except Exception:
-                # Whatever it was must not leave the client waiting for ever.
+                # Without a reset the client would wait for ever for the rest of the response.
                 self.reset()
                 raise
             if not self._keep or self.client_closed.is_set():
@@ -175,7 +175,7 @@ class MockConnection(asyncio.Protocol):
         await self.send_raw("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
 
     async def send_chunk(self, data: bytes) -> None:
-        """A part of the body, in a packet of its own where the kernel lets it. Raises Gone."""
+        """A part of the body, in a packet of its own where the kernel lets it. Raises ClientGone."""
         await self.send_raw(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     async def send_end(self) -> None:
@@ -184,12 +184,12 @@ class MockConnection(asyncio.Protocol):
             await self.send_raw(b"0\r\n\r\n")
 
     async def send_raw(self, data: bytes) -> None:
-        """Raw bytes; returns when the kernel has them. Raises Gone."""
+        """Raw bytes; returns when the kernel has them. Raises ClientGone."""
         if self._transport is None or self._transport.is_closing():
             raise ClientGone
         self._transport.write(data)
         await self._may_write.wait()
-        # Gives the other side its turn, so that pieces stay pieces.
+        # Give the reader a turn, so that each chunk arrives as a chunk of its own.
         await asyncio.sleep(0)
 
     async def wait(self, seconds: float | None) -> bool:
@@ -203,7 +203,7 @@ class MockConnection(asyncio.Protocol):
         return False
 
     def close(self) -> None:
-        """FIN, whatever is still missing."""
+        """Send FIN, even if the response is incomplete."""
         self._keep = False
         if self._transport is not None:
             self._transport.close()
@@ -213,9 +213,9 @@ class MockConnection(asyncio.Protocol):
         self._keep = False
         if self._transport is None:
             return
-        found: socket.socket | None = self._transport.get_extra_info("socket")
-        if found is not None and not self._transport.is_closing():
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+        raw_socket: socket.socket | None = self._transport.get_extra_info("socket")
+        if raw_socket is not None and not self._transport.is_closing():
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self._transport.abort()
 
     def _raw(self, data: bytes) -> None:
@@ -223,7 +223,7 @@ class MockConnection(asyncio.Protocol):
             self._transport.write(data)
 
 
-_OVER: Final = MockRequest("", "", {}, b"")
+_SHUTDOWN: Final = MockRequest("", "", {}, b"")
 
 
 def _phrase(status: int) -> str:
