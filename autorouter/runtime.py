@@ -191,7 +191,7 @@ def with_slots(transport: Transport, upstreams: Mapping[str, UpstreamConfig]) ->
 
 
 def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dry_run: bool = False) -> UpstreamTarget:
-    """An upstream with its key read and its headers made. The dry run speaks chat, whoever it stands in for."""
+    """An upstream as a target: with its key and its headers. The dry run always speaks chat."""
     has_key_file = upstream.api_key_file is not None or upstream.api_key_keyring is not None
     key = None if dry_run and has_key_file else api_key(upstream, env)
     headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "autorouter"}

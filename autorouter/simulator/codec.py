@@ -14,8 +14,8 @@ data: [DONE]
 
 The other two as neutral events:
 
-    Text("Hi there")    Started  TextDelta("Hi ")  TextDelta("there")            UsageEvent  Finished("stop")
-    ToolUse("ls", {})   Started  ToolCallStarted(0, ...)  ToolCallDelta(0, "{}")  ToolCallEnded(0)  UsageEvent  Finished("tool_calls")
+    text "Hi there"    StreamStarted  TextDelta("Hi ")  TextDelta("there")  UsageEvent  StreamFinished("stop")
+    call of ls         StreamStarted  ToolCallStarted(0, ...)  ToolCallDelta(0, "{}")  ToolCallEnded(0)  UsageEvent  ...
 
 A provider does three things that a translation never needs, so they are added afterwards: a Messages stream reports the
 input tokens at its start, a refusal is a content part of its own in Responses, and usage can be missing altogether.

@@ -53,11 +53,11 @@ _OPENINGS: Final = (
 class SimulatedRequest:
     """A request as its wire module read it.
 
-    `prompt` is what the human last wrote. `format_instructions` is every text that may describe an edit format: the system's, and what
-    the client put around the prompt. `tool_results` counts the tool results since the prompt. `forced_tool`: the client insists on
-    a tool call, of the tool of this name, or of any where it is empty. `schema` is the JSON schema that the answer
-    must satisfy. `seed` is the sha256 of the request's body. `role_task`: the task of an inner role.
-    `same_for_all` and `verifier_objects` are faults: all candidates answer alike; the verifier has a finding.
+    `prompt` is what the human last wrote. `format_instructions` is every text that may describe an edit format: the
+    system's, and what the client put around the prompt. `tool_results` counts the tool results since the prompt.
+    `forced_tool`: the client insists on a tool call, of the tool of this name, or of any if it is empty. `schema` is the
+    JSON schema that the answer must satisfy. `seed` is the sha256 of the request's body. `role_task`: the task of an
+    inner role. `same_for_all` and `verifier_objects` are faults: all candidates answer alike; the verifier has a finding.
     """
 
     candidate_id: str

@@ -1,7 +1,7 @@
 """At most so many calls at once to an upstream: a transport around another one.
 
     send ──► a free slot ──► the inner send ──► reply ──► reply.close() frees it
-       └──► none: wait in order ──► over max_wait_s, or the call's own limit: TransportError("busy"), so that another candidate is tried
+       └──► none: wait in order ──► over max_wait_s, or the call's own limit: TransportError("busy"): another is tried
 
 Upstreams without a limit cost one look into a dictionary. `Runtime` leaves the wrapping out where no upstream has one.
 """

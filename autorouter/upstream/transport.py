@@ -40,8 +40,11 @@ class UpstreamTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamCall:
-    """One request bound for an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only. `slot_timeout_s`:
-    how long to wait for a slot, where not as long as the upstream says; `on_slot_acquired` is told how long it was, in seconds."""
+    """One request to an upstream. `attempt` counts from 1 within a step; `fault` is for the dry run only.
+
+    `slot_timeout_s`: how long to wait for a slot, None for as long as the upstream's configuration says.
+    `on_slot_acquired` is called with the seconds that the wait took.
+    """
 
     target: UpstreamTarget
     candidate: Candidate

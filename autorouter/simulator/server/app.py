@@ -222,11 +222,11 @@ class MockServer:
             body = error_body(wire or "chat", 404, "not_found", "invalid_request_error", message)
             await _send_json(connection, log, 404, body)
 
-    def _admits(self, request: MockRequest) -> bool:
+    def _key_accepted(self, request: MockRequest) -> bool:
         wanted = self._settings.key
         return wanted is None or hmac.compare_digest(_key(request).encode(), wanted.encode())
 
-    async def _model(
+    async def _handle_inference(
         self, request: MockRequest, path: str, wire: Wire, connection: MockConnection, log: RequestLog
     ) -> None:
         document = _document(request.body)
@@ -243,7 +243,7 @@ class MockServer:
         else:
             log.ending = "client left"
 
-    def _play(
+    def _simulate(
         self, request: MockRequest, path: str, wire: Wire, model: str, stream: bool, choice: FaultChoice
     ) -> SimulatedResponse:
         settings = self._settings
