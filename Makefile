@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 SLOW_SHARE ?= 0.1
 SLOW_SEED ?= $(shell git rev-parse --short HEAD 2>/dev/null || date +%F)
 
-.PHONY: serve test test-slow test-sample test-clients lint types unit bench soak fuzz golden lock clean help
+.PHONY: serve test test-slow test-sample test-clients lint structure types unit bench soak fuzz golden lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,10 @@ test: .venv/dev lint types unit  ## Install, then lint, type-check and run the f
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tools.structure --check
+
+structure: .venv/dev  ## Print the structure of the package in figures
+	$(BIN)/python -m tools.structure
 
 types: .venv/dev
 	$(BIN)/mypy

@@ -20,7 +20,7 @@ from autorouter.cli.chat_progress import ProgressDisplay, summary_parts
 from autorouter.cli.decision_render import headline
 from autorouter.cli.options import config_option, dry_run_option, json_option, router_url, settings
 from autorouter.cli.receipt_render import view_of_receipt
-from autorouter.cli.router_client import ChatAnswer, Message, RouterClient
+from autorouter.cli.router_client import ChatAnswer, ChatMessage, RouterClient
 from autorouter.config.convert import is_loopback
 from autorouter.config.load import Settings, environment, local_key
 from autorouter.errors import AutorouterError, RequestError, UpstreamError
@@ -128,7 +128,7 @@ class ChatSession:
     client: RouterClient
     label: str
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    messages: list[Message] = field(default_factory=list)
+    messages: list[ChatMessage] = field(default_factory=list)
     answers: list[ChatAnswer] = field(default_factory=list)
 
     def ask(self, prompt: str) -> ChatAnswer:

@@ -30,7 +30,7 @@ REQUEST_ERROR_STATUSES = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 TIMEOUTS = httpx.Timeout(5.0, connect=2.0, read=660.0)
 """The router's own limits are shorter: up to 600 s for an answer."""
 PROGRESS, SUMMARY, DONE = "openfusion.progress", "openfusion.summary", "[DONE]"
-Message = dict[str, str]
+ChatMessage = dict[str, str]
 OnProgress = Callable[[Mapping[str, Any]], None]
 """Receives a stage of a panel's or verifier's work, as `engine/progress` emits it."""
 
@@ -75,7 +75,7 @@ class RouterClient:
             return False
         return isinstance(document, dict) and document.get("name") == "autorouter"
 
-    def complete(self, label: str, messages: Sequence[Message], session: str) -> dict[str, Any]:
+    def complete(self, label: str, messages: Sequence[ChatMessage], session: str) -> dict[str, Any]:
         """The router's response to a request without streaming."""
         try:
             response = self._http.post(CHAT, json={"model": label, "messages": messages}, headers=_headers(session))
@@ -91,7 +91,7 @@ class RouterClient:
         self,
         answer: ChatAnswer,
         label: str,
-        messages: Sequence[Message],
+        messages: Sequence[ChatMessage],
         session: str,
         on_progress: OnProgress = lambda _: None,
     ) -> Generator[str, None, None]:

@@ -30,7 +30,7 @@ from autorouter.core.state.health import Health
 from autorouter.core.state.session import Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy, Task, Usage, Wire
-from autorouter.engine.trace import Attempt, Result, Trace
+from autorouter.engine.trace import Attempt, RequestResult, Trace
 from autorouter.receipts.chain import RECEIPT_SCHEMA
 
 
@@ -366,7 +366,7 @@ class PhaseRecord(TypedDict):
 class OutcomeRecord(TypedDict):
     """How the step ended. `overhead_s`: from the request's arrival to the first call. `usage` is the sum of `phases`."""
 
-    result: Result
+    result: RequestResult
     status: int
     error: str | None
     strategy: Strategy | None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from autorouter.core.decision import cost
 from autorouter.core.types import Candidate, Usage
 
-Result = Literal["answered", "failed", "refused", "broken", "client_gone"]
+RequestResult = Literal["answered", "failed", "refused", "broken", "client_gone"]
 """`broken`: the answer had begun and couldn't be finished. `client_gone`: the client hung up first."""
 _NAME_SUFFIX = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
@@ -73,7 +73,7 @@ class Trace:
     attempts: list[Attempt] = field(default_factory=list)
     answer: Attempt | None = None
     """The attempt whose answer the client gets."""
-    result: Result = "failed"
+    result: RequestResult = "failed"
     status: int = 0
     error: str | None = None
     overhead_s: float | None = None

@@ -23,7 +23,7 @@ from autorouter.evals.graders import Grade, RubricGrader
 from autorouter.evals.judge_models import PairResult, PairVerdict
 
 T = TypeVar("T")
-Progress = Callable[[], None]
+ProgressCallback = Callable[[], None]
 GRADER_TOKENS = 2_000
 """Enough for a verdict, and for the reasoning that some models write before it."""
 
@@ -55,7 +55,9 @@ class PairComparison:
         return judge_models.majority([judged.result for _, judged in self.graders])
 
 
-async def run_concurrently(work: Iterable[Callable[[], Awaitable[T]]], max_parallel: int, on_done: Progress) -> list[T]:
+async def run_concurrently(
+    work: Iterable[Callable[[], Awaitable[T]]], max_parallel: int, on_done: ProgressCallback
+) -> list[T]:
     """Results in the order of the work; at most `at_once` at a time."""
     semaphore = asyncio.Semaphore(max_parallel)
 
@@ -75,7 +77,7 @@ async def ask_all(
     *,
     max_parallel: int,
     max_tokens: int | None,
-    on_done: Progress,
+    on_done: ProgressCallback,
 ) -> list[CaseResult]:
     """Ask every case of every entrant."""
 
@@ -88,7 +90,7 @@ async def ask_all(
     return await run_concurrently(work, max_parallel, on_done)
 
 
-async def grade_all(results: Sequence[CaseResult], *, max_parallel: int, on_done: Progress) -> list[CaseResult]:
+async def grade_all(results: Sequence[CaseResult], *, max_parallel: int, on_done: ProgressCallback) -> list[CaseResult]:
     """Score with the graders that need no model. A failed request scores 0."""
 
     async def one(entry: CaseResult) -> CaseResult:
@@ -103,7 +105,7 @@ async def grade_all(results: Sequence[CaseResult], *, max_parallel: int, on_done
 
 
 async def grade_rubrics(
-    results: Sequence[CaseResult], graders: Sequence[str], deps: Deps, *, max_parallel: int, on_done: Progress
+    results: Sequence[CaseResult], graders: Sequence[str], deps: Deps, *, max_parallel: int, on_done: ProgressCallback
 ) -> list[CaseResult]:
     """Have the first grader judge the rubric criteria without a pattern. An unparsed verdict leaves the score unchanged."""
 
@@ -140,7 +142,7 @@ async def judge_pairs(
     deps: Deps,
     *,
     max_parallel: int,
-    on_done: Progress,
+    on_done: ProgressCallback,
 ) -> list[PairComparison]:
     """Compare each of the router's answers with that of `against`: every grader, both orders."""
     theirs = {entry.case.id: entry for entry in results if entry.entrant.label == against}

@@ -36,13 +36,13 @@ from autorouter.suggest import close_matches
 __all__ = [
     "GENESIS",
     "ChainProblem",
-    "Record",
     "ReceiptWriter",
-    "read_context",
-    "segment_files",
+    "Record",
     "find_receipt",
     "latest_receipts",
+    "read_context",
     "read_records",
+    "segment_files",
     "verify_chain",
     "verify_directory",
 ]

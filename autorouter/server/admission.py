@@ -31,7 +31,7 @@ from autorouter.runtime import Runtime
 from autorouter.server.access.budgets import KeyBudgets
 from autorouter.server.access.grants import SCOPE_GRANT, Grant
 from autorouter.server.access.keyring import Keyring
-from autorouter.server.asgi import Message, Scope, Send
+from autorouter.server.asgi import AsgiMessage, Scope, Send
 
 MAX_RESTRICTED_POOLS = 8
 """Restricted pools kept; keys with the same grant share one. The receipt writer keeps twice as many contexts."""
@@ -171,7 +171,7 @@ class AdmittedRequest:
             f"{_ACTION_TAKEN[self.secrets_policy]}: {format_counts(self.secret_counts)}".encode(),
         )
 
-        async def send_with_header(message: Message) -> None:
+        async def send_with_header(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], header]}
             await send(message)

@@ -28,7 +28,7 @@ from typing import Generic, TypeVar
 
 from autorouter.config.schema import ConcurrencyConfig
 from autorouter.errors import Busy, Stopping
-from autorouter.server.asgi import Message, Receive
+from autorouter.server.asgi import AsgiMessage, Receive
 from autorouter.server.rate_limit import RateLimiter
 
 STOPPING_RETRY_AFTER_S = 2.0
@@ -240,7 +240,7 @@ class Lease:
         if not self._unknown_length:
             return receive
 
-        async def counting() -> Message:
+        async def counting() -> AsgiMessage:
             message = await receive()
             self.reserve_bytes(len(message.get("body", b"")))
             return message

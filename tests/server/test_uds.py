@@ -92,7 +92,7 @@ def test_a_socket_that_is_served_is_not_taken_nor_removed(tmp_path: Path) -> Non
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="isn.t a socket"):
+    with pytest.raises(ConfigError, match=r"isn.t a socket"):
         listeners.listen_unix(path)
     assert path.read_text() == "mine"
 

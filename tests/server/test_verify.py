@@ -50,9 +50,12 @@ def verdict(asked: ScriptedCall, said: dict[str, Any]) -> ScriptedAnswer:
     return TextAnswer(json.dumps({"key": asked.key} | said))
 
 
+SECOND_ANSWER = TextAnswer("Mended.")
+
+
 def scripted_panel(
-    draft: ScriptedAnswer, said: dict[str, Any] | ScriptedAnswer = ACCEPT, again: ScriptedAnswer = TextAnswer("Mended.")
-) -> ScriptedTransport:  # noqa: B008
+    draft: ScriptedAnswer, said: dict[str, Any] | ScriptedAnswer = ACCEPT, again: ScriptedAnswer = SECOND_ANSWER
+) -> ScriptedTransport:
     """A primary that drafts, a verifier, and whoever answers again."""
 
     def play(asked: ScriptedCall) -> ScriptedAnswer:

@@ -1,11 +1,11 @@
 """The one neutral form between the wires: a conversation on its way up, events on their way down.
 
 A request that leaves on another wire than it came goes  document -> `RequestIR` -> document,  its answer goes
-bytes -> `StreamEvent`s -> bytes. What the neutral form or the target can't hold is a `TranslationLoss`, and stands on the receipt.
+bytes -> `StreamEvent`s -> bytes. What the neutral form or the target can't hold is a `TranslationLoss`, and the receipt lists it.
 
     RequestIR(system=(TextPart("You are ..."),), messages=(
         Message("user", (TextPart("fix it"),)),
-        Message("assistant", (TextPart("Let me look."), ToolCallPart(id="call_1", name="exec_command", arguments='{"cmd":"ls"}'))),
+        Message("assistant", (TextPart("Let me look."), ToolCallPart(id="call_1", name="exec_command", arguments="{}"))),
         Message("tool", (ToolResultPart(call_id="call_1", parts=(TextPart("main.py"),)),)),
     ), tools=(ToolDefinition(name="exec_command", schema={...}),))
 
@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from autorouter.core.types import Usage
 
-Role = Literal["system", "user", "assistant", "tool"]
+MessageRole = Literal["system", "user", "assistant", "tool"]
 ReasoningFormat = Literal["chat", "responses", "messages", "redacted"]
 """How a reasoning's opaque payload is spelled: it goes back in this shape only. `redacted`: Anthropic's own kind."""
 
@@ -98,7 +98,7 @@ MessagePart = TextPart | ImagePart | ToolCallPart | ToolResultPart | ReasoningPa
 class Message:
     """One speaker's parts in a row. Results stand in messages of the role `tool`, calls and reasoning in `assistant`."""
 
-    role: Role
+    role: MessageRole
     parts: tuple[MessagePart, ...]
 
 

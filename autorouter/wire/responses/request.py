@@ -28,10 +28,10 @@ from autorouter.wire.common.ir import (
     ImagePart,
     Message,
     MessagePart,
+    MessageRole,
     NamedToolChoice,
     RequestIR,
     ResponseFormat,
-    Role,
     TextPart,
     ToolCallPart,
     ToolChoice,
@@ -160,7 +160,7 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
     )
 
 
-def _item(item: dict[str, Any], losses: list[TranslationLoss]) -> tuple[Role, tuple[MessagePart, ...]]:
+def _item(item: dict[str, Any], losses: list[TranslationLoss]) -> tuple[MessageRole, tuple[MessagePart, ...]]:
     kind = item.get("type") or "message"
     if kind == "message":
         role = item.get("role")
