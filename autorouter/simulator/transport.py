@@ -67,7 +67,7 @@ class DryRunTransport:
 class DryRunReply:
     """A simulated response as a reply. The generation time is spread over the pieces; the first comes at once."""
 
-    __slots__ = ("_call", "_closed", "_ending", "_sleep", "_pause_s", "_pieces", "headers", "status")
+    __slots__ = ("_call", "_closed", "_ending", "_pause_s", "_pieces", "_sleep", "headers", "status")
 
     def __init__(self, response: SimulatedResponse, call: UpstreamCall, sleep: Sleep) -> None:
         self.status = response.status
