@@ -1,4 +1,4 @@
-"""The wire formats of the dry run: a request body -> `DryRequest`, and an `Answer` -> the bytes of a response.
+"""The wire formats of the dry run: a request body -> `SimulatedRequest`, and a `SimulatedAnswer` -> the bytes of a response.
 
 Chat is read and written here. Responses and Messages go through the neutral form and the encoders of `wire/`, which
 clients get too.
