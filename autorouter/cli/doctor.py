@@ -15,7 +15,7 @@ from autorouter.config.load import Settings, environment
 from autorouter.errors import EXIT_CHECK_FAILED, ConfigError, ReceiptError, RequestError
 from autorouter.probe import local_checks
 from autorouter.probe.live_check import ANSWER_TOKENS, candidates_to_ask, check_live, max_cost_usd
-from autorouter.probe.local_checks import DoctorCheck, provider_truth, strategies
+from autorouter.probe.local_checks import DoctorCheck, check_provider_truth, check_strategies
 from autorouter.probe.markdown import table
 from autorouter.probe.report import from_json, verdict
 
@@ -140,12 +140,12 @@ def _checks(path: Path | None, *, dry_run: bool, real: bool) -> list[DoctorCheck
         evidence = lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         fix = "autorouter config check lists every problem; autorouter init writes a new file"
         return [local_checks.DoctorCheck(name="configuration", state="failed", evidence=evidence, fix=fix)]
-    version = local_checks.running(loaded)
-    checks = [*local_checks.of_settings(loaded, environment()), *_strategies(loaded)]
+    version = local_checks.find_running_version(loaded)
+    checks = [*local_checks.check_settings(loaded, environment()), *_strategies(loaded)]
     checks += [
-        local_checks.port(loaded, version),
-        local_checks.state(loaded, version),
-        provider_truth(loaded),
+        local_checks.check_port(loaded, version),
+        local_checks.check_state(loaded, version),
+        check_provider_truth(loaded),
         *_clients(path),
     ]
     return [*checks, *_real(loaded)] if real else checks
@@ -161,12 +161,12 @@ def _strategies(loaded: Settings) -> tuple[DoctorCheck, ...]:
         }
     )
     with EmbeddedRouter(replace(loaded, config=quiet, dry_run=True)) as router:
-        return strategies(router.url, router.key)
+        return check_strategies(router.url, router.key)
 
 
 def _clients(path: Path | None) -> tuple[DoctorCheck, ...]:
     wanted, _ = adapter.resolve_target(path, None, "openfusion/auto")
-    return tuple(local_checks.clients(wanted.base_url, adapter.adapter_environment()))
+    return tuple(local_checks.check_clients(wanted.base_url, adapter.adapter_environment()))
 
 
 def _real(loaded: Settings) -> tuple[DoctorCheck, ...]:

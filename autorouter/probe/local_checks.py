@@ -1,15 +1,11 @@
-"""What `autorouter doctor` checks here: configuration, candidates, state, port, clients.
+"""What `autorouter doctor` checks on this machine: configuration, candidates, state, port, clients.
 
-Each check looks at one thing and says what to do about it: ok | warning (works, but not as meant) | failed.
-Nothing is changed, and keys appear by the names of their variables.
+Each check looks at one thing and says what to do about it: ok | warning (works, but not as meant) | failed. Nothing is
+changed, and keys appear only by the names of their variables.
 
-Each strategy once, over HTTP, on the dry run: does the router that is built here answer?
-
-A dry run proves orchestration, not quality.
-
-What the latest receipts say of the upstreams: other models served than asked for, usage that can't be, unknown prices.
-
-A relay that serves a cheaper model, or counts tokens that nobody sent, does so on real traffic, and not where it is tested.
+`check_strategies` sends one request per strategy over HTTP to a router on the dry run: that proves orchestration, not
+quality. `check_provider_truth` reads the latest receipts for other models than requested, impossible usage and unknown
+prices, because a relay that cheats does so on real traffic and not when it is probed.
 """
 
 from __future__ import annotations
@@ -36,9 +32,9 @@ if TYPE_CHECKING:
     from autorouter.adapters.install import AdapterEnvironment
 
 State = Literal["ok", "warning", "failed"]
-LOOK_S: Final = 2.0
+LIVEZ_TIMEOUT_S: Final = 2.0
 """A router on this machine answers `/livez` in milliseconds."""
-NAMED: Final = 6
+MAX_NAMES: Final = 6
 """So many names stand in one line."""
 
 
@@ -52,18 +48,18 @@ class DoctorCheck:
     fix: str = ""
 
 
-def of_settings(settings: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
+def check_settings(settings: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
     """All that can be told from the settings alone."""
     where = str(settings.path) if settings.path else "no file: what is built in, and the catalogue"
     yield DoctorCheck(name="configuration", state="ok", evidence=where)
-    yield roles(settings)
-    yield keys(settings, env)
-    yield local_key(settings, env)
-    yield catalogue(settings)
-    yield prices(settings)
+    yield check_roles(settings)
+    yield check_keys(settings, env)
+    yield check_local_key(settings, env)
+    yield check_catalog(settings)
+    yield check_prices(settings)
 
 
-def roles(settings: Settings) -> DoctorCheck:
+def check_roles(settings: Settings) -> DoctorCheck:
     """Every role has a candidate, for the labels ask for them."""
     filled = {role for candidate in settings.candidates for role in candidate.roles}
     missing = [str(role) for role in Role if role not in filled]
@@ -77,7 +73,7 @@ def roles(settings: Settings) -> DoctorCheck:
     return DoctorCheck(name="roles", state="ok", evidence=f"{len(Role)} roles, {len(settings.candidates)} candidates")
 
 
-def keys(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
+def check_keys(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys of the upstreams that candidates use."""
     if settings.dry_run:
         fix = "set a provider's key, or name a local server (autorouter init)"
@@ -103,7 +99,7 @@ def keys(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     )
 
 
-def local_key(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
+def check_local_key(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     """The keys that clients must send: one from a variable, or those of the file."""
     from autorouter.config.convert import is_loopback
     from autorouter.config.local_keys import read_keys
@@ -129,7 +125,7 @@ def local_key(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
     )
 
 
-def catalogue(settings: Settings) -> DoctorCheck:
+def check_catalog(settings: Settings) -> DoctorCheck:
     """Candidates that the catalogue knows, or that say themselves how good they are."""
     from autorouter.config import catalog
 
@@ -148,7 +144,7 @@ def catalogue(settings: Settings) -> DoctorCheck:
     )
 
 
-def prices(settings: Settings) -> DoctorCheck:
+def check_prices(settings: Settings) -> DoctorCheck:
     """A candidate without a price fails every limit of money. Local ones cost nothing to ask."""
     unpriced = [candidate.id for candidate in settings.candidates if candidate.price is None and not candidate.local]
     if unpriced:
@@ -157,7 +153,7 @@ def prices(settings: Settings) -> DoctorCheck:
     return DoctorCheck(name="prices", state="ok", evidence="every candidate that costs has one")
 
 
-def port(settings: Settings, running_version: str | None) -> DoctorCheck:
+def check_port(settings: Settings, running_version: str | None) -> DoctorCheck:
     """Free, or a router of ours answers there."""
     server = settings.config.server
     where = f"the socket {server.uds}" if server.uds else f"{server.host}:{server.port}"
@@ -190,7 +186,7 @@ def _socket_file(path: Path) -> DoctorCheck:
     )
 
 
-def running(settings: Settings) -> str | None:
+def find_running_version(settings: Settings) -> str | None:
     """The version of the router that answers where this one would; None where none does."""
     import httpx
 
@@ -201,7 +197,7 @@ def running(settings: Settings) -> str | None:
     where = "localhost" if server.uds else f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
     transport = httpx.HTTPTransport(uds=str(Path(server.uds).expanduser()) if server.uds else None)
     try:
-        with httpx.Client(transport=transport, timeout=LOOK_S, trust_env=False) as client:
+        with httpx.Client(transport=transport, timeout=LIVEZ_TIMEOUT_S, trust_env=False) as client:
             document = client.get(f"http://{where}/livez").json()
     except (httpx.HTTPError, ValueError):
         return None
@@ -209,7 +205,7 @@ def running(settings: Settings) -> str | None:
     return str(document.get("version")) if ours else None
 
 
-def state(settings: Settings, running_version: str | None) -> DoctorCheck:
+def check_state(settings: Settings, running_version: str | None) -> DoctorCheck:
     """The receipts' folder can be written, and nobody else holds it."""
     from autorouter.receipts.recovery import lock_directory
 
@@ -232,7 +228,7 @@ def state(settings: Settings, running_version: str | None) -> DoctorCheck:
     return DoctorCheck(name="state", state="ok", evidence=f"{folder} can be written")
 
 
-def clients(base_url: str, places: AdapterEnvironment) -> Iterator[DoctorCheck]:
+def check_clients(base_url: str, places: AdapterEnvironment) -> Iterator[DoctorCheck]:
     """Each client with a configuration here: where it points."""
     from autorouter.adapters import registry
     from autorouter.adapters.status import read_status
@@ -273,8 +269,8 @@ def clients(base_url: str, places: AdapterEnvironment) -> Iterator[DoctorCheck]:
 
 
 def _names(names: list[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 LABELS: Final = ("openfusion/auto", "openfusion/verify", "openfusion/fusion")
@@ -282,14 +278,14 @@ ASK: Final = "Say in one sentence what a router does."
 WAIT_S: Final = 20.0
 
 
-def strategies(url: str, key: str) -> tuple[DoctorCheck, ...]:
+def check_strategies(url: str, key: str) -> tuple[DoctorCheck, ...]:
     """The labels asked of the router at `url`, which is one of ours on its dry run."""
     headers = {"authorization": f"Bearer {key}"}
     with httpx.Client(base_url=url, headers=headers, timeout=WAIT_S, trust_env=False) as client:
-        return tuple(_asked(client, label) for label in LABELS)
+        return tuple(_check_strategy(client, label) for label in LABELS)
 
 
-def _asked(client: httpx.Client, label: str) -> DoctorCheck:
+def _check_strategy(client: httpx.Client, label: str) -> DoctorCheck:
     name = f"dry run {label}"
     body = {"model": label, "messages": [{"role": "user", "content": ASK}]}
     try:
@@ -311,12 +307,12 @@ def _asked(client: httpx.Client, label: str) -> DoctorCheck:
     return DoctorCheck(name=name, state=answered, evidence=f"answered by {by or 'one'}, strategy {done}", fix=fix)
 
 
-LOOKED_AT: Final = 500
+RECEIPTS_READ: Final = 500
 """So many receipts are read: an hour of one agent."""
 MAX_CANDIDATES_NAMED: Final = 4
 
 
-def provider_truth(settings: Settings) -> DoctorCheck:
+def check_provider_truth(settings: Settings) -> DoctorCheck:
     """Whether upstreams served what was asked for and told what was used, in the latest receipts."""
     name = "provider truth"
     receipts = settings.config.receipts
@@ -324,7 +320,7 @@ def provider_truth(settings: Settings) -> DoctorCheck:
         fix = "receipts.enabled = true"
         return DoctorCheck(name=name, state="warning", evidence="no receipts are kept, so nobody compares", fix=fix)
     try:
-        records = reader.latest_receipts(Path(receipts.dir).expanduser(), LOOKED_AT)
+        records = reader.latest_receipts(Path(receipts.dir).expanduser(), RECEIPTS_READ)
     except ReceiptError as exc:
         return DoctorCheck(
             name=name, state="warning", evidence=exc.message, fix="autorouter receipt verify names the line"
@@ -336,9 +332,9 @@ def provider_truth(settings: Settings) -> DoctorCheck:
     doubts = Counter(str(a["candidate"]) for a in calls if a.get("usage_doubt"))
     unpriced = Counter(str(a["candidate"]) for a in calls if a.get("usage") and a.get("cost_usd") is None)
     evidence = [
-        *_told("served another model", differs),
-        *_told("reported usage that can't be", doubts),
-        *_told("have no price", unpriced),
+        *_counted("served another model", differs),
+        *_counted("reported usage that can't be", doubts),
+        *_counted("have no price", unpriced),
     ]
     if not evidence:
         return DoctorCheck(
@@ -352,7 +348,7 @@ def _answered(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return [attempt for attempt in record.get("attempts") or () if attempt.get("result") == "answered"]
 
 
-def _told(what: str, counts: Counter[str]) -> list[str]:
+def _counted(what: str, counts: Counter[str]) -> list[str]:
     if not counts:
         return []
     shown = ", ".join(f"{name} ({count})" for name, count in counts.most_common(MAX_CANDIDATES_NAMED))

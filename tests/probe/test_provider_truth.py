@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autorouter.probe.local_checks import provider_truth
+from autorouter.probe.local_checks import check_provider_truth
 from tests.fakes import Relay, completion, whole
 from tests.server.conftest import Router, body
 
@@ -14,7 +14,7 @@ def test_served_as_asked_and_plausible_is_fine(route: Callable[..., Router], rel
     relay.always(whole(completion("ok") | {"model": "vendor/first"}))
     router.post(body(), x_openfusion_strategy="single")
     router.runtime.close()
-    said = provider_truth(router.runtime.settings)
+    said = check_provider_truth(router.runtime.settings)
     assert (said.state, said.evidence[:8]) == ("ok", "1 calls:")
 
 
@@ -24,7 +24,7 @@ def test_another_model_and_usage_that_cannot_be_are_named(route: Callable[..., R
     relay.always(whole(cheat))
     router.post(body(), x_openfusion_strategy="single")
     router.runtime.close()
-    said = provider_truth(router.runtime.settings)
+    said = check_provider_truth(router.runtime.settings)
     assert said.state == "warning"
     assert "first -> cheap/other (1) served another model" in said.evidence
     assert "first (1) reported usage that can't be" in said.evidence
@@ -33,4 +33,4 @@ def test_another_model_and_usage_that_cannot_be_are_named(route: Callable[..., R
 def test_a_dry_run_proves_nothing_about_anybody(dry: Router) -> None:
     dry.post(body())
     dry.runtime.close()
-    assert provider_truth(dry.runtime.settings).evidence == "no receipt of a real call yet"
+    assert check_provider_truth(dry.runtime.settings).evidence == "no receipt of a real call yet"
