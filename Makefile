@@ -14,7 +14,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 SLOW_SHARE ?= 0.1
 SLOW_SEED ?= $(shell git rev-parse --short HEAD 2>/dev/null || date +%F)
 
-.PHONY: serve test test-slow test-sample test-clients lint structure types unit bench soak fuzz golden lock clean help
+.PHONY: serve test test-slow test-sample test-clients lint structure types unit coverage bench soak fuzz golden lock clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,17 +36,16 @@ types: .venv/dev
 	$(BIN)/mypy
 
 unit: .venv/dev
+	@start=$$SECONDS; $(PYTEST) || exit 1; echo "fast tests: $$((SECONDS - start)) s"
+
+coverage: .venv/dev  ## The fast lane again, with its coverage: it takes twice as long
 	$(BIN)/coverage erase
-	@start=$$SECONDS; \
-	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal || exit 1; \
-	echo "unit tests: $$((SECONDS - start)) s"
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=95 | tail -n 40
 
-test-slow: .venv/dev  ## The slow lane: soak, kills, long fuzzing, whole matrices; at most 30 minutes
-	@start=$$SECONDS; \
-	FUZZ_SECONDS=$${FUZZ_SECONDS:-20} $(PYTEST) -m slow || exit 1; \
-	echo "slow tests: $$((SECONDS - start)) s"
+test-slow: .venv/dev coverage  ## The slow lane: coverage, soak, kills, long fuzzing, whole matrices; at most 30 minutes
+	@start=$$SECONDS; FUZZ_SECONDS=$${FUZZ_SECONDS:-20} $(PYTEST) -m slow || exit 1; echo "slow tests: $$((SECONDS - start)) s"
 
 test-sample: .venv/dev  ## A share of the slow lane that changes with every commit (SLOW_SHARE=0.1, SLOW_SEED=TEXT)
 	@echo "slow lane: a share of $(SLOW_SHARE), seed $(SLOW_SEED); again: make test-sample SLOW_SEED=$(SLOW_SEED)"

@@ -3,9 +3,9 @@
     process = start(["route", "hi"], env=env, cwd=ROOT, stdout=PIPE)        like subprocess.Popen
     done = run(["route", "hi"], env=env, cwd=ROOT, input=b"")              like subprocess.run
 
-A process that has imported the program (the zygote) forks for each call; the child gets the caller's environment, folder and
-file descriptors, and runs `autorouter.cli.main`. It does what `python -m autorouter` does. Only its command line in `ps`, the time
-of its imports and the end of its interpreter differ: tests of these use `subprocess`.
+A process that has imported the program (the zygote) forks for each call. The child gets the caller's environment, folder and
+file descriptors, and runs `autorouter.cli.main`. It does what `python -m autorouter` does. Only its command line in `ps`, the
+time of its imports and the end of its interpreter differ; tests of these use `subprocess`.
 
 Between the zygote and the program is a parent that waits for it and reports how it ended, so that the zygote itself never waits.
 """
@@ -79,7 +79,7 @@ class Process:
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, data: bytes = b"", timeout: float | None = None) -> tuple[bytes, bytes]:
+    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:
         """Write the input, read both outputs to their ends, and wait."""
         end_s = None if timeout is None else time.monotonic() + timeout
         texts: dict[int, bytes] = {}
@@ -92,7 +92,7 @@ class Process:
             reader.start()
         if self.stdin is not None and not self.stdin.closed:
             try:
-                self.stdin.write(data)
+                self.stdin.write(input or b"")
                 self.stdin.close()
             except BrokenPipeError:
                 pass
@@ -187,6 +187,7 @@ def _address() -> str:
         assert process.stdin is not None
         address = process.stdout.readline().decode().strip()
         process.stdout.close()
+        atexit.register(process.wait)
         atexit.register(process.stdin.close)
         _zygote = process, address
     return "\0" + _zygote[1]
@@ -271,7 +272,10 @@ def _become(args: Sequence[str], env: Mapping[str, str], cwd: str) -> NoReturn:
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(120)
     # Taking the interpreter down object by object costs more than most commands.
     os._exit(code if isinstance(code, int) else 1 if code else 0)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 
 from autorouter.adapters.install import AdapterEnvironment
 from autorouter.adapters.registry import RouterTarget
+from tests import zygote
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW_S = 1_800_000_000.0
@@ -65,16 +64,8 @@ class User:
         return {str(p.relative_to(self.path)): p.read_bytes() for p in files}
 
     def run(self, *args: str, **env: str) -> Done:
-        found = subprocess.run(
-            [sys.executable, "-m", "autorouter", *args],
-            input=b"",
-            capture_output=True,
-            env={**self.env, **env},
-            cwd=ROOT,
-            timeout=60,
-            check=False,
-        )
-        return Done(found.returncode, found.stdout.decode(), found.stderr.decode())
+        done = zygote.run(args, env={**self.env, **env}, cwd=ROOT)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def target_in(home: Path, label: str = "openfusion/auto", base_url: str = "http://127.0.0.1:8787") -> RouterTarget:

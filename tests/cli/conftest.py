@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests import zygote
+from tests.fakes import WAIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = """\
@@ -79,27 +80,14 @@ class Home:
 
     def run(self, *args: str, stdin: str = "", **env: str) -> Done:
         """Run to the end; standard input is a pipe."""
-        found = subprocess.run(
-            [sys.executable, "-m", "autorouter", *args],
-            input=stdin.encode(),
-            capture_output=True,
-            env={**self.env, **env},
-            cwd=ROOT,
-            timeout=60,
-            check=False,
-        )
-        return Done(found.returncode, found.stdout.decode(), found.stderr.decode())
+        done = zygote.run(args, input=stdin.encode(), env={**self.env, **env}, cwd=ROOT)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     @contextmanager
     def serving(self, *args: str, **env: str) -> Iterator[str]:
         """`autorouter serve` on a free port; gives its URL, and stops it as Ctrl-C does."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "autorouter", "serve", "--port", "0", *args],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**self.env, **env},
-            cwd=ROOT,
-        )
+        command = ["serve", "--port", "0", *args]
+        process = zygote.start(command, env={**self.env, **env}, cwd=ROOT, stdout=zygote.PIPE)
         try:
             assert process.stdout is not None
             announced = re.search(rb"http://127\.0\.0\.1:\d+", process.stdout.readline())
@@ -107,7 +95,7 @@ class Home:
             yield announced[0].decode()
         finally:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
+            process.communicate(timeout=WAIT_S)
 
 
 def home_in(path: Path) -> Home:

@@ -12,7 +12,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from autorouter.receipts.reader import read_records, segment_files, verify_directory
+from tests import zygote
 from tests.fakes import WAIT_S
 from tests.server.conftest import KEY_ONE, KEY_TWO, POOL
 
@@ -32,7 +32,7 @@ KEPT = ("PATH", "SYSTEMROOT", "PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_
 class Program:
     """A running program. `began_s` is when it was executed, on the monotonic clock."""
 
-    process: subprocess.Popen[bytes]
+    process: zygote.Process | subprocess.Popen[bytes]
     url: str
     folder: Path
     began_s: float
@@ -88,11 +88,10 @@ def launch(folder: Path, text: str, *args: str, port: int = 0, env: dict[str, st
     (folder / "autorouter.toml").write_text(text, "utf-8")
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     environ = {**kept, "ONE_KEY": KEY_ONE, "TWO_KEY": KEY_TWO, "HOME": str(folder), **(env or {})}
-    command = [sys.executable, "-m", "autorouter", "serve", "--port", str(port)]
-    command += ["--config", str(folder / "autorouter.toml"), *args]
+    command = ["serve", "--port", str(port), "--config", str(folder / "autorouter.toml"), *args]
     began_s = time.monotonic()
     with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environ)
+        process = zygote.start(command, env=environ, cwd=Path.cwd(), stdout=zygote.PIPE, stderr=log)
     assert process.stdout is not None
     said = process.stdout.readline()
     found = re.search(rb"http://127\.0\.0\.1:\d+", said)
