@@ -23,6 +23,7 @@ COMMANDS = {
     "mock": ("autorouter.cli.mock", "Serve simulated answers and any fault on a real socket."),
     "receipt": ("autorouter.cli.receipt", "List, show, explain, verify and export receipts."),
     "eval": ("autorouter.cli.eval", "Measure the routing on labelled requests. Calls no model."),
+    "bench": ("autorouter.cli.bench", "Recorded outcomes and sessions through the decision. Calls no model."),
     "compare": ("autorouter.cli.compare", "Run the same cases through single models, auto, verify and fusion."),
     "adapter": ("autorouter.cli.adapter", "Point a client here, see where it points, undo it."),
     "codex": ("autorouter.cli.adapter:codex", "Short forms of `adapter codex`."),

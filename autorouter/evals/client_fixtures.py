@@ -127,7 +127,7 @@ def _few_shot() -> list[dict[str, str]]:
     ]
 
 
-def _schema(argument: str) -> dict[str, Any]:
+def tool_schema(argument: str) -> dict[str, Any]:
     return {"type": "object", "properties": {argument: {"type": "string"}}, "required": [argument]}
 
 
@@ -148,7 +148,7 @@ def _chat(
     document: dict[str, Any] = {"messages": messages}
     if tools:
         document["tools"] = [
-            {"type": "function", "function": {"name": name, "description": text, "parameters": _schema(argument)}}
+            {"type": "function", "function": {"name": name, "description": text, "parameters": tool_schema(argument)}}
             for name, text, argument in TOOLS
         ]
     return document
@@ -166,7 +166,9 @@ def _messages(ask: str, steps: tuple[tuple[str, str, str], ...]) -> dict[str, An
         "max_tokens": 32_000,
         "system": [{"type": "text", "text": RULES * SYSTEM_REPEATS}],
         "messages": messages,
-        "tools": [{"name": n, "description": text, "input_schema": _schema(argument)} for n, text, argument in TOOLS],
+        "tools": [
+            {"name": n, "description": text, "input_schema": tool_schema(argument)} for n, text, argument in TOOLS
+        ],
     }
 
 
@@ -179,7 +181,7 @@ def _responses(ask: str) -> dict[str, Any]:
             {"type": "message", "role": "user", "content": [{"type": "input_text", "text": ask}]},
         ],
         "tools": [
-            {"type": "function", "name": n, "description": text, "parameters": _schema(argument)}
+            {"type": "function", "name": n, "description": text, "parameters": tool_schema(argument)}
             for n, text, argument in TOOLS
         ],
         "stream": True,
