@@ -173,6 +173,8 @@ def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps)
         deps.state.session(key),
         candidate=pinned.candidate if pinned is not None else "",
         input_tokens=usage.input_tokens if usage is not None else 0,
+        context_tokens=routed.features.input_tokens,
+        output_tokens=usage.output_tokens if usage is not None else 0,
         cost_usd=cost_usd,
         is_new_turn=phase == "first",
         moves_pin=pins,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, observe
+from autorouter.core.state.learned import NOTHING_LEARNED
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate
@@ -33,6 +34,7 @@ class RouterState:
 
     def __init__(self, *, max_sessions: int = 10_000) -> None:
         self.health: dict[str, Health] = {}
+        self.learned = NOTHING_LEARNED
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._max_sessions = max_sessions
         self._day = 0.0
@@ -131,4 +133,5 @@ class Deps:
             health=self.state.health,
             session=self.state.session_as_spent(session),
             spent_today_usd=self.state.spent_today_usd(now_s),
+            learned=self.state.learned,
         )

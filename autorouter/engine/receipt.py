@@ -27,6 +27,7 @@ from autorouter.core.decision.stickiness import Switch
 from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features
 from autorouter.core.state.health import Health
+from autorouter.core.state.learned import LearnedState
 from autorouter.core.state.session import Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy, Task, Usage, Wire
@@ -105,6 +106,7 @@ def snapshot_record(snapshot: Snapshot) -> dict[str, Any]:
         "health": to_plain(snapshot.health),
         "session": to_plain(snapshot.session),
         "spent_today_usd": snapshot.spent_today_usd,
+        "learned": to_plain(snapshot.learned),
         "performable": [str(s) for s in Strategy],  # constant; goes with the next receipt format,
     }
 
@@ -323,6 +325,7 @@ class SnapshotRecord(TypedDict):
     health: dict[str, Health]
     session: Session
     spent_today_usd: float
+    learned: LearnedState
     performable: list[Strategy]
 
 

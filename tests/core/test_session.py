@@ -51,3 +51,24 @@ def test_only_a_few_caches_are_remembered():
     for index in range(20):
         session = stepped(session, f"c{index}", float(index))
     assert len(session.warm) == 4
+
+
+def test_a_turn_remembers_where_its_context_began_and_what_it_cost():
+    session = stepped(NEW_SESSION, "a", 1.0, is_new_turn=True, context_tokens=2_000.0, output_tokens=50)
+    session = stepped(session, "a", 2.0, context_tokens=3_500.0, output_tokens=70)
+    assert (session.turn_start_tokens, session.context_tokens, session.output_tokens) == (2_000.0, 3_500.0, 120)
+    assert session.turn_usd == 0.2
+    session = stepped(session, "a", 3.0, is_new_turn=True, context_tokens=4_000.0)
+    assert (session.turn_start_tokens, session.turn_usd) == (4_000.0, 0.1)
+
+
+def test_a_compaction_in_mid_turn_lowers_where_the_turn_began():
+    session = stepped(NEW_SESSION, "a", 1.0, is_new_turn=True, context_tokens=9_000.0)
+    assert stepped(session, "a", 2.0, context_tokens=3_000.0).turn_start_tokens == 3_000.0
+
+
+def test_candidates_that_were_left_are_remembered_the_latest_first():
+    session = NEW_SESSION
+    for now_s, name in enumerate("aabcb"):
+        session = stepped(session, name, float(now_s))
+    assert session.left == ("c", "b", "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autorouter.core.codec import from_plain
@@ -23,12 +24,6 @@ def replay_decision(receipt: dict[str, Any], context: dict[str, Any]) -> dict[st
     candidates = from_plain(tuple[Candidate, ...], context["candidates"])
     plain = receipt["snapshot"]
     snapshot = from_plain(Snapshot, {name: plain[name] for name in plain if name != "performable"} | {"candidates": ()})
-    snapshot = Snapshot(
-        now_s=snapshot.now_s,
-        candidates=candidates,
-        health=snapshot.health,
-        session=snapshot.session,
-        spent_today_usd=snapshot.spent_today_usd,
-    )
+    snapshot = replace(snapshot, candidates=candidates)
     features = from_plain(Features, receipt["features"])
     return decision_record(decide(features, snapshot, policy))

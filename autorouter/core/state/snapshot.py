@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autorouter.core.state.health import UNKNOWN_HEALTH, Health
+from autorouter.core.state.learned import NOTHING_LEARNED, LearnedState
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.types import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Candidates with their health, the session's state, money spent, and the time.
+    """Candidates with their health, the session's state, what was learned, money spent, and the time.
 
     `health` is by candidate id; a candidate that isn't in it was never called. Treat the mapping as frozen.
     """
@@ -22,6 +23,7 @@ class Snapshot:
     health: Mapping[str, Health] = field(default_factory=dict)
     session: Session = NEW_SESSION
     spent_today_usd: float = 0.0
+    learned: LearnedState = NOTHING_LEARNED
 
     def health_of(self, candidate_id: str) -> Health:
         return self.health.get(candidate_id, UNKNOWN_HEALTH)
