@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,20 @@ import click
 from autorouter.cli import output
 from autorouter.cli.evidence import exit_if_failed, out_option, publish
 from autorouter.cli.options import config_option, json_option, settings
+from autorouter.config.load import Settings, load
 from autorouter.core.policy import Policy
 from autorouter.errors import RequestError
-from autorouter.evals import bench_page, bench_routing, evidence
+from autorouter.evals import (
+    bench_page,
+    bench_routing,
+    bench_session_data,
+    bench_session_figures,
+    bench_sessions,
+    evidence,
+)
 from autorouter.evals.bench_replay import DIALS, KNOWLEDGE
+
+CATALOG = "catalog"
 
 
 class _RatesType(click.ParamType):  # type: ignore[type-arg]
@@ -35,8 +46,15 @@ class _RatesType(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command(name="bench")
+@click.argument("more_sessions", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[FILES]...")
 @click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False, exists=True), metavar="DIR", help="Outcome sets."
+)
+@click.option(
+    "--sessions",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|FILE",
+    help="Recorded sessions; more files may follow as arguments.",
 )
 @click.option("--set", "sets", multiple=True, metavar="NAME", help="Only this set (several times).")
 @click.option(
@@ -47,7 +65,13 @@ class _RatesType(click.ParamType):  # type: ignore[type-arg]
     help="The part that is scored; dev teaches in any case.",
 )
 @click.option("--pair", metavar="STRONG,WEAK", help="The models of the two-model figures.")
-@click.option("--dial", "dials", multiple=True, type=click.FloatRange(0, 10), help="Only this dial (several times).")
+@click.option(
+    "--dial",
+    "dials",
+    multiple=True,
+    type=click.FloatRange(0, 10),
+    help="Only this dial (several times); for sessions one, 5 unless given.",
+)
 @click.option(
     "--knowledge",
     multiple=True,
@@ -56,12 +80,22 @@ class _RatesType(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--escalate", is_flag=True, help="What escalating a cheap run by its own course is worth.")
 @click.option("--verifier", type=_RatesType(), help="Add a simulated verdict with these rates.")
+@click.option("--sessions-per-file", type=click.IntRange(1), metavar="N", help="A sample of each file of sessions.")
+@click.option(
+    "--pool",
+    default=CATALOG,
+    show_default=True,
+    metavar="catalog|FILE",
+    help="The candidates of recorded sessions: the whole catalogue, or a configuration's.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes; all cores unless given.")
 @out_option
 @config_option
 @json_option
 def command(
+    more_sessions: tuple[Path, ...],
     data: Path | None,
+    sessions: Path | None,
     sets: tuple[str, ...],
     split: Any,
     pair: str | None,
@@ -69,39 +103,83 @@ def command(
     knowledge: Any,
     escalate: bool,
     verifier: tuple[float, float] | None,
+    sessions_per_file: int | None,
+    pool: str,
     jobs: int | None,
     out: Path | None,
     path: Path | None,
     as_json: bool,
 ) -> None:
-    """Bench the decision on recorded outcomes. Calls no model.
+    """Bench the decision on recorded outcomes or recorded sessions. Calls no model.
 
-    The policy is the built-in one unless --config names a file. Exits with 1 when the gate fails: a dial is significantly
-    below the random mix of single models at its own cost, or turning the dial doesn't lower the cost.
+    The policy is the built-in one unless --config names a file. With --data it exits with 1 when the gate fails: a dial is
+    significantly below the random mix of single models at its own cost, or turning the dial doesn't lower the cost.
 
     \b
     Examples:
       autorouter bench --data outcomes
       autorouter bench --data outcomes --set swebv --escalate --verifier .90,.80
       autorouter bench --data outcomes --split heldout --json
+      autorouter bench --sessions recorded --sessions-per-file 20
     """
-    if data is None:
-        raise RequestError("There is nothing to bench", hint="give --data DIR")
-    options = bench_routing.BenchOptions(
-        folder=data,
-        sets=sets,
-        split=split,
-        pair=_pair(pair),
-        dials=tuple(sorted(dials)) or tuple(map(float, DIALS)),
-        knowledge=knowledge or ("rank+spent", "rank+list"),
-        escalate=escalate,
-        verifier=verifier,
-        policy=settings(path).policy if path else Policy(),
-        processes=jobs,
-    )
-    figures = _with_progress(bench_routing.request_count(options), lambda tell: bench_routing.run_bench(options, tell))
-    _publish(figures, bench_page.render_bench(figures), bench_page.bench_plot(figures), out, as_json=as_json)
-    exit_if_failed(figures["gate"])
+    if (data is None) == (sessions is None):
+        raise RequestError("Either --data DIR or --sessions DIR says what is benched")
+    policy = settings(path).policy if path else Policy()
+    if data is not None:
+        options = bench_routing.BenchOptions(
+            folder=data,
+            sets=sets,
+            split=split,
+            pair=_pair(pair),
+            dials=tuple(sorted(dials)) or tuple(map(float, DIALS)),
+            knowledge=knowledge or ("rank+spent", "rank+list"),
+            escalate=escalate,
+            verifier=verifier,
+            policy=policy,
+            processes=jobs,
+        )
+        figures = _with_progress(
+            bench_routing.request_count(options), lambda tell: bench_routing.run_bench(options, tell)
+        )
+        page, plot = bench_page.render_bench(figures), bench_page.bench_plot(figures)
+    else:
+        assert sessions is not None
+        policy = replace(policy, dial=dials[0] if dials else policy.dial)
+        figures = _bench_sessions((sessions, *more_sessions), sessions_per_file, pool, policy, jobs)
+        page, plot = bench_session_figures.render_sessions(figures), None
+    _publish(figures, page, plot, out, as_json=as_json)
+    exit_if_failed(figures.get("gate", ()))
+
+
+def _bench_sessions(
+    paths: tuple[Path, ...], most: int | None, pool: str, policy: Policy, processes: int | None
+) -> dict[str, Any]:
+    """The figures of recorded sessions."""
+    world = bench_sessions.build_world(_pool(pool).candidates, policy)
+    entries = [
+        entry for path in bench_session_data.session_files(paths) for entry in bench_session_data.read_lines(path, most)
+    ]
+    jobs = [bench_sessions.SessionJob(entries=(entry,), world=world) for entry in entries]
+
+    def work(tell: Callable[[int], None]) -> dict[str, Any]:
+        bills = []
+        for part in bench_sessions.replay_sessions(jobs, processes=processes):
+            bills += part
+            tell(len(part))
+        return {"sources": bench_session_figures.summarize_sessions(bills), "sessions": bench_sessions.as_rows(bills)}
+
+    return {
+        "dial": policy.dial,
+        "candidates": len(world.candidates),
+        "best": world.best,
+        "cheapest": world.cheapest,
+        **_with_progress(len(jobs), work),
+    }
+
+
+def _pool(pool: str) -> Settings:
+    """The settings whose candidates are benched; the catalogue's need no key."""
+    return load(None, env={}, dry_run=True) if pool == CATALOG else settings(Path(pool))
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:
@@ -114,7 +192,7 @@ def _pair(text: str | None) -> tuple[str, str] | None:
 
 
 def _with_progress(total: int, work: Callable[[Callable[[int], None]], dict[str, Any]]) -> dict[str, Any]:
-    """Run `work`, which tells how much more is done; a bar shows it on a terminal once it takes a while."""
+    """Run `work`, which tells how much more is done; a bar on a terminal shows it."""
     if not sys.stderr.isatty():
         return work(lambda _: None)
     from rich.progress import Progress
