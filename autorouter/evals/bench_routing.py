@@ -41,11 +41,11 @@ class BenchOptions:
     processes: int | None = None
 
 
-Progress = Callable[[int], None]
+ReportDecided = Callable[[int], None]
 """Told how many requests were decided since it was told last."""
 
 
-def run_bench(options: BenchOptions, progress: Progress) -> dict[str, Any]:
+def run_bench(options: BenchOptions, progress: ReportDecided) -> dict[str, Any]:
     """All figures, by set, as a JSON value; `gate` lists what fails."""
     names = set_names(options.folder)
     wanted = options.sets or names
@@ -88,7 +88,11 @@ def _fit_cells(
 
 
 def _replay_all(
-    outcomes: OutcomeSet, rows: Sequence[OutcomeRow], models: Sequence[int], options: BenchOptions, progress: Progress
+    outcomes: OutcomeSet,
+    rows: Sequence[OutcomeRow],
+    models: Sequence[int],
+    options: BenchOptions,
+    progress: ReportDecided,
 ) -> list[ReplayedRow]:
     """Every model of the set as a candidate at the middle of the dial: what the router reads, and the chances it claims."""
     percentiles = rank_percentiles(outcomes, models)
@@ -98,7 +102,7 @@ def _replay_all(
 
 
 def _tracked(
-    jobs: Sequence[bench_replay.ReplayJob], options: BenchOptions, progress: Progress, weight: int
+    jobs: Sequence[bench_replay.ReplayJob], options: BenchOptions, progress: ReportDecided, weight: int
 ) -> Iterator[ReplayedRow]:
     for part in replay(jobs, processes=options.processes):
         progress(weight * len(part))
@@ -109,7 +113,7 @@ def _bench_set(
     outcomes: OutcomeSet,
     options: BenchOptions,
     cells: Mapping[str, list[OutcomeCell]],
-    progress: Progress,
+    progress: ReportDecided,
     gate: list[str],
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
@@ -132,7 +136,7 @@ def _bench_set(
 
 
 def _bench_knowledge(
-    outcomes: OutcomeSet, knowledge: Knowledge, options: BenchOptions, progress: Progress, gate: list[str]
+    outcomes: OutcomeSet, knowledge: Knowledge, options: BenchOptions, progress: ReportDecided, gate: list[str]
 ) -> dict[str, Any]:
     pool = build_pool(outcomes, outcomes.pool, knowledge, options.policy)
     jobs = split_jobs(outcomes.scored, outcomes, pool, options.dials, options.policy)
@@ -167,7 +171,7 @@ def _pair(outcomes: OutcomeSet, options: BenchOptions) -> dict[str, Any]:
 
 
 def _calibration(
-    outcomes: OutcomeSet, options: BenchOptions, cells: Mapping[str, list[OutcomeCell]], progress: Progress
+    outcomes: OutcomeSet, options: BenchOptions, cells: Mapping[str, list[OutcomeCell]], progress: ReportDecided
 ) -> dict[str, Any]:
     models = range(len(outcomes.models))
     replayed = _replay_all(outcomes, outcomes.scored, models, options, progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from os import cpu_count
 from typing import Any, NamedTuple
@@ -160,7 +160,8 @@ class _Replay:
         snapshot = Snapshot(
             now_s=recorded.at_s,
             candidates=self._world.candidates,
-            session=self._session if remembers else NEW_SESSION,
+            # Without memory the turn's own course is still known: the request shows it.
+            session=self._session if remembers else replace(self._session, incumbent=None, warm=(), left=()),
         )
         decision = decide(features, snapshot, self._world.policy)
         if decision.plan is None:
@@ -176,6 +177,8 @@ class _Replay:
             self._session,
             candidate=plan.primary,
             input_tokens=recorded.input_tokens,
+            context_tokens=features.input_tokens,
+            output_tokens=recorded.output_tokens,
             cost_usd=usd,
             is_new_turn=features.phase == "first",
             moves_pin=features.phase != "housekeeping",
