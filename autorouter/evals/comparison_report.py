@@ -16,6 +16,12 @@ from autorouter.evals.runner import CaseResult, PairComparison, total_usd
 from autorouter.evals.statistics import compare_paired, mcnemar, mean, wilson
 from autorouter.receipts.canonical import digest
 
+ISOLATIONS = {
+    "bubblewrap": "a sandbox of bubblewrap",
+    "landlock": "a process that the kernel keeps in its folder (Landlock)",
+    "python": "a process that only Python's audit hook keeps in its folder",
+}
+
 
 def totals(results: Sequence[CaseResult], entrants: Sequence[Entrant]) -> list[dict[str, Any]]:
     """A line for each entrant: outcomes, cost, time and, where there are grades, quality."""
@@ -223,11 +229,9 @@ def _sandbox_section(found: Mapping[str, Any] | None) -> str | None:
     """How the programs of the answers were kept in."""
     if found is None:
         return None
-    files = {"kernel": "files guarded by the kernel (Landlock)", "python": "files guarded by Python alone"}
+    isolation = ISOLATIONS.get(str(found.get("isolation")), "nothing that kept them in")
     network = "no network" if found["network"] == "none" else "**the network of this machine**"
-    return (
-        f"Programs in answers were run with limits, {network}, {files.get(str(found['files']), 'no fence that held')}."
-    )
+    return f"Programs in answers were run with limits, {network}, in {isolation}."
 
 
 def _verdicts_section(rows: Sequence[Mapping[str, Any]], grading_usd: float | None) -> str:

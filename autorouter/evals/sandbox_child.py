@@ -1,12 +1,13 @@
-"""Runs in a process of its own, before a program that isn't trusted: puts up the fence and runs it.
+"""Runs in a process of its own, before a program that isn't trusted: isolates the process, then runs the program.
 
     python -I -S sandbox_child.py LIMITS_JSON < SPEC_JSON        prints the spec's token only where every line of the tests ran,
-                                                           and who guards the files: kernel | python
+                                                           and what guards the files: kernel | python
 
-It imports nothing of ours: it is started as a file, by any Python. In this order: another user where we are root, limits of
-the kernel (CPU, memory, file size, processes), Landlock where Linux has it (write below the work folder only), and an audit
-hook of Python that refuses what is left: processes, sockets, foreign code, files to be written elsewhere.
-A fence, not a prison: it stops accidents and the usual tricks of a generated program, not somebody who looks for a way out.
+It imports nothing of ours: it is started as a file, by any Python. Inside bubblewrap it only becomes another user where it is
+root, and sets limits of the kernel (CPU, memory, file size, processes): namespaces do the rest. Without bubblewrap it puts up
+Landlock as well where Linux has it (write below the work folder only), and an audit hook of Python that refuses what is left:
+processes, sockets, foreign code, files written elsewhere. That stops accidents and the usual tricks of a generated program, not
+an attacker who looks for a way out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import struct
 import sys
 
 EXIT_FAILED = 1
-EXIT_NO_FENCE = 97
+EXIT_NO_ISOLATION = 97
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 """System calls of Landlock; the same numbers on every architecture of Linux (since 5.13)."""
 READS, EVERYTHING = 0b1100, 0b1_1111_1111_1111
@@ -43,13 +44,17 @@ CHANGES = frozenset(
 """Events of changes to the file system; their texts must be paths below the work folder."""
 
 
-def become(uid: int, libc: ctypes.CDLL) -> None:
-    """Another user, where we are root: the limit of processes doesn't hold for root. The right to read is kept, for Python
-    may lie where only root can go; what may be read is Landlock's."""
-    libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+def become_user(uid: int) -> None:
+    """Another user, where we are root: the limit of processes doesn't hold for root."""
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
+
+
+def become_reader(uid: int, libc: ctypes.CDLL) -> None:
+    """Another user that keeps the right to read: Python may lie where only root can go. What may be read is Landlock's."""
+    libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    become_user(uid)
     kept = 1 << CAP_DAC_READ_SEARCH
     libc.capset(struct.pack("=Ii", CAPABILITY_VERSION_3, 0), struct.pack("=6I", kept, kept, 0, 0, 0, 0))
 
@@ -102,8 +107,8 @@ def watch(folder: str) -> None:
     def below(path: object) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return True
-        found = os.path.realpath(os.fsdecode(path))
-        return found == folder or found.startswith(folder + os.sep) or found == os.devnull
+        target = os.path.realpath(os.fsdecode(path))
+        return target == folder or target.startswith(folder + os.sep) or target == os.devnull
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event.startswith(FORBIDDEN):
@@ -121,7 +126,7 @@ def watch(folder: str) -> None:
 
 
 def main() -> None:
-    """Put up the fence, run the program and its tests, and print the token at the end."""
+    """Isolate the process, run the program and its tests, and print the token at the end."""
     limits = json.loads(sys.argv[1])
     spec = json.loads(sys.stdin.read())
     folder = os.path.realpath(os.getcwd())
@@ -129,19 +134,24 @@ def main() -> None:
     os.dup2(2, 1)  # what the program prints is no verdict
     locked = False
     try:
-        if sys.platform == "linux":
+        if limits["bubblewrap"]:
+            if os.getuid() == 0:
+                become_user(limits["uid"])
+            locked = True
+        elif sys.platform == "linux":
             libc = ctypes.CDLL(None, use_errno=True)
             if os.getuid() == 0:
-                become(limits["uid"], libc)
+                become_reader(limits["uid"], libc)
             locked = landlock(libc)
         limit(limits)
     except (ImportError, OSError, ValueError) as exc:
-        print(f"no fence: {exc}", file=sys.stderr)
-        os._exit(EXIT_NO_FENCE)
+        print(f"no isolation: {exc}", file=sys.stderr)
+        os._exit(EXIT_NO_ISOLATION)
     token = spec.pop("token")
     for name in ("random", "math", "re", "collections", "itertools", "functools", "typing", "heapq", "unittest"):
         __import__(name)
-    watch(folder)
+    if not limits["bubblewrap"]:
+        watch(folder)
     scope: dict[str, object] = {"__name__": "answer"}
     exec(compile(spec["program"], "answer.py", "exec"), scope)  # noqa: S102  (what this process is for)
     exec(compile(spec["tests"], "tests.py", "exec"), scope)  # noqa: S102
