@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from autorouter.adapters import registry
+from tests import zygote
 from tests.adapters.conftest import ROOT, User
+from tests.fakes import WAIT_S
 
 
 def client(user: User, name: str, code: int = 0) -> str:
@@ -33,13 +34,7 @@ def client(user: User, name: str, code: int = 0) -> str:
 
 @pytest.fixture
 def router(user: User) -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "autorouter", "serve", "--port", "0", "--dry-run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=user.env,
-        cwd=ROOT,
-    )
+    process = zygote.start(["serve", "--port", "0", "--dry-run"], env=user.env, cwd=ROOT, stdout=zygote.PIPE)
     try:
         assert process.stdout is not None
         announced = re.search(rb"http://127\.0\.0\.1:\d+", process.stdout.readline())
@@ -47,7 +42,7 @@ def router(user: User) -> Iterator[str]:
         yield announced[0].decode()
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=WAIT_S)
 
 
 def test_the_list_shows_every_client_even_beside_a_broken_file(user: User) -> None:

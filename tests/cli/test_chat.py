@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +12,9 @@ from typing import Any
 import pytest
 
 from autorouter.cli.chat import complete_blocks
+from tests import zygote
 from tests.cli.conftest import POOL, ROOT, Home
+from tests.fakes import WAIT_S
 
 INSTANT = "[dry_run]\ntime_scale = 0.0\n"
 FOOTER = re.compile(r"(\S+) · \$[\d.]+ · \d[\d.]* m?s · (ar_[0-9a-f]+)")
@@ -120,9 +120,8 @@ class Terminal:
         import pty
 
         self._master, slave = pty.openpty()
-        command = [sys.executable, "-m", "autorouter", *args]
         env = {**home.env, "TERM": "xterm", "COLUMNS": "200"}
-        self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=ROOT)
+        self.process = zygote.start(args, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=ROOT)
         os.close(slave)
         self.text = ""
 
@@ -131,7 +130,7 @@ class Terminal:
 
     def until(self, said: str) -> str:
         """What was printed up to and with `said`, since the last call."""
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + WAIT_S
         while said not in self.text:
             ready, _, _ = select.select([self._master], [], [], 0.1)
             if ready:

@@ -18,8 +18,8 @@ import pytest
 from autorouter.simulator.faults.catalog import FAULTS
 from autorouter.simulator.faults.spec import ALIASES, FAMILIES
 from tests.cli.conftest import ROOT, Home
+from tests.fakes import WAIT_S
 
-WAIT_S = 30
 BODY = {"model": "m", "messages": [{"role": "user", "content": "a secret ask"}]}
 
 

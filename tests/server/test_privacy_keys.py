@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from autorouter.upstream.transport import UpstreamCall
+from tests import zygote
 from tests.fakes import CUT, Play, Relay, delta, event, http, refuse, stream, whole
 from tests.server.conftest import CHAT, POOL, Router, body
 
@@ -121,7 +122,7 @@ def test_no_key_comes_out_anywhere(tmp_path: Path, relay: Relay) -> None:
 
 def command(words: list[str], env: dict[str, str]) -> str:
     """All that a command prints."""
-    done = subprocess.run([sys.executable, "-m", "autorouter", *words], env=env, capture_output=True, timeout=60)
+    done = zygote.run(words, env=env, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     return (done.stdout + done.stderr).decode()
@@ -195,9 +196,7 @@ def test_a_key_in_a_wrong_place_of_the_file_is_refused_and_not_repeated(text: st
     config = tmp_path / "autorouter.toml"
     config.write_text(text, "utf-8")
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AUTOROUTER_CONFIG": str(config)}
-    done = subprocess.run(
-        [sys.executable, "-m", "autorouter", "config", "check"], env=env, capture_output=True, timeout=60
-    )
+    done = zygote.run(["config", "check"], env=env, cwd=tmp_path)
     said: dict[str, Any] = {"output": done.stdout.decode(), "errors": done.stderr.decode()}
     assert done.returncode == 3, said
     assert said["errors"].strip()
