@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "autorouter"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "resources", "suggest"),
-    ("core", "clients"),
+    ("clients",),
+    ("core",),
     ("wire", "config", "privacy"),
     ("upstream", "receipts", "adapters", "state_file"),
     ("engine", "observe"),

@@ -13,6 +13,7 @@ import httpx
 
 from autorouter.cli import output
 from autorouter.cli.options import json_option, settings
+from autorouter.clients.registry import PROFILES
 from autorouter.config import catalog
 from autorouter.config.load import ENV_CONFIG, default_path, environment
 from autorouter.config.template import LocalServer, starter_config
@@ -21,14 +22,7 @@ from autorouter.errors import ConfigError
 
 PROBE_S = 0.2
 """A local server answers at once, or isn't one."""
-CLIENTS = {
-    "codex": "Codex",
-    "aider": "Aider",
-    "claude": "Claude Code",
-    "opencode": "OpenCode",
-    "cn": "Continue",
-    "cline": "Cline",
-}
+CLIENTS = {profile.program: profile.title for profile in PROFILES if profile.program}
 """Program on PATH -> the client's name."""
 
 

@@ -1,9 +1,7 @@
 """`autorouter run -- CLIENT ...`: one process of a client, pointed here by its environment and its arguments alone.
 
-codex      -c key=value for each setting, its catalogue in a temporary file
-aider      AIDER_* variables, its model settings in a temporary file
-claude     ANTHROPIC_* variables
-opencode   OPENCODE_CONFIG_CONTENT, which it lays over its files
+The variables are those of its adapter's `run_env`. A client's profile says how it takes the settings of a configuration file: as
+arguments, as the content of a variable, or as a temporary file that a variable names.
 """
 
 from __future__ import annotations
@@ -26,14 +24,30 @@ from autorouter.cli import output
 from autorouter.cli.adapter import CATALOG_FILE, resolve_target
 from autorouter.cli.options import config_option, settings
 from autorouter.cli.router_client import RouterClient
+from autorouter.clients.profile import LaunchOptions
+from autorouter.clients.registry import PROFILES
 from autorouter.config.load import environment, local_key
 from autorouter.errors import AdapterError, UpstreamError
 
-PROGRAMS = {"codex": "codex", "aider": "aider", "claude": "claude-code", "opencode": "opencode"}
-"""Program -> its adapter."""
+CLIENTS = {profile.program: profile for profile in PROFILES if profile.program and profile.launch}
+"""Program -> the client."""
 
 
-@click.command(name="run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+HELP = f"""Start a client that uses this router, for this one process only.
+
+Knows {", ".join(CLIENTS)}. None of their files is changed. The router must already be running. Exits with
+the client's exit code.
+
+\b
+Examples:
+  autorouter run -- codex exec "fix the failing test"
+  autorouter run --model openfusion/coder -- aider app.py
+"""
+
+
+@click.command(
+    name="run", help=HELP, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CLIENT [ARGS]...")
 @click.option("--base-url", metavar="URL", help="Address of the router; default: server.host and server.port.")
 @click.option(
@@ -41,25 +55,17 @@ PROGRAMS = {"codex": "codex", "aider": "aider", "claude": "claude-code", "openco
 )
 @config_option
 def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: Path | None) -> None:
-    """Start a client that uses this router, for this one process only.
-
-    Knows codex, aider, claude and opencode. None of their files is changed. The router must already be running. Exits with
-    the client's exit code.
-
-    \b
-    Examples:
-      autorouter run -- codex exec "fix the failing test"
-      autorouter run --model openfusion/coder -- aider app.py
-    """
+    """Run the client with our settings, and exit with its code."""
     program = Path(arguments[0]).name
-    if program not in PROGRAMS:
+    client = CLIENTS.get(program)
+    if client is None or client.launch is None:
         raise AdapterError(
-            f"`{output.plain(program)}` is not a client that can be run", hint=f"{', '.join(PROGRAMS)} can"
+            f"`{output.plain(program)}` is not a client that can be run", hint=f"{', '.join(CLIENTS)} can"
         )
     executable = shutil.which(arguments[0])
     if executable is None:
         raise AdapterError(f"`{program}` isn't installed", hint="or it is not on PATH")
-    adapter = registry.load_adapter(PROGRAMS[program])
+    adapter = registry.load_adapter(client.name)
     target, pool = resolve_target(path, base_url, label)
     key = _require_router(path, target)
     with tempfile.TemporaryDirectory(prefix="autorouter-run-") as folder:
@@ -67,7 +73,7 @@ def command(arguments: tuple[str, ...], base_url: str | None, label: str, path: 
         if adapter.catalog:
             target = replace(target, catalog=str(Path(folder) / CATALOG_FILE))
             Path(target.catalog).write_bytes(catalog_json(pool))
-        extra, env = _client_setup(adapter, target, Path(folder), key)
+        extra, env = _client_setup(adapter, client.launch, target, Path(folder), key)
         code = _run_client([executable, *extra, *arguments[1:]], env)
     output.exit_with(code)
 
@@ -84,30 +90,31 @@ def _require_router(path: Path | None, target: RouterTarget) -> str:
     return key or registry.STAND_IN_KEY
 
 
-def _client_setup(adapter: Adapter, target: RouterTarget, folder: Path, key: str) -> tuple[list[str], dict[str, str]]:
+def _client_setup(
+    adapter: Adapter, launch: LaunchOptions, target: RouterTarget, folder: Path, key: str
+) -> tuple[list[str], dict[str, str]]:
     """The arguments to put before the user's, and the whole environment."""
 
     assert target.key_env is not None
     values = target.values() | {"key": key}
     env = {**environment(), target.key_env: key}
     env |= {name: registry.fill_text(value, values) for name, value in adapter.run_env.items()}
-    match adapter.name:
-        case "codex":
-            return _codex_arguments(adapter, target), env
-        case "opencode":
-            env["OPENCODE_CONFIG_CONTENT"] = _config_file_text(adapter, target)
-        case "aider":
-            file = folder / "model.settings.yml"
-            file.write_text(_config_file_text(adapter, target), "utf-8")
-            env["AIDER_MODEL_SETTINGS_FILE"] = str(file)
-    return [], env
+    if launch.config_env is not None:
+        env[launch.config_env] = _config_file_text(adapter, target)
+    if launch.config_file_env is not None:
+        file = folder / launch.config_file
+        file.write_text(_config_file_text(adapter, target), "utf-8")
+        env[launch.config_file_env] = str(file)
+    return _config_arguments(adapter, launch.config_flag, target) if launch.config_flag is not None else [], env
 
 
-def _codex_arguments(adapter: Adapter, target: RouterTarget) -> list[str]:
+def _config_arguments(adapter: Adapter, flag: str, target: RouterTarget) -> list[str]:
+    """The settings as arguments: the flag with `key=value` for each, the value as JSON."""
+
     def overrides(at: str, value: object) -> list[str]:
         if isinstance(value, dict):
             return [arg for key, inner in value.items() for arg in overrides(f"{at}.{key}", inner)]
-        return ["-c", f"{at}={json.dumps(value)}"]
+        return [flag, f"{at}={json.dumps(value)}"]
 
     settings = registry.settings_for(adapter.files[0], target)
     return [arg for _, at, value in settings for arg in overrides(".".join(map(str, at)), value)]

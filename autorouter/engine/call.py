@@ -36,8 +36,6 @@ MAX_BUFFER_S = 20.0
 MAX_BUFFER_BYTES = 1024 * 1024
 STREAM_BREAK_KINDS = frozenset({"cut", "reset", "timeout", "protocol", "early_end", "error_event"})
 """Cooldown reasons that mean: an answer had started and did not end."""
-CLIENTS_WITHOUT_STREAM_RETRY = frozenset({"cline"})
-"""Measured: Cline retries a failed request, but ends its run when a stream breaks."""
 PHASES_WITH_FALLBACKS = frozenset({"answer", "draft"})
 """Phases in which another candidate is better than a wait for a slot."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
@@ -144,7 +142,7 @@ class Caller:
         """Whether this stream may well break, or a break would end the client's run."""
         health = self.deps.state.health.get(candidate, UNKNOWN_HEALTH)
         suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
-        return suspect or self.request.task.client in CLIENTS_WITHOUT_STREAM_RETRY
+        return suspect or not self.request.client.retries_broken_stream
 
     async def _buffer(self, call: UpstreamCall, source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
         """The bytes up to the end of the answer or the limits. Raises TransportError if the stream breaks."""

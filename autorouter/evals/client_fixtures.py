@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from autorouter.clients.aider import AIDER
+from autorouter.clients.cline import CLINE
 from autorouter.core.types import Wire
 from autorouter.evals.cases import LabelledRequest, TrailName
 
@@ -37,8 +39,10 @@ TOOLS = (
     ("read", "Read a file", "path"),
     ("grep", "Search the files", "pattern"),
 )
-AIDER = "Act as an expert software developer.\nAlways use best practices when coding.\nEvery *SEARCH/REPLACE block* is exact.\n"
-AIDER_REMINDER = "\n\n# *SEARCH/REPLACE block* Rules:\n\nEvery block begins with the file path alone on a line.\n"
+AIDER_SYSTEM = (
+    f"{AIDER.system_marks[0]}.\nAlways use best practices when coding.\nEvery *SEARCH/REPLACE block* is exact.\n"
+)
+AIDER_REMINDER = f"{AIDER.appended[1]}:\n\nEvery block begins with the file path alone on a line.\n"
 TITLE = "You are a title generator. You output ONLY a thread title. Nothing else.\nGenerate a title of at most 50 characters."
 COMMIT = "You are an expert software engineer that generates concise, one-line Git commit messages based on the provided diffs."
 RED = "=== FAILURES ===\nE   AssertionError: assert 41 == 42\n2 failed, 38 passed in 1.31s"
@@ -98,11 +102,12 @@ def as_client_request(case: LabelledRequest) -> RenderedRequest:
         case "commit":
             return _made("chat", _chat(COMMIT, case.ask), {"user-agent": "OpenAI/Python 2.0", **session})
         case "aider":
-            body = _chat(AIDER + RULES, case.ask + AIDER_REMINDER, before=_few_shot())
+            body = _chat(AIDER_SYSTEM + RULES, case.ask + AIDER_REMINDER, before=_few_shot())
             return _made("chat", body, {"user-agent": "OpenAI/Python 2.0", **session})
         case "cline":
-            ask = f"<task>\n{case.ask}\n</task>\n<environment_details>\n# Files\nsrc/order.py\n</environment_details>"
-            body = _chat("You are Cline, a coding agent.\n" + RULES * SYSTEM_REPEATS, ask, tools=True)
+            words, files = CLINE.prompt_tags[0], CLINE.wrappers[0]
+            ask = f"<{words}>\n{case.ask}\n</{words}>\n<{files}>\n# Files\nsrc/order.py\n</{files}>"
+            body = _chat(f"{CLINE.system_marks[0]}, a coding agent.\n" + RULES * SYSTEM_REPEATS, ask, tools=True)
             return _made("chat", body, {"user-agent": "ai-sdk/openai-compatible", **session})
         case "opencode":
             body = _chat(RULES * SYSTEM_REPEATS, case.ask, tools=True, steps=steps)
@@ -117,7 +122,7 @@ def _made(wire: Wire, document: Mapping[str, Any], headers: Mapping[str, str]) -
 
 def _few_shot() -> list[dict[str, str]]:
     return [
-        {"role": "user", "content": "Change get_factorial() to use math.factorial"},
+        {"role": "user", "content": AIDER.few_shot[1]},
         {"role": "assistant", "content": "mathweb/flask/app.py\n<<<<<<< SEARCH\n=======\nimport math\n>>>>>>> REPLACE"},
         {
             "role": "user",

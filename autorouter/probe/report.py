@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from autorouter.clients.profile import CHAT_NEEDS, ClientApi
+from autorouter.clients.registry import PROFILES
 from autorouter.errors import ReceiptError
 from autorouter.upstream.errors import scrub
 
@@ -172,22 +174,22 @@ def shown_url(url: str) -> str:
     return _USERINFO.sub("//", url).partition("?")[0]
 
 
-_CHAT: Final = (
-    "chat.whole",
-    "stream.transport",
-    "stream.events",
-    "stream.order",
-    "stream.end",
-    "tools.whole",
-    "tools.stream",
-)
-REQUIRED_CHECKS: Final = {
-    "Aider, Continue, Cline, OpenCode (chat)": _CHAT,
-    "Codex (Responses)": ("responses.stream", "responses.tools"),
-    "Claude Code (Messages)": ("messages.whole", "messages.stream", "messages.tools"),
-    "all of them through autorouter": (*_CHAT, "truth.usage"),
-}
-"""Client -> the checks that must pass for it to work."""
+_API_TITLES: Final[dict[ClientApi, str]] = {"chat": "chat", "responses": "Responses", "messages": "Messages"}
+
+
+def _required_checks() -> dict[str, tuple[str, ...]]:
+    """Clients with the same needs are one line."""
+    titles: dict[tuple[ClientApi, tuple[str, ...]], list[str]] = {}
+    for api in _API_TITLES:
+        for profile in PROFILES:
+            if profile.api == api and profile.needs:
+                titles.setdefault((api, profile.needs), []).append(profile.title)
+    lines = {f"{', '.join(names)} ({_API_TITLES[api]})": needs for (api, needs), names in titles.items()}
+    return lines | {"all of them through autorouter": (*CHAT_NEEDS, "truth.usage")}
+
+
+REQUIRED_CHECKS: Final = _required_checks()
+"""Clients -> the checks that must pass for them to work."""
 
 
 @dataclass(frozen=True, slots=True)

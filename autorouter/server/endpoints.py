@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
+from autorouter.clients.codex import WEBSOCKET_REFUSED
 from autorouter.core.signals.features import IMAGE_TOKENS, extract_features
 from autorouter.core.types import Task, Wire
 from autorouter.engine.deps import Deps
@@ -200,8 +201,10 @@ class CountTokensEndpoint:
 
 
 async def reject_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """`GET /v1/responses`: Codex tries a WebSocket first, and falls back to HTTP at once only on this status."""
-    error = RequestError("WebSockets are not served here", hint="use POST", http_status=426, code="upgrade_required")
+    """`GET /v1/responses`: some clients try a WebSocket first, and fall back to HTTP at once only on this status."""
+    error = RequestError(
+        "WebSockets are not served here", hint="use POST", http_status=WEBSOCKET_REFUSED, code="upgrade_required"
+    )
     await send_error(send, error, [(b"upgrade", b"HTTP/1.1"), (b"connection", b"Upgrade")])
 
 

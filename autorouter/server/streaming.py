@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from autorouter.clients.registry import profile_named
 from autorouter.core.codec import to_plain
 from autorouter.core.decision.explain import explain_decision
 from autorouter.core.types import Strategy
@@ -156,10 +157,11 @@ def _cost_headers(step: Step) -> RawHeaders:
 
 
 async def _send_stream_error(step: Step, send: Send, error: AutorouterError) -> None:
-    """Send an error instead of a stream, in the wire's shape. Codex compacts its conversation only on one event of a stream with
-    status 200, not on a 400."""
+    """Send an error instead of a stream, in the wire's shape. Some clients compact their conversation only on one event of a
+    stream with status 200, not on a 400."""
     task = step.routed.task
-    if error.code != errors.TOO_LONG or (task.wire, task.client) != ("responses", "codex"):
+    as_event = task.wire == "responses" and profile_named(task.client).overflow_as_stream_event
+    if error.code != errors.TOO_LONG or not as_event:
         await send_error(send, error, response_headers(step), wire=task.wire)
         return
     event = errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))

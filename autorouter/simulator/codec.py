@@ -31,14 +31,13 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from autorouter.clients import human_text
 from autorouter.core.types import PROMPT_CHARS, Usage, Wire
 from autorouter.simulator import roles
 from autorouter.simulator.model import RefusalAnswer, SimulatedAnswer, SimulatedRequest, TextAnswer, arguments_json
 from autorouter.simulator.roles import RoleTask
 from autorouter.simulator.tools import DeclaredTool, SimulatedToolCall
 from autorouter.wire import translate
-from autorouter.wire.common import sse
+from autorouter.wire.common import human_text, sse
 from autorouter.wire.common.encoder import ResponseMetadata
 from autorouter.wire.common.ir import (
     RequestIR,

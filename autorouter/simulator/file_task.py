@@ -17,6 +17,11 @@ from typing import Final
 
 import orjson
 
+from autorouter.clients.registry import merged
+
+EDIT_FORMATS: Final = merged(lambda profile: profile.edit_formats.items())
+"""Part of the instructions -> the format that they describe; the first counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileTask:
@@ -95,17 +100,19 @@ def apply_patch_text(file_task: FileTask, path: str | None = None) -> str:
 def edit_block(instructions: str, file_task: FileTask) -> str | None:
     """The task as text, in the edit format that the instructions describe; None if they describe none."""
     name = _local_name(file_task.path)
-    if "*** Begin Patch" in instructions:
-        return apply_patch_text(file_task, name)
-    if "SEARCH/REPLACE" in instructions:
-        block = f"<<<<<<< SEARCH\n=======\n{file_task.text}\n>>>>>>> REPLACE"
-        head = f"```\n{name}" if _path_inside_fence(instructions) else f"{name}\n```"
-        return f"I will create the file.\n\n{head}\n{block}\n```\n"
-    if "diff -U0" in instructions or "unified diff" in instructions:
-        return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{file_task.text}\n```\n"
-    if "file listing" in instructions:
-        return f"{name}\n```\n{file_task.text}\n```\n"
-    return None
+    match next((kind for mark, kind in EDIT_FORMATS if mark in instructions), None):
+        case "patch":
+            return apply_patch_text(file_task, name)
+        case "search_replace":
+            block = f"<<<<<<< SEARCH\n=======\n{file_task.text}\n>>>>>>> REPLACE"
+            head = f"```\n{name}" if _path_inside_fence(instructions) else f"{name}\n```"
+            return f"I will create the file.\n\n{head}\n{block}\n```\n"
+        case "unified_diff":
+            return f"```diff\n--- /dev/null\n+++ {name}\n@@ ... @@\n+{file_task.text}\n```\n"
+        case "whole_file":
+            return f"{name}\n```\n{file_task.text}\n```\n"
+        case None:
+            return None
 
 
 def _path_inside_fence(instructions: str) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import orjson
 
-from autorouter.core.signals.task_kind import is_housekeeping
+from autorouter.core.signals.task_kind import asks_compaction, is_housekeeping
 from autorouter.simulator import file_task as file_tasks
 from autorouter.simulator import roles
 from autorouter.simulator.file_task import FileTask
@@ -35,8 +35,6 @@ PROMPT_ECHO_CHARS: Final = 80
 TITLE_WORDS: Final = 6
 BYTES_PER_TOKEN: Final = 4
 """A rough count that holds for English and code; the dry run has no tokenizer."""
-TEXT_ONLY: Final = "Respond with TEXT ONLY"
-"""How a compaction begins that leaves its tools declared (Claude Code)."""
 _HOUSEKEEPING: Final = re.compile(
     r"\b(?:(?P<commit>commit messages?)|(?P<title>titles?)|(?P<summary>compaction|summar\w+))\b", re.I
 )
@@ -100,8 +98,7 @@ def plan_answer(request: SimulatedRequest) -> SimulatedAnswer:
     """What to answer. Pure and total: any request gets an answer."""
     if request.role_task is not None and request.role_task.answers_json:
         return TextAnswer(to_json(roles.role_answer(request.role_task, request.seed, revise=request.verifier_objects)))
-    text_only = TEXT_ONLY in request.prompt
-    if text_only or (not request.tools and is_housekeeping(request.system, request.prompt)):
+    if asks_compaction(request.prompt) or (not request.tools and is_housekeeping(request.system, request.prompt)):
         return TextAnswer(_housekeeping_text(request))
     file_task = file_tasks.find_file_task(request.prompt)
     if request.tools and (call := _next_call(request, file_task)):
@@ -171,7 +168,7 @@ def _housekeeping_text(request: SimulatedRequest) -> str:
     chore = _HOUSEKEEPING.search(f"{request.system}\n{request.prompt}")
     if chore and chore["commit"]:
         return "chore: dry run"
-    if TEXT_ONLY in request.prompt or (chore and chore["summary"]):
+    if asks_compaction(request.prompt) or (chore and chore["summary"]):
         return f"Summary of a dry run by {request.candidate_id}: no model was called, nothing has to be kept."
     words = re.findall(r"[^\W_][\w.'-]*", file_tasks.without_markers(request.prompt))
     return " ".join(words[:TITLE_WORDS]).capitalize()[:PROMPT_ECHO_CHARS] or "Dry run"

@@ -5,7 +5,7 @@
     shell {command: [string]}        {"command": ["bash", "-lc", "printf ..."]}
     run_commands {commands: [...]}   {"commands": ["printf ..."]}
 
-The names are those that today's agents declare (docs/clients.md); behind an MCP prefix they count too. A tool whose
+The names are those of the clients' profiles; behind an MCP prefix they count too. A tool whose
 schema has no place for a path and a text, or for a command, is skipped.
 """
 
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autorouter.clients.registry import merged
 from autorouter.simulator import file_task as file_tasks
 from autorouter.simulator.file_task import FileTask
 from autorouter.simulator.schema_instance import FILLER, required_names, resolve, schema_instance, type_of
@@ -42,16 +43,9 @@ class SimulatedToolCall:
     free_form: bool = False
 
 
-WRITERS: Final = (
-    *("write", "write_file", "write_to_file", "create_file", "create_new_file", "save_file", "fs_write"),
-    *("editor", "str_replace_editor", "str_replace_based_edit_tool"),
-)
-SHELLS: Final = (
-    *("exec_command", "shell_command", "shell", "local_shell", "bash", "execute_bash", "run_terminal_command"),
-    *("run_terminal_cmd", "run_in_terminal", "execute_command", "run_command", "run_commands", "run_shell_command"),
-    *("terminal", "container.exec"),
-)
-PATCHERS: Final = ("apply_patch",)
+WRITERS: Final = merged(lambda profile: profile.write_tools)
+SHELLS: Final = merged(lambda profile: profile.shell_tools)
+PATCHERS: Final = merged(lambda profile: profile.patch_tools)
 _PATHS: Final = frozenset(
     {"filepath", "path", "absolutepath", "relativepath", "targetfile", "filename", "file", "targetpath"}
 )

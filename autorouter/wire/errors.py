@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from autorouter.clients.profile import ClientApi
+from autorouter.clients.registry import PROFILES
 from autorouter.core.types import Wire
 from autorouter.errors import AutorouterError, RoutingError, UpstreamError
 
@@ -19,13 +21,21 @@ DEFAULT_RETRY_AFTER_S = 5.0
 
 
 TOO_LONG = "context_length_exceeded"
+
+
+def _overflow_opening(sentence: str, *apis: ClientApi) -> str:
+    """The sentence, and what else the clients of these APIs look for before they compact a conversation. They search the message,
+    whatever its code."""
+    marks = [p.overflow_mark for p in PROFILES if p.api in apis and p.overflow_mark not in sentence]
+    return f"{sentence} ({', '.join(dict.fromkeys(marks))}): " if marks else f"{sentence}: "
+
+
+_OPENAI_OVERFLOW = _overflow_opening("Your input exceeds the context window", "chat", "responses")
 OVERFLOW: Mapping[Wire, str] = {
-    "chat": "Your input exceeds the context window (maximum context length): ",
-    "responses": "Your input exceeds the context window (maximum context length): ",
-    "messages": "prompt is too long: ",
+    "chat": _OPENAI_OVERFLOW,
+    "responses": _OPENAI_OVERFLOW,
+    "messages": _overflow_opening("prompt is too long", "messages"),
 }
-"""What agents look for before they compact a conversation: LiteLLM (Aider) `maximum context length`, OpenCode `exceeds the
-context window`, Claude Code `prompt is too long`; all in the message, whatever the code."""
 
 
 def _words(error: AutorouterError, wire: Wire) -> str:
@@ -67,8 +77,8 @@ def messages_error(error: AutorouterError) -> bytes:
 
 
 def failed_response(error: AutorouterError, seed: str, created_s: int) -> bytes:
-    """The error as the only event of a Responses stream. Codex takes an overflow for one in this form alone: it looks for the
-    code in `response.failed`, and gives up at any 400 (codex-api, `sse/responses.rs` and `api_bridge.rs`)."""
+    """The error as the only event of a Responses stream. Some clients look for an overflow only here, in the code of
+    `response.failed` (`ClientProfile.overflow_as_stream_event`)."""
     response = {
         "id": f"resp_{seed}",
         "object": "response",

@@ -3,12 +3,12 @@ import asyncio
 import orjson
 import pytest
 
-from autorouter.clients import human_text
 from autorouter.core.types import Candidate
 from autorouter.simulator import roles
 from autorouter.simulator.codec import decode
 from autorouter.simulator.transport import DryRunTransport
 from autorouter.upstream.transport import UpstreamCall, UpstreamTarget
+from autorouter.wire.common import human_text
 
 TARGET = UpstreamTarget(
     name="up", base_url="http://unused", wire="chat", profile="openai", headers={}, key=None, key_env=None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from autorouter.clients.registry import merged
 from autorouter.core.signals.lexicon import (
     CJK_SIGNALS,
     COMMAND,
@@ -85,34 +86,24 @@ def phase_of(task: Task) -> TurnPhase:
     return "first" if task.is_new_turn else "continuation"
 
 
-HOUSEKEEPING_SYSTEM = (
-    "title generator",
-    "generate a title",
-    "generates concise, one-line git commit messages",
-    "concise title",
-    "thread title",
-    "conversation title",
-    "summarize the conversation",
-    "summarizing conversations",
-)
-HOUSEKEEPING_ASK = (
-    "you are performing a context checkpoint compaction",
-    "generate a title for this conversation",
-    "critical: respond with text only. do not call any tools",
-    "write a 5-10 word title",
-    "suggest a branch name",
-    "*briefly* summarize this partial conversation",
-)
+HOUSEKEEPING_SYSTEMS = merged(lambda profile: profile.housekeeping_systems)
+COMPACTION_PROMPTS = merged(lambda profile: profile.compaction_prompts)
+HOUSEKEEPING_PROMPTS = COMPACTION_PROMPTS + merged(lambda profile: profile.housekeeping_prompts)
 
 
 def is_housekeeping(system: str, ask: str) -> bool:
     """Titles, commit messages, summaries and compaction, as today's clients phrase them."""
-    return (bool(system) and _holds(system[:1_200].lower(), HOUSEKEEPING_SYSTEM)) or asks_housekeeping(ask)
+    return (bool(system) and _holds(system[:1_200].lower(), HOUSEKEEPING_SYSTEMS)) or asks_housekeeping(ask)
 
 
 def asks_housekeeping(ask: str) -> bool:
     """The request itself is a client's own."""
-    return _holds(ask[:400].lower(), HOUSEKEEPING_ASK)
+    return _holds(ask[:400].lower(), HOUSEKEEPING_PROMPTS)
+
+
+def asks_compaction(ask: str) -> bool:
+    """The client asks for a summary that is to replace the conversation."""
+    return _holds(ask[:400].lower(), COMPACTION_PROMPTS)
 
 
 def _holds(text: str, marks: Sequence[str]) -> bool:

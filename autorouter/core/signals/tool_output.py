@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from autorouter.clients.registry import merged
+
 ToolVerdict = Literal["green", "red", "edit_failed", "error"]
 DETAIL_CHARS = 120  # a line on a receipt and in a table, not a log
 
@@ -50,13 +52,15 @@ def _best(text: str) -> ToolFinding | None:
     return red or _edit_failure(text) or next(iter(summaries), None) or _exit_code(text) or _crash(text)
 
 
+_CLIENTS_EDIT_FAILURES = "|".join(merged(lambda profile: profile.edit_failures))
 _HEADS = re.compile(
     r"\n(?=[A-Z=0-9✖×#<\[(*/\-abdeoprstz])(?:=+ \d|\d+ (?:pass|fail|err|skip|x|desel|rerun|warn|subt|out of)|Ran \d"
     r"|FAIL\t|ok  \t|--- (?:FAIL|PASS)|# .*\n.*\.go:\d|test result|Tests: |Test Suites: |[✖×] \d|Found |All checks"
-    r"|Success: no|[Ee]rror|tool error|#+ (?:\d+ SEARCH|SearchR)|(?:Th\w+ )?(?:SEARCH|old_?[Ss]tr)|apply_patch |Hunk "
-    r"|<(?:tool_use|returncode)|patch (?:rejected|failed)|[Ss]tring to rep|No replacement|Failed to edit|File has "
+    r"|Success: no|[Ee]rror|tool error|Hunk "
+    r"|<(?:tool_use|returncode)|patch failed"
     r"|[\[(*]*[Ee]xit(?:ed)?[ _](?:code|status|with)|(?:[Tt]he )?(?:[Cc]ommand|[Pp]rocess|[Pp]rogram|[Ss]cript) (?:e|f|c)"
-    r"|Traceback \(|panic: |thread '|Uncaught |[A-Z]\w*Error: |Segmentation|(?:/bin/)?(?:ba|da|z)?sh: |/\S*: line \d)"
+    r"|Traceback \(|panic: |thread '|Uncaught |[A-Z]\w*Error: |Segmentation|(?:/bin/)?(?:ba|da|z)?sh: |/\S*: line \d"
+    rf"|{_CLIENTS_EDIT_FAILURES})"
 )
 """How the lines begin that a parser reads; the look-ahead turns most lines of source text away at once."""
 _FLAKE8_SPOT = re.compile(r"\.pyi?:\d+:\d+: [A-Z]{1,4}\d")
@@ -200,13 +204,8 @@ _SUMMARIES: tuple[Callable[[str], ToolFinding | None], ...] = (
 )
 
 # --- edits, exit codes, crashes
-_EDIT = re.compile(  # by aider; Codex and opencode; Claude Code; opencode; str_replace tools and Gemini; git and patch
-    r"(?:<tool_use_error>|[Ee]rror: |tool error: )*(?:# \d+ SEARCH/REPLACE blocks? failed to match!"
-    r"|(?:## \w+: )?(?:This |The )?SEARCH block .*failed to .*match.*|apply_patch verification failed\b.*"
-    r"|patch rejected: .*|File has (?:not been read yet|been \w* ?modified since)\b.*"
-    r"|[Ss]tring to replace (?:was )?not found\b.*|Found \d+ matches of the string to replace, but .*"
-    r"|(?:The )?old_?[Ss]tr(?:ing)? (?:was )?not found\b.*|Found multiple matches for oldString\b.*"
-    r"|No replacement was performed\b.*|Failed to edit, could not find the string\b.*|\S+: patch does not apply"
+_EDIT = re.compile(
+    rf"(?:<tool_use_error>|[Ee]rror: |tool error: )*(?:{_CLIENTS_EDIT_FAILURES}|\S+: patch does not apply"
     r"|patch failed: \S+:\d+|Hunk #\d+ FAILED at .*|\d+ out of \d+ hunks? (?:FAILED|failed)\b.*)"
 )
 _EXIT = re.compile(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from autorouter.clients.registry import merged
 from autorouter.core.signals.tool_output import ToolFinding, parse_tool_output
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
@@ -62,6 +63,13 @@ class ToolEvidence:
 
 NO_EVIDENCE = ToolEvidence()
 
+_KNOWN_TOOLS = {
+    **dict.fromkeys(merged(lambda p: (*p.write_tools, *p.patch_tools, *p.edit_tools)), "edit"),
+    **dict.fromkeys(merged(lambda p: p.look_tools), "look"),
+    **dict.fromkeys(merged(lambda p: p.poll_tools), "poll"),
+    **dict.fromkeys(merged(lambda p: p.shell_tools), "shell"),
+}
+"""What the tools of known clients are for; other names are read by `_NAMES`."""
 # A call is for: edit, test, check (compile, lint), look, poll (to ask again is its nature), or anything a shell can do.
 _NAMES = re.compile(
     r"(?P<poll>.*(?:todo|stdin|memory|wait|poll|sleep|output|status|plan$))|(?P<edit>.*(?:apply_?(?:patch|diff)|str_?replace"
@@ -86,8 +94,9 @@ _REDIRECT = re.compile(r"(?<=[\s'\"])>>?\s*(?!/dev/|/tmp/)[\w./~$-]*\w")
 def call_uses(call: ToolCall) -> set[str]:
     """What a call is for, by its tool's name and, for a shell, by the commands in its arguments: edit, test, check, look, poll,
     shell; an empty word where nobody can tell."""
-    named = _NAMES.match(re.split(r"__|[.:/]", call.name)[-1].lower())
-    use = str(named.lastgroup) if named else ""
+    name = re.split(r"__|[.:/]", call.name)[-1].lower()
+    named = None if name in _KNOWN_TOOLS else _NAMES.match(name)
+    use = str(named.lastgroup) if named else _KNOWN_TOOLS.get(name, "")
     if use == "edit" and re.search(r'"command": ?"view"', call.arguments):
         return {"look"}
     if use != "shell":

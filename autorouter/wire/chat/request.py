@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from autorouter.clients import human_text, identity
+from autorouter.clients.registry import profile_of
 from autorouter.core.types import EXCERPT_CHARS, Task, ToolCall, ToolEvent, ToolResult
 from autorouter.errors import RequestError
-from autorouter.wire.common import request_body
+from autorouter.wire.common import human_text, request_body
 from autorouter.wire.common.prompt_reader import MessageReader, read_prompt
+from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.overrides import parse_overrides
 
 
@@ -31,10 +32,8 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     _check_options(document)
     system = _system(messages)
     reading = read_prompt(messages, _CHAT_READER)
-    client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(
-        headers, document, client=client, system=system, opening=reading.first_prompt
-    )
+    client = profile_of(headers, system).name
+    session, agent = session_digests(headers, document, client=client, system=system, opening=reading.first_prompt)
     task = Task(
         wire="chat",
         label=label,

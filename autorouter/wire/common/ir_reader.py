@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from autorouter.clients import human_text
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
+from autorouter.wire.common import human_text
 from autorouter.wire.common.ir import ImagePart, Message, RequestIR, TextPart, ToolCallPart, ToolResultPart
 from autorouter.wire.common.prompt_reader import MessageReader
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from autorouter.clients import human_text
 from autorouter.core.types import TOOL_HISTORY_EVENTS, ToolEvent
+from autorouter.wire.common import human_text
 
 M = TypeVar("M")
 _OPENING_TAG = re.compile(rf"\s*<({'|'.join(human_text.WRAPPERS)})\b")

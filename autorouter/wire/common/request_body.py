@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from autorouter.clients.profile import ClientProfile
+from autorouter.clients.registry import NAME_HEADERS, merged, profile_named
 from autorouter.core.types import Task
 from autorouter.errors import RequestError
 
@@ -22,9 +24,11 @@ MAX_DEPTH = 240
 """orjson writes at most 254 levels, and a translated body may be a few levels deeper than the client's."""
 EXTENSION = "openfusion"
 """Our own member in a body: never sent on."""
-POLICY_HEADERS = ("user-agent", "originator", "anthropic-version", "anthropic-beta")
+POLICY_HEADERS = ("user-agent", *NAME_HEADERS, "anthropic-version", "anthropic-beta")
 """Headers that policy rules may match, besides all `x-` headers; never those that carry keys."""
 SECRET_HEADERS = ("authorization", "x-api-key", "api-key", "cookie", "proxy-authorization")
+IGNORED_HEADERS = merged(lambda profile: profile.ignored_header_prefixes)
+"""Beginnings of names."""
 
 
 def parse_document(body: bytes) -> dict[str, Any]:
@@ -105,6 +109,11 @@ class ClientRequest:
     task: Task
     model_span: ByteSpan | None
 
+    @property
+    def client(self) -> ClientProfile:
+        """What is known about the client that sent it."""
+        return profile_named(self.task.client)
+
 
 def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan | None:
     """Where to replace the model's name; None if our own member is in the body, or the position can't be proved."""
@@ -125,7 +134,7 @@ def policy_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         (name, value)
         for name, value in headers.items()
         if name in POLICY_HEADERS
-        or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith("x-stainless"))
+        or (name.startswith("x-") and name not in SECRET_HEADERS and not name.startswith(IGNORED_HEADERS))
     )
 
 

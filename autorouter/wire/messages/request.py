@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autorouter.clients import identity
+from autorouter.clients.registry import merged, profile_of
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import read_stamped
@@ -38,6 +38,7 @@ from autorouter.wire.common.ir import (
 )
 from autorouter.wire.common.ir_reader import IR_READER, declared_tool_names
 from autorouter.wire.common.prompt_reader import read_prompt
+from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.overrides import parse_overrides
 
 
@@ -50,10 +51,8 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
     conversation = to_ir(document)
     read = read_prompt(conversation.messages, IR_READER)
     system = conversation.system[0].text if conversation.system else ""
-    client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(
-        headers, document, client=client, system=system, opening=read.first_prompt
-    )
+    client = profile_of(headers, system).name
+    session, agent = session_digests(headers, document, client=client, system=system, opening=read.first_prompt)
     task = Task(
         wire="messages",
         label=label,
@@ -86,8 +85,7 @@ _READ = (
 )
 READ = frozenset(_READ.split())
 """Members that the neutral form holds, or that mean nothing elsewhere."""
-BILLING = "x-anthropic-billing-header:"
-"""How a system block begins that is for Anthropic's accounts and not for a model."""
+DROPPED_BLOCKS = merged(lambda profile: profile.dropped_system_blocks)
 BUDGETS = ((4_096, "low"), (16_384, "medium"))
 """A thinking budget up to so many tokens, as a word; a larger one is `high`."""
 
@@ -103,7 +101,7 @@ def to_ir(document: Mapping[str, Any]) -> RequestIR:
     choice = lenient_json.as_object(document.get("tool_choice"))
     single = lenient_json.as_bool(choice.get("disable_parallel_tool_use"))
     return RequestIR(
-        system=tuple(part for part in system if not part.text.startswith(BILLING)),
+        system=tuple(part for part in system if not part.text.startswith(DROPPED_BLOCKS)),
         messages=tuple(messages),
         tools=tools,
         hosted_tools=hosted,

@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from autorouter.clients import identity
+from autorouter.clients.codex import TURN_METADATA_HEADER
+from autorouter.clients.registry import profile_of
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
 from autorouter.wire.common import lenient_json, request_body
@@ -41,9 +42,8 @@ from autorouter.wire.common.ir import (
 )
 from autorouter.wire.common.ir_reader import IR_READER, declared_tool_names
 from autorouter.wire.common.prompt_reader import read_prompt
+from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.overrides import parse_overrides
-
-TURN_METADATA = "x-codex-turn-metadata"
 
 
 def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest:
@@ -65,12 +65,8 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
     read = read_prompt(conversation.messages, IR_READER)
     chore = _turn(document, headers).get("request_kind") == "compaction"
     system = conversation.system[0].text if conversation.system else ""
-    client = identity.client_name(headers, system)
-    session, agent = identity.session_digests(
-        headers, document, client=client, system=system, opening=read.first_prompt
-    )
-    if agent is None and headers.get("x-codex-parent-thread-id"):
-        agent = session
+    client = profile_of(headers, system).name
+    session, agent = session_digests(headers, document, client=client, system=system, opening=read.first_prompt)
     task = Task(
         wire="responses",
         label=label,
@@ -101,7 +97,7 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
 def _turn(document: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:
     """Codex's own words about the turn: from its header, else from the body, where the same stands."""
     metadata = lenient_json.as_object(document.get("client_metadata"))
-    said = headers.get(TURN_METADATA) or lenient_json.as_text(metadata.get(TURN_METADATA))
+    said = headers.get(TURN_METADATA_HEADER) or lenient_json.as_text(metadata.get(TURN_METADATA_HEADER))
     return lenient_json.parse_object(said) or {} if said else {}
 
 

@@ -4,16 +4,16 @@ import re
 import orjson
 import pytest
 
-from autorouter.clients.identity import client_name, session_digests
+from autorouter.wire.common.session_identity import session_digests
 
 CLAUDE_USER = orjson.dumps({"device_id": "d", "account_uuid": "", "session_id": "in-user-id"}).decode()
 IN_ORDER = [
-    ({"thread-id": "t"}, {}),
     ({"x-claude-code-session-id": "c"}, {}),
+    ({"thread-id": "t"}, {}),
     ({"x-session-id": "s"}, {}),
     ({"x-session-affinity": "a"}, {}),
-    ({}, {"prompt_cache_key": "p"}),
     ({}, {"metadata": {"user_id": CLAUDE_USER}}),
+    ({}, {"prompt_cache_key": "p"}),
     ({}, {"metadata": {"session": "m"}}),
     ({}, {"user": "u"}),
 ]
@@ -95,32 +95,3 @@ def test_only_digests_are_kept(headers, body):
 
 def test_odd_characters_make_a_digest_too():
     assert session(opening="\ud800 漢字 \0")[0]
-
-
-@pytest.mark.parametrize(
-    ("headers", "system", "name"),
-    [
-        ({"user-agent": "codex_exec/0.169.0 (Linux)"}, "", "codex"),
-        ({"originator": "codex_exec", "user-agent": "x"}, "", "codex"),
-        ({"user-agent": "claude-cli/2.1.329 (external, sdk-cli)"}, "", "claude-code"),
-        ({"user-agent": "opencode/1.18.33"}, "", "opencode"),
-        ({"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3.14"}, "", "opencode"),
-        (
-            {"user-agent": "ai-sdk/openai-compatible/3.0.37 ai-sdk/provider-utils/5.0.30 runtime/bun/1.3.13"},
-            "",
-            "ai-sdk",
-        ),
-        ({"user-agent": "ai-sdk/openai-compatible/3.0.37"}, "You are Cline, an AI coding agent. ", "cline"),
-        ({"user-agent": "ls/JS 5.23.2"}, "", "continue"),
-        ({"user-agent": "OpenAI/Python 2.20.0"}, "Act as an expert software developer.\n", "aider"),
-        ({"user-agent": "OpenAI/Python 2.20.0"}, "You are helpful.", "openai-python"),
-        ({"user-agent": "AsyncOpenAI/Python 2.20.0"}, "", "openai-python"),
-        ({"user-agent": "OpenAI/JS 5.23.2"}, "", "openai-js"),
-        ({"user-agent": "Anthropic/Python 0.80"}, "", "anthropic-python"),
-        ({"user-agent": "curl/8.5.0"}, "", "curl"),
-        ({"user-agent": "something/1"}, "", "unknown"),
-        ({}, "", "unknown"),
-    ],
-)
-def test_clients_are_known_by_what_they_say(headers, system, name):
-    assert client_name(headers, system) == name
