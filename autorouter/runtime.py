@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autorouter.config.load import Settings
 from autorouter.config.provider_keys import api_key, key_source
@@ -27,13 +27,16 @@ from autorouter.observe.access_log import AccessLog
 from autorouter.observe.dispatch import RequestDispatcher
 from autorouter.observe.events import RequestObserver
 from autorouter.observe.metrics import RequestMetrics
-from autorouter.observe.otel_export import OtelExporter, otlp_endpoint
+from autorouter.observe.otel import make_exporter, otlp_endpoint
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import ReceiptWriter
 from autorouter.state_file import StateFile
 from autorouter.upstream.concurrency import ConcurrencyLimit, ConcurrencyLimitedTransport
 from autorouter.upstream.profiles import profile_of
 from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
+
+if TYPE_CHECKING:
+    from autorouter.observe.otel_export import OtelExporter
 
 RECORDS_PER_BATCH = 8
 """How many receipts are built in the event loop at a time. Each costs about 0.15 ms, and no request should wait more than a
@@ -116,7 +119,7 @@ def build(
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
-    metrics, otel_exporter = RequestMetrics(), OtelExporter(endpoint, targets) if endpoint is not None else None
+    metrics, otel_exporter = RequestMetrics(), make_exporter(endpoint, targets) if endpoint is not None else None
     observers: list[RequestObserver] = [metrics, AccessLog()]
     if otel_exporter is not None:
         observers.append(otel_exporter)

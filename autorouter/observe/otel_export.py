@@ -1,9 +1,9 @@
-"""Exports spans to an OpenTelemetry collector, by OTLP over HTTP, from a thread of its own. Off by default.
+"""Exports spans to an OpenTelemetry collector, by OTLP over HTTP, with the SDK's own batch processor.
 
-    on_request -> queue of at most 2,048 -> thread, once a second -> spans -> POST ENDPOINT/v1/traces
+    on_request -> spans -> BatchSpanProcessor: a queue and a thread -> POST ENDPOINT/v1/traces
 
-Spans that don't fit into the queue, or that the collector rejects, are dropped and counted, with at most one warning a minute.
-No request waits. The libraries are the extra `otel`; the thread loads them, which is why `otel_spans` is a module of its own.
+OTEL_BSP_SCHEDULE_DELAY and OTEL_BSP_MAX_EXPORT_BATCH_SIZE set its pace. Spans that don't fit into the queue, or that the
+collector rejects, are dropped and counted, with at most one warning a minute. Imports the extra `otel`: see `otel`.
 """
 
 from __future__ import annotations
@@ -11,124 +11,98 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from autorouter.config.schema import TelemetryConfig
-from autorouter.errors import ConfigError, exception_site
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from autorouter.errors import exception_site
+from autorouter.observe import otel_spans
 from autorouter.observe.events import CompletedRequest, RejectedRequest
 from autorouter.upstream.transport import UpstreamTarget
 
-if TYPE_CHECKING:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-MAX_QUEUED_STEPS = 2_048
-"""Steps; the SDK's own default for spans."""
-BATCH_STEPS = 128
-"""Steps in one POST: some 300 spans, 200 kB."""
-BATCH_DELAY_S = 1.0
+MAX_QUEUED_SPANS = 2_048
+"""The SDK's own default."""
 CLOSE_TIMEOUT_S = 2.0
 WARN_EVERY_S = 60.0
-TRACES_PATH = "/v1/traces"
-LIBRARY = "opentelemetry.exporter.otlp.proto.http"
 log = logging.getLogger("autorouter.telemetry")
 
 
-def otlp_endpoint(telemetry: TelemetryConfig, env: Mapping[str, str]) -> str | None:
-    """The full URL for spans, None if export is off. Raises ConfigError if it is on and OpenTelemetry isn't installed."""
-    enabled = telemetry.otlp_endpoint is not None if telemetry.enabled is None else telemetry.enabled
-    if not enabled:
-        return None
-    if not _installed():
-        hint = "pip install 'autorouter[otel]', or set telemetry.enabled = false"
-        raise ConfigError("telemetry is on, and OpenTelemetry is not installed", hint=hint)
-    traces_url = env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
-    if telemetry.otlp_endpoint is None and traces_url:
-        return traces_url
-    base = telemetry.otlp_endpoint or env.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
-    return base if base.endswith(TRACES_PATH) else base.rstrip("/") + TRACES_PATH
+class CountingSpanExporter(SpanExporter):
+    """Passes spans on, and counts what became of them. Used by the processor's thread."""
 
-
-def _installed() -> bool:
-    try:
-        return find_spec(LIBRARY) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-class OtelExporter:
-    """An observer that exports. `exported` and `dropped` count spans; for a full queue, `dropped` counts steps."""
-
-    def __init__(self, endpoint: str, targets: Mapping[str, UpstreamTarget]) -> None:
+    def __init__(self, exporter: SpanExporter) -> None:
         self.exported = 0
-        self.dropped = 0
-        self._endpoint, self._targets = endpoint, targets
-        self._queue: deque[CompletedRequest] = deque()
-        self._wake, self._flush = threading.Event(), threading.Event()
-        self._closing = False
-        self._thread: threading.Thread | None = None
-        self._exporter: OTLPSpanExporter | None = None
+        self.failed = 0
+        self._exporter = exporter
         self._warned_s = -WARN_EVERY_S
 
-    def on_request(self, completed: CompletedRequest) -> None:
-        """Queue a finished step, if it is sampled."""
-        if completed.context is None or not completed.context.trace.sampled:
-            return
-        if len(self._queue) >= MAX_QUEUED_STEPS:
-            self.dropped += 1
-            return
-        self._queue.append(completed)
-        if not self._wake.is_set():
-            self._wake.set()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-                self._thread.start()
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        reason = "the collector doesn't take them"
+        try:
+            result = self._exporter.export(spans)
+        except Exception as exc:
+            result, reason = SpanExportResult.FAILURE, exception_site(exc)
+        if result is SpanExportResult.SUCCESS:
+            self.exported += len(spans)
+        else:
+            self.failed += len(spans)
+            self._warn(reason)
+        return result
 
-    def on_rejected(self, rejected: RejectedRequest) -> None:
-        """A rejected request has no span."""
-
-    def close(self) -> None:
-        """Send what is queued, for at most `CLOSE_TIMEOUT_S`."""
-        self._closing = True
-        self._flush.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(CLOSE_TIMEOUT_S)
-        if self._exporter is not None:
-            self._exporter.shutdown()  # type: ignore[no-untyped-call]
-
-    def _run(self) -> None:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
-        from autorouter.observe import otel_spans
-
-        # The library logs the collector's whole response for every attempt; we warn once a minute.
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        exporter = self._exporter = OTLPSpanExporter(endpoint=self._endpoint)
-        resource, addresses = otel_spans.resource(), otel_spans.upstream_addresses(self._targets)
-        while not self._closing or self._queue:
-            self._wake.wait()
-            self._flush.wait(BATCH_DELAY_S)
-            self._wake.clear()
-            while self._queue:
-                steps = [self._queue.popleft() for _ in range(min(BATCH_STEPS, len(self._queue)))]
-                spans = [span for step in steps for span in otel_spans.request_spans(step, addresses, resource)]
-                try:
-                    accepted = exporter.export(spans) is SpanExportResult.SUCCESS
-                    reason = "the collector doesn't take them"
-                except Exception as exc:
-                    accepted, reason = False, exception_site(exc)
-                if accepted:
-                    self.exported += len(spans)
-                else:
-                    self.dropped += len(spans)
-                    self._warn(reason)
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
 
     def _warn(self, reason: str) -> None:
         now_s = time.monotonic()
         if now_s - self._warned_s >= WARN_EVERY_S:
             self._warned_s = now_s
-            log.warning("%d spans dropped so far: %s", self.dropped, reason)
+            log.warning("%d spans dropped so far: %s", self.failed, reason)
+
+
+class OtelExporter:
+    """An observer that exports. `exported` and `dropped` count spans."""
+
+    def __init__(self, endpoint: str, targets: Mapping[str, UpstreamTarget]) -> None:
+        # The library logs the collector's whole response for every attempt; we warn once a minute.
+        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+        self._exporter = CountingSpanExporter(OTLPSpanExporter(endpoint=endpoint))
+        self._processor = BatchSpanProcessor(self._exporter, max_queue_size=MAX_QUEUED_SPANS)
+        self._resource = otel_spans.resource()
+        self._addresses = otel_spans.upstream_addresses(targets)
+        self._queued = 0
+        self._rejected = 0
+
+    @property
+    def exported(self) -> int:
+        return self._exporter.exported
+
+    @property
+    def dropped(self) -> int:
+        return self._rejected + self._exporter.failed
+
+    def on_request(self, completed: CompletedRequest) -> None:
+        """Queue the spans of a finished step, if it is sampled."""
+        if completed.context is None or not completed.context.trace.sampled:
+            return
+        spans = list(otel_spans.request_spans(completed, self._addresses, self._resource))
+        # The processor would drop the oldest span without counting it, and tear a step apart: it fits as a whole or not at all.
+        waiting = self._queued - self._exporter.exported - self._exporter.failed
+        if waiting + len(spans) > MAX_QUEUED_SPANS:
+            self._rejected += len(spans)
+            return
+        self._queued += len(spans)
+        for span in spans:
+            self._processor.on_end(span)
+
+    def on_rejected(self, rejected: RejectedRequest) -> None:
+        """A rejected request has no span."""
+
+    def close(self) -> None:
+        """Send what is queued, for at most `CLOSE_TIMEOUT_S`: the processor's own shutdown may wait for 30 s."""
+        closing = threading.Thread(target=self._processor.shutdown, name="telemetry-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT_S)
+        if closing.is_alive():
+            self._exporter.shutdown()

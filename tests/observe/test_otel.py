@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from autorouter.config.schema import TelemetryConfig
 from autorouter.errors import ConfigError
-from autorouter.observe import otel_export
-from autorouter.observe.otel_export import otlp_endpoint
+from autorouter.observe import otel
+from autorouter.observe.otel import otlp_endpoint
 from tests.fakes import WAIT_S, Relay, completion, refuse, whole
 from tests.observe.conftest import scraped, value
 from tests.server.conftest import KEY_ONE, KEY_TWO, Router, body
@@ -53,12 +53,12 @@ class Collector:
     def spans(self) -> list[Span]:
         """All spans up to now, after at least one request has come."""
         assert self.got.wait(WAIT_S)
-        found = []
+        spans = []
         for data in self.raw:
             for group in ExportTraceServiceRequest.FromString(data).resource_spans:
                 resource = {a.key: _plain(a.value) for a in group.resource.attributes}
-                found += [_span(span, resource) for scope in group.scope_spans for span in scope.spans]
-        return found
+                spans += [_span(span, resource) for scope in group.scope_spans for span in scope.spans]
+        return spans
 
 
 def _plain(given: Any) -> Any:
@@ -104,7 +104,7 @@ def exporting(
     route: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Router]:
     """A router that exports to the collector at once."""
-    monkeypatch.setattr("autorouter.observe.otel_export.BATCH_DELAY_S", 0.0)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
     return lambda **env: route(more=f'[telemetry]\notlp_endpoint = "{collector.url}"', **env)
 
 
@@ -185,8 +185,9 @@ def test_a_trace_whose_caller_does_not_sample_it_is_not_exported(
 def test_a_dead_collector_disturbs_no_request_and_no_stop(
     how: str, route: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autorouter.observe.otel_export.BATCH_DELAY_S", 0.0)
-    monkeypatch.setattr("autorouter.observe.otel_export.CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+    if how == "nobody":
+        monkeypatch.setattr("autorouter.observe.otel_export.CLOSE_TIMEOUT_S", 0.2)
     collector.status = 400
     url = collector.url if how == "refused" else "http://127.0.0.1:9"
     router = route(more=f'[telemetry]\notlp_endpoint = "{url}"')
@@ -206,10 +207,12 @@ def test_a_dead_collector_disturbs_no_request_and_no_stop(
 def test_what_finds_no_room_is_dropped_and_counted(
     exporting: Callable[..., Router], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autorouter.observe.otel_export.MAX_QUEUED_STEPS", 0)
     router = exporting()
+    monkeypatch.setattr("autorouter.observe.otel_export.MAX_QUEUED_SPANS", 1)
     router.post(body(ASK))
-    assert value(scraped(router), "spans_dropped_total") == 1
+    counted = scraped(router)
+    assert value(counted, "spans_dropped_total") == 2, "the step's span and its call's: a step goes as a whole"
+    assert value(counted, "spans_exported_total") == 0
 
 
 URL = "http://127.0.0.1:4318"
@@ -235,7 +238,7 @@ def test_nothing_is_exported_unless_the_configuration_asks_for_it(
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otel_export, "LIBRARY", "opentelemetry_that_is_not_there.exporter")
+    monkeypatch.setattr(otel, "LIBRARY", "opentelemetry_that_is_not_there.exporter")
     with pytest.raises(ConfigError, match=r"pip install 'autorouter\[otel\]'"):
         otlp_endpoint(TelemetryConfig(otlp_endpoint=URL), {})
     assert otlp_endpoint(TelemetryConfig(), {}) is None
