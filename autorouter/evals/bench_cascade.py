@@ -1,20 +1,21 @@
 """Cheap first, then the strong model: what escalating by the cheap run's own course is worth, and what a verdict adds.
 
-The signals are those that a router has for nothing when the cheap run ends: its API calls, its cost, its growth (the cost
-of a call). A logistic curve on them, fitted on dev, gives the chance that the run has failed; on dev itself it is
-cross-validated. A verdict is simulated: it accepts right answers with chance TPR and rejects wrong ones with chance TNR,
-independently of the task, so that its figures are expected values. Both together are Bayes' rule.
+The signals are those that a router has for nothing when the cheap run ends: its API calls, its cost, its growth, and how long
+the task's text is. On dev two lines are fitted on them, what the strong model gains and whether the cheap run has failed;
+dev itself is cross-validated. Escalated first is where the expected gain is highest.
 
-Escalated first is where the expected gain is highest: failed(x) * fixes - (1 - failed(x)) * spoils, where `fixes` and
-`spoils` are how often the strong model is right where the cheap one is wrong, and the other way round (dev).
+A verdict is simulated: it accepts right answers with chance TPR and rejects wrong ones with chance TNR, independently of the
+task, so that its figures are expected values. Both together are Bayes' rule on the chance that the run has failed.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
+from statistics import pstdev
 
 from autorouter.evals import logistic
 from autorouter.evals.bench_metrics import Point, curve_value, upper_hull
@@ -23,18 +24,22 @@ from autorouter.evals.statistics import mean, ordered_share
 
 COSTS = (0.50, 0.55, 0.60, 0.65, 0.80)
 """Shares of the best single model's cost at which the curve is read."""
-FOLDS = 10
-RIDGE = 1.0
+FOLDS, REPEATS = 5, 10
+RIDGE = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeRow:
-    """A task: what both models made of it, and the chance that the cheap run has failed as its course tells it."""
+    """A task: what both models made of it, and what the cheap run's course tells: the strong model's expected gain, and the
+    chance that the cheap run has failed."""
 
     cheap_quality: float
     cheap_usd: float
     strong_quality: float
     strong_usd: float
+    best_quality: float
+    best_usd: float
+    gain: float
     failed: float
 
 
@@ -47,8 +52,14 @@ class Cascade:
     rows: tuple[CascadeRow, ...]
     fixes: float
     spoils: float
-    best_quality: float
-    best_usd: float
+
+    @property
+    def best_quality(self) -> float:
+        return mean([row.best_quality for row in self.rows])
+
+    @property
+    def best_usd(self) -> float:
+        return mean([row.best_usd for row in self.rows])
 
     @property
     def auc(self) -> float:
@@ -60,9 +71,9 @@ class Cascade:
 
 
 def run_signals(row: OutcomeRow, model: int) -> tuple[float, ...]:
-    """A constant, run length, cost and growth of a run."""
+    """Run length, cost and growth of a run, and the length of the task's text."""
     calls, usd = max(1.0, row.calls[model]), max(1e-6, row.usd[model])
-    return (1.0, log(calls), log(usd), calls / 50.0)
+    return (log(calls), log(usd), calls, log(max(1, len(row.text))))
 
 
 def build_cascade(outcomes: OutcomeSet) -> Cascade | None:
@@ -73,6 +84,8 @@ def build_cascade(outcomes: OutcomeSet) -> Cascade | None:
     best = max(outcomes.pool, key=outcomes.dev_quality)
     wrong = [row for row in outcomes.dev if row.quality[cheap] < 0.5]
     right = [row for row in outcomes.dev if row.quality[cheap] >= 0.5]
+    gains = _predictions(outcomes, cheap, [row.quality[strong] - row.quality[cheap] for row in outcomes.dev])
+    failures = _predictions(outcomes, cheap, [1.0 - row.quality[cheap] for row in outcomes.dev])
     return Cascade(
         cheap=outcomes.models[cheap],
         strong=outcomes.models[strong],
@@ -82,32 +95,53 @@ def build_cascade(outcomes: OutcomeSet) -> Cascade | None:
                 cheap_usd=row.usd[cheap],
                 strong_quality=row.quality[strong],
                 strong_usd=row.usd[strong],
-                failed=failed,
+                best_quality=row.quality[best],
+                best_usd=row.usd[best],
+                gain=gain,
+                failed=min(0.99, max(0.01, failed)),
             )
-            for row, failed in zip(outcomes.scored, _failure_chances(outcomes, cheap), strict=True)
+            for row, gain, failed in zip(outcomes.scored, gains, failures, strict=True)
         ),
         fixes=mean([row.quality[strong] for row in wrong]),
         spoils=mean([1.0 - row.quality[strong] for row in right]),
-        best_quality=mean([row.quality[best] for row in outcomes.scored]),
-        best_usd=mean([row.usd[best] for row in outcomes.scored]),
     )
 
 
-def _failure_chances(outcomes: OutcomeSet, cheap: int) -> list[float]:
+def _predictions(outcomes: OutcomeSet, cheap: int, targets: Sequence[float]) -> list[float]:
+    """A ridge line on the run's signals for every scored row, fitted on dev; for dev the mean of many cross-validations."""
+    inputs = [run_signals(row, cheap) for row in outcomes.dev]
     if outcomes.scored is not outcomes.dev:
-        weights = _failure_weights(outcomes.dev, cheap)
-        return [logistic.sigmoid(logistic.dot(run_signals(row, cheap), weights)) for row in outcomes.scored]
-    chances = [0.0] * len(outcomes.dev)
-    for fold in range(FOLDS):
-        weights = _failure_weights([r for n, r in enumerate(outcomes.dev) if n % FOLDS != fold], cheap)
-        for n in range(fold, len(outcomes.dev), FOLDS):
-            chances[n] = logistic.sigmoid(logistic.dot(run_signals(outcomes.dev[n], cheap), weights))
-    return chances
+        predict = _ridge(inputs, targets)
+        return [predict(run_signals(row, cheap)) for row in outcomes.scored]
+    totals, order = [0.0] * len(inputs), list(range(len(inputs)))
+    draw = random.Random(1)  # noqa: S311  (statistics, no secret)
+    for _ in range(REPEATS):
+        draw.shuffle(order)
+        for fold in range(FOLDS):
+            held_out = set(order[fold::FOLDS])
+            kept = [n for n in order if n not in held_out]
+            predict = _ridge([inputs[n] for n in kept], [targets[n] for n in kept])
+            for n in held_out:
+                totals[n] += predict(inputs[n]) / REPEATS
+    return totals
 
 
-def _failure_weights(rows: Sequence[OutcomeRow], cheap: int) -> list[float]:
-    inputs = [run_signals(row, cheap) for row in rows]
-    return logistic.fit(inputs, [1.0 - row.quality[cheap] for row in rows], ridge=RIDGE)
+def _ridge(inputs: Sequence[Sequence[float]], targets: Sequence[float]) -> Callable[[Sequence[float]], float]:
+    """Ridge regression on standardised inputs."""
+    columns = list(zip(*inputs, strict=True))
+    means, deviations = [mean(c) for c in columns], [pstdev(c) or 1.0 for c in columns]
+
+    def standardised(row: Sequence[float]) -> list[float]:
+        return [1.0, *((x - m) / d for x, m, d in zip(row, means, deviations, strict=True))]
+
+    rows = [standardised(row) for row in inputs]
+    size = len(rows[0])
+    matrix = [
+        [sum(x[i] * x[j] for x in rows) + (RIDGE if i == j and i else 0.0) for j in range(size)] for i in range(size)
+    ]
+    right = [sum(x[i] * y for x, y in zip(rows, targets, strict=True)) for i in range(size)]
+    weights = logistic.solve(matrix, right)
+    return lambda row: logistic.dot(standardised(row), weights)
 
 
 def escalation_curve(
@@ -121,9 +155,13 @@ def escalation_curve(
     items: list[tuple[float, float, CascadeRow]] = []
     for row in cascade.rows:
         failed = row.failed if run_length else base
-        for share, chance in _verdicts(row, failed, verifier):
-            gain = chance * cascade.fixes - (1.0 - chance) * cascade.spoils
-            items.append((gain, share, row))
+        gain = row.gain if run_length else base * cascade.fixes - (1.0 - base) * cascade.spoils
+        # How often the strong model mends such a run, so that a verdict moves the gain as it moves the chance of failure.
+        fixes = min(1.0, max(0.0, (gain + (1.0 - failed) * cascade.spoils) / failed))
+        items += [
+            (chance * fixes - (1.0 - chance) * cascade.spoils if verifier else gain, share, row)
+            for share, chance in _verdicts(row, failed, verifier)
+        ]
     items.sort(key=lambda item: -item[0])
     usd = sum(row.cheap_usd for row in cascade.rows)
     quality = sum(row.cheap_quality for row in cascade.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -268,33 +268,42 @@ def median_us(replayed: Sequence[ReplayedRow]) -> float:
     return median(row.plan_us for row in replayed)
 
 
+Escalation = tuple[bool, tuple[float, float] | None]
+"""Whether the run's course counts, and the rates of a simulated verifier."""
+
+
 def cascade_record(outcomes: OutcomeSet, verifier: tuple[float, float] | None) -> dict[str, Any] | None:
     """What escalation is worth on this set; None where it records no run."""
     cascade = bench_cascade.build_cascade(outcomes)
     if cascade is None:
         return None
-    curves = {
-        "random": bench_cascade.escalation_curve(cascade, run_length=False),
-        "run length": bench_cascade.escalation_curve(cascade),
-    }
+    ways: dict[str, Escalation] = {"random": (False, None), "run length": (True, None)}
     if verifier is not None:
-        curves["verdict (simulated)"] = bench_cascade.escalation_curve(cascade, run_length=False, verifier=verifier)
-        curves["run length and verdict (simulated)"] = bench_cascade.escalation_curve(cascade, verifier=verifier)
+        ways |= {"verdict (simulated)": (False, verifier), "run length and verdict (simulated)": (True, verifier)}
     return {
         "cheap": cascade.cheap,
         "strong": cascade.strong,
         "verifier": verifier,
         "auc": cascade.auc,
         "curves": {
-            name: {f"{share:.2f}": _cascade_point(cascade, points, share) for share in bench_cascade.COSTS}
-            for name, points in curves.items()
+            name: {f"{share:.2f}": _cascade_point(cascade, way, share) for share in bench_cascade.COSTS}
+            for name, way in ways.items()
         },
     }
 
 
-def _cascade_point(cascade: bench_cascade.Cascade, points: Sequence[Point], share: float) -> dict[str, float]:
+def _cascade_point(cascade: bench_cascade.Cascade, way: Escalation, share: float) -> dict[str, Any]:
+    run_length, verifier = way
+    points = bench_cascade.escalation_curve(cascade, run_length=run_length, verifier=verifier)
     usd = share * cascade.best_usd
+
+    def drawn(rows: Sequence[int]) -> float:
+        sample = replace(cascade, rows=tuple(cascade.rows[n] for n in rows))
+        curve = bench_cascade.escalation_curve(sample, run_length=run_length, verifier=verifier)
+        return _of(bench_cascade.curve_at(curve, share * sample.best_usd), sample.best_quality)
+
     return {
         "share_of_best": _of(bench_cascade.curve_at(points, usd), cascade.best_quality),
         "share_of_best_hull": _of(bench_cascade.quality_at(points, usd), cascade.best_quality),
+        "interval": bench_metrics.resampled(drawn, len(cascade.rows), seed=1, times=100),
     }

@@ -146,19 +146,21 @@ def _calibration(found: Mapping[str, Any]) -> str:
 
 def _cascade(found: Mapping[str, Any]) -> str:
     costs = list(next(iter(found["curves"].values())))
-    rows = [
-        (name, *(f"{share(curve[c]['share_of_best'])} ({share(curve[c]['share_of_best_hull'])})" for c in costs))
-        for name, curve in found["curves"].items()
-    ]
+    rows = [(name, *(_cascade_cell(curve[c]) for c in costs)) for name, curve in found["curves"].items()]
     text = (
         f"### {found['cheap']}, then {found['strong']}\n\nQuality as a share of the best single model's, at a share of its "
-        "cost; in brackets where thresholds may be mixed. The cheap run's calls and cost tell a failed run with AUC "
+        "cost, with its interval. The cheap run's course tells a failed run with AUC "
         f"{found['auc']:.2f}."
     )
     if found["verifier"]:
         tpr, tnr = found["verifier"]
         text += f" A simulated verifier accepts {tpr:.2f} of right answers and rejects {tnr:.2f} of wrong ones."
     return text + "\n\n" + table(("escalated by", *(f"x{c}" for c in costs)), rows)
+
+
+def _cascade_cell(found: Mapping[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{share(found['share_of_best'])} ({100 * low:.0f} .. {100 * high:.0f})"
 
 
 def number(value: float | None) -> str:

@@ -1,17 +1,22 @@
 """The constants of P = sigmoid(c + a * percentile / 100 + b * difficulty), fitted on recorded outcomes.
 
-Every set counts the same, however many rows it has. Rows of the same percentile and difficulty are counted together:
-ten thousand prompts have a few hundred different difficulties once these are rounded.
+Every set counts the same, however many rows it has, and has a level of its own while the slopes are fitted: ranks within a set
+say nothing of how able its models are beside those of another, and without that a set of weak models on easy prompts would
+turn the slope on difficulty around. The level is the mean of the sets' levels.
+
+Rows of the same percentile and difficulty are counted together: ten thousand prompts have a few hundred different
+difficulties once these are rounded.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from autorouter.evals import logistic
 from autorouter.evals.bench_metrics import brier, ece
+from autorouter.evals.statistics import mean
 
 
 class OutcomeCell(NamedTuple):
@@ -45,18 +50,22 @@ class CalibrationFigures(NamedTuple):
     ece: float
 
 
-def fit_constants(sets: Sequence[Sequence[OutcomeCell]]) -> SuccessConstants:
-    """The constants that fit all sets, each with the same weight."""
+def fit_constants(sets: Sequence[Sequence[OutcomeCell]], levels: Collection[int] | None = None) -> SuccessConstants:
+    """The constants that fit all sets, each with the same weight and a level of its own. `levels`: the sets (by their place)
+    whose levels count; all unless given."""
     rows, outcomes, weights = [], [], []
-    for cells in sets:
+    for place, cells in enumerate(sets):
+        own = [1.0 if place == other else 0.0 for other in range(1, len(sets))]
         groups: dict[tuple[float, float], list[float]] = defaultdict(list)
         for cell in cells:
             groups[round(cell.percentile, 2), round(cell.difficulty, 2)].append(cell.quality)
         for (percentile, difficulty), qualities in groups.items():
-            rows.append((1.0, percentile / 100, difficulty))
+            rows.append((1.0, percentile / 100, difficulty, *own))
             outcomes.append(sum(qualities) / len(qualities))
             weights.append(len(qualities) / len(cells))
-    return SuccessConstants(*logistic.fit(rows, outcomes, weights=weights))
+    first, ability, difficulty_slope, *others = logistic.fit(rows, outcomes, weights=weights)
+    of_sets = [first, *(first + other for other in others)]
+    return SuccessConstants(mean([of_sets[place] for place in levels or range(len(sets))]), ability, difficulty_slope)
 
 
 def figures(claimed: Sequence[float], cells: Sequence[OutcomeCell]) -> CalibrationFigures:
