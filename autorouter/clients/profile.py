@@ -41,7 +41,7 @@ class LaunchOptions:
     config_file: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClientProfile:
     """One client. `name` is on receipts, in logs and metrics, and is the name of its adapter."""
 

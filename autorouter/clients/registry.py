@@ -47,11 +47,18 @@ _SYSTEM_MARKS: Final = [(mark, p) for p in PROFILES for mark in p.system_marks]
 
 def profile_of(headers: Mapping[str, str], system: str) -> ClientProfile:
     """Who sends a request: the agent that its user agent names, else the one that its system text names, else a library."""
-    name = next((headers[header] for header in NAME_HEADERS if headers.get(header)), None)
-    user_agent = (name or headers.get("user-agent") or "").lower()
-    head = system[:SYSTEM_HEAD_CHARS]
-    for marks, text in ((_AGENTS, user_agent), (_SYSTEM_MARKS, head), (_LIBRARIES, user_agent)):
-        for mark, profile in marks:
-            if mark in text:
-                return profile
-    return UNKNOWN
+    user_agent = headers.get("user-agent") or ""
+    for header in NAME_HEADERS:
+        user_agent = headers.get(header) or user_agent
+    user_agent = user_agent.lower()
+    agent = _first_match(_AGENTS, user_agent)
+    if agent is None and system:
+        agent = _first_match(_SYSTEM_MARKS, system[:SYSTEM_HEAD_CHARS])
+    return agent or _first_match(_LIBRARIES, user_agent) or UNKNOWN
+
+
+def _first_match(marks: Iterable[tuple[str, ClientProfile]], text: str) -> ClientProfile | None:
+    for mark, profile in marks:
+        if mark in text:
+            return profile
+    return None

@@ -1,6 +1,8 @@
 """Each client's profile against a request as the client sends it. A fixture has the name of its client."""
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from autorouter.wire.common.human_text import is_observation
 from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.errors import OVERFLOW
 
+ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = {
     path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "fixtures").glob("*.json"))
 }
@@ -127,3 +130,34 @@ def test_an_unknown_name_has_the_profile_of_any_client():
 )
 def test_a_client_is_recognized(headers, system, name):
     assert profile_of(headers, system).name == name
+
+
+CLIENTS_BY_NAME = re.compile("codex|claude.code|opencode|aider|cline|openhands|swe.agent", re.IGNORECASE)
+MAY_NAME_CLIENTS = {
+    "autorouter/cli/__init__.py",  # the commands `autorouter codex ...`
+    "autorouter/cli/adapter.py",  # the same; examples in help texts
+    "autorouter/cli/run.py",  # examples in its help text
+    "autorouter/evals/bench_session_data.py",  # agents of recorded sessions
+    "autorouter/evals/cases.py",  # names of the wrappings in labelled cases
+    "autorouter/evals/client_fixtures.py",  # the same
+    "autorouter/probe/check_wires.py",  # sentences of a report: why a check matters
+    "autorouter/upstream/profiles.py",  # the address of an issue
+}
+
+
+def test_only_profiles_name_clients():
+    """Texts in the code, without docstrings. The list may only get shorter."""
+    found = set()
+    for path in sorted((ROOT / "autorouter").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        tree = ast.parse(path.read_text("utf-8"))
+        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in statements
+        ]
+        if any(CLIENTS_BY_NAME.search(text) for text in texts):
+            found.add(name)
+    elsewhere = {name for name in found if not name.startswith(("autorouter/clients/", "autorouter/adapters/"))}
+    assert elsewhere == MAY_NAME_CLIENTS

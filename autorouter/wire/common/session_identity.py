@@ -30,11 +30,13 @@ def session_digests(
         local_key = headers.get("authorization", "") or headers.get("x-api-key", "")
         key = "\x1f".join((client, local_key, system[:SYSTEM_HEAD_CHARS], opening))
     session = _digest(key) if key else None
-    agent = next((headers[name] for name in _AGENT_HEADERS if headers.get(name)), None)
-    if agent is not None:
-        return session, _digest(agent)
-    # A sub-agent with a session of its own: the session tells it apart from its siblings, too.
-    return session, session if any(headers.get(name) for name in _PARENT_HEADERS) else None
+    for name in _AGENT_HEADERS:
+        if headers.get(name):
+            return session, _digest(headers[name])
+    for name in _PARENT_HEADERS:
+        if headers.get(name):
+            return session, session  # a sub-agent with a session of its own
+    return session, None
 
 
 def _explicit(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
@@ -42,8 +44,7 @@ def _explicit(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None
         if headers.get(name):
             return f"{name}:{headers[name]}"
     for path in _SESSION_FIELDS:
-        value = _text_at(body, path)
-        if value:
+        if path[0] in body and (value := _text_at(body, path)):
             return f"{path[0]}:{value}"
     return None
 
