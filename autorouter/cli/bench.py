@@ -166,7 +166,9 @@ def _bench_sessions(
         for part in bench_sessions.replay_sessions(jobs, processes=processes):
             bills += part
             tell(len(part))
-        return {"sources": bench_session_figures.summarize_sessions(bills), "sessions": bench_sessions.as_rows(bills)}
+        sources = bench_session_figures.summarize_sessions(bills)
+        beyond = bench_session_figures.beyond_bounds(sources)
+        return {"sources": sources, "beyond_bounds": beyond, "sessions": bench_sessions.as_rows(bills)}
 
     return {
         "dial": policy.dial,

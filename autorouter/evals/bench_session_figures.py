@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -45,6 +45,7 @@ def _source(bills: Sequence[SessionBill]) -> dict[str, Any]:
         "new_turns": sum(s.is_new_turn for s in steps) / number,
         "steps_to_come": _steps_to_come(bills),
         "turn_cost": _turn_cost(bills),
+        "rest_cost": _rest_cost(bills),
         "down_while_red": sum(s.switch == "down" and s.red for s in steps),
         "switch_verdicts": dict(Counter(f"{s.switch} {s.verdict}" for s in steps if s.switch)),
         "picks": dict(Counter(s.candidate for s in steps).most_common(6)),
@@ -78,6 +79,18 @@ def _steps_to_come(bills: Iterable[SessionBill]) -> dict[str, float | None]:
 def _turn_cost(bills: Iterable[SessionBill]) -> dict[str, float | None]:
     """The plan's expected USD at the first step of a turn, against what the turn came to."""
     return _ratios([(turn[0].expected_usd, sum(s.usd for s in turn)) for bill in bills for turn in turns_of(bill)])
+
+
+def _rest_cost(bills: Iterable[SessionBill]) -> dict[str, float | None]:
+    """The same at every step, against what the rest of its turn came to: long turns count as much as they cost."""
+    pairs = []
+    for bill in bills:
+        for turn in turns_of(bill):
+            rest_usd = 0.0
+            for step in reversed(turn):
+                rest_usd += step.usd
+                pairs.append((step.expected_usd, rest_usd))
+    return _ratios(pairs)
 
 
 def _ratios(pairs: Sequence[tuple[float, float]]) -> dict[str, float | None]:
@@ -123,6 +136,43 @@ def _auc(low: Sequence[float], high: Sequence[float]) -> dict[str, Any]:
     return {"auc": ordered_share(low, high), "interval": resampled(drawn, len(values), seed=1, times=100)}
 
 
+MAX_SHARE_OF_BEST, MAX_SWITCHES_BACK, MAX_RATIO, TEXT_TOLERANCE, MIN_AUC = 0.45, 0.1, 1.5, 0.10, 0.62
+"""What is promised of the default dial over the whole catalogue; `beyond_bounds` says where it isn't kept."""
+NATIVE, AS_TOOLS = ".native", ".as-tools"
+
+
+def beyond_bounds(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Sentences on the figures that are beyond their bounds."""
+    found = [f"{name}: {text}" for name, row in figures.items() for text in _beyond(row)]
+    for name, row in figures.items():
+        twin = figures.get(name.replace(NATIVE, AS_TOOLS)) if name.endswith(NATIVE) else None
+        if twin is not None and abs(row["usd"]["auto"] / twin["usd"]["auto"] - 1.0) > TEXT_TOLERANCE:
+            found.append(f"{name}: {row['usd']['auto']:.3f} USD a session, as tool calls {twin['usd']['auto']:.3f}")
+    return found
+
+
+def _beyond(row: Mapping[str, Any]) -> Iterator[str]:
+    if row["share_of_best"] > MAX_SHARE_OF_BEST:
+        yield f"{100 * row['share_of_best']:.0f} % of always-best"
+    if row["switches_back"] > MAX_SWITCHES_BACK:
+        yield f"{row['switches_back']:.2f} switches back a session"
+    if not row["memory_pays"]:
+        yield f"memory costs: {row['usd']['auto']:.3f} against {row['usd']['forget']:.3f} USD"
+    for what, key in (("steps to come", "steps_to_come"), ("the rest of a turn's cost", "rest_cost")):
+        ratio = row[key]["median_ratio"]
+        if ratio is not None and not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+            yield f"{what} is predicted at x{ratio:.2f}"
+    if row["down_while_red"]:
+        yield f"{row['down_while_red']} moves to a weaker model while the last run was red"
+    at_20 = (row["foretells"] or {}).get("20")
+    if at_20 is not None and at_20["difficulty"]["auc"] < MIN_AUC:
+        yield f"AUC {at_20['difficulty']['auc']:.2f} for failure at step 20"
+
+
+def _bounds_section(found: Sequence[str]) -> str:
+    return "Beyond the bounds:\n\n" + ("\n".join(f"- {line}" for line in found) or "nothing")
+
+
 def render_sessions(found: Mapping[str, Any]) -> str:
     """The page."""
     figures = found["sources"]
@@ -132,9 +182,10 @@ def render_sessions(found: Mapping[str, Any]) -> str:
         "USD a session at list prices, caches by the recorded times; quality isn't simulated. `forget`: the router without "
         "memory. `first kept`: its first choice for the whole session.",
         _bills(figures),
-        "Predictions: the median of predicted over recorded.",
+        "Predictions: the median of predicted over recorded, of steps and the rest of a turn's cost at every step.",
         _predictions(figures),
         _foretold(figures),
+        _bounds_section(beyond_bounds(figures)),
         "Picks:\n\n"
         + "\n".join(
             f"- {name}: " + ", ".join(f"{c} {n}" for c, n in row["picks"].items()) for name, row in figures.items()
@@ -184,6 +235,7 @@ def _predictions(figures: Mapping[str, Mapping[str, Any]]) -> str:
             _ratio(row["steps_to_come"]["median_ratio"]),
             f"{row['steps_to_come']['predicted']:.1f} / {row['steps_to_come']['recorded']:.1f}",
             _ratio(row["turn_cost"]["median_ratio"]),
+            _ratio(row["rest_cost"]["median_ratio"]),
             f"{100 * row['second_looks']:.1f} %",
             row["down_while_red"],
             f"{row['new_turns']:.1f}",
