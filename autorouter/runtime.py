@@ -110,7 +110,7 @@ def build(
     endpoint = otlp_endpoint(config.telemetry, env) if record else None
     writer = None
     if record and config.receipts.enabled and config.receipts.dir:
-        writer = ReceiptWriter(Path(config.receipts.dir).expanduser(), clock=clock, flush_s=config.receipts.flush_s)
+        writer = ReceiptWriter(Path(config.receipts.dir).expanduser(), clock=clock)
     context = context_record(settings.policy, settings.candidates)
     context_digest = digest(context)
     if writer is not None:
@@ -140,9 +140,9 @@ def build(
         context=context_digest,
         dry_run=settings.dry_run,
         by_id={candidate.id: candidate for candidate in settings.candidates},
-        retry=RetryPolicy(**dict(config.retry)),
-        hedging=HedgeBudget(config.hedge.percentile, config.hedge.max_share) if config.hedge.enabled else None,
-        trace_upstream=config.server.trace_upstream,
+        retry=RetryPolicy(deadline_s=config.retry.deadline_s, max_wait_s=config.retry.max_wait_s),
+        hedging=HedgeBudget() if config.hedge.enabled else None,
+        trace_upstream=config.telemetry.forward_traceparent,
         trace_sampled=otel_exporter is not None,
     )
     return Runtime(
@@ -161,7 +161,7 @@ def _state(
 ) -> tuple[RouterState, StateFile | None]:
     """What is remembered, with the health and today's spending that were kept where receipts are. The dry run's says nothing
     of a provider."""
-    state = RouterState(max_sessions=settings.config.session.max_sessions)
+    state = RouterState()
     if writer is None or settings.dry_run:
         return state, None
     folder = Path(settings.config.receipts.dir or ".").expanduser()
@@ -186,9 +186,9 @@ def make_transport(settings: Settings) -> Transport:
 def with_slots(transport: Transport, upstreams: Mapping[str, UpstreamConfig]) -> Transport:
     """The transport with the limits of those upstreams that have one."""
     limits = {
-        name: ConcurrencyLimit(upstream.max_in_flight, upstream.slot_s)
+        name: ConcurrencyLimit(upstream.max_parallel_requests, upstream.slot_timeout_s)
         for name, upstream in upstreams.items()
-        if upstream.max_in_flight is not None
+        if upstream.max_parallel_requests is not None
     }
     return ConcurrencyLimitedTransport(transport, limits) if limits else transport
 
@@ -201,7 +201,7 @@ def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dr
     headers |= profile_of(upstream.profile).headers
     if upstream.wire == "messages":
         headers |= {"anthropic-version": "2023-06-01"}
-    headers |= upstream.headers
+    headers |= upstream.extra_headers
     if key is not None:
         headers |= {"x-api-key": key} if upstream.wire == "messages" else {"authorization": f"Bearer {key}"}
     return UpstreamTarget(
@@ -213,10 +213,9 @@ def target_of(name: str, upstream: UpstreamConfig, env: Mapping[str, str], *, dr
         key=key,
         key_env=key_source(upstream),
         timeouts=Timeouts(
-            connect_s=upstream.connect_s,
-            first_byte_s=upstream.first_byte_s,
-            between_bytes_s=upstream.between_bytes_s,
-            total_s=upstream.total_s,
+            first_byte_s=upstream.first_byte_timeout_s,
+            between_bytes_s=upstream.idle_timeout_s,
+            total_s=upstream.request_timeout_s,
         ),
     )
 

@@ -45,8 +45,8 @@ upstream = "mock"
 model = "mock/c{n}"
 roles = ["fast", "coder"]
 price_usd_per_mtok = {{ input = {base:.2f}, output = {out:.2f}, cache_read = {read:.3f}, cache_write = {base:.2f} }}
-context_tokens = 128000
-output_tokens = 32000
+context_window_tokens = 128000
+max_output_tokens = 32000
 capabilities = ["tools", "vision", "json_schema", "reasoning"]
 benchmarks = {{ general = {skill}, coding = {skill}, reasoning = {skill}, verification = {skill}, writing = {skill} }}
 ttft_s = 0.8

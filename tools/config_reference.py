@@ -1,4 +1,4 @@
-"""The tables of keys in `docs/configuration.md`, from the schema's own descriptions.
+"""The tables of keys in `docs/configuration.md`, from the schema's own descriptions, and the table of renamed keys.
 
 python -m tools.config_reference docs/configuration.md      rewrites them in place
 """
@@ -12,22 +12,25 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from autorouter.config.renames import RENAMED_KEYS, RemovedKey
 from autorouter.config.schema import Config
+from autorouter.config.types import ConfigTable
 from autorouter.config.validation import table_model
 
 BEGIN = "<!-- keys: written by `python -m tools.config_reference` -->"
 END = "<!-- end of keys -->"
+RENAMED_BEGIN = "<!-- renamed keys: written by `python -m tools.config_reference` -->"
+RENAMED_END = "<!-- end of renamed keys -->"
 
 
-def sections(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+def sections(model: type[ConfigTable] = Config, path: str = "") -> Iterator[tuple[str, type[ConfigTable]]]:
     """(header, model) of each table, outermost first: `` , `[upstreams.NAME]`, `[[candidates]]` ..."""
     yield path, model
     for name, field in model.model_fields.items():
         inner = table_model(field.annotation)
-        if inner:
+        if inner and not inner.inline:
             yield from sections(inner, _header(path, name, field))
 
 
@@ -44,7 +47,7 @@ def tables() -> str:
     return "\n\n".join(_section(header, model) for header, model in sections())
 
 
-def _section(header: str, model: type[BaseModel]) -> str:
+def _section(header: str, model: type[ConfigTable]) -> str:
     title = f"### `{header}`\n\n{(model.__doc__ or '').splitlines()[0]}" if header else "### Top level"
     rows = [_row(name, field) for name, field in model.model_fields.items()]
     return "\n".join([title, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows])
@@ -75,7 +78,9 @@ _NAMES: dict[Any, str] = {str: "string", int: "whole number", float: "number", b
 
 
 def _type(annotation: Any, metadata: list[Any]) -> str:
-    if table_model(annotation):
+    if (inner := table_model(annotation)) and inner.inline:
+        return "inline table"
+    if inner:
         return "tables" if get_origin(annotation) in (tuple, dict) else "table"
     arguments = get_args(annotation)
     match get_origin(annotation):
@@ -98,14 +103,34 @@ def _bounds(metadata: list[Any]) -> str:
     """`, >= 0, <= 10`: pydantic hides bounds in annotated-types' objects, alone or inside a FieldInfo."""
     flat = [item for entry in metadata for item in (entry.metadata if isinstance(entry, FieldInfo) else [entry])]
     signs = {"gt": ">", "ge": ">=", "le": "<="}
-    found = {key: getattr(item, key) for item in flat for key in signs if getattr(item, key, None) is not None}
-    return "".join(f", {signs[key]} {limit:g}" for key, limit in found.items() if key in signs)
+    bounds = {key: getattr(item, key) for item in flat for key in signs if getattr(item, key, None) is not None}
+    return "".join(f", {signs[key]} {limit:g}" for key, limit in bounds.items() if key in signs)
+
+
+def renamed_keys() -> str:
+    """What became of each key of the previous release, as a Markdown table."""
+    rows = {_renamed_table(old, new) or f"| `{old}` | {_fate(new)} |": None for old, new in RENAMED_KEYS.items()}
+    return "\n".join(["| 0.2 | now |", "|---|---|", *rows])
+
+
+def _renamed_table(old: str, new: str | RemovedKey) -> str | None:
+    """One row for all keys of a table that only changed its own name."""
+    old_table, _, key = old.rpartition(".")
+    if isinstance(new, str) and new.rpartition(".")[2] == key and new.count(".") == old.count("."):
+        return f"| `{old_table}.*` | `{new.rpartition('.')[0]}.*` |"
+    return None
+
+
+def _fate(new: str | RemovedKey) -> str:
+    return f"ignored: {new.reason}" if isinstance(new, RemovedKey) else f"`{new}`"
 
 
 def update_page(page: str) -> str:
     """The page with its tables brought up to date."""
-    before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
+    for begin, end, text in ((BEGIN, END, tables()), (RENAMED_BEGIN, RENAMED_END, renamed_keys())):
+        before, _, rest = page.partition(begin)
+        page = f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}"
+    return page
 
 
 if __name__ == "__main__":

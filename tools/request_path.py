@@ -75,7 +75,6 @@ schema_version = 1
 time_scale = 0
 [receipts]
 dir = "receipts"
-flush_s = 0.02
 """
 
 

@@ -5,7 +5,7 @@
     [[files.settings]]                      path = ["model"], value = "{model}"
 
 Placeholders in values and keys: {base_url} without /v1, {base_url_v1}, {model}, {key_env} the variable with the key,
-{key} a stand-in for clients that insist on one, {catalog} the generated model catalogue, and the numbers
+{key} a stand-in for clients that insist on one, {catalog} the generated model catalog, and the numbers
 {context_tokens} and {output_tokens}.
 """
 

@@ -14,8 +14,8 @@ from autorouter.config.load import Settings
 from autorouter.config.validation import leaves
 from autorouter.errors import EXIT_CONFIG, ConfigError
 
-CATALOGUE = "catalogue"
-_GOOD = {"default": "dim", CATALOGUE: "dim"}
+CATALOG = "catalog"
+_GOOD = {"default": "dim", CATALOG: "dim"}
 
 
 @click.group(name="config")
@@ -45,6 +45,8 @@ def show(every: bool, path: Path | None, as_json: bool) -> None:
       AUTOROUTER_PORT=9000 autorouter config show --json
     """
     loaded = settings(path)
+    for remark in loaded.notes:
+        output.note(remark)
     rows = list(_values(loaded))
     if as_json:
         keys = [{"key": key, "value": value, "origin": origin} for key, value, origin in rows]
@@ -59,13 +61,13 @@ def show(every: bool, path: Path | None, as_json: bool) -> None:
     output.show(f"file: {loaded.path or 'none'}", "", output.table(("key", "value", "from"), cells))
     if len(shown) < len(rows):
         output.show(
-            f"\n{len(rows) - len(shown):,} more values of candidates and upstreams are the catalogue's or defaults: --all"
+            f"\n{len(rows) - len(shown):,} more values of candidates and upstreams are the catalog's or defaults: --all"
         )
 
 
 def _unwritten(key: str, origin: str) -> bool:
     """Values of candidates and upstreams that nobody configured: `autorouter models` shows these hundreds better."""
-    return key.startswith(("candidates[", "upstreams.")) and origin in ("default", CATALOGUE)
+    return key.startswith(("candidates[", "upstreams.")) and origin in ("default", CATALOG)
 
 
 def _values(loaded: Settings) -> Iterator[tuple[str, Any, str]]:
@@ -73,7 +75,7 @@ def _values(loaded: Settings) -> Iterator[tuple[str, Any, str]]:
 
     values = dict(leaves(loaded.config.model_dump(mode="json")))
     for key, origin in loaded.origins.items():
-        secret = key.startswith("upstreams.") and ".headers." in key
+        secret = key.startswith("upstreams.") and ".extra_headers." in key
         yield key, "(set)" if secret else values.get(key), origin
 
 

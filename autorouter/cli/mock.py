@@ -1,4 +1,4 @@
-"""`autorouter mock`: the dry run as a server, with every fault of the catalogue."""
+"""`autorouter mock`: the dry run as a server, with every fault."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def panels(loaded: Settings, prompt: str) -> Iterator[dict[str, Any]]:
             calls = _plan(route(task, unbounded).decision)["calls"]
             most = loaded.policy.fusion.max_calls
             if calls > most:
-                planned["problem"] = f"may need {calls} calls, and fusion.max_calls is {most}"
+                planned["problem"] = f"may need {calls} calls, and a request makes at most {most}"
         yield {
             "name": name,
             "label": label,

@@ -17,6 +17,7 @@ from autorouter.cli.options import config_option, dial_option, dry_run_option, s
 from autorouter.config.load import Settings, environment, keys_path, local_key
 from autorouter.observe import logging_setup
 from autorouter.receipts.recovery import unclean_shutdown_pid
+from autorouter.receipts.writer import FLUSH_INTERVAL_S
 from autorouter.server.access.keyring import Keyring
 from autorouter.server.app import build_app
 from autorouter.server.concurrency import ConcurrencyLimiter
@@ -96,7 +97,7 @@ def _unclean_shutdown_note(loaded: Settings) -> str | None:
     process = unclean_shutdown_pid(Path(receipts.dir).expanduser()) if receipts.enabled and receipts.dir else None
     if process is None:
         return None
-    return f"the last run (process {process}) was killed; receipts of its last {receipts.flush_s:g} s may be missing"
+    return f"the last run (process {process}) was killed; receipts of its last {FLUSH_INTERVAL_S:g} s may be missing"
 
 
 def _exit_before_start(number: int, _: object) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from autorouter.config import fusion_schema, policy_schema, schema
+from autorouter.config import policy_schema, schema
 from autorouter.core import panels
 from autorouter.core import policy as core
-from autorouter.core.types import Benchmarks, Candidate, Price
+from autorouter.core.types import Benchmarks, Candidate, Capability, Price
+
+DEFAULT_FUSION = panels.FusionPolicy()
+DEFAULT_SAMPLES = panels.Panel(name="").samples
 
 
 def is_local(upstream: schema.UpstreamConfig) -> bool:
@@ -50,9 +53,9 @@ def _candidate(entry: schema.CandidateConfig, upstream: schema.UpstreamConfig) -
         local=is_local(upstream) and not is_cloud_model(entry.model),
         roles=entry.roles,
         price=_price(entry.price_usd_per_mtok),
-        context_tokens=entry.context_tokens,
-        output_tokens=entry.output_tokens,
-        capabilities=frozenset(entry.capabilities),
+        context_tokens=entry.context_window_tokens,
+        output_tokens=entry.max_output_tokens,
+        capabilities=frozenset(map(Capability, entry.capabilities)),
         benchmarks=Benchmarks(**dict(entry.benchmarks)),
         ttft_s=entry.ttft_s,
         throughput_tokens_per_s=entry.throughput_tokens_per_s,
@@ -79,14 +82,23 @@ def to_policy(config: schema.Config) -> core.Policy:
         dial=policy.dial,
         allow=policy.allow,
         deny=policy.deny,
-        limits=core.CandidateLimits(**dict(policy.limits)),
+        limits=_limits(policy.limits),
         budget=core.Budget(**dict(config.budget)),
         rules=tuple(_rule(rule) for rule in policy.rules),
         fusion=_fusion(config.fusion),
         panels=_panels(config.panels),
         max_fallbacks=policy.max_fallbacks,
         session_ttl_s=config.session.ttl_s,
-        tuning=core.Tuning(**dict(policy.tuning)),
+        tuning=core.Tuning(**dict(policy.experimental)),
+    )
+
+
+def _limits(config: policy_schema.PolicyLimitsConfig) -> core.CandidateLimits:
+    return core.CandidateLimits(
+        max_input_usd_per_mtok=config.max_input_usd_per_mtok,
+        max_output_usd_per_mtok=config.max_output_usd_per_mtok,
+        min_benchmark=config.min_benchmark_percentile,
+        local_only=config.local_only,
     )
 
 
@@ -97,38 +109,36 @@ def _rule(rule: policy_schema.PolicyRuleConfig) -> core.PolicyRule:
     return core.PolicyRule(**fields)
 
 
-def _fusion(config: fusion_schema.FusionConfig) -> panels.FusionPolicy:
+def _fusion(config: policy_schema.FusionConfig) -> panels.FusionPolicy:
     return panels.FusionPolicy(
-        panel=config.panel,
+        panel=config.default_panel,
         care=config.verify,
         quorum=config.quorum,
-        grace_s=config.grace_s,
-        member_s=config.member_s,
-        judge_s=config.judge_s,
-        verifier_s=config.verifier_s,
-        max_calls=config.max_calls,
-        escalate=config.escalate,
-        overrides=config.overrides,
+        grace_s=config.straggler_timeout_s,
+        member_s=config.member_timeout_s,
+        judge_s=config.judge_timeout_s or DEFAULT_FUSION.judge_s,
+        verifier_s=config.judge_timeout_s or DEFAULT_FUSION.verifier_s,
+        overrides=config.allow_overrides,
     )
 
 
-def _panels(config: dict[str, fusion_schema.PanelConfig]) -> tuple[panels.Panel, ...]:
+def _panels(config: dict[str, policy_schema.PanelConfig]) -> tuple[panels.Panel, ...]:
     return tuple(
         panels.Panel(
             name=name,
-            way=panel.way,
-            models=panel.models,
-            pick=panel.pick,
+            way=panel.method,
+            models=panel.members,
+            pick=panel.selection,
             size=panel.size,
             judge=panel.judge,
             synthesizer=panel.synthesizer,
             rounds=panel.rounds,
-            samples=panel.samples,
+            samples=panel.size or DEFAULT_SAMPLES,
             temperatures=panel.temperatures,
             instructions=panel.instructions,
             steps=tuple(
-                panels.PanelStep(name=step.name, instruction=step.instruction, candidate=step.candidate)
-                for step in panel.steps
+                panels.PanelStep(name=str(number), instruction=step.instruction, candidate=step.candidate)
+                for number, step in enumerate(panel.steps, 1)
             ),
         )
         for name, panel in config.items()

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from autorouter.config import candidates
+from autorouter.config.catalog import fill_candidates
 from autorouter.config.convert import is_loopback, to_candidates, to_policy
 from autorouter.config.provider_keys import is_unset
+from autorouter.config.renames import rename_keys
 from autorouter.config.schema import Config
 from autorouter.config.validation import ConfigProblem, leaves, validate
 from autorouter.core.policy import Policy
@@ -36,9 +37,9 @@ _APP = "autorouter"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The loaded configuration. `origins`: dotted key -> default | catalogue | file PATH | env NAME | flag.
+    """The loaded configuration. `origins`: dotted key -> default | catalog | file PATH | env NAME | flag.
     `path`: the file that was read, None without one. `notes`: what the user should know, one sentence each.
-    `catalog_version`: None when no value came from the catalogue."""
+    `catalog_version`: None when no value came from the catalog."""
 
     config: Config
     candidates: tuple[Candidate, ...]
@@ -91,11 +92,13 @@ def load(
     `overrides` are flags by dotted key; None means that the flag wasn't given. ConfigError lists all problems.
     """
     path, data = _find_file(path, env)
+    renamed = rename_keys(data)
+    _resolve_paths(data, path)
     from_env, problems = environment_layers(env)
     above = [*flag_layers(overrides or {}), *from_env]
     file_layer = ConfigLayer(f"file {path}", data)
     merged = merge_layers([*above, file_layer, _defaults(env)])
-    pool = candidates.fill_candidates(merged, env, catalog)
+    pool = fill_candidates(merged, env, catalog)
     merged["candidates"] = pool.candidates
     if pool.upstreams:
         merged["upstreams"] = {**merged.get("upstreams", {}), **pool.upstreams}
@@ -104,17 +107,18 @@ def load(
     if isinstance(config, list):
         problems += [problem for problem in config if not _is_consequence(problem, pool.problems)]
     if problems or isinstance(config, list):
-        raise ConfigError("\n".join(_line(problem, path, above) for problem in problems))
+        raise ConfigError("\n".join(_line(problem, path, above, renamed.old_keys) for problem in problems))
+    old_names = renamed.warning()
     dry = dry_run or wants_dry_run(env) or pool.dry_run
-    catalogued = ConfigLayer("catalogue", {"candidates": pool.candidates, "upstreams": pool.upstreams})
+    catalogd = ConfigLayer("catalog", {"candidates": pool.candidates, "upstreams": pool.upstreams})
     return Settings(
         config=config,
         candidates=to_candidates(config),
         policy=to_policy(config),
-        origins=value_origins([*above, file_layer, catalogued], config.model_dump()),
+        origins=value_origins([*above, file_layer, catalogd], config.model_dump()),
         path=path,
         dry_run=dry,
-        notes=(*pool.notes, *_warnings(config, env, dry)),
+        notes=(*pool.notes, *_warnings(config, env, dry), *([f"{path}: {old_names}"] if old_names else [])),
         catalog_version=pool.catalog_version,
     )
 
@@ -143,6 +147,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {exc.start})") from exc
     except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: is not TOML: {exc}") from exc
+    return data
+
+
+def _resolve_paths(data: dict[str, Any], path: Path | None) -> None:
+    if path is None:
+        return
     _resolve(data.get("receipts"), "dir", path)
     _resolve(data.get("fusion"), "prompts_dir", path)
     _resolve(data.get("server"), "keys_file", path)
@@ -150,7 +160,6 @@ def _read(path: Path) -> dict[str, Any]:
     upstreams = data.get("upstreams")
     for upstream in upstreams.values() if isinstance(upstreams, dict) else ():
         _resolve(upstream, "api_key_file", path)
-    return data
 
 
 def _resolve(table: Any, key: str, path: Path) -> None:
@@ -181,12 +190,16 @@ def _is_consequence(problem: ConfigProblem, causes: list[ConfigProblem]) -> bool
     return problem.text == "is required" and problem.path.startswith(roots)
 
 
-def _line(problem: ConfigProblem, path: Path | None, above: list[ConfigLayer]) -> str:
+def _line(problem: ConfigProblem, path: Path | None, above: list[ConfigLayer], old_keys: Mapping[str, str]) -> str:
     if problem.path.startswith("env "):
         return f"{problem.path}: {problem.text}"
     source = next((layer.origin for layer in above if problem.key in dict(leaves(layer.data))), None)
     source = source or (str(path) if path else "built-in configuration")
-    return f"{source}: {problem.path}: {problem.text}"
+    old_key = next(
+        (old for new, old in old_keys.items() if problem.key == new or problem.key.startswith(f"{new}[")), None
+    )
+    old_name = f" (the file has its old name, {old_key})" if old_key else ""
+    return f"{source}: {problem.path}: {problem.text}{old_name}"
 
 
 def _warnings(config: Config, env: Mapping[str, str], dry_run: bool) -> list[str]:

@@ -1,13 +1,13 @@
-"""The `[policy]` and `[budget]` tables of `autorouter.toml`: what the user wants of decisions.
+"""What the user wants of decisions: `[policy]`, `[budget]`, `[fusion]`, `[web]` and `[panels.NAME]`.
 
-The defaults of `[policy.tuning]` are those of `core.policy.Tuning`, where each constant says where it comes from.
+`[policy.experimental]` has the fields of `core.policy.Tuning`, where each constant says where it comes from.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, create_model, model_validator
 
 from autorouter.config.types import (
     ConfigTable,
@@ -19,13 +19,24 @@ from autorouter.config.types import (
     Percentile,
     Positive,
     RegexText,
-    Share,
 )
+from autorouter.core import panels
 from autorouter.core import policy as core
-from autorouter.core.types import Role, Strategy, TaskKind
+from autorouter.core.types import Role, Strategy, TaskKind, VerifyScope
 
-_T = core.Tuning()
+_F = panels.FusionPolicy()
+_P = panels.Panel(name="")
+Members = Annotated[int, Strict(), Field(ge=1, le=panels.MAX_MEMBERS)]
+Rounds = Annotated[int, Strict(), Field(ge=1, le=4)]
+Temperature = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0, le=2)]
 
+EXPERIMENTAL_DIVISORS = ("discrimination", "point_usd", "bytes_per_token", "output_tokens", "prior_weight")
+EXPERIMENTAL_BOUNDS: dict[str, tuple[float, float | None]] = {
+    "turn_steps": (1, None),
+    "dial_ratio": (1, 10),
+    "panel_size": (2, panels.MAX_MEMBERS),
+}
+"""Constants that the formula needs within bounds; others are at least 0."""
 CONDITIONS = ("keywords", "patterns", "paths", "tools", "headers")
 EFFECTS = ("kind", "role", "candidate", "strategy")
 
@@ -39,8 +50,9 @@ class PolicyLimitsConfig(ConfigTable):
 
     max_input_usd_per_mtok: NonNegative | None = _key(None, "Highest price of input, USD per million tokens.")
     max_output_usd_per_mtok: NonNegative | None = _key(None, "Highest price of output, USD per million tokens.")
-    min_availability: Share | None = _key(None, "Lowest availability, 0..1.")
-    min_benchmark: Percentile | None = _key(None, "Lowest percentile, 0..100, in the skill that the request needs.")
+    min_benchmark_percentile: Percentile | None = _key(
+        None, "Lowest percentile, 0..100, in the skill that the request needs."
+    )
     local_only: Flag = _key(False, "Only candidates on this machine: nothing leaves it.")
 
 
@@ -71,57 +83,28 @@ class PolicyRuleConfig(ConfigTable):
         return self
 
 
-class TuningConfig(ConfigTable):
-    """Constants of the formula; change them when `route --explain` shows that one is wrong for your work."""
+def _experimental_type(name: str, hint: Any) -> Any:
+    """The type of a constant's key: numbers within bounds that keep the formula computable."""
+    if name in EXPERIMENTAL_DIVISORS:
+        return Positive
+    least, most = EXPERIMENTAL_BOUNDS.get(name, (0.0, None))
+    if hint is float:
+        return Annotated[float, Strict(), Field(allow_inf_nan=False, ge=least, le=most)]
+    return Annotated[int, Strict(), Field(ge=least, le=most)] if hint is int else hint
 
-    discrimination: Positive = _key(_T.discrimination, "Slope of the chance of success over ability minus difficulty.")
-    slip: Share = _key(_T.slip, "Chance that even the ablest model gets the easiest step wrong.")
-    unknown_percentile: Percentile = _key(_T.unknown_percentile, "Percentile of a model that nobody measured.")
-    point_usd: Positive = _key(_T.point_usd, "USD that one point of success is worth at dial 5.")
-    dial_ratio: Annotated[float, Strict(), Field(allow_inf_nan=False, ge=1, le=10)] = _key(
-        _T.dial_ratio, "Each notch of the dial multiplies the weight of money by this."
-    )
-    points_per_s: NonNegative = _key(_T.points_per_s, "Points that one second of waiting costs.")
-    points_per_silent_s: NonNegative = _key(
-        _T.points_per_silent_s, "Points that a second costs besides in which nobody may read along."
-    )
-    bytes_per_token: Positive = _key(_T.bytes_per_token, "Bytes of a request's body per input token.")
-    input_error: Share = _key(_T.input_error, "Half width of the band around that estimate, relative.")
-    cacheable_share: Share = _key(
-        _T.cacheable_share, "Share of a prompt that the provider's cache holds at the next step."
-    )
-    output_tokens: Positive = _key(_T.output_tokens, "Expected output of a step before anything is measured.")
-    turn_steps: Annotated[float, Strict(), Field(allow_inf_nan=False, ge=1)] = _key(
-        _T.turn_steps, "Expected steps of the hardest turn with tools."
-    )
-    switch_margin: NonNegative = _key(_T.switch_margin, "A change of model for cost must pay back this many times.")
-    switch_points: NonNegative = _key(_T.switch_points, "A change of model for quality must gain this many points.")
-    assumed_input_usd_per_mtok: NonNegative = _key(
-        _T.assumed_input_usd_per_mtok, "What an unknown price of input is scored with, USD per million tokens."
-    )
-    assumed_output_usd_per_mtok: NonNegative = _key(
-        _T.assumed_output_usd_per_mtok, "What an unknown price of output is scored with, USD per million tokens."
-    )
-    prior_weight: Positive = _key(
-        _T.prior_weight, "Observations that a candidate's configured availability and speed count."
-    )
-    verifier_tpr: Share = _key(_T.verifier_tpr, "Share of right answers that a verifier of full ability accepts.")
-    verifier_tnr: Share = _key(_T.verifier_tnr, "Share of wrong answers that a verifier of full ability rejects.")
-    fix_rate: Share = _key(_T.fix_rate, "Chance that a model mends a wrong draft once told what is wrong.")
-    spoil_rate: Share = _key(_T.spoil_rate, "Chance that a model spoils a right draft that was rejected.")
-    verdict_tokens: NonNegative = _key(_T.verdict_tokens, "Output of a verdict, tokens.")
-    judgement_tokens: NonNegative = _key(_T.judgement_tokens, "Output of a panel's judgement, tokens.")
-    escalated_share: Share = _key(
-        _T.escalated_share, "What is left of a better model's chance where a cheaper one has failed."
-    )
-    escalation_margin: Share = _key(
-        _T.escalation_margin, "How much abler, as a chance, a model must be to be asked after a rejected draft."
-    )
-    panel_size: Annotated[int, Strict(), Field(ge=2, le=8)] = _key(_T.panel_size, "Members of a panel.")
-    panel_gain: Share = _key(_T.panel_gain, "Share of the best member's failures that judge and synthesis mend.")
-    panel_kinds: tuple[TaskKind, ...] = _key(_T.panel_kinds, "Kinds of work for which a panel gains anything.")
-    risk_stakes: NonNegative = _key(_T.risk_stakes, "Stakes grow from 1 to 1 plus this at full risk.")
-    housekeeping_stakes: NonNegative = _key(_T.housekeeping_stakes, "Stakes of a title or a commit message.")
+
+class ExperimentalTable(ConfigTable):
+    """Constants of the decision by name."""
+
+    inline = True
+
+
+_T = core.Tuning()
+ExperimentalConfig: type[ExperimentalTable] = create_model(  # type: ignore[call-overload]
+    "ExperimentalConfig",
+    __base__=ExperimentalTable,
+    **{name: (_experimental_type(name, hint), getattr(_T, name)) for name, hint in get_type_hints(core.Tuning).items()},
+)
 
 
 class PolicyConfig(ConfigTable):
@@ -139,7 +122,10 @@ class PolicyConfig(ConfigTable):
         default_factory=PolicyLimitsConfig.model_construct, description="Hard limits on candidates."
     )
     rules: tuple[PolicyRuleConfig, ...] = _key((), "Rules of your own; of two that set the same thing the first wins.")
-    tuning: TuningConfig = Field(default_factory=TuningConfig.model_construct, description="Constants of the formula.")
+    experimental: ExperimentalConfig = Field(  # type: ignore[valid-type]
+        default_factory=ExperimentalConfig.model_construct,
+        description="Constants of the decision by name, for evaluations; docs/decision.md lists them. No promise of stability.",
+    )
 
 
 class BudgetConfig(ConfigTable):
@@ -148,3 +134,91 @@ class BudgetConfig(ConfigTable):
     per_request_usd: NonNegative | None = _key(None, "Highest cost of one request.")
     per_session_usd: NonNegative | None = _key(None, "Highest cost of one conversation.")
     per_day_usd: NonNegative | None = _key(None, "Highest cost of one UTC day; kept over a restart where receipts are.")
+
+
+class FusionConfig(ConfigTable):
+    """How verifiers and panels work."""
+
+    default_panel: NonEmptyText = _key(
+        _F.panel, "The panel that is used where a request names none; quality, budget, code, self or yours."
+    )
+    verify: VerifyScope = _key(
+        _F.care,
+        "Drafts that a verifier sees: final answers and risky tool calls, risky calls only, always all, or off.",
+    )
+    quorum: Members = _key(_F.quorum, "So many members' answers are enough.")
+    straggler_timeout_s: Positive = _key(
+        _F.grace_s, "How long the other members are waited for once the quorum has answered, seconds."
+    )
+    member_timeout_s: Positive = _key(_F.member_s, "Longest time for a member's answer, seconds.")
+    judge_timeout_s: Positive | None = _key(
+        None,
+        f"Longest time for a judge or a verifier, seconds; then the draft goes out unverified. Default: {_F.judge_s:g} for a "
+        f"judge, {_F.verifier_s:g} for a verifier.",
+    )
+    allow_overrides: Flag = _key(
+        _F.overrides, "Requests may ask for a strategy, a panel, models, a cap and a dial of their own."
+    )
+    prompts_dir: NonEmptyText | None = _key(
+        None, "Folder with Markdown files that replace the instructions of the same name (docs/fusion.md)."
+    )
+
+
+class WebConfig(ConfigTable):
+    """What panels may look up, for requests without tools. Off by default: a question leaves this machine."""
+
+    mode: Literal["off", "upstream", "local"] = _key(
+        "off", "By OpenRouter's server tools, for members there; by a command of your own; or not at all."
+    )
+    command: tuple[NonEmptyText, ...] = _key(
+        (), "The command of `local`: question on standard input, results on standard output (docs/fusion.md)."
+    )
+    command_timeout_s: Positive = _key(15.0, "Longest time for the command, seconds.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> WebConfig:
+        if self.mode == "local" and not self.command:
+            raise ValueError('mode = "local" needs a command')
+        return self
+
+
+class PanelStepConfig(ConfigTable):
+    """A step of a pipeline."""
+
+    inline = True
+    instruction: NonEmptyText = Field(description="What the model is told in addition to the request.")
+    candidate: NonEmptyText | None = _key(None, "Which candidate does it, by id. Default: the lead.")
+
+
+class PanelConfig(ConfigTable):
+    """A panel of your own; a client asks for it as openfusion/panel/NAME."""
+
+    method: panels.PanelMethod = _key(_P.way, "How several answers become one.")
+    members: Annotated[tuple[NonEmptyText, ...], Field(max_length=panels.MAX_MEMBERS)] = _key(
+        (), "Members by candidate id; an id may be listed several times. Empty: they are selected."
+    )
+    selection: panels.MemberSelection = _key(
+        _P.pick, "Which members are selected where none are listed; different vendors come first."
+    )
+    size: Annotated[Count, Field(le=panels.MAX_MEMBERS)] = _key(
+        0, "How many members are selected, or samples taken with method self; 0 is 3."
+    )
+    judge: NonEmptyText | None = _key(None, "The judge, by candidate id. Default: the ablest verifier.")
+    synthesizer: NonEmptyText | None = _key(None, "The writer of the answer, by candidate id. Default: the lead.")
+    rounds: Rounds = _key(_P.rounds, "Rounds of a debate or a refinement, further layers.")
+    temperatures: tuple[Temperature, ...] = _key((), "Temperatures of the members, in turn. Empty: as the client sent.")
+    instructions: tuple[str, ...] = _key(
+        (), "What each member is told in addition to the request, in the order of members."
+    )
+    steps: Annotated[tuple[PanelStepConfig, ...], Field(max_length=panels.MAX_MEMBERS)] = _key(
+        (),
+        'Steps of method pipeline, such as `{ instruction = "Plan.", candidate = "ID" }`; without a candidate the lead does it.',
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> PanelConfig:
+        if self.method == "pipeline" and not self.steps:
+            raise ValueError("a pipeline needs steps")
+        if self.steps and self.method != "pipeline":
+            raise ValueError('has steps: set method = "pipeline"')
+        return self

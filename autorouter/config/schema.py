@@ -1,14 +1,16 @@
 """`autorouter.toml` as pydantic models: every key with its type, default and description.
 
     schema_version = 1
-    [upstreams.relay]                base_url, api_key_env, wire, profile, local, headers, limits of time
+    [upstreams.relay]                base_url, api_key_env, wire, profile, local, extra_headers, timeouts
     [[candidates]]                   id, upstream, model, prices, windows, benchmarks ... or catalog = "ID"
     [policy] [budget] [session]      what decides, what it may cost, how long a conversation is remembered
     [server] [limits]                where it listens, how much it takes at once
     [privacy]                        what is looked for in requests before they leave
     [receipts] [dry_run]             what it records, how the dry run behaves
 
-`docs/configuration.md` is generated from the descriptions here. References between tables are checked in `validation`.
+`docs/configuration.md` is generated from the descriptions here. References between tables are checked in `validation`, names
+of the previous release are translated in `renames`. A value that only an evaluation could choose is no key but a constant of
+the module that uses it.
 """
 
 from __future__ import annotations
@@ -17,13 +19,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Strict, model_validator
 
-from autorouter.config.fusion_schema import FusionConfig, PanelConfig, WebConfig
-from autorouter.config.policy_schema import BudgetConfig, PolicyConfig
+from autorouter.config.policy_schema import BudgetConfig, FusionConfig, PanelConfig, PolicyConfig, WebConfig
 from autorouter.config.types import (
     BaseUrl,
     CandidateId,
     ConfigTable,
-    Count,
     EnvName,
     Flag,
     Headers,
@@ -42,15 +42,14 @@ from autorouter.config.types import (
     Share,
     UpstreamName,
 )
-from autorouter.core.types import Capability, Role, Wire
+from autorouter.core.types import Role, Wire
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A long agent session with images is a few MiB; providers refuse bodies above 20 to 32 MiB."""
 
 
 KEY_SOURCES = ("api_key_env", "api_key_file", "api_key_keyring")
-MAX_HELD_BYTES = 512 * 1024 * 1024
-"""Some 200 long sessions at once."""
+CapabilityName = Literal["tools", "vision", "json_schema"]
 
 
 def _key(default: Any, text: str) -> Any:
@@ -75,15 +74,14 @@ class UpstreamConfig(ConfigTable):
     local: Flag | None = _key(
         None, "It runs on this machine and sends nothing on. Default: base_url is loopback, and it has no key."
     )
-    headers: Headers = _key({}, "Headers sent along with every request. No keys here.")
-    connect_s: Positive = _key(5.0, "Longest wait for a connection, seconds.")
-    first_byte_s: Positive = _key(60.0, "Longest wait for the first byte of an answer, seconds.")
-    between_bytes_s: Positive = _key(60.0, "Longest silence inside an answer, seconds.")
-    total_s: Positive = _key(600.0, "Longest time for a whole answer, seconds.")
-    max_in_flight: PositiveCount | None = _key(
+    extra_headers: Headers = _key({}, "Headers sent with every request. No keys here.")
+    first_byte_timeout_s: Positive = _key(60.0, "Longest wait for the first byte of an answer, seconds.")
+    idle_timeout_s: Positive = _key(60.0, "Longest silence inside an answer, seconds.")
+    request_timeout_s: Positive = _key(600.0, "Longest time for a whole answer, seconds.")
+    max_parallel_requests: PositiveCount | None = _key(
         None, "Calls at once; a further one waits, then goes to another candidate. Default: as many as come."
     )
-    slot_s: NonNegative = _key(2.0, "Longest wait for one of max_in_flight, seconds.")
+    slot_timeout_s: NonNegative = _key(2.0, "Longest wait for one of max_parallel_requests, seconds.")
 
     @model_validator(mode="after")
     def _one_key(self) -> UpstreamConfig:
@@ -96,6 +94,7 @@ class UpstreamConfig(ConfigTable):
 class PriceConfig(ConfigTable):
     """List price in USD per million tokens."""
 
+    inline = True
     input: NonNegative = Field(description="Input.")
     output: NonNegative = Field(description="Output, reasoning included.")
     cache_read: NonNegative | None = _key(None, "Input found in the provider's cache. Default: as input.")
@@ -103,8 +102,9 @@ class PriceConfig(ConfigTable):
 
 
 class BenchmarksConfig(ConfigTable):
-    """Percentiles 0..100 among the models of their source; leave out what nobody measured."""
+    """Percentiles 0..100 among the models of their source."""
 
+    inline = True
     general: Percentile | None = _key(None, "Questions and explanations.")
     coding: Percentile | None = _key(None, "Writing and changing code.")
     reasoning: Percentile | None = _key(None, "Planning, mathematics, logic.")
@@ -118,9 +118,7 @@ class CandidateConfig(ConfigTable):
     id: CandidateId = Field(
         description="Your name for it, unique; a client may ask for it. Default with catalog: that id."
     )
-    catalog: NonEmptyText | None = _key(
-        None, "Take every key that isn't written here from this model of the catalogue."
-    )
+    catalog: NonEmptyText | None = _key(None, "Take every key that isn't written here from this model of the catalog.")
     upstream: NonEmptyText = Field(
         description="Which of the upstreams offers it. Default with catalog: the vendor's own."
     )
@@ -130,13 +128,17 @@ class CandidateConfig(ConfigTable):
     vendor: str = _key("", "Who made it; allow and deny match it.")
     roles: tuple[Role, ...] = _key((), "What it is good for; a label such as openfusion/coder asks for one.")
     price_usd_per_mtok: PriceConfig | None = _key(
-        None, "Its price; without one it is scored as dear and fails every price limit."
+        None,
+        "USD per million tokens, such as `{ input = 3, output = 15, cache_read = 0.3, cache_write = 3.75 }`; input and "
+        "output are required, the others count as input. Without a price it is scored as dear and fails every price limit.",
     )
-    context_tokens: PositiveCount = _key(128_000, "Its window: input and output together.")
-    output_tokens: PositiveCount = _key(16_000, "The longest answer it can give.")
-    capabilities: tuple[Capability, ...] = _key((Capability.TOOLS,), "What it can do beyond text.")
+    context_window_tokens: PositiveCount = _key(128_000, "Its context window: input and output together.")
+    max_output_tokens: PositiveCount = _key(16_000, "The longest answer it can give.")
+    capabilities: tuple[CapabilityName, ...] = _key(("tools",), "What it can do beyond text.")
     benchmarks: BenchmarksConfig = Field(
-        default_factory=BenchmarksConfig.model_construct, description="How good it is; any subset."
+        default_factory=BenchmarksConfig.model_construct,
+        description="How good it is: percentiles, 0..100, of `general`, `coding`, `reasoning`, `verification` and `writing`; "
+        "leave out what nobody measured.",
     )
     ttft_s: NonNegative = _key(1.0, "Usual time to the first token, seconds; corrected by what is measured.")
     throughput_tokens_per_s: Positive = _key(60.0, "Usual output speed; corrected by what is measured.")
@@ -148,7 +150,6 @@ class SessionConfig(ConfigTable):
     """What is remembered of a conversation, in memory only."""
 
     ttl_s: Positive = _key(3600.0, "How long after its last step, seconds.")
-    max_sessions: PositiveCount = _key(10_000, "How many at once; the oldest is forgotten first.")
 
 
 class ServerConfig(ConfigTable):
@@ -160,35 +161,29 @@ class ServerConfig(ConfigTable):
     allowed_origins: tuple[Origin, ...] = _key((), "Web origins that may post; none by default.")
     max_body_bytes: PositiveCount = _key(MAX_BODY_BYTES, "Largest request accepted; more is answered with 413.")
     api_key_env: EnvName | None = _key(None, "Name of the environment variable that holds the key clients must send.")
-    drain_s: NonNegative = _key(20.0, "So long may running answers go on after a stop was asked for, seconds.")
+    graceful_shutdown_timeout_s: NonNegative = _key(
+        20.0, "Longest time that running answers may go on after the stop signal, seconds."
+    )
     keys_file: NonEmptyText | None = _key(
         None, "File of the local keys, which `autorouter keys` writes. Default: keys.toml in the state directory."
     )
     uds: NonEmptyText | None = _key(None, "Unix socket to listen on instead of host and port; for its owner only.")
     log_level: LogLevel = _key("info", "Least important message that is logged.")
     log_format: LogFormat = _key("auto", "One JSON object a line, or text; auto: text on a terminal.")
-    trace_upstream: Flag = _key(False, "Send traceparent and tracestate to upstreams too.")
 
 
 class ConcurrencyConfig(ConfigTable):
     """How much at once, and how fast. One person with a few agents meets none of the defaults."""
 
-    max_in_flight: PositiveCount = _key(512, "Requests at once; a further one waits.")
-    max_open_streams: PositiveCount | None = _key(None, "Streams among them. Default: all may be.")
-    max_per_session: PositiveCount | None = _key(None, "Requests at once of one session. Default: any number.")
-    max_queued: Count = _key(1000, "Requests that may wait; one more is answered with 429.")
-    queue_s: Positive = _key(30.0, "Longest wait for a slot, seconds; then 429.")
+    max_parallel_requests: PositiveCount = _key(512, "Requests at once; a further one waits.")
+    max_parallel_requests_per_session: PositiveCount | None = _key(
+        None, "Requests at once of one session. Default: any number."
+    )
+    queue_timeout_s: Positive = _key(30.0, "Longest wait for a slot, seconds; then 429.")
     requests_per_minute: Positive | None = _key(None, "Of each local key, else address. Default: no limit.")
     tokens_per_minute: Positive | None = _key(
         None, "Estimated input tokens of each local key, else address. Default: no limit."
     )
-    max_held_bytes: PositiveCount = _key(MAX_HELD_BYTES, "Bodies in hand, all together; beyond it 429.")
-    max_headers: PositiveCount = _key(128, "Header lines of a request; more is answered with 431.")
-    max_header_bytes: PositiveCount = _key(65_536, "Bytes of a request's line and headers; more is answered with 431.")
-    read_stall_s: Positive = _key(
-        60.0, "A client whose request stops coming in its middle for so long is cut, seconds."
-    )
-    write_stall_s: Positive = _key(300.0, "A client that takes no byte for so long is cut, seconds.")
 
 
 class PrivacyConfig(ConfigTable):
@@ -205,21 +200,15 @@ class RetryConfig(ConfigTable):
     deadline_s: Positive = _key(
         300.0, "No retry and no fallback begins later than so long after the request came, seconds."
     )
-    patience_s: NonNegative = _key(
+    max_wait_s: NonNegative = _key(
         20.0, "Longest wait for one candidate, Retry-After included, seconds; 0 never waits."
     )
-    base_s: NonNegative = _key(1.0, "First wait where the upstream names none; a part of it by chance, seconds.")
-    cap_s: NonNegative = _key(8.0, "Longest such wait, seconds.")
 
 
 class HedgeConfig(ConfigTable):
     """A second call beside one that is slow to begin; the first to begin answers, the other is stopped."""
 
-    enabled: Flag = _key(False, "Do so. What the loser used is paid for.")
-    percentile: Annotated[float, Strict(), Field(allow_inf_nan=False, ge=0.5, le=0.999)] = _key(
-        0.95, "Slow is what takes longer to begin than this share of a candidate's answers."
-    )
-    max_share: Share = _key(0.1, "Largest share of requests that get a second call, 0..1.")
+    enabled: Flag = _key(False, "Do so, for at most one request in ten. What the loser used is paid for.")
 
 
 class ReceiptsConfig(ConfigTable):
@@ -229,7 +218,6 @@ class ReceiptsConfig(ConfigTable):
     dir: NonEmptyText | None = _key(
         None, "Folder of the daily files; relative to this file. Default: the state directory."
     )
-    flush_s: NonNegative = _key(0.25, "Longest time that a receipt waits in memory, seconds: what a kill can lose.")
 
 
 class TelemetryConfig(ConfigTable):
@@ -239,6 +227,7 @@ class TelemetryConfig(ConfigTable):
         None, "Export; with no otlp_endpoint to OTEL_EXPORTER_OTLP_ENDPOINT. Default: when otlp_endpoint is set."
     )
     otlp_endpoint: BaseUrl | None = _key(None, "The collector's OTLP/HTTP address, such as http://127.0.0.1:4318.")
+    forward_traceparent: Flag = _key(False, "Send traceparent and tracestate to upstreams too.")
 
 
 class DryRunConfig(ConfigTable):
@@ -252,9 +241,7 @@ class Config(ConfigTable):
 
     schema_version: Literal[1] = _key(1, "Version of this format.")
     upstreams: dict[UpstreamName, UpstreamConfig] = _key({}, "Providers, relays and local servers by name.")
-    candidates: tuple[CandidateConfig, ...] = _key(
-        (), "The pool. Without any: the catalogue, as far as your keys reach."
-    )
+    candidates: tuple[CandidateConfig, ...] = _key((), "The pool. Without any: the catalog, as far as your keys reach.")
     policy: PolicyConfig = Field(
         default_factory=PolicyConfig.model_construct, description="What decides between candidates."
     )

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.config import catalog as catalog_file
-from autorouter.config.candidates import is_set
-from autorouter.config.catalog import Catalog, CatalogEntry
+from autorouter.config.catalog import Catalog, CatalogEntry, is_set
 from autorouter.config.types import ProfileName
 
 HEAD = """\
@@ -35,11 +34,11 @@ NO_UPSTREAMS = """
 # profile = "generic"
 """
 
-CATALOGUE_POOL = """
-# Candidates. While none is written here, the pool is every model of the built-in catalogue that your keys reach
-# (`autorouter models` lists it). Written ones replace it, each either by name from the catalogue or in full:
+CATALOG_POOL = """
+# Candidates. While none is written here, the pool is every model of the built-in catalog that your keys reach
+# (`autorouter models` lists it). Written ones replace it, each either by name from the catalog or in full:
 # [[candidates]]
-# catalog = "{example}"          # any key below it replaces the catalogue's value
+# catalog = "{example}"          # any key below it replaces the catalog's value
 #
 # [[candidates]]
 # id = "cheap"                   # a client may ask for it by this name
@@ -47,15 +46,15 @@ CATALOGUE_POOL = """
 # model = "vendor/cheap"         # what the upstream is asked for
 # roles = ["fast", "writer"]     # fast | reasoner | coder | verifier | writer
 # price_usd_per_mtok = {{ input = 0.10, output = 0.40, cache_read = 0.01 }}
-# context_tokens = 128000
-# output_tokens = 32000
-# capabilities = ["tools"]       # tools | vision | json_schema | reasoning
+# context_window_tokens = 128000
+# max_output_tokens = 32000
+# capabilities = ["tools"]       # tools | vision | json_schema
 # benchmarks = {{ general = 60, coding = 48 }}   # percentiles, 0..100
 """
 
 WRITTEN_POOL = """
 # Candidates: the pool to choose from. A local server is listed with the models it had when this file was written, so the
-# catalogue's models that your keys reach are listed too. Take out what you don't want.
+# catalog's models that your keys reach are listed too. Take out what you don't want.
 """
 
 TAIL = """
@@ -100,7 +99,7 @@ def starter_config(
     env: Mapping[str, str], local_servers: Sequence[LocalServer] = (), *, catalog: Path | None = None
 ) -> str:
     """The file's text: an upstream for each provider whose key is in `env` (its variable's name only) and each local
-    server. Candidates are written out only when a local server has models, for the catalogue can't know them."""
+    server. Candidates are written out only when a local server has models, for the catalog can't know them."""
     known = catalog_file.read_catalog(catalog)
     keyed = {name: table for name, table in known.providers.items() if is_set(table.get("api_key_env"), env)}
     servers = [server for server in local_servers if server.name not in keyed]
@@ -115,7 +114,7 @@ def starter_config(
     if any(server.models for server in servers):
         parts += [WRITTEN_POOL, *_candidates(known, list(keyed), servers)]
     else:
-        parts.append(CATALOGUE_POOL.format(example=next(iter(known.models), "MODEL")))
+        parts.append(CATALOG_POOL.format(example=next(iter(known.models), "MODEL")))
     return "".join([*parts, TAIL])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
@@ -43,8 +43,10 @@ MIN_SECRET_CHARS = 20
 
 
 class ConfigTable(BaseModel):
-    """A table of the file: unknown keys are errors, instances are immutable."""
+    """A table of the file: unknown keys are errors, instances are immutable. An `inline` one is written as the value of one key,
+    and documented there."""
 
+    inline: ClassVar[bool] = False
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from autorouter.config.schema import Config
+from autorouter.config.types import ConfigTable
 from autorouter.core.panels import PRESETS
 from autorouter.suggest import MAX_WORD_CHARS, did_you_mean
 
@@ -93,16 +94,16 @@ _TYPES = {
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
     """The keys of the table at `loc`. Parts that are no field of it are names or indexes, and lead no deeper."""
-    model: type[BaseModel] = Config
+    model: type[ConfigTable] = Config
     for part in loc:
         if isinstance(part, str) and part in model.model_fields:
             model = table_model(model.model_fields[part].annotation) or model
     return list(model.model_fields)
 
 
-def table_model(annotation: Any) -> type[BaseModel] | None:
+def table_model(annotation: Any) -> type[ConfigTable] | None:
     """The model inside `X`, `X | None`, `tuple[X, ...]`, `dict[str, X]` or an annotated one of them, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, ConfigTable):
         return annotation
     if get_origin(annotation) in (Annotated, Union, UnionType, tuple, dict):
         return next((model for part in get_args(annotation) if (model := table_model(part))), None)
@@ -168,8 +169,8 @@ def _broken_panels(data: Mapping[str, Any], candidates: Mapping[str, int]) -> It
     for name, panel in own_panels.items():
         if not isinstance(panel, Mapping):
             continue
-        models = panel.get("models")
-        references = [("models", model) for model in (models if isinstance(models, list | tuple) else ())]
+        members = panel.get("members")
+        references = [("members", model) for model in (members if isinstance(members, list | tuple) else ())]
         references += [(key, panel.get(key)) for key in ("judge", "synthesizer")]
         references += [
             (f"steps[{index}].candidate", step.get("candidate")) for index, step in _tables(panel.get("steps"))
@@ -179,7 +180,7 @@ def _broken_panels(data: Mapping[str, Any], candidates: Mapping[str, int]) -> It
                 text = f"there is no candidate of this id{did_you_mean(model, list(candidates))}"
                 yield f"panels.{name}.{key}", text
     fusion = data.get("fusion")
-    default = fusion.get("panel") if isinstance(fusion, Mapping) else None
+    default = fusion.get("default_panel") if isinstance(fusion, Mapping) else None
     known = [*(name for name in own_panels if isinstance(name, str)), *(preset.name for preset in PRESETS)]
     if isinstance(default, str) and default and default not in known:
-        yield "fusion.panel", f"there is no panel of this name{did_you_mean(default, known)}"
+        yield "fusion.default_panel", f"there is no panel of this name{did_you_mean(default, known)}"

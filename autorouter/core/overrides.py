@@ -23,7 +23,7 @@ def check_overrides(wishes: RequestOverrides, policy: Policy, candidates: Collec
     if not policy.fusion.overrides:
         raise RequestError(
             "Wishes in a request are switched off here",
-            hint="leave out `openfusion` and x-openfusion-* headers, or set fusion.overrides = true",
+            hint="leave out `openfusion` and x-openfusion-* headers, or set fusion.allow_overrides = true",
             param="openfusion",
             http_status=403,
             code="overrides_not_allowed",

@@ -155,7 +155,7 @@ class _AttemptLoop(Generic[T]):
             now_s=deps.clock(),
             input_tokens=routed.features.input_tokens + self.caller.added_tokens,
             remaining_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
-            max_wait_s=deps.retry.patience_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
+            max_wait_s=deps.retry.max_wait_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
             jitter=retry.jitter_fraction(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
             retry=deps.retry,
         )

@@ -29,14 +29,18 @@ class ReceiptSink(Protocol):
     def put(self, build: Callable[[], dict[str, Any]]) -> None: ...
 
 
+MAX_SESSIONS = 10_000
+"""Conversations that are remembered; the least recently used is forgotten first."""
+
+
 class RouterState:
     """What the router remembers between requests: health by candidate, sessions, today's spending. Bounded."""
 
-    def __init__(self, *, max_sessions: int = 10_000) -> None:
+    def __init__(self, *, max_sessions: int = MAX_SESSIONS) -> None:
         self.health: dict[str, Health] = {}
         self.learned = NOTHING_LEARNED
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._max_sessions = max_sessions
+        self.max_sessions = max_sessions
         self._day = 0.0
         self._spent_today_usd = 0.0
         self._reserved_usd = 0.0
@@ -62,7 +66,7 @@ class RouterState:
         """Remember a session; the least recently used is dropped when there are too many."""
         self._sessions[key] = session
         self._sessions.move_to_end(key)
-        while len(self._sessions) > self._max_sessions:
+        while len(self._sessions) > self.max_sessions:
             self._sessions.popitem(last=False)
 
     def observe(self, candidate: str, outcome: AttemptOutcome, now_s: float) -> None:

@@ -12,9 +12,9 @@
     refused                        no                                      none: the request itself is at fault
 
 A retry waits only if no other candidate is left, or if the upstream asks for at most `SHORT_WAIT_S` and the candidate leads
-by `LEAD_POINTS`; once per phase. It waits as long as `Retry-After` says plus up to a quarter of `base_s`, so that waiting
-requests don't come back all at once. Without `Retry-After` it waits a random share of `base_s` doubled per consecutive
-failure, at most `cap_s` (full jitter). A wait longer than `patience_s` is left to the client, who gets the time in the error.
+by `LEAD_POINTS`; once per phase. It waits as long as `Retry-After` says plus up to a quarter of `BACKOFF_BASE_S`, so that waiting
+requests don't come back all at once. Without `Retry-After` it waits a random share of `BACKOFF_BASE_S` doubled per consecutive
+failure, at most `BACKOFF_MAX_S` (full jitter). A wait longer than `max_wait_s` is left to the client: the error tells the time.
 
 Hedging: each request earns a share of a hedge, a hedge costs one, and at most `MAX_SAVED_HEDGES` are saved up (`HedgeBudget`).
 The race between the two attempts is in `attempts`.
@@ -74,15 +74,18 @@ RULES: Mapping[str, RetryRule] = {
 """By the kind of failure. A kind that isn't listed goes to the next candidate."""
 
 
+BACKOFF_BASE_S = 1.0
+"""Longest first wait where the upstream sets none."""
+BACKOFF_MAX_S = 8.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Limits of retries. `deadline_s`: no retry and no fallback starts later than this after the request arrived; timeouts of
-    upstreams and of a panel's phases apply as well. `patience_s`: the longest wait for one candidate."""
+    upstreams and of a panel's phases apply as well. `max_wait_s`: the longest wait for one candidate."""
 
     deadline_s: float = 300.0
-    patience_s: float = 20.0
-    base_s: float = 1.0
-    cap_s: float = 8.0
+    max_wait_s: float = 20.0
 
 
 DEFAULT_RETRY_POLICY = RetryPolicy()
@@ -158,8 +161,8 @@ def reroute_delay_s(refusal: RoutingRefusal | None, retry: RetryPolicy, seed: st
     # A 429 would end the run of some agents, so a short wait on their behalf is worth it.
     if refusal is None or refusal.retry_after_s is None:
         return None
-    wait_s = refusal.retry_after_s + jitter_fraction(seed) * RETRY_AFTER_JITTER * retry.base_s
-    return wait_s if wait_s <= retry.patience_s else None
+    wait_s = refusal.retry_after_s + jitter_fraction(seed) * RETRY_AFTER_JITTER * BACKOFF_BASE_S
+    return wait_s if wait_s <= retry.max_wait_s else None
 
 
 def _not_paused(queue: Sequence[str], context: FailureContext) -> tuple[str, ...]:
@@ -209,11 +212,11 @@ def is_same_model(first: Candidate, other: Candidate) -> bool:
 
 
 def _wait_s(candidate: str, verdict: FailureVerdict, context: FailureContext) -> float:
-    retry, retry_after_s = context.retry, verdict.error.retry_after_s
+    retry_after_s = verdict.error.retry_after_s
     if retry_after_s is not None:
-        return retry_after_s + context.jitter * RETRY_AFTER_JITTER * retry.base_s
+        return retry_after_s + context.jitter * RETRY_AFTER_JITTER * BACKOFF_BASE_S
     failures = context.health.get(candidate, UNKNOWN_HEALTH).failures_in_row
-    return float(context.jitter * min(retry.cap_s, retry.base_s * 2.0 ** min(16, max(0, failures - 1))))
+    return float(context.jitter * min(BACKOFF_MAX_S, BACKOFF_BASE_S * 2.0 ** min(16, max(0, failures - 1))))
 
 
 def _leads_by_points(candidate: str, others: Sequence[str], scores: Mapping[str, float]) -> bool:
@@ -233,6 +236,10 @@ def _skipped_clause(queue: Sequence[str], fits: Sequence[str], why: str) -> str:
 MAX_SAVED_HEDGES = 5.0
 MIN_SAMPLES = 8
 """Answers after which the estimated percentile is trusted."""
+HEDGE_PERCENTILE = 0.95
+"""Slow is what takes longer to begin than this share of a candidate's answers."""
+MAX_HEDGED_SHARE = 0.1
+"""Largest share of requests that get a second call."""
 MIN_DELAY_S = 0.05
 """Below this a hedge can't overtake the first attempt."""
 
@@ -240,14 +247,12 @@ MIN_DELAY_S = 0.05
 class HedgeBudget:
     """When a slow answer gets a hedge, and how many hedges are left."""
 
-    def __init__(self, percentile: float, max_share: float) -> None:
-        self._percentile = percentile
-        self._max_share = max_share
+    def __init__(self) -> None:
         self._saved = 1.0
 
     def deposit(self) -> None:
         """Count a request that could be hedged."""
-        self._saved = min(MAX_SAVED_HEDGES, self._saved + self._max_share)
+        self._saved = min(MAX_SAVED_HEDGES, self._saved + MAX_HEDGED_SHARE)
 
     def try_withdraw(self) -> bool:
         """Use one hedge, if one is left."""
@@ -258,5 +263,5 @@ class HedgeBudget:
 
     def delay_s(self, health: Health) -> float | None:
         """How long to wait for the first event before hedging; None while too few times were measured."""
-        slow_s = ttft_quantile_s(health, self._percentile) if health.samples >= MIN_SAMPLES else None
+        slow_s = ttft_quantile_s(health, HEDGE_PERCENTILE) if health.samples >= MIN_SAMPLES else None
         return None if slow_s is None else max(MIN_DELAY_S, slow_s)

@@ -19,19 +19,18 @@ from autorouter.core.types import Task
 from autorouter.upstream.transport import UpstreamTarget
 from autorouter.wire.common import request_body
 
+MAX_SEARCH_RESULTS = 5
 LOOKUP_PHASES = ("member", "debate", "layer")
 """Phases in which members may look something up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
-    """How panels look things up. `excluded_domains` is passed to the upstream; `command` is run for `local`."""
+    """How panels look things up. `command` is run for `local`."""
 
-    how: Literal["off", "upstream", "local"] = "off"
-    results: int = 5
-    excluded_domains: tuple[str, ...] = ()
+    mode: Literal["off", "upstream", "local"] = "off"
     command: tuple[str, ...] = ()
-    limit_s: float = 15.0
+    command_timeout_s: float = 15.0
 
 
 WEB_OFF = WebSettings()
@@ -46,17 +45,13 @@ def server_tools_for(
     web: WebSettings, policy: Policy, target: UpstreamTarget, phase: str, task: Task
 ) -> list[dict[str, Any]]:
     """The server tools to add to a call; empty if the upstream has none or the client declares its own tools."""
-    if web.how != "upstream" or phase not in LOOKUP_PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
+    if web.mode != "upstream" or phase not in LOOKUP_PHASES or (target.profile, target.wire) != ("openrouter", "chat"):
         return []
     if not lookup_allowed(policy, task):
         return []
-    search_options: dict[str, Any] = {"max_results": web.results}
-    fetch_options: dict[str, Any] = {}
-    if domains := list(web.excluded_domains):
-        search_options["excluded_domains"], fetch_options["blocked_domains"] = domains, domains
     return [
-        {"type": "openrouter:web_search", "parameters": search_options},
-        {"type": "openrouter:web_fetch", "parameters": fetch_options},
+        {"type": "openrouter:web_search", "parameters": {"max_results": MAX_SEARCH_RESULTS}},
+        {"type": "openrouter:web_fetch", "parameters": {}},
     ]
 
 

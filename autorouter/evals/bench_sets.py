@@ -30,7 +30,7 @@ OUTPUT_PRICE, CACHE_READ_PRICE = 5.0, 0.1
 NOMINAL_TOKENS = 2_000.0
 """Tokens of a request whose cost is recorded as a price per million tokens only: a page of prompt and of answer."""
 TOP_PERCENTILE, PERCENTILE_SPAN = 97.0, 67.0
-"""The catalogue's own rule from a rank to a percentile: 97 for the best of a board, 30 for the last."""
+"""The catalog's own rule from a rank to a percentile: 97 for the best of a board, 30 for the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,7 @@ def price_of_shape(input_usd: float, output_usd: float) -> Price:
 
 
 def rank_percentiles(outcomes: OutcomeSet, models: Sequence[int]) -> dict[int, float]:
-    """Percentiles by rank on dev, by the catalogue's rule; those of a larger board where the set is known to have one."""
+    """Percentiles by rank on dev, by the catalog's rule; those of a larger board where the set is known to have one."""
     order = sorted(models, key=lambda m: (-outcomes.dev_quality(m), outcomes.models[m]))
     last = max(1, len(order) - 1)
     return {

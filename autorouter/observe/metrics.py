@@ -17,9 +17,9 @@ from autorouter.observe.events import CompletedRequest, RejectedRequest, retries
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 """A decision takes about 0.5 ms on an idle core; a second would be a fault."""
 FIRST_BYTE_S = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0)
-"""Models take 0.3 s and more to the first token; `first_byte_s` is 60 s by default."""
+"""Models take 0.3 s and more to the first token; `first_byte_timeout_s` is 60 s by default."""
 DURATION_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""`total_s` is 600 s by default."""
+"""`request_timeout_s` is 600 s by default."""
 MAX_SERIES = 5_000
 """Per metric; series beyond it are counted under `other`. A hundred candidates with five kinds of token are 500."""
 

@@ -60,7 +60,7 @@ async def _check_upstream(
 ) -> tuple[DoctorCheck, ...]:
     upstream = settings.config.upstreams[name]
     target = target_of(name, upstream, env)
-    relay = Relay(name=name, base_url=target.base_url, timeout_s=upstream.first_byte_s)
+    relay = Relay(name=name, base_url=target.base_url, timeout_s=upstream.first_byte_timeout_s)
     mine = [candidate for candidate in settings.candidates if candidate.upstream == name]
     async with client_for(relay) as http_client:
         client = RelayClient(relay, http_client)

@@ -50,7 +50,7 @@ class DoctorCheck:
 
 def check_settings(settings: Settings, env: Mapping[str, str]) -> Iterator[DoctorCheck]:
     """All that can be told from the settings alone."""
-    where = str(settings.path) if settings.path else "no file: what is built in, and the catalogue"
+    where = str(settings.path) if settings.path else "no file: what is built in, and the catalog"
     yield DoctorCheck(name="configuration", state="ok", evidence=where)
     yield check_roles(settings)
     yield check_keys(settings, env)
@@ -126,7 +126,7 @@ def check_local_key(settings: Settings, env: Mapping[str, str]) -> DoctorCheck:
 
 
 def check_catalog(settings: Settings) -> DoctorCheck:
-    """Candidates that the catalogue knows, or that say themselves how good they are."""
+    """Candidates that the catalog knows, or that say themselves how good they are."""
     from autorouter.config import catalog
 
     known = catalog.read_catalog()
@@ -135,13 +135,11 @@ def check_catalog(settings: Settings) -> DoctorCheck:
     blind = [c.id for c in strange if c.benchmarks.general is None and c.benchmarks.coding is None]
     if blind:
         fix = "give them benchmarks, or catalog = ID; without, they are scored as unknown"
-        evidence = f"neither in the catalogue nor with benchmarks: {_names(blind)}"
-        return DoctorCheck(name="catalogue", state="warning", evidence=evidence, fix=fix)
+        evidence = f"neither in the catalog nor with benchmarks: {_names(blind)}"
+        return DoctorCheck(name="catalog", state="warning", evidence=evidence, fix=fix)
     own = f", {len(strange)} with figures of their own" if strange else ""
     total = len(settings.candidates) - len(strange)
-    return DoctorCheck(
-        name="catalogue", state="ok", evidence=f"{total} candidates known (version {known.version}){own}"
-    )
+    return DoctorCheck(name="catalog", state="ok", evidence=f"{total} candidates known (version {known.version}){own}")
 
 
 def check_prices(settings: Settings) -> DoctorCheck:

@@ -36,6 +36,8 @@ _MAX_BATCH_LINES = 64
 """Built lines, about half a megabyte, that trigger a write before the next flush."""
 _MAX_CONTEXTS = 16
 """Contexts kept for the next file; a change of configuration adds one."""
+FLUSH_INTERVAL_S = 0.25
+"""Longest time that a receipt waits in memory: what a kill can lose."""
 MAX_PENDING = 10_000
 """Records that may wait; one more is dropped, and counted. Some 40 MB of closures at most."""
 RecordBuilder = Callable[[], Record]
@@ -44,14 +46,15 @@ RecordBuilder = Callable[[], Record]
 class ReceiptWriter:
     """Appends to the day's file in `directory`, from a thread of its own, until `close`.
 
-    `clock` gives seconds since the epoch. A record waits at most about `flush_s`. ReceiptError when another process
-    writes there, or when the directory can't be used. `problem` is the last error of the disk, None after a success.
+    `clock` gives seconds since the epoch. A record waits at most about `flush_s` (FLUSH_INTERVAL_S).
+    ReceiptError when another process writes there, or when the directory can't be used. `problem` is the last error of the disk,
+    None after a success.
     """
 
-    def __init__(self, directory: Path, *, clock: Callable[[], float], flush_s: float = 0.05) -> None:
+    def __init__(self, directory: Path, *, clock: Callable[[], float], flush_s: float | None = None) -> None:
         self.dropped = 0
         self.problem: str | None = None
-        self._clock, self._flush_s = clock, flush_s
+        self._clock, self._flush_s = clock, FLUSH_INTERVAL_S if flush_s is None else flush_s
         self._pending: deque[RecordBuilder | threading.Event] = deque()
         self._contexts: dict[str, Any] = {}
         self._reported = 0

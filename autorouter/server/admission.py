@@ -160,7 +160,7 @@ class AdmittedRequest:
         """Whether a web search may take the question out of this machine, even if every candidate is local."""
         plan, task = step.routed.decision.plan, step.routed.task
         fused = plan is not None and plan.strategy is Strategy.FUSION
-        return fused and self.deps.web.how != "off" and lookup_allowed(self.deps.policy, task)
+        return fused and self.deps.web.mode != "off" and lookup_allowed(self.deps.policy, task)
 
     def with_secrets_header(self, send: Send) -> Send:
         """`send` with a header that says what was done about secrets; unchanged if there are none."""

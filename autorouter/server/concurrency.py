@@ -2,12 +2,12 @@
 
     open_lease ──► body read ──► try_acquire ──► executed ──► released
       │ no memory for its body     │ over its rate: 429, exact Retry-After
-      │ or stopping                │ no slot: queued ──► a slot within queue_s ──► executed
-      ▼                            │             └──► queue full, or queue_s over: 429, estimated Retry-After
+      │ or stopping                │ no slot: queued ──► a slot within queue_timeout_s ──► executed
+      ▼                            │             └──► queue full, or queue_timeout_s over: 429, estimated Retry-After
     429, 503                       ▼
                                 the client's own error shape
 
-A slot counts against `max_in_flight`, `max_per_session` and, for a stream, `max_open_streams`. All counts are plain attributes.
+A slot counts against `max_parallel_requests` and `max_parallel_requests_per_session`. All counts are plain attributes.
 The set of leases is kept so that a stop can wait for them and then cancel them. A request pays about 3 us, a chunk nothing.
 
 The queue is first in, first out within a session, and sessions take turns:
@@ -31,6 +31,10 @@ from autorouter.errors import Busy, Stopping
 from autorouter.server.asgi import AsgiMessage, Receive
 from autorouter.server.rate_limit import RateLimiter
 
+MAX_QUEUED_REQUESTS = 1000
+"""A queued request costs its body and 2 kB."""
+MAX_BUFFERED_BYTES = 512 * 1024 * 1024
+"""Bodies of all requests in flight: some 200 long sessions at once."""
 STOPPING_RETRY_AFTER_S = 2.0
 """Most routers are back within a second after a stop."""
 DURATION_SMOOTHING = 0.1
@@ -73,7 +77,7 @@ class ConcurrencyLimiter:
         return len(self._queue)
 
     def open_lease(self, headers: dict[str, str], max_body_bytes: int) -> Lease:
-        """A lease for a request whose body isn't read yet. Raises Stopping, or Busy if its body exceeds `max_held_bytes`."""
+        """A lease for a request whose body isn't read yet. Raises Stopping, or Busy if it finds no memory."""
         if self.stopping:
             raise self._stopping()
         length = headers.get("content-length", "")
@@ -120,16 +124,16 @@ class ConcurrencyLimiter:
         return False
 
     async def wait(self, lease: Lease, request: AdmissionRequest) -> None:
-        """Wait for a slot, for at most `queue_s`. Raises Busy or Stopping."""
+        """Wait for a slot, for at most `queue_timeout_s`. Raises Busy or Stopping."""
         limits = self.limits
-        if len(self._queue) >= limits.max_queued:
-            raise self._reject(self._busy(f"{len(self._queue)} requests wait already", "limits.max_queued"))
+        if len(self._queue) >= MAX_QUEUED_REQUESTS:
+            raise self._reject(self._busy(f"{len(self._queue)} requests wait already"))
         waiter = self._queue.add(queue_key(request), lease)
         try:
-            async with asyncio.timeout(limits.queue_s):
+            async with asyncio.timeout(limits.queue_timeout_s):
                 await waiter.admitted
         except TimeoutError:
-            raise self._reject(self._busy(f"no slot within {limits.queue_s:g} s", "limits.max_in_flight")) from None
+            raise self._reject(self._busy(f"no slot within {limits.queue_timeout_s:g} s")) from None
         finally:
             self._queue.remove(waiter)
             if not lease.acquired:
@@ -142,7 +146,7 @@ class ConcurrencyLimiter:
             return
         self.in_flight -= 1
         self.open_streams -= lease.stream
-        if lease.session is not None and self.limits.max_per_session is not None:
+        if lease.session is not None and self.limits.max_parallel_requests_per_session is not None:
             self._per_session[lease.session] -= 1
             if not self._per_session[lease.session]:
                 del self._per_session[lease.session]
@@ -152,24 +156,26 @@ class ConcurrencyLimiter:
 
     def reserve_bytes(self, lease: Lease, count: int) -> None:
         # A single request always fits: rejected, it would be retried forever.
-        if self.held_bytes > lease.bytes and self.held_bytes + count > self.limits.max_held_bytes:
-            raise self._reject(self._busy("the requests in hand fill limits.max_held_bytes", "limits.max_held_bytes"))
+        if self.held_bytes > lease.bytes and self.held_bytes + count > MAX_BUFFERED_BYTES:
+            raise self._reject(self._busy(f"the bodies of running requests fill {MAX_BUFFERED_BYTES >> 20} MiB"))
         self.held_bytes += count
         lease.bytes += count
 
     def _fits(self, lease: Lease) -> bool:
         limits = self.limits
-        if self.in_flight >= limits.max_in_flight:
-            return False
-        if lease.stream and limits.max_open_streams is not None and self.open_streams >= limits.max_open_streams:
+        if self.in_flight >= limits.max_parallel_requests:
             return False
         session = lease.session
-        return session is None or limits.max_per_session is None or self._per_session[session] < limits.max_per_session
+        return (
+            session is None
+            or limits.max_parallel_requests_per_session is None
+            or self._per_session[session] < limits.max_parallel_requests_per_session
+        )
 
     def _acquire(self, lease: Lease) -> None:
         self.in_flight += 1
         self.open_streams += lease.stream
-        if lease.session is not None and self.limits.max_per_session is not None:
+        if lease.session is not None and self.limits.max_parallel_requests_per_session is not None:
             self._per_session[lease.session] += 1
         lease.acquired, lease.acquired_s = True, self.timer()
 
@@ -179,10 +185,11 @@ class ConcurrencyLimiter:
                 self._acquire(waiter.item)
                 waiter.admitted.set_result(None)
 
-    def _busy(self, what: str, key: str) -> Busy:
-        rounds = (len(self._queue) + 1) / self.limits.max_in_flight
+    def _busy(self, what: str) -> Busy:
+        rounds = (len(self._queue) + 1) / self.limits.max_parallel_requests
         wait_s = min(MAX_RETRY_AFTER_S, max(1.0, rounds * self._mean_s))
-        return Busy(f"The router is busy: {what}", hint=f"try again, or raise {key}", retry_after_s=wait_s)
+        hint = "try again, or raise limits.max_parallel_requests"
+        return Busy(f"The router is busy: {what}", hint=hint, retry_after_s=wait_s)
 
     def _stopping(self) -> Stopping:
         self.rejected += 1
@@ -232,7 +239,7 @@ class Lease:
             raise Stopping("The router was cancelled", retry_after_s=STOPPING_RETRY_AFTER_S) from None
 
     def reserve_bytes(self, count: int) -> None:
-        """Account for bytes of the body. Raises Busy if they exceed `max_held_bytes`."""
+        """Account for bytes of the body. Raises Busy if all bodies would exceed `MAX_BUFFERED_BYTES`."""
         self._limiter.reserve_bytes(self, count)
 
     def count_bytes(self, receive: Receive) -> Receive:

@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with limits for what no application sees: slow or oversized requests, clients that stop reading.
 
-    head longer than max_header_bytes, or of more than max_headers lines    431, closed
-    no byte received for read_stall_s within a request                      408, closed
-    no byte taken by the client for write_stall_s while some are buffered   closed; the request ends as by a disconnect
+    head longer than MAX_HEADER_BYTES, or of more than MAX_HEADERS lines             431, closed
+    no byte received for CLIENT_READ_TIMEOUT_S within a request                      408, closed
+    no byte taken by the client for CLIENT_WRITE_TIMEOUT_S while some are buffered   closed; the request ends as by a disconnect
 
 The write buffer is bounded: above 64 KiB uvicorn's `send` waits, so that nothing more is read from the upstream. There is no
 work per chunk: a timer runs only while the transport's buffer is full, or while a request is incomplete.
@@ -12,23 +12,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import ClassVar, cast
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from autorouter.config.schema import ConcurrencyConfig
 from autorouter.errors import RequestError
 from autorouter.server.asgi import SCOPE_CLIENT_STALLED
 from autorouter.wire import errors
 
 STALL_CHECKS = 4
-"""Checks within `write_stall_s`."""
+"""Checks within a timeout."""
+MAX_HEADERS = 128
+MAX_HEADER_BYTES = 65_536
+"""Bytes of a request's line and headers."""
+CLIENT_READ_TIMEOUT_S = 60.0
+"""Longest silence in the middle of a request."""
+CLIENT_WRITE_TIMEOUT_S = 300.0
+"""Longer than any client waits for a person who is asked for permission."""
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """Use `protocol_class(limits)`: uvicorn wants a class, so the limits are class attributes."""
+    """uvicorn makes one for each connection."""
 
-    limits: ClassVar[ConcurrencyConfig]
     _head_bytes = 0
     _in_head = True
     _buffered = 0
@@ -42,14 +47,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             super().data_received(data)
             # Zero again if the head ended in this data; on_headers_complete has checked it then.
-            if self._head_bytes > self.limits.max_header_bytes:
+            if self._head_bytes > MAX_HEADER_BYTES:
                 self._reject_headers()
         else:
             super().data_received(data)
         if self._is_receiving():
             self._last_received_s = self.loop.time()
             if self._read_timer is None:
-                self._read_timer = self.loop.call_later(self.limits.read_stall_s, self._check_read_stall)
+                self._read_timer = self.loop.call_later(CLIENT_READ_TIMEOUT_S, self._check_read_stall)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -57,9 +62,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head_bytes = False, 0
-        headers, limits = self.headers, self.limits
+        headers = self.headers
         size = len(self.url) + sum([len(name) + len(value) for name, value in headers])
-        if len(headers) > limits.max_headers or size > limits.max_header_bytes:
+        if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             self._reject_headers()
         else:
             super().on_headers_complete()
@@ -76,7 +81,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._buffered, self._last_sent_s = _waiting_bytes(self.transport), self.loop.time()
-        self._write_timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._check_write_stall)
+        self._write_timer = self.loop.call_later(CLIENT_WRITE_TIMEOUT_S / STALL_CHECKS, self._check_write_stall)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -96,7 +101,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._read_timer = None
         if not self._is_receiving() or self.transport.is_closing():
             return
-        remaining_s = self.limits.read_stall_s - (self.loop.time() - self._last_received_s)
+        remaining_s = CLIENT_READ_TIMEOUT_S - (self.loop.time() - self._last_received_s)
         # None before the first head, although uvicorn's annotation says otherwise.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         answering = cycle is not None and cycle.response_started
@@ -104,12 +109,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         # While a response is being sent, a pipelined request may arrive slowly.
         if remaining_s > 0 or self.pipeline or (self._in_head and not answered):
             self._read_timer = self.loop.call_later(
-                max(remaining_s, self.limits.read_stall_s / STALL_CHECKS), self._check_read_stall
+                max(remaining_s, CLIENT_READ_TIMEOUT_S / STALL_CHECKS), self._check_read_stall
             )
         elif answering and not self._in_head:
             self.transport.abort()
         else:
-            message = f"The rest of the request didn't come within {self.limits.read_stall_s:g} s"
+            message = f"The rest of the request didn't come within {CLIENT_READ_TIMEOUT_S:g} s"
             self._reject(RequestError(message, hint="send it again", http_status=408, code="request_timeout"))
 
     def _check_write_stall(self) -> None:
@@ -117,13 +122,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if buffered != self._buffered:
             self._last_sent_s = now_s
         self._buffered = buffered
-        if now_s - self._last_sent_s >= self.limits.write_stall_s:
+        if now_s - self._last_sent_s >= CLIENT_WRITE_TIMEOUT_S:
             if self.cycle is not None:
                 cast("dict[str, object]", self.cycle.scope)[SCOPE_CLIENT_STALLED] = True
             self._write_timer = None
             self.transport.abort()
         else:
-            self._write_timer = self.loop.call_later(self.limits.write_stall_s / STALL_CHECKS, self._check_write_stall)
+            self._write_timer = self.loop.call_later(CLIENT_WRITE_TIMEOUT_S / STALL_CHECKS, self._check_write_stall)
 
     def _cancel_write_timer(self) -> None:
         if self._write_timer is not None:
@@ -135,7 +140,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._reject(
             RequestError(
                 "The request's headers are too large",
-                hint="raise limits.max_header_bytes or limits.max_headers if that is meant",
+                hint=f"at most {MAX_HEADERS} headers and {MAX_HEADER_BYTES:,} bytes",
                 http_status=431,
                 code="headers_too_large",
             )
@@ -164,8 +169,3 @@ def _waiting_bytes(transport: asyncio.Transport) -> int:
     except (OSError, AttributeError):
         return buffered
     return buffered + int.from_bytes(result, sys.byteorder)
-
-
-def protocol_class(limits: ConcurrencyConfig) -> type[LimitedHttpProtocol]:
-    """The protocol class with these limits."""
-    return type("ConfiguredHttpProtocol", (LimitedHttpProtocol,), {"limits": limits})

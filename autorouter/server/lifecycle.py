@@ -1,6 +1,6 @@
 """The server and its graceful stop.
 
-    serving ──► SIGTERM, SIGINT ──► draining ──► idle, drain_s over, or a second signal ──► stopped
+    serving ──► SIGTERM, SIGINT ──► draining ──► idle, timeout over, or a second signal ──► stopped
 
 While draining, /readyz is 503, new and queued requests get 503 with `Retry-After`, and running ones go on. The port stays open
 so that a supervisor can ask. What still runs at the end is cancelled, never ended cleanly. Then the port and all connections
@@ -18,7 +18,7 @@ import uvicorn
 
 from autorouter.config.schema import Config
 from autorouter.server.concurrency import ConcurrencyLimiter
-from autorouter.server.connection import protocol_class
+from autorouter.server.connection import LimitedHttpProtocol
 from autorouter.server.guard import Guard
 
 KEEP_ALIVE_S = 75
@@ -29,10 +29,10 @@ CLOSE_TIMEOUT_S = 2.0
 class DrainingServer(uvicorn.Server):
     """uvicorn's server, which stops when the limiter has no leases left."""
 
-    def __init__(self, config: uvicorn.Config, limiter: ConcurrencyLimiter, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, limiter: ConcurrencyLimiter, timeout_s: float) -> None:
         super().__init__(config)
         self._limiter = limiter
-        self._drain_s = drain_s
+        self._timeout_s = timeout_s
         self._signals = 0
         self._deadline_s: float | None = None
         self._cancelled = False
@@ -48,7 +48,7 @@ class DrainingServer(uvicorn.Server):
             return False
         now_s = asyncio.get_running_loop().time()
         if self._deadline_s is None:
-            self._deadline_s = now_s + self._drain_s
+            self._deadline_s = now_s + self._timeout_s
             self._limiter.stop()
         if self._limiter.leases and (self._signals > 1 or now_s >= self._deadline_s):
             self._cancelled = True
@@ -77,11 +77,11 @@ def make_server(app: Guard, limiter: ConcurrencyLimiter, config: Config) -> Drai
         server_header=False,
         proxy_headers=False,
         ws="none",
-        http=protocol_class(config.limits),
+        http=LimitedHttpProtocol,
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    return DrainingServer(settings, limiter, config.server.drain_s)
+    return DrainingServer(settings, limiter, config.server.graceful_shutdown_timeout_s)
 
 
 def raise_file_limit() -> None:

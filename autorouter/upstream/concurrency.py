@@ -39,9 +39,7 @@ class ConcurrencySlots:
             async with asyncio.timeout(wait_s):
                 await self._semaphore.acquire()
         except TimeoutError as exc:
-            words = (
-                f"upstream `{name}`: all {self.limit.max_in_flight} slots are taken (upstreams.{name}.max_in_flight)"
-            )
+            words = f"upstream `{name}`: all {self.limit.max_in_flight} slots are taken (upstreams.{name}.max_parallel_requests)"
             raise TransportError("busy", words) from exc
         finally:
             self.waiting -= 1

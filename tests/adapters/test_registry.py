@@ -1,4 +1,4 @@
-"""The data and guides that ship, and Codex's catalogue."""
+"""The data and guides that ship, and Codex's catalog."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_wrong_data_is_an_adapter_error(tmp_path: Path, monkeypatch: pytest.Monk
         registry.load_adapter("bad")
 
 
-def test_the_catalogue_has_the_smallest_window_that_can_serve_an_agent() -> None:
+def test_the_catalog_has_the_smallest_window_that_can_serve_an_agent() -> None:
     big = Candidate(id="big", upstream="u", model="m", context_tokens=400_000, output_tokens=64_000, capabilities=TOOLS)
     small = replace(big, id="small", context_tokens=128_000)
     tiny = replace(big, id="tiny", context_tokens=8_000)

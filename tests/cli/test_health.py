@@ -8,7 +8,7 @@ from tests.cli.conftest import POOL, Home
 
 
 def test_what_a_stopped_router_measured_is_shown(home: Home) -> None:
-    path = home.write("h.toml", POOL + "[retry]\npatience_s = 0\n")
+    path = home.write("h.toml", POOL + "[retry]\nmax_wait_s = 0\n")
     assert "nothing was measured yet" in home.run("models", "--health", "--config", path).err
     with home.serving("--config", path) as url:
         said = {"model": "openfusion/auto", "messages": [{"role": "user", "content": "hi"}]}

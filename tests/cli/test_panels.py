@@ -434,12 +434,12 @@ def test_the_sentence_names_verifier_and_what_follows(home: Home) -> None:
 @pytest.mark.parametrize(
     ("panel", "said"),
     [
-        ('way = "vote"', "the answer most gave goes out"),
-        ('way = "ranked"', "in both orders, the first goes out"),
-        ('way = "refine"', "rewrites its own answer"),
-        ('way = "self"', "answers 3 times"),
-        ('way = "layers"', "writes"),
-        ('way = "pipeline"\nsteps = [{name = "a", instruction = "x"}, {name = "b", instruction = "y"}]', " then "),
+        ('method = "vote"', "the answer most gave goes out"),
+        ('method = "ranked"', "in both orders, the first goes out"),
+        ('method = "refine"', "rewrites its own answer"),
+        ('method = "self"', "answers 3 times"),
+        ('method = "layers"', "writes"),
+        ('method = "pipeline"\nsteps = [{instruction = "x"}, {instruction = "y"}]', " then "),
     ],
 )
 def test_the_sentence_knows_every_way(home: Home, panel: str, said: str) -> None:
@@ -534,17 +534,17 @@ def test_a_single_answer_has_neither_phases_nor_a_panel(recorded: Home) -> None:
 
 OWN = """\
 [fusion]
-panel = "review"
+default_panel = "review"
 [panels.review]
-way = "ranked"
-models = ["strong", "middle"]
+method = "ranked"
+members = ["strong", "middle"]
 judge = "strong"
 [panels.big]
-way = "debate"
+method = "debate"
 size = 3
 rounds = 4
 [panels.code]
-way = "vote"
+method = "vote"
 """
 
 
@@ -580,7 +580,7 @@ def test_own_panels_come_first_and_what_can_t_be_says_why(home: Home) -> None:
     assert (review["picked"], review["used_by_fusion"], review["origin"]) == (None, True, "configured")
     assert listed["code"]["replaces_preset"]
     assert (big["members"], big["expected_usd"]) == ([], None)
-    assert big["problem"] == "may need 17 calls, and fusion.max_calls is 16"
+    assert big["problem"] == "may need 17 calls, and a request makes at most 16"
     out = home.run("panels", "--config", path).out
     assert re.search(r"^review \* +ranked +strong, middle +strong +- +4 +\$", out, re.MULTILINE)
     assert re.search(r"^big +may need 17 calls", out, re.MULTILINE)

@@ -17,7 +17,7 @@ PLAIN = "fix the off-by-one in parse_range"
 HARD = "fix the deadlock between the mutex and the atomic ordering in the lock-free queue of src/queue.cc"
 
 
-def test_without_configuration_and_key_the_catalogue_is_the_pool(home: Home) -> None:
+def test_without_configuration_and_key_the_catalog_is_the_pool(home: Home) -> None:
     done = home.run("route", "hi")
     assert done.code == 0, done.err
     block = dict(re.findall(r"^(\S+)\s{2,}(.*)$", done.out, re.MULTILINE))

@@ -136,9 +136,10 @@ def test_config_show_says_where_each_value_came_from(home: Home) -> None:
     assert re.search(r"^policy\.dial +3\.0 +file$", table, re.MULTILINE)
 
 
-def test_config_show_hides_what_headers_hold(home: Home) -> None:
+@pytest.mark.parametrize("key", ["extra_headers", "headers"])
+def test_config_show_hides_what_headers_hold(key: str, home: Home) -> None:
     path = home.write(
-        "h.toml", POOL + f'[upstreams.other]\nbase_url = "http://h/v1"\nheaders = {{ x-team = "{SECRET}" }}\n'
+        "h.toml", POOL + f'[upstreams.other]\nbase_url = "http://h/v1"\n{key} = {{ x-team = "{SECRET}" }}\n'
     )
     for args in (("show", "--all"), ("show", "--json"), ("check",)):
         done = home.run("config", *args, "--config", path)
@@ -183,3 +184,17 @@ def test_models_lists_labels_and_candidates(home: Home) -> None:
     assert [c["id"] for c in found["candidates"]] == ["cheap", "strong", "middle", "free"]
     assert found["candidates"][3]["price"] is None
     assert "openfusion/auto" in {label["id"] for label in found["labels"]}
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_old_names_of_keys_are_told_in_one_line(command: str, home: Home) -> None:
+    path = home.write("old.toml", POOL + "[limits]\nqueue_s = 3.0\nmax_queued = 9\n[fusion]\ngrace_s = 4.0\n")
+    done = home.run("config", command, "--config", path)
+    assert done.code == 0
+    (line,) = [line for line in done.err.splitlines() if "limits.queue_s" in line]
+    for words in (
+        "limits.queue_s -> limits.queue_timeout_s",
+        "fusion.grace_s -> fusion.straggler_timeout_s",
+        "max_queued",
+    ):
+        assert words in line

@@ -40,7 +40,7 @@ def codex(
     return place.run(program, "exec", *CODEX_FLAGS, errand(place))
 
 
-def codex_with_catalogue(program: Path, place: Place, url: str) -> Done:
+def codex_with_catalog(program: Path, place: Place, url: str) -> Done:
     """Codex as `autorouter codex enable-auto` sets it up, without a shell: its one way to write is apply_patch."""
     ready = place.run(*_ours(), "codex", "enable-auto", "--yes", "--base-url", url, env={"PYTHONPATH": str(ROOT)})
     if ready.code != 0:

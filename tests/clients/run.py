@@ -72,9 +72,9 @@ def _codex_rejected() -> Drive:
 CASES = (
     Case("codex, dry run", "codex", drive.codex, drive.edited),
     Case(
-        "codex, catalogue and apply_patch",
+        "codex, catalog and apply_patch",
         "codex",
-        drive.codex_with_catalogue,
+        drive.codex_with_catalog,
         drive.edited,
         None,
         None,
@@ -85,7 +85,7 @@ CASES = (
         Case(f"codex, over {wire}", "codex", drive.codex, drive.edited, wire)
         for wire in ("chat", "responses", "messages")
     ),
-    Case("codex, apply_patch over messages", "codex", drive.codex_with_catalogue, drive.edited, "messages"),
+    Case("codex, apply_patch over messages", "codex", drive.codex_with_catalog, drive.edited, "messages"),
     Case("codex, the first model answers 500", "codex", _codex_faulted("500"), drive.edited),
     Case("codex, cut before an answer", "codex", drive.codex, drive.edited, "chat", 0),
     Case("codex, cut in the stream", "codex", drive.codex, drive.edited, "chat", IN_THE_STREAM),

@@ -1,4 +1,4 @@
-"""The shipped catalogue: well-formed, sourced, current and priced sensibly."""
+"""The shipped catalog: well-formed, sourced, current and priced sensibly."""
 
 import datetime
 import tomllib
@@ -25,7 +25,7 @@ PRICE_KEYS = {"input", "output", "cache_read", "cache_write"}
 COLUMNS = {"general", "coding", "reasoning", "verification", "writing"}
 REQUIRED = {
     "id", "vendor", "names", "roles", "price_usd_per_mtok", "price_source", "price_date",
-    "context_tokens", "output_tokens", "limits_source", "limits_date", "capabilities",
+    "context_window_tokens", "max_output_tokens", "limits_source", "limits_date", "capabilities",
     "benchmarks", "benchmarks_source", "benchmarks_date",
     "ttft_s", "throughput_tokens_per_s", "latency_source", "latency_date", "availability",
 }  # fmt: skip
@@ -46,7 +46,7 @@ def is_local(model: dict[str, Any]) -> bool:
 def assert_sourced(table: dict[str, Any], prefix: str) -> None:
     assert table[f"{prefix}source"].strip()
     when = datetime.date.fromisoformat(table[f"{prefix}date"])
-    assert when <= datetime.date.fromisoformat(CATALOG["catalog_version"]), "a fact can't be newer than the catalogue"
+    assert when <= datetime.date.fromisoformat(CATALOG["catalog_version"]), "a fact can't be newer than the catalog"
     assert when.year >= 2025
 
 
@@ -158,7 +158,7 @@ def test_prices(model):
 
 @each_model
 def test_limits(model):
-    assert 1_000 <= model["output_tokens"] <= model["context_tokens"] <= 10_000_000
+    assert 1_000 <= model["max_output_tokens"] <= model["context_window_tokens"] <= 10_000_000
 
 
 @each_model

@@ -39,7 +39,7 @@ names = { openrouter = "acme/acme-1", acme = "acme-1-api" }
 price_usd_per_mtok = { input = 1.0, output = 2.0, cache_read = 0.1 }
 price_source = "acme.example/pricing"
 price_date = "2026-01-01"
-context_tokens = 5000
+context_window_tokens = 5000
 benchmarks = { coding = 50 }
 [[models]]
 id = "other-1"
@@ -162,7 +162,7 @@ def test_the_receipts_folder_is_relative_to_the_file_and_by_default_in_the_state
     assert home.load(flags={"receipts.dir": Path("/x/y")}).config.receipts.dir == str(Path("/x/y"))
 
 
-def test_without_a_key_the_whole_catalogue_answers_from_the_dry_run(home: Home) -> None:
+def test_without_a_key_the_whole_catalog_answers_from_the_dry_run(home: Home) -> None:
     settings = home.load()
     assert settings.dry_run
     assert through(settings) == {
@@ -173,8 +173,8 @@ def test_without_a_key_the_whole_catalogue_answers_from_the_dry_run(home: Home) 
     assert "ACME_API_KEY" in settings.notes[0]
     assert settings.catalog_version == "2026-01-01"
     assert settings.config.upstreams["acme"].wire == "responses"
-    assert settings.origins["candidates[0].price_usd_per_mtok.input"] == "catalogue"
-    assert settings.origins["upstreams.acme.base_url"] == "catalogue"
+    assert settings.origins["candidates[0].price_usd_per_mtok.input"] == "catalog"
+    assert settings.origins["upstreams.acme.base_url"] == "catalog"
 
 
 def test_with_a_key_the_pool_is_what_it_reaches(home: Home) -> None:
@@ -191,7 +191,7 @@ def test_the_vendors_own_provider_comes_before_an_aggregator(home: Home) -> None
     assert through(settings)["other-1"] == ("openrouter", "other/other-1")
 
 
-def test_a_file_without_candidates_keeps_the_catalogues_pool_through_its_own_upstreams(home: Home) -> None:
+def test_a_file_without_candidates_keeps_the_catalogs_pool_through_its_own_upstreams(home: Home) -> None:
     text = """
     [upstreams.acme]
     base_url = "https://proxy.example/v1"
@@ -203,7 +203,7 @@ def test_a_file_without_candidates_keeps_the_catalogues_pool_through_its_own_ups
     assert home.load(text, ACME_API_KEY="k").dry_run
 
 
-def test_a_candidate_takes_from_the_catalogue_what_it_does_not_say(home: Home) -> None:
+def test_a_candidate_takes_from_the_catalog_what_it_does_not_say(home: Home) -> None:
     text = """
     [[candidates]]
     catalog = "acme-1"
@@ -228,25 +228,25 @@ def test_a_candidate_takes_from_the_catalogue_what_it_does_not_say(home: Home) -
     assert (mine.id, mine.upstream, mine.model, mine.local) == ("mine", "relay", "renamed", True)
     assert mine.price == Price(input=1, output=2, cache_read=0.1, cache_write=1)
     assert settings.origins["candidates[0].price_usd_per_mtok.input"] == f"file {home.file}"
-    assert settings.origins["candidates[0].context_tokens"] == "catalogue"
+    assert settings.origins["candidates[0].context_window_tokens"] == "catalog"
 
 
-def test_a_catalogue_model_without_any_key_goes_through_its_vendor_and_a_note_says_what_is_missing(home: Home) -> None:
+def test_a_catalog_model_without_any_key_goes_through_its_vendor_and_a_note_says_what_is_missing(home: Home) -> None:
     settings = home.load('[[candidates]]\ncatalog = "acme-1"')
     assert through(settings) == {"acme-1": ("acme", "acme-1-api")}
     assert settings.notes == ("upstreams.acme: ACME_API_KEY is not set, so its calls go without a key",)
     assert not settings.dry_run
 
 
-def test_a_provider_of_the_catalogue_need_not_be_described(home: Home) -> None:
+def test_a_provider_of_the_catalog_need_not_be_described(home: Home) -> None:
     settings = home.load('[[candidates]]\nid = "x"\nupstream = "openrouter"\nmodel = "a/b"', OPENROUTER_API_KEY="k")
     assert settings.config.upstreams["openrouter"].base_url == "https://openrouter.ai/api/v1"
 
 
-def test_the_catalogue_is_not_read_when_it_is_not_needed(home: Home) -> None:
+def test_the_catalog_is_not_read_when_it_is_not_needed(home: Home) -> None:
     home.catalog.write_text("broken")
     assert home.load(FILE, RELAY_KEY="k").catalog_version is None
-    with pytest.raises(ConfigError, match="is not a catalogue"):
+    with pytest.raises(ConfigError, match="is not a catalog"):
         home.load()
 
 
@@ -290,7 +290,7 @@ def test_every_problem_is_one_line_with_its_source(home: Home) -> None:
         [
             "env AUTOROUTER_PORT: must be a whole number",
             "env AUTOROUTER_DRY_RUN: must be 1 or 0",
-            f"{home.file}: candidates[1] (acme-2).catalog: there is no model of this id in the catalogue; "
+            f"{home.file}: candidates[1] (acme-2).catalog: there is no model of this id in the catalog; "
             "did you mean `acme-1`?",
             f"{home.file}: server.prot: is not a key of this table; did you mean `port`?",
             "env AUTOROUTER_HOST: server.host: must be a host name or an address",
@@ -299,7 +299,7 @@ def test_every_problem_is_one_line_with_its_source(home: Home) -> None:
     )
 
 
-def test_a_misspelt_provider_of_the_catalogue_is_suggested(home: Home) -> None:
+def test_a_misspelt_provider_of_the_catalog_is_suggested(home: Home) -> None:
     lines = home.refusal('[[candidates]]\nid = "x"\nupstream = "opnrouter"\nmodel = "a/b"')
     place = f"{home.file}: candidates[0] (x).upstream"
     assert lines == [f"{place}: there is no upstream of this name; did you mean `openrouter`?"]
@@ -342,7 +342,7 @@ def test_no_error_repeats_a_key(home: Home) -> None:
     assert "hunter2" not in "\n".join(home.refusal(text, RELAY_KEY="hunter2", AUTOROUTER_PORT="hunter2"))
 
 
-def test_the_shipped_catalogue_loads_and_has_its_sources(home: Home) -> None:
+def test_the_shipped_catalog_loads_and_has_its_sources(home: Home) -> None:
     everything = load(None, env=home.env)
     assert everything.dry_run
     assert len(everything.candidates) >= 20
@@ -352,7 +352,7 @@ def test_the_shipped_catalogue_loads_and_has_its_sources(home: Home) -> None:
     assert entry.sources["price_date"]
 
 
-def test_a_file_of_full_candidates_loads_without_the_catalogues_libraries(home: Home) -> None:
+def test_a_file_of_full_candidates_loads_without_the_catalogs_libraries(home: Home) -> None:
     home.file.write_text(FILE)
     code = (
         "import sys; from pathlib import Path; from autorouter.config.load import load\n"

@@ -57,8 +57,6 @@ def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
     price = {"input": 0.1, "output": 0.4, "cache_read": 0.01, "cache_write": 0.12}
     written: dict[str, Any] = {
         "vendor": "acme",
-        "context_tokens": 1000,
-        "output_tokens": 100,
         "ttft_s": 0.8,
         "throughput_tokens_per_s": 90,
         "availability": 0.99,
@@ -66,6 +64,8 @@ def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
     }
     data = cheap(
         **written,
+        context_window_tokens=1000,
+        max_output_tokens=100,
         roles=["fast", "writer"],
         price_usd_per_mtok=price,
         capabilities=["vision"],
@@ -75,6 +75,8 @@ def test_a_full_candidate_arrives_in_the_core_as_written() -> None:
     assert candidate == types.Candidate(
         **CHEAP,
         **written,
+        context_tokens=1000,
+        output_tokens=100,
         roles=(Role.FAST, Role.WRITER),
         price=Price(**price),
         capabilities=frozenset({Capability.VISION}),
@@ -113,7 +115,7 @@ def test_the_policy_arrives_in_the_core_as_written() -> None:
                     "max_fallbacks": 1,
                     "limits": limits,
                     "rules": rules,
-                    "tuning": {"point_usd": 0.5, "panel_kinds": ["edit"]},
+                    "experimental": {"point_usd": 0.5, "panel_kinds": ["edit"]},
                 },
                 budget={"per_day_usd": 9},
                 session={"ttl_s": 60},
@@ -152,8 +154,7 @@ def test_without_a_word_the_policy_is_the_cores_default() -> None:
 @pytest.mark.parametrize(
     ("table", "value"),
     [
-        (policy_schema.TuningConfig, core.Tuning),
-        (policy_schema.PolicyLimitsConfig, core.CandidateLimits),
+        (policy_schema.ExperimentalConfig, core.Tuning),
         (policy_schema.BudgetConfig, core.Budget),
         (policy_schema.PolicyRuleConfig, core.PolicyRule),
         (schema.BenchmarksConfig, types.Benchmarks),
@@ -211,8 +212,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (tables(policy={"dial": 10.5}), "policy.dial: must be less than or equal to 10"),
     (tables(policy={"dial": True}), "policy.dial: must be a number"),
     (tables(policy={"dial": float("nan")}), "policy.dial: must be a finite number"),
-    (tables(policy={"tuning": {"point_usd": 0}}), "policy.tuning.point_usd: must be greater than 0"),
-    (tables(policy={"tuning": {"fix_rat": 1}}), "policy.tuning.fix_rat: is not a key of this table; did you mean `fix_rate`?"),
+    (tables(policy={"experimental": {"point_usd": 0}}), "policy.experimental.point_usd: must be greater than 0"),
+    (
+        tables(policy={"experimental": {"fix_rat": 1}}),
+        "policy.experimental.fix_rat: is not a key of this table; did you mean `fix_rate`?",
+    ),
     (tables(budget={"per_day_usd": float("inf")}), "budget.per_day_usd: must be a finite number"),
     (tables(receipts={"enabled": 1}), "receipts.enabled: must be true or false"),
     (relay(base_url="ftp://x"), "upstreams.relay.base_url: must be an http or https URL such as http://127.0.0.1:8080/v1"),
@@ -224,15 +228,15 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (relay(profile="opnai"), "did you mean `openai`?"),
     (relay(wire="Chat"), "upstreams.relay.wire: must be chat, responses or messages; did you mean `chat`?"),
     (relay(api_key="x"), "upstreams.relay.api_key: is not a key of this table; did you mean `api_key_env`?"),
-    (relay(connect_s=0), "upstreams.relay.connect_s: must be greater than 0"),
+    (relay(idle_timeout_s=0), "upstreams.relay.idle_timeout_s: must be greater than 0"),
     (
-        relay(headers={"X-Api-Key": "x"}),
-        "upstreams.relay.headers: must not hold x-api-key: name the key's variable in api_key_env instead",
+        relay(extra_headers={"X-Api-Key": "x"}),
+        "upstreams.relay.extra_headers: must not hold x-api-key: name the key's variable in api_key_env instead",
     ),
-    (relay(headers={"Host": "x"}), "upstreams.relay.headers: must not hold host: the HTTP client sets it"),
-    (relay(headers={"a b": "x"}), "upstreams.relay.headers: has a name that no HTTP header can have"),
-    (relay(headers={"a": "x\r\ny: z"}), "upstreams.relay.headers: has a value for a that isn't printable ASCII"),
-    (relay(headers={"a": "x", "A": "y"}), "upstreams.relay.headers: names one header twice"),
+    (relay(extra_headers={"Host": "x"}), "upstreams.relay.extra_headers: must not hold host: the HTTP client sets it"),
+    (relay(extra_headers={"a b": "x"}), "upstreams.relay.extra_headers: has a name that no HTTP header can have"),
+    (relay(extra_headers={"a": "x\r\ny: z"}), "upstreams.relay.extra_headers: has a value for a that isn't printable ASCII"),
+    (relay(extra_headers={"a": "x", "A": "y"}), "upstreams.relay.extra_headers: names one header twice"),
     (
         tables(upstreams={"relay": RELAY, "a b": RELAY}),
         "upstreams.a b: may have only letters, digits, _ and -, at most 64",

@@ -54,7 +54,7 @@ def is_code(line: str) -> bool:
     return line.startswith("# ") and (words[0].startswith("[") or words[1:2] == ["="])
 
 
-def test_a_providers_key_gives_its_upstream_and_the_catalogues_pool(tmp_path: Path) -> None:
+def test_a_providers_key_gives_its_upstream_and_the_catalogs_pool(tmp_path: Path) -> None:
     env = {"OPENAI_API_KEY": "k"}
     text = starter_config(env)
     assert "[upstreams.openai]" in text

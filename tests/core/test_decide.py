@@ -55,7 +55,7 @@ PROMPTS = [
 
 
 @pytest.mark.parametrize("tools", [(), ("bash", "edit", "read")])
-def test_the_dial_moves_choices_on_the_default_catalogue_and_never_raises_the_cost(tools):
+def test_the_dial_moves_choices_on_the_default_catalog_and_never_raises_the_cost(tools):
     settings = load(None, env={}, dry_run=True)
     chosen, costs = [], []
     for dial in range(11):

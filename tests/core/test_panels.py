@@ -208,7 +208,7 @@ def test_why_a_strategy_cannot_be_is_said() -> None:
     panel = Panel(name="p", way="debate", rounds=5)
     policy = Policy(panels=(panel,), fusion=FusionPolicy(max_calls=16))
     assert asked_for(panel, *POOL, policy=policy).notes == (
-        "fusion was asked for, and panel p may need 20 calls: fusion.max_calls is 16",
+        "fusion was asked for, and panel p may need 20 calls: a request makes at most 16",
     )
     poor = asked_for(Panel(name="p"), *POOL, policy=Policy(panels=(Panel(name="p"),), budget=Budget(per_day_usd=0.02)))
     assert re.search(

@@ -292,7 +292,7 @@ def seen(settings: Settings, fault: str, first: str) -> str:
 
 
 def fault_table(settings: Settings) -> str:
-    """The catalogue, each fault played at the first call and at all of them."""
+    """Every fault, played at the first call and at all of them."""
     _, first, _, _ = asyncio.run(ask(app_of(settings), "crlf", stream=False))
     lines = ["| fault | the upstream's behaviour | at the first call | `*all` |", "|---|---|---|---|"]
     for name, fault in FAULTS.items():

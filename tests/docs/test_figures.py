@@ -74,7 +74,7 @@ def test_the_catalog_is_as_large_as_the_page_says() -> None:
     }
     figures = FIGURES["catalog"]
     assert counted == {name: figures[name] for name in counted}
-    page = (ROOT / "docs" / "catalogue.md").read_text("utf-8")
+    page = (ROOT / "docs" / "catalog.md").read_text("utf-8")
     assert f"{figures['models']} models of {figures['vendors']} vendors" in page
     assert f"{figures['providers']} providers" in page
 

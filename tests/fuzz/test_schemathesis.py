@@ -34,7 +34,6 @@ schema_version = 1
 time_scale = 0
 [receipts]
 dir = "receipts"
-flush_s = 0.02
 """
 CHECKS = [status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance]
 HANG_S = 20.0

@@ -135,7 +135,7 @@ def test_upstreams_are_told_nothing_of_a_trace_by_default(router: Router, relay:
 
 
 def test_upstreams_are_told_where_the_configuration_says_so(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more="[server]\ntrace_upstream = true")
+    router = route(more="[telemetry]\nforward_traceparent = true")
     given = {"traceparent": TRACEPARENT, "tracestate": "a=1,b=2"}
     answer = router.post(body(), **given, x_autorouter_traceparent="forged")
     assert relay.seen[-1].headers["traceparent"] == answer.headers["traceparent"]

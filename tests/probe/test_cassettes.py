@@ -39,8 +39,8 @@ base_url = "http://127.0.0.1:9/v1"
 id = "small"
 upstream = "relay"
 model = "vendor/small"
-context_tokens = 6000
-output_tokens = 1000
+context_window_tokens = 6000
+max_output_tokens = 1000
 capabilities = ["tools", "vision", "json_schema", "reasoning"]
 benchmarks = { general = 60 }
 [dry_run]

@@ -291,8 +291,8 @@ def test_roles_that_nobody_has_prices_and_models_that_nobody_knows_are_warnings(
     assert done.code == 0
     assert "no candidate for fast" in own(done, "roles")["evidence"]
     assert own(done, "prices")["evidence"] == "unknown for bare"
-    assert "bare" in own(done, "catalogue")["evidence"]
-    assert {own(done, name)["state"] for name in ("roles", "prices", "catalogue")} == {"warning"}
+    assert "bare" in own(done, "catalog")["evidence"]
+    assert {own(done, name)["state"] for name in ("roles", "prices", "catalog")} == {"warning"}
 
 
 def test_a_strategy_that_can_t_answer_fails(home: Home) -> None:

@@ -43,7 +43,7 @@ model = "vendor/strong"
 vendor = "two"
 roles = ["coder", "reasoner", "verifier"]
 price_usd_per_mtok = { input = 3.0, output = 15.0, cache_read = 0.30, cache_write = 3.75 }
-context_tokens = 200000
+context_window_tokens = 200000
 capabilities = ["tools", "json_schema", "reasoning"]
 benchmarks = { general = 90, coding = 93, reasoning = 92, verification = 90, writing = 88 }
 ttft_s = 1.4

@@ -17,6 +17,7 @@ import uvicorn
 
 from autorouter import runtime as assembly
 from autorouter.config.load import keys_path, load, local_key
+from autorouter.receipts import writer
 from autorouter.server.access.keyring import Keyring
 from autorouter.server.app import build_app
 from autorouter.server.guard import GuardConfig
@@ -135,8 +136,11 @@ def server() -> Iterator[tuple[str, Switch]]:
 
 
 @pytest.fixture
-def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., Router]]:
+def start(
+    server: tuple[str, Switch], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Router]]:
     """Puts a router behind the server: `start(text_of_a_configuration, dry_run=False, **environment)`."""
+    monkeypatch.setattr(writer, "FLUSH_INTERVAL_S", 0.0)
     url, switch = server
     running: list[Router] = []
 
@@ -144,9 +148,7 @@ def start(server: tuple[str, Switch], tmp_path: Path) -> Iterator[Callable[..., 
         path = tmp_path / "autorouter.toml"
         path.write_text(text, "utf-8")
         receipts = tmp_path / "receipts"
-        settings = load(
-            path, env=env, overrides={"receipts.dir": str(receipts), "receipts.flush_s": 0.0}, dry_run=dry_run
-        )
+        settings = load(path, env=env, overrides={"receipts.dir": str(receipts)}, dry_run=dry_run)
         runtime = assembly.build(settings, env=env, transport=transport)
         config = settings.config.server
         guard_config = GuardConfig(

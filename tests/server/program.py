@@ -1,6 +1,6 @@
 """`autorouter serve` in a process of its own, with what a test wants to know of it from outside.
 
-with program(tmp_path, relay.url, more="[limits]\\nmax_in_flight = 1\\n") as running:
+with program(tmp_path, relay.url, more="[limits]\\nmax_parallel_requests = 1\\n") as running:
     running.client.post(CHAT, json=body())
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
@@ -8,15 +8,18 @@ with program(tmp_path, relay.url, more="[limits]\\nmax_in_flight = 1\\n") as run
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 
@@ -28,11 +31,14 @@ from tests.server.conftest import KEY_ONE, KEY_TWO, POOL
 KEPT = ("PATH", "SYSTEMROOT", "PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 
 
+AnyProcess: TypeAlias = zygote.Process | subprocess.Popen[bytes]
+
+
 @dataclass
 class Program:
     """A running program. `began_s` is when it was executed, on the monotonic clock."""
 
-    process: zygote.Process | subprocess.Popen[bytes]
+    process: AnyProcess
     url: str
     folder: Path
     began_s: float
@@ -83,7 +89,26 @@ def on_disk(folder: Path) -> list[dict[str, object]]:
     return [record for record in lines if record["type"] == "receipt"]
 
 
-def launch(folder: Path, text: str, *args: str, port: int = 0, env: dict[str, str] | None = None) -> Program:
+WITH_CONSTANTS = """\
+import importlib, json, sys
+for name, value in json.loads(sys.argv.pop(1)).items():
+    module, _, constant = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), constant), name
+    setattr(importlib.import_module(module), constant, value)
+import autorouter.__main__
+"""
+Constants = Mapping[str, float]
+"""Dotted name of a constant in the package -> the value that it has in the program: tests don't wait for minutes."""
+
+
+def launch(
+    folder: Path,
+    text: str,
+    *args: str,
+    port: int = 0,
+    env: dict[str, str] | None = None,
+    constants: Constants | None = None,
+) -> Program:
     """Start it and wait for its announcement; its log goes to a file."""
     (folder / "autorouter.toml").write_text(text, "utf-8")
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
@@ -91,7 +116,11 @@ def launch(folder: Path, text: str, *args: str, port: int = 0, env: dict[str, st
     command = ["serve", "--port", str(port), "--config", str(folder / "autorouter.toml"), *args]
     began_s = time.monotonic()
     with (folder / "log").open("ab") as log:
-        process = zygote.start(command, env=environ, cwd=Path.cwd(), stdout=zygote.PIPE, stderr=log)
+        if constants:
+            start = [sys.executable, "-c", WITH_CONSTANTS, json.dumps(dict(constants))]
+            process: AnyProcess = subprocess.Popen([*start, *command], stdout=subprocess.PIPE, stderr=log, env=environ)
+        else:
+            process = zygote.start(command, env=environ, cwd=Path.cwd(), stdout=zygote.PIPE, stderr=log)
     assert process.stdout is not None
     said = process.stdout.readline()
     found = re.search(rb"http://127\.0\.0\.1:\d+", said)
@@ -109,11 +138,17 @@ def end(running: Program) -> None:
 
 @contextmanager
 def program(
-    folder: Path, upstream_url: str, *, limits: str = "", more: str = "", server: str = ""
+    folder: Path,
+    upstream_url: str,
+    *,
+    limits: str = "",
+    more: str = "",
+    server: str = "",
+    constants: Constants | None = None,
 ) -> Iterator[Program]:
     """A router over the scripted upstream; killed at the end if it still runs."""
-    tables = f'{more}\n[server]\n{server}\n[receipts]\ndir = "receipts"\nflush_s = 0.02\n'
-    running = launch(folder, POOL.format(url=upstream_url, limits=limits, more=tables))
+    tables = f'{more}\n[server]\n{server}\n[receipts]\ndir = "receipts"\n'
+    running = launch(folder, POOL.format(url=upstream_url, limits=limits, more=tables), constants=constants)
     try:
         yield running
     finally:

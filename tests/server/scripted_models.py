@@ -237,7 +237,7 @@ upstream = "{wire}"
 model = "vendor-{name}/{name}"
 roles = ["coder"]
 capabilities = ["tools", "vision", "json_schema"]
-context_tokens = 200000
+context_window_tokens = 200000
 price_usd_per_mtok = {{ input = {price}, output = {out} }}
 benchmarks = {{ general = {mark}, coding = {mark}, reasoning = {mark}, verification = {mark}, writing = {mark} }}
 """

@@ -28,13 +28,15 @@ FLOOD: tuple[Part, ...] = (
     chunk(DONE),
     b"0\r\n\r\n",
 )
+READ_TIMEOUT = "autorouter.server.connection.CLIENT_READ_TIMEOUT_S"
+WRITE_TIMEOUT = "autorouter.server.connection.CLIENT_WRITE_TIMEOUT_S"
 FLAT_MB = 32
 """What is allowed on top: buffers of the sockets' two sides in the process, and what a first stream loads."""
 
 
 @pytest.fixture
 def running(tmp_path: Path, relay: Relay) -> Iterator[Program]:
-    with program(tmp_path, relay.url, more="[limits]\nwrite_stall_s = 1.0\n") as found:
+    with program(tmp_path, relay.url, constants={WRITE_TIMEOUT: 1.0}) as found:
         yield found
 
 
@@ -68,8 +70,7 @@ def test_who_reads_slowly_gets_everything(tmp_path: Path, relay: Relay) -> None:
     """Nine MB with pauses that add up to more than the stall limit, while each of them is far from it."""
     relay.play((HEAD, chunk(FIRST), *[PIECE] * 144, chunk(delta("stop")), chunk(DONE), b"0\r\n\r\n"))
     seen, last = 0, b""
-    stall = "[limits]\nwrite_stall_s = 2.0\n"
-    with program(tmp_path, relay.url, more=stall) as running, running.connection() as line:
+    with program(tmp_path, relay.url, constants={WRITE_TIMEOUT: 2.0}) as running, running.connection() as line:
         small(line, 262_144)
         ask(line, body(stream=True))
         pause_at = MANY_BYTES
@@ -122,9 +123,9 @@ def test_an_event_without_an_end_is_not_collected(running: Program, relay: Relay
 
 
 def test_a_request_that_stops_in_its_middle_is_ended_and_frees_what_it_held(tmp_path: Path, relay: Relay) -> None:
-    """Sixteen announced bodies of 32 MiB fill `max_held_bytes`, so that nobody else is let in while they last."""
+    """Sixteen announced bodies of 32 MiB fill `MAX_BUFFERED_BYTES`, so that nobody else is let in while they last."""
     announced = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: "
-    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 1.0\n") as found, ExitStack() as stack:
+    with program(tmp_path, relay.url, constants={READ_TIMEOUT: 1.0}) as found, ExitStack() as stack:
         lines = [stack.enter_context(found.connection()) for _ in range(16)]
         for line in lines:
             line.sendall(f"{announced}{32 * 1024 * 1024}\r\n\r\n{{".encode())
@@ -140,7 +141,7 @@ def test_a_request_that_stops_in_its_middle_is_ended_and_frees_what_it_held(tmp_
 
 def test_a_request_that_comes_slowly_is_served(tmp_path: Path, relay: Relay) -> None:
     sent = orjson.dumps(body())
-    with program(tmp_path, relay.url, more="[limits]\nread_stall_s = 1.0\n") as found, found.connection() as line:
+    with program(tmp_path, relay.url, constants={READ_TIMEOUT: 1.0}) as found, found.connection() as line:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         line.sendall(f"{head}content-length: {len(sent)}\r\n\r\n".encode())
         for start in range(0, len(sent), len(sent) // 5 + 1):

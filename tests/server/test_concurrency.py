@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from autorouter.config.schema import ConcurrencyConfig
+from autorouter.server import concurrency
 from autorouter.server.concurrency import FairQueue
 from autorouter.server.rate_limit import MAX_BUCKETS, RateLimiter
 from autorouter.upstream.concurrency import ConcurrencyLimitedTransport
@@ -116,9 +117,8 @@ def test_sessions_take_turns() -> None:
 
 def test_nobody_meets_a_limit_by_default() -> None:
     limits = ConcurrencyConfig()
-    unlimited = (limits.max_open_streams, limits.max_per_session, limits.requests_per_minute, limits.tokens_per_minute)
-    assert unlimited == (None, None, None, None)
-    assert limits.max_in_flight >= 512
+    assert limits.max_parallel_requests_per_session is limits.requests_per_minute is limits.tokens_per_minute is None
+    assert limits.max_parallel_requests >= 512
 
 
 # ---- slots
@@ -127,7 +127,7 @@ def test_nobody_meets_a_limit_by_default() -> None:
 def test_what_finds_no_slot_waits_and_sessions_take_turns(
     route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor
 ) -> None:
-    router = route(more="[limits]\nmax_in_flight = 1\n")
+    router = route(more="[limits]\nmax_parallel_requests = 1\n")
     gate = threading.Event()
     relay.play(held(gate))
     running = [pool.submit(router.post, body(said("a1")), **of("a"))]
@@ -145,9 +145,10 @@ def test_what_finds_no_slot_waits_and_sessions_take_turns(
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/responses", "/v1/messages"])
 def test_beyond_the_queue_is_a_429_in_the_clients_shape(
-    path: str, route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor
+    path: str, route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = route(more="[limits]\nmax_in_flight = 1\nmax_queued = 0\n")
+    monkeypatch.setattr(concurrency, "MAX_QUEUED_REQUESTS", 0)
+    router = route(more="[limits]\nmax_parallel_requests = 1\n")
     gate = threading.Event()
     relay.play(held(gate))
     first = pool.submit(router.post, body())
@@ -161,11 +162,11 @@ def test_beyond_the_queue_is_a_429_in_the_clients_shape(
     error = answer.json()["error"]
     assert (error["code"], error["type"]) == ("router_busy", "rate_limit_error")
     assert (answer.json().get("type") == "error") == (path == "/v1/messages")
-    assert "limits.max_queued" in error["message"]
+    assert "0 requests wait already" in error["message"]
 
 
 def test_a_wait_ends_with_its_deadline(route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor) -> None:
-    router = route(more="[limits]\nmax_in_flight = 1\nqueue_s = 0.05\n")
+    router = route(more="[limits]\nmax_parallel_requests = 1\nqueue_timeout_s = 0.05\n")
     gate = threading.Event()
     relay.play(held(gate))
     first = pool.submit(router.post, body())
@@ -179,15 +180,12 @@ def test_a_wait_ends_with_its_deadline(route: RouteMaker, relay: Relay, pool: Th
     assert router.post(body()).status_code == 200, "the slot is free again"
 
 
-def test_streams_and_sessions_have_limits_of_their_own(
-    route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor
-) -> None:
-    router = route(more="[limits]\nmax_open_streams = 1\nmax_per_session = 2\nqueue_s = 0.05\n")
+def test_sessions_have_a_limit_of_their_own(route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor) -> None:
+    router = route(more="[limits]\nmax_parallel_requests_per_session = 2\nqueue_timeout_s = 0.05\n")
     gate = threading.Event()
     relay.play(held_stream(gate), held(gate))
     running = [pool.submit(router.post, body(stream=True), **of("a"))]
     until(lambda: len(relay.seen) == 1)
-    assert router.post(body(stream=True), **of("b")).status_code == 429, "a second stream"
     running.append(pool.submit(router.post, body(), **of("a")))
     until(lambda: len(relay.seen) == 2)
     assert router.post(body(), **of("a")).status_code == 429, "the session's third"
@@ -198,7 +196,7 @@ def test_streams_and_sessions_have_limits_of_their_own(
 
 
 def test_a_hang_up_leaves_the_queue(route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor) -> None:
-    router = route(more="[limits]\nmax_in_flight = 1\n")
+    router = route(more="[limits]\nmax_parallel_requests = 1\n")
     gate = threading.Event()
     relay.play(held(gate))
     first = pool.submit(router.post, body())
@@ -232,8 +230,11 @@ def test_input_tokens_have_a_rate(route: RouteMaker) -> None:
     assert "input tokens" in second.json()["error"]["message"]
 
 
-def test_bodies_in_hand_are_bounded_together(route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor) -> None:
-    router = route(more="[limits]\nmax_held_bytes = 3000\n")
+def test_bodies_in_hand_are_bounded_together(
+    route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(concurrency, "MAX_BUFFERED_BYTES", 3000)
+    router = route()
     gate = threading.Event()
     relay.play(held(gate))
     big = body(said("x" * 5000))
@@ -241,7 +242,7 @@ def test_bodies_in_hand_are_bounded_together(route: RouteMaker, relay: Relay, po
     until(lambda: len(relay.seen) == 1)
     answer = router.post(body())
     assert answer.status_code == 429, "the one in hand fills it"
-    assert "max_held_bytes" in answer.json()["error"]["message"]
+    assert "the bodies of running requests" in answer.json()["error"]["message"]
     parts = (part for part in (b'{"model":', b'"openfusion/auto"}'))
     chunked = router.client.post(CHAT, content=parts, headers={"content-type": "application/json"})
     assert chunked.status_code == 429, "a body that tells no length as well"
@@ -252,7 +253,7 @@ def test_bodies_in_hand_are_bounded_together(route: RouteMaker, relay: Relay, po
 
 # ---- slots of an upstream
 
-SLOT = "max_in_flight = 1\nslot_s = 0.05"
+SLOT = "max_parallel_requests = 1\nslot_timeout_s = 0.05"
 
 
 def slots_used(router: Router) -> int:
@@ -277,7 +278,7 @@ def test_an_upstream_without_a_slot_is_passed_over(route: RouteMaker, relay: Rel
 
 
 def test_a_slot_that_comes_free_in_time_is_taken(route: RouteMaker, relay: Relay, pool: ThreadPoolExecutor) -> None:
-    router = route("max_in_flight = 1\nslot_s = 20.0")
+    router = route("max_parallel_requests = 1\nslot_timeout_s = 20.0")
     gate = threading.Event()
     relay.play(held(gate), to="vendor/first")
     first = pool.submit(router.post, body())

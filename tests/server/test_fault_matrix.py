@@ -1,4 +1,4 @@
-"""Every fault of the catalogue x streamed or not x the three wires, through a live router and over real sockets.
+"""Every fault x streamed or not x the three wires, through a live router and over real sockets.
 
 A new fault is tried by being listed: what holds for all of them is asserted for all of them, what a sort of fault calls for
 follows from what the fault says of itself. `EXPECTED` says more where more is known.
@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from autorouter.core.types import Wire
+from autorouter.engine import retry
 from autorouter.simulator.faults.catalog import FAULTS, TOLERATED
 from autorouter.simulator.faults.spec import FAMILIES, fault_by_name
 from autorouter.simulator.faults.types import Fault
@@ -55,14 +56,13 @@ CASES = one_each(
 POOL = """\
 schema_version = 1
 [retry]
-base_s = 0.01
-patience_s = 0.2
+max_wait_s = 0.2
 [upstreams.one]
 base_url = "{url}/v1"
 wire = "{wire}"
 api_key_env = "ONE_KEY"
-first_byte_s = {limit_s}
-between_bytes_s = {limit_s}
+first_byte_timeout_s = {limit_s}
+idle_timeout_s = {limit_s}
 [upstreams.two]
 base_url = "{url}/v1"
 wire = "{wire}"
@@ -79,7 +79,7 @@ id = "second"
 upstream = "two"
 model = "mock/second"
 capabilities = ["tools", "vision"]
-context_tokens = 1_000_000
+context_window_tokens = 1_000_000
 price_usd_per_mtok = {{ input = 3.0, output = 12.0 }}
 benchmarks = {{ general = 60, coding = 60, reasoning = 60, verification = 60, writing = 60 }}
 """
@@ -108,8 +108,10 @@ def mock() -> Iterator[str]:
 
 
 @pytest.fixture
-def behind(start: Callable[..., Router], mock: str) -> Callable[[str, Wire], Router]:
+def behind(start: Callable[..., Router], mock: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Wire], Router]:
     """A router whose first candidate has this fault, on every call."""
+
+    monkeypatch.setattr(retry, "BACKOFF_BASE_S", 0.01)
 
     def begin(fault: str, wire: Wire) -> Router:
         text = POOL.format(url=mock, wire=wire, fault=fault, limit_s=LIMIT_S)
@@ -166,7 +168,7 @@ def applies(fault: Fault, wire: Wire) -> bool:
 
 
 def expected(name: str, wire: Wire, streamed: bool) -> tuple[str, ...] | None:
-    """The results of the attempts that a sort of fault calls for; None where the catalogue doesn't say enough."""
+    """The results of the attempts that a sort of fault calls for; None where the fault doesn't say enough."""
     fault = fault_by_name(name)
     assert fault is not None
     base = next((long for long, short in SHORTER.items() if short == name), name)

@@ -37,9 +37,9 @@ END = b"\r\n0\r\n\r\n"
 STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 JSON = {"content-type": "application/json"}
 EVENTS = {"content-type": "text/event-stream"}
-QUICK = "first_byte_s = 0.4\nbetween_bytes_s = 0.4"
+QUICK = "first_byte_timeout_s = 0.4\nidle_timeout_s = 0.4"
 """Limits of the first candidate's upstream where a test waits for one to pass."""
-AT_ONCE = "[retry]\npatience_s = 0\n"
+AT_ONCE = "[retry]\nmax_wait_s = 0\n"
 """Nobody is waited for: the verdict comes at once."""
 
 
@@ -272,7 +272,7 @@ MIDDLE = {
 @pytest.mark.parametrize("name", MIDDLE)
 def test_a_stream_that_breaks_never_ends_cleanly(name: str, route: Callable[..., Router], relay: Relay) -> None:
     after, kind = MIDDLE[name]
-    router = route("between_bytes_s = 0.4" if name == "stall" else "")
+    router = route("idle_timeout_s = 0.4" if name == "stall" else "")
     arrived = threading.Event()
     relay.play((*stream(FIRST)[:-1], arrived, *after))
     seen = router.raw(body(stream=True), arrived)

@@ -38,7 +38,7 @@ price_usd_per_mtok = { input = 1.0, output = 4.0 }
 benchmarks = { general = 50, coding = 50, reasoning = 50, verification = 50, writing = 50 }
 """
 PANEL = """[panels.three]
-models = ["first", "second", "third"]
+members = ["first", "second", "third"]
 judge = "second"
 synthesizer = "first"
 """

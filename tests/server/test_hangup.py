@@ -98,7 +98,7 @@ def test_a_hang_up_between_attempts_asks_nobody_else(running: Program, relay: Re
 
 def test_a_queued_request_that_hangs_up_never_reaches_an_upstream(tmp_path: Path, relay: Relay) -> None:
     relay.always(STATES["streaming"])
-    with program(tmp_path, relay.url, more="[limits]\nmax_in_flight = 1\n") as running:
+    with program(tmp_path, relay.url, more="[limits]\nmax_parallel_requests = 1\n") as running:
         first, second = running.connection(), running.connection()
         ask(first, body(stream=True))
         until(lambda: running.ready()["in_flight"] == 1)

@@ -250,7 +250,7 @@ def test_a_rule_that_names_a_candidate_does_not_reach_further(
 
 
 def test_a_panel_is_filled_from_within_the_keys_reach(keyed: Callable[..., tuple[Router, str]], relay: Relay) -> None:
-    panel = '[panels.mine]\nmodels = ["second", "first"]\njudge = "second"\nsynthesizer = "second"\n'
+    panel = '[panels.mine]\nmembers = ["second", "first"]\njudge = "second"\nsynthesizer = "second"\n'
     router, secret = keyed(more=panel, models=("first",))
     assert post(router, secret, openfusion={"strategy": "fusion", "panel": "mine"}).status_code in (200, 502, 503)
     assert post(router, secret, openfusion={"judge": "second"}).status_code == 404

@@ -23,14 +23,12 @@ from tests.server.conftest import CHAT, body
 from tests.server.program import Program, end, launch
 
 CLIENTS = 4
-FLUSH_S = 0.1
-TEXT = f"""\
+TEXT = """\
 schema_version = 1
 [dry_run]
 time_scale = 0
 [receipts]
 dir = "receipts"
-flush_s = {FLUSH_S}
 """
 
 

@@ -60,7 +60,7 @@ def test_a_running_stream_is_carried_to_its_end(
 ) -> None:
     gate, started = threading.Event(), threading.Event()
     relay.play((HEAD, chunk(FIRST), gate, chunk(delta("stop")), chunk(DONE), CLEAN_END))
-    with program(tmp_path, relay.url, server="drain_s = 20.0") as running:
+    with program(tmp_path, relay.url, server="graceful_shutdown_timeout_s = 20.0") as running:
         stream = pool.submit(read_on, running, body(stream=True), started)
         assert started.wait(WAIT_S)
         running.signal(number)
@@ -80,7 +80,7 @@ def test_a_running_stream_is_carried_to_its_end(
 def test_a_stalled_stream_is_cut_after_drain_s(tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
     relay.play(STALLED)
     started = threading.Event()
-    with program(tmp_path, relay.url, server="drain_s = 0.5") as running:
+    with program(tmp_path, relay.url, server="graceful_shutdown_timeout_s = 0.5") as running:
         stream = pool.submit(read_on, running, body(stream=True), started)
         assert started.wait(WAIT_S)
         running.signal(signal.SIGTERM)
@@ -94,7 +94,7 @@ def test_a_stalled_stream_is_cut_after_drain_s(tmp_path: Path, relay: Relay, poo
 @pytest.mark.parametrize("streamed", [True, False], ids=["stream", "whole"])
 def test_a_second_signal_cuts_at_once(streamed: bool, tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
     relay.play(STALLED if streamed else (STALL,))
-    with program(tmp_path, relay.url, server="drain_s = 600.0") as running:
+    with program(tmp_path, relay.url, server="graceful_shutdown_timeout_s = 600.0") as running:
         stream = pool.submit(read_on, running, body(stream=streamed), threading.Event())
         until(lambda: running.ready()["in_flight"] == 1)
         until(lambda: len(relay.seen) == 1)
@@ -109,7 +109,7 @@ def test_a_second_signal_cuts_at_once(streamed: bool, tmp_path: Path, relay: Rel
 
 def test_a_panel_is_cut_with_all_its_members(tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
     relay.always((STALL,))
-    with program(tmp_path, relay.url, server="drain_s = 0.2") as running:
+    with program(tmp_path, relay.url, server="graceful_shutdown_timeout_s = 0.2") as running:
         stream = pool.submit(read_on, running, body(stream=True, model="openfusion/fusion"), threading.Event())
         until(lambda: len(relay.seen) == 2)
         running.signal(signal.SIGTERM)
@@ -122,7 +122,7 @@ def test_a_panel_is_cut_with_all_its_members(tmp_path: Path, relay: Relay, pool:
 def test_who_waits_in_the_queue_is_sent_away(tmp_path: Path, relay: Relay, pool: ThreadPoolExecutor) -> None:
     gate = threading.Event()
     relay.play((HEAD, chunk(FIRST), gate, chunk(delta("stop")), chunk(DONE), CLEAN_END))
-    with program(tmp_path, relay.url, more="[limits]\nmax_in_flight = 1\n") as running:
+    with program(tmp_path, relay.url, more="[limits]\nmax_parallel_requests = 1\n") as running:
         first = pool.submit(read_on, running, body(stream=True), threading.Event())
         until(lambda: running.ready()["in_flight"] == 1)
         second = pool.submit(read_on, running, body(), threading.Event())
@@ -135,7 +135,7 @@ def test_who_waits_in_the_queue_is_sent_away(tmp_path: Path, relay: Relay, pool:
 
 
 def test_an_idle_router_stops_at_once_with_a_client_connected(tmp_path: Path, relay: Relay) -> None:
-    with program(tmp_path, relay.url, server="drain_s = 600.0") as running:
+    with program(tmp_path, relay.url, server="graceful_shutdown_timeout_s = 600.0") as running:
         line = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=WAIT_S)
         line.request("GET", "/livez")
         assert line.getresponse().read()

@@ -103,7 +103,7 @@ def test_a_wish_only_lowers_a_cap(route: Callable[..., Router]) -> None:
 
 
 def test_wishes_that_are_switched_off_are_refused(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more="[fusion]\noverrides = false\n")
+    router = route(more="[fusion]\nallow_overrides = false\n")
     answer = wished(router, dial=1)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "overrides_not_allowed")
     assert router.post(body(ASK), x_openfusion_strategy="fusion").status_code == 403
@@ -147,11 +147,13 @@ price_usd_per_mtok = {{ input = 1.0, output = 4.0 }}
 """
 
 
-@pytest.mark.parametrize("way", ["judge", "ranked", "debate"])
+@pytest.mark.parametrize(("way", "most"), [("judge", 8), ("ranked", 8), ("debate", 7)])
 @pytest.mark.parametrize("fault", ["", "500@" + LONG[0] + ",empty@" + LONG[3]], ids=["well", "degraded"])
-def test_a_summary_is_small_whatever_there_is_to_say(way: str, fault: str, start: Callable[..., Router]) -> None:
+def test_a_summary_is_small_whatever_there_is_to_say(
+    way: str, most: int, fault: str, start: Callable[..., Router]
+) -> None:
     own = "\n".join(CANDIDATE.format(name=name) for name in LONG)
-    own += f'[panels.long]\nway = "{way}"\nmodels = {json.dumps(LONG)}\n[fusion]\nmax_calls = 40\n'
+    own += f'[panels.long]\nmethod = "{way}"\nmembers = {json.dumps(LONG[:most])}\n'
     own += "[dry_run]\ntime_scale = 0\n"
     router = start(POOL.format(url="http://127.0.0.1:9/v1", limits="", more=own), dry_run=True)
     document = body(ASK, model="openfusion/panel/long")

@@ -57,7 +57,7 @@ LIMITED = re.compile(r"Retry-After|retry-after")
 def serving(tmp_path: Path, relay: Relay) -> Iterator[tuple[str, Path]]:
     """The program in a process of its own, logging all it has to say: its URL, and the file with its output."""
     config = tmp_path / "autorouter.toml"
-    more = '[server]\napi_key_env = "LOCAL_KEY"\nlog_level = "debug"\n[receipts]\ndir = "receipts"\nflush_s = 0.0'
+    more = '[server]\napi_key_env = "LOCAL_KEY"\nlog_level = "debug"\n[receipts]\ndir = "receipts"'
     config.write_text(POOL.format(url=relay.url, limits="", more=more), "utf-8")
     log = tmp_path / "log"
     names = ("PATH", "SYSTEMROOT", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")

@@ -57,8 +57,8 @@ def start_router(folder: Path, url: str) -> tuple[subprocess.Popen[bytes], str, 
     """The program as a user has it: a key in the environment, one in a file, one local; all that is logged is kept."""
     (folder / "two.key").write_text(FILE_KEY + "\n", "utf-8")
     (folder / "two.key").chmod(0o600)
-    more = '[server]\napi_key_env = "LOCAL_KEY"\nlog_level = "debug"\n[receipts]\ndir = "receipts"\nflush_s = 0.0\n'
-    more += "[retry]\npatience_s = 0.0\n"
+    more = '[server]\napi_key_env = "LOCAL_KEY"\nlog_level = "debug"\n[receipts]\ndir = "receipts"\n'
+    more += "[retry]\nmax_wait_s = 0.0\n"
     text = POOL.format(url=url, limits="", more=more).replace('api_key_env = "TWO_KEY"', 'api_key_file = "two.key"')
     config = folder / "autorouter.toml"
     config.write_text(text, "utf-8")

@@ -96,7 +96,7 @@ EVIL: list[Play] = [
 def test_when_the_local_one_fails_nobody_else_is_tried(
     play: Play, streamed: bool, two: Callable[..., Router], relay: Relay, far: Relay
 ) -> None:
-    router = two("[retry]\npatience_s = 0.0\n")
+    router = two("[retry]\nmax_wait_s = 0.0\n")
     relay.always(play)
     for _ in range(3):
         # From the second on it cools down, and is probed, or the client is told to wait.
@@ -107,7 +107,7 @@ def test_when_the_local_one_fails_nobody_else_is_tried(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(status: int, two: Callable[..., Router], relay: Relay, far: Relay) -> None:
-    router = two("[retry]\npatience_s = 0.0\n")
+    router = two("[retry]\nmax_wait_s = 0.0\n")
     relay.always((http(status, {"location": f"{far.url}/chat/completions"}),))
     assert router.post(body(model=PRIVATE)).status_code >= 400
     assert len(relay.seen) >= 1
@@ -174,10 +174,10 @@ def test_wishes_in_the_request_do_not_lead_elsewhere(wish: dict[str, Any], two: 
 
 
 PANELS = [
-    'way = "judge"\nmodels = ["far", "home", "far"]\njudge = "far"\nsynthesizer = "far"\n',
-    'way = "ranked"\nmodels = ["far"]\njudge = "far"\n',
-    'way = "debate"\nmodels = ["home", "far"]\nsynthesizer = "far"\n',
-    'way = "pipeline"\nsteps = [{ name = "a", instruction = "a", candidate = "far" }, { name = "b", instruction = "b" }]\n',
+    'method = "judge"\nmembers = ["far", "home", "far"]\njudge = "far"\nsynthesizer = "far"\n',
+    'method = "ranked"\nmembers = ["far"]\njudge = "far"\n',
+    'method = "debate"\nmembers = ["home", "far"]\nsynthesizer = "far"\n',
+    'method = "pipeline"\nsteps = [{ instruction = "a", candidate = "far" }, { instruction = "b" }]\n',
 ]
 
 

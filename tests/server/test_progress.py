@@ -30,7 +30,7 @@ from tests.fakes import (
 from tests.server.conftest import Router, body
 
 ASK: list[Any] = [{"role": "user", "content": "explain the design of the cache"}]
-PANEL = '[panels.two]\nmodels = ["first", "second"]\njudge = "second"\nsynthesizer = "first"\n'
+PANEL = '[panels.two]\nmembers = ["first", "second"]\njudge = "second"\nsynthesizer = "first"\n'
 LABEL = "openfusion/panel/two"
 HEAD = http(200, {"content-type": "text/event-stream", "transfer-encoding": "chunked"})
 

@@ -15,6 +15,7 @@ import pytest
 
 from autorouter import runtime as assembly
 from autorouter.core.state.health import AttemptOutcome, Health, cooldown_left_s, observe
+from autorouter.engine import retry
 from tests.fakes import (
     DONE,
     FIRST,
@@ -46,7 +47,7 @@ THIRD = """
 id = "third"
 upstream = "{upstream}"
 model = "{model}"
-context_tokens = {window}
+context_window_tokens = {window}
 capabilities = ["tools", "vision"]
 price_usd_per_mtok = {{ input = 3.0, output = 9.0 }}
 benchmarks = {{ general = 50, coding = 50, reasoning = 50, verification = 50, writing = 50 }}
@@ -108,7 +109,7 @@ def test_a_retry_after_in_milliseconds_is_understood(route: Callable[..., Router
 
 
 def test_a_wait_beyond_patience_is_the_clients(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more="[retry]\npatience_s = 3\n" + ALONE)
+    router = route(more="[retry]\nmax_wait_s = 3\n" + ALONE)
     relay.always(refuse(429, retry_after="30"))
     answer = router.post(body())
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "30")
@@ -116,7 +117,7 @@ def test_a_wait_beyond_patience_is_the_clients(route: Callable[..., Router], rel
 
 
 def test_no_attempt_begins_behind_the_deadline(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(limits="first_byte_s = 0.4", more="[retry]\ndeadline_s = 0.3\n")
+    router = route(limits="first_byte_timeout_s = 0.4", more="[retry]\ndeadline_s = 0.3\n")
     relay.play((STALL,), to="vendor/first")
     answer = router.post(body())
     assert answer.status_code == 504
@@ -250,7 +251,7 @@ def test_refusals_that_look_alike_are_told_apart(
 
 
 def test_twenty_requests_that_fail_at_once_are_one_failure(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more=ALONE + "[retry]\npatience_s = 0\n")
+    router = route(more=ALONE + "[retry]\nmax_wait_s = 0\n")
     gate = threading.Event()
     relay.always((gate, *refuse(429)), to="vendor/first")
     threads = [threading.Thread(target=router.post, args=(body(),)) for _ in range(20)]
@@ -336,7 +337,7 @@ def test_a_rival_that_fails_leaves_the_lead_alone(route: Callable[..., Router], 
 
 
 def test_who_has_asked_for_a_pause_meanwhile_is_no_rival(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(limits="first_byte_s = 1", more=HEDGED + "[retry]\npatience_s = 0\n")
+    router = route(limits="first_byte_timeout_s = 1", more=HEDGED + "[retry]\nmax_wait_s = 0\n")
     quick(router, "first", ttft_s=0.3)
     relay.play((STALL,), to="vendor/first")
     found: list[Any] = []
@@ -352,7 +353,7 @@ def test_who_has_asked_for_a_pause_meanwhile_is_no_rival(route: Callable[..., Ro
 
 
 def test_where_both_fail_there_is_one_verdict(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(limits="first_byte_s = 0.5", more=HEDGED + "[retry]\npatience_s = 0\n")
+    router = route(limits="first_byte_timeout_s = 0.5", more=HEDGED + "[retry]\nmax_wait_s = 0\n")
     quick(router, "first")
     relay.play((STALL,), to="vendor/first")
     relay.play(refuse(529), to="vendor/second")
@@ -361,8 +362,11 @@ def test_where_both_fail_there_is_one_verdict(route: Callable[..., Router], rela
     assert {name for name, *_ in tries(router, answer)} == {"first", "second"}
 
 
-def test_only_a_share_of_requests_is_hedged(route: Callable[..., Router], relay: Relay) -> None:
-    router = route(limits="first_byte_s = 0.3", more="[hedge]\nenabled = true\nmax_share = 0.25\n")
+def test_only_a_share_of_requests_is_hedged(
+    route: Callable[..., Router], relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "MAX_HEDGED_SHARE", 0.25)
+    router = route(limits="first_byte_timeout_s = 0.3", more=HEDGED)
     hedged = 0
     for _ in range(8):
         quick(router, "first")
@@ -373,7 +377,7 @@ def test_only_a_share_of_requests_is_hedged(route: Callable[..., Router], relay:
 
 @pytest.mark.parametrize(("more", "streamed"), [("", True), (HEDGED, False)], ids=["not-enabled", "whole"])
 def test_who_gets_no_rival(more: str, streamed: bool, route: Callable[..., Router], relay: Relay) -> None:
-    router = route(limits="first_byte_s = 0.3", more=more)
+    router = route(limits="first_byte_timeout_s = 0.3", more=more)
     quick(router, "first")
     relay.play((STALL,), to="vendor/first")
     assert router.attempts(router.post(body(stream=streamed))) == [("first", "timeout"), ("second", "answered")]
@@ -400,7 +404,7 @@ def test_a_client_that_leaves_stops_both(route: Callable[..., Router], relay: Re
 
 @PATHS
 def test_an_overflow_goes_to_a_larger_window_only(path: str, route: Callable[..., Router], relay: Relay) -> None:
-    router = route(more=third("two", window=1_000_000, second="context_tokens = 64_000\n"))
+    router = route(more=third("two", window=1_000_000, second="context_window_tokens = 64_000\n"))
     too_long = {"message": "maximum context length is 8192 tokens", "type": "invalid_request_error"}
     relay.play(refuse(400, too_long), to="vendor/first")
     answer = router.post(ASK[path], path)

@@ -124,7 +124,7 @@ def test_what_stays_on_this_machine_may_hold_secrets(policy: str, start: Callabl
 
 def test_a_search_takes_what_is_asked_out_of_this_machine(start: Callable[..., Router], relay: Relay) -> None:
     """Though all who answer are here: the question goes to a command, and from there to anybody."""
-    web = '[web]\nhow = "local"\ncommand = ["false"]\n[policy]\nallow = ["second"]\n'
+    web = '[web]\nmode = "local"\ncommand = ["false"]\n[policy]\nallow = ["second"]\n'
     text = LOCAL.format(url=relay.url, limits="", more=privacy("block") + web)
     router = start(text, ONE_KEY=KEY_ONE, TWO_KEY=KEY_TWO)
     fused = router.post(body(ASK, model="openfusion/fusion"))

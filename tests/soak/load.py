@@ -1,4 +1,4 @@
-"""The clients of the soak: conversations that grow, on three wires, some with big catalogues of tools, some slow, some that
+"""The clients of the soak: conversations that grow, on three wires, some with many tools, some slow, some that
 hang up. Each checks every byte of every answer."""
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from autorouter.server.guard import GuardConfig
 from autorouter.server.lifecycle import make_server
 
 ENV = {"SOAK_KEY": "soak"}
+MAX_SESSIONS = 500
+"""Few enough that the soak forgets some."""
 
 
 def counts(limiter: ConcurrencyLimiter) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def main(path: Path) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing" not in record.getMessage())
     settings = load(path, env=ENV)
     runtime = assembly.build(settings, env=ENV)
+    runtime.deps.state.max_sessions = MAX_SESSIONS
     limiter = ConcurrencyLimiter(settings.config.limits)
     guard_config = GuardConfig(
         hosts=frozenset(), origins=frozenset(), key=None, max_body_bytes=settings.config.server.max_body_bytes

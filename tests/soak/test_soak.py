@@ -39,8 +39,8 @@ id = "c{number}"
 upstream = "soak"
 model = "vendor/c{number}"
 roles = ["fast", "coder", "reasoner", "writer", "verifier"]
-capabilities = ["tools", "vision", "reasoning", "json_schema"]
-context_tokens = 1000000
+capabilities = ["tools", "vision", "json_schema"]
+context_window_tokens = 1000000
 price_usd_per_mtok = {{ input = 0.1, output = 0.4 }}
 benchmarks = {{ general = 80, coding = 80, reasoning = 80, verification = 80, writing = 80 }}
 """
@@ -51,8 +51,6 @@ base_url = "http://127.0.0.1:{port}/v1"
 api_key_env = "SOAK_KEY"
 [receipts]
 dir = "receipts"
-[session]
-max_sessions = 500
 """
 
 

@@ -33,7 +33,7 @@ def over_budget_note(plans: Sequence[Plan], affordable: Sequence[Plan], cap: All
 def missing_strategy_note(
     requested: Strategy, plans: Sequence[Plan], cap: Allowance | None, panel: PanelPlan | None, policy: Policy
 ) -> str:
-    """Why there is no plan of the requested strategy. `plans` ignore the cap, `panel` ignores `fusion.max_calls`."""
+    """Why there is no plan of the requested strategy. `plans` ignore the cap, `panel` ignores `FusionPolicy.max_calls`."""
     if requested is Strategy.VERIFY and policy.fusion.care == "off":
         return 'verify was asked for, and fusion.verify is "off"'
     too_expensive = next((plan for plan in plans if plan.strategy is requested), None)
@@ -42,7 +42,9 @@ def missing_strategy_note(
         return f"{requested} was asked for and would reserve ${too_expensive.reserve_usd:.4f}, {left}"
     most = policy.fusion.max_calls
     if requested is Strategy.FUSION and panel is not None and (calls := len(panel.calls())) > most:
-        return f"fusion was asked for, and panel {panel.panel.name} may need {calls} calls: fusion.max_calls is {most}"
+        return (
+            f"fusion was asked for, and panel {panel.panel.name} may need {calls} calls: a request makes at most {most}"
+        )
     return f"{requested} was asked for and doesn't fit the pool"
 
 

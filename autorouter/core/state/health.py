@@ -1,7 +1,7 @@
 """What was measured of each candidate, as a pure fold: `observe(health, outcome, now_s) -> Health`.
 
 Counts decay by half every `HALF_LIFE_S`, so that last week's outage doesn't speak against today. Priors from the
-catalogue weigh as much as `Tuning.prior_weight` observations; with none, the prior stands alone.
+catalog weigh as much as `Tuning.prior_weight` observations; with none, the prior stands alone.
 
     closed ──failure──► open for PAUSES[reason], or as long as the provider says ──time──► half open ──success──► closed
                                                                                      │ one request probes, others go

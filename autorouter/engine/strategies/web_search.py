@@ -1,4 +1,4 @@
-"""Web search by the user's own command, run once before the members of a panel are asked (`web.how = "local"`).
+"""Web search by the user's own command, run once before the members of a panel are asked (`web.mode = "local"`).
 
     command = ["my-search", "--json"]     question on standard input; on standard output
     [{"title": "...", "url": "https://...", "text": "..."}, ...]   or plain text
@@ -23,7 +23,7 @@ import orjson
 
 from autorouter.core.decision import cost
 from autorouter.engine.context import StepContext
-from autorouter.engine.web import lookup_allowed
+from autorouter.engine.web import MAX_SEARCH_RESULTS, lookup_allowed
 
 QUESTION_CHARS = 1_000
 OUTPUT_BYTES = 200_000
@@ -161,7 +161,7 @@ async def search_results(context: StepContext) -> list[dict[str, str]]:
     the budget, or the search fails (the last two are listed as degraded)."""
     web, task = context.deps.web, context.request.task
     if (
-        web.how != "local"
+        web.mode != "local"
         or not web.command
         or context.deps.dry_run
         or not task.prompt
@@ -170,7 +170,7 @@ async def search_results(context: StepContext) -> list[dict[str, str]]:
         return []
     context.progress.report("search")
     try:
-        parsed = await search(web.command, task.prompt, limit=web.results, limit_s=web.limit_s)
+        parsed = await search(web.command, task.prompt, limit=MAX_SEARCH_RESULTS, limit_s=web.command_timeout_s)
     except SearchFailed as exc:
         context.trace.degraded.append(f"search: {exc}")
         return []

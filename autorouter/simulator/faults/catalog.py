@@ -152,7 +152,7 @@ REFUSALS: Final = (
 
 
 SLOW_S: Final = 20.0
-"""Silence before a slow first byte: longer than any catalogued model's, shorter than the default limit of 60 s."""
+"""Silence before a slow first byte: longer than any model of the catalog's, shorter than the default limit of 60 s."""
 PACE_S: Final = 1.0
 """Between the pieces of a slow stream."""
 WRONG_FACTOR: Final = 1000

@@ -42,12 +42,12 @@ reason = "r"
 [budget]
 per_day_usd = 1.5
 [panels.mine]
-models = ["cheap"]
+members = ["cheap"]
 judge = "cheap"
 [server]
 port = 8787
 [limits]
-max_in_flight = 3
+max_parallel_requests = 3
 [receipts]
 enabled = true
 """

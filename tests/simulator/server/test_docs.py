@@ -1,4 +1,4 @@
-"""The page shows the catalogue as it is, and its samples work.
+"""The page shows the faults as it is, and its samples work.
 
 python -m tests.simulator.server.test_docs      writes the table into docs/mock.md
 """
@@ -18,7 +18,7 @@ from autorouter.simulator.server.rules import MockRule, parse_script
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "mock.md"
 TABLE = re.compile(
-    r"(?<=<!-- catalogue: made by `python -m tests.simulator.server.test_docs` -->\n).*?(?=<!-- end of catalogue)", re.S
+    r"(?<=<!-- faults: made by `python -m tests.simulator.server.test_docs` -->\n).*?(?=<!-- end of faults)", re.S
 )
 
 

@@ -1,4 +1,4 @@
-"""Every fault of the catalogue on a real socket: each wire, streamed and not, as the bytes that a client gets."""
+"""Every fault on a real socket: each wire, streamed and not, as the bytes that a client gets."""
 
 from __future__ import annotations
 
