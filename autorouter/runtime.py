@@ -7,27 +7,25 @@ await runtime.aclose()    inside the loop: the transport;   runtime.close(): the
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autorouter.config.load import Settings
 from autorouter.config.provider_keys import api_key, key_source
 from autorouter.config.schema import UpstreamConfig
 from autorouter.engine import prompts
-from autorouter.engine.deps import Deps, ReceiptSink, RouterState
+from autorouter.engine.deps import Deps, RouterState
 from autorouter.engine.receipt import context_record
 from autorouter.engine.retry import HedgeBudget, RetryPolicy
 from autorouter.engine.web import WebSettings
 from autorouter.observe.access_log import AccessLog
-from autorouter.observe.dispatch import RequestDispatcher
-from autorouter.observe.events import RequestObserver
 from autorouter.observe.metrics import RequestMetrics
 from autorouter.observe.otel import make_exporter, otlp_endpoint
+from autorouter.observe.recorder import ReceiptListener, RequestListener, RequestRecorder
 from autorouter.receipts.canonical import digest
 from autorouter.receipts.writer import ReceiptWriter
 from autorouter.state_file import StateFile
@@ -38,36 +36,6 @@ from autorouter.upstream.transport import Timeouts, Transport, UpstreamTarget
 if TYPE_CHECKING:
     from autorouter.observe.otel_export import OtelExporter
 
-RECORDS_PER_BATCH = 8
-"""How many receipts are built in the event loop at a time. Each costs about 0.15 ms, and no request should wait more than a
-millisecond for them. Smaller backlogs are built by the writer's thread at its next flush."""
-
-
-class BatchingReceiptSink:
-    """The writer, with receipts built in the event loop after their answers have left."""
-
-    def __init__(self, writer: ReceiptWriter) -> None:
-        self._writer = writer
-        self._scheduled = False
-
-    def put(self, build: Callable[[], dict[str, Any]]) -> None:
-        """Hand over; returns at once."""
-        self._writer.put(build)
-        if not self._scheduled and self._writer.backlog >= RECORDS_PER_BATCH:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._write_batch)
-
-    def _write_batch(self) -> None:
-        self._scheduled = False
-        self._writer.build_pending(RECORDS_PER_BATCH)
-
-
-class NullReceiptSink:
-    """Discards receipts, if they are off."""
-
-    def put(self, build: Callable[[], dict[str, Any]]) -> None:
-        """Discard the receipt."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
@@ -76,18 +44,24 @@ class Runtime:
     settings: Settings
     deps: Deps
     writer: ReceiptWriter | None
-    dispatcher: RequestDispatcher
+    recorder: RequestRecorder
     metrics: RequestMetrics
     otel_exporter: OtelExporter | None
     health: StateFile | None
+
+    def flush(self) -> None:
+        """Write the receipts of all requests that are over. In the loop's thread, and it waits for the disk."""
+        self.recorder.drain()
+        if self.writer is not None:
+            self.writer.flush()
 
     async def aclose(self) -> None:
         """Close the transport's connections; inside the running loop."""
         await self.deps.transport.aclose()
 
     def close(self) -> None:
-        """Write what is pending. Call it after the loop has ended, when every step has handed over its receipt."""
-        self.dispatcher.close()
+        """Write what is pending. Call it after the loop has ended, when every step has handed over its record."""
+        self.recorder.close()
         if self.health is not None:
             self.health.close()
         if self.writer is not None:
@@ -115,15 +89,16 @@ def build(
     context_digest = digest(context)
     if writer is not None:
         writer.register_context(context_digest, context)
-    receipts: ReceiptSink = BatchingReceiptSink(writer) if writer else NullReceiptSink()
     targets = {
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
     metrics, otel_exporter = RequestMetrics(), make_exporter(endpoint, targets) if endpoint is not None else None
-    observers: list[RequestObserver] = [metrics, AccessLog()]
+    listeners: list[RequestListener] = [metrics, AccessLog()]
+    if writer is not None:
+        listeners.insert(0, ReceiptListener(writer))
     if otel_exporter is not None:
-        observers.append(otel_exporter)
-    dispatcher = RequestDispatcher(receipts, observers)
+        listeners.append(otel_exporter)
+    recorder = RequestRecorder(listeners)
     state, health = _state(settings, writer, clock)
     deps = Deps(
         candidates=settings.candidates,
@@ -132,7 +107,7 @@ def build(
         web=WebSettings(**dict(config.web)),
         prompts=prompts.load(Path(config.fusion.prompts_dir).expanduser() if config.fusion.prompts_dir else None),
         transport=with_slots(transport or make_transport(settings), config.upstreams),
-        receipts=dispatcher,
+        receipts=recorder,
         state=state,
         clock=clock,
         timer=timer,
@@ -149,7 +124,7 @@ def build(
         settings=settings,
         deps=deps,
         writer=writer,
-        dispatcher=dispatcher,
+        recorder=recorder,
         metrics=metrics,
         otel_exporter=otel_exporter,
         health=health,

@@ -10,7 +10,8 @@ goes first, so that nothing is loaded for the first time.
 
 **Entered.** A module is entered by a fresh call of a function that it defines, from another module of the package or from outside
 of it (the event loop, Starlette, a thread). These are no entries: a coroutine or a generator that goes on, a property, a special
-method other than `__init__` and `__call__`, a call from inside the same module. They don't make a reader go there.
+method other than `__init__` and `__call__` unless it begins a phase, a call from inside the same module. They don't make a reader
+go there.
 
 **Phase.** A request is admitted, decided, reserved, executed, accounted, recorded. `PHASES` names the functions that begin these
 phases; a request begins in `admit`. A call belongs to the phase of the innermost such function on its stack; without one, to the
@@ -50,15 +51,13 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("admit", "decide", "reserve", "execute", "account", "record")
 PHASES: dict[str, str] = {
-    "server/admission.py:AdmittedRequest.route": "decide",
-    "server/admission.py:AdmittedRequest._reserve": "reserve",
-    "server/streaming.py:send_stream": "execute",
-    "engine/accounting.py:record_answer": "account",
-    "engine/step.py:Step.finish": "account",
-    "observe/dispatch.py:RequestDispatcher.put": "record",
-    "engine/receipt.py:ReceiptInput.__call__": "record",
-    "receipts/writer.py:ReceiptWriter.put": "record",
-    "receipts/writer.py:ReceiptWriter.build_pending": "record",
+    "server/decision.py:RequestDecider.decide": "decide",
+    "engine/deps.py:Reservation.__enter__": "reserve",
+    "engine/step.py:Step.__init__": "execute",
+    "server/streaming.py:respond": "execute",
+    "engine/accounting.py:account": "account",
+    "observe/recorder.py:RequestRecorder.record": "record",
+    "observe/recorder.py:RequestRecorder._notify": "record",
 }
 """The functions that begin a phase, by file and qualified name."""
 TIMERS = {"server/lifecycle.py:DrainingServer.on_tick"}
@@ -80,7 +79,7 @@ dir = "receipts"
 
 @dataclass(frozen=True)
 class Entry:
-    """One fresh call into a module. `module`: `server/admission.py`."""
+    """One fresh call into a module. `module`: `server/decision.py`."""
 
     module: str
     function: str
@@ -165,7 +164,8 @@ class Recorder:
         if phase is None:
             return
         caller = self._caller(frame)
-        if module == caller or module.split("/")[0] in LEFT_OUT or not is_a_call(frame, function):
+        begins_phase = f"{module}:{function}" in PHASES
+        if module == caller or module.split("/")[0] in LEFT_OUT or not (begins_phase or is_a_call(frame, function)):
             return
         self._entries.append((module, function, phase, caller))
 

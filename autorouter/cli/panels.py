@@ -77,9 +77,9 @@ def panels(loaded: Settings, prompt: str) -> Iterator[dict[str, Any]]:
         assert panel is not None
         label = f"openfusion/panel/{name}"
         task = chat_request.parse(chat_body(prompt, model=label), {}).task
-        planned = _plan(route(task, deps).decision)
+        planned = _plan(route(task, deps, None).decision)
         if planned["problem"]:
-            calls = _plan(route(task, unbounded).decision)["calls"]
+            calls = _plan(route(task, unbounded, None).decision)["calls"]
             most = loaded.policy.fusion.max_calls
             if calls > most:
                 planned["problem"] = f"may need {calls} calls, and a request makes at most {most}"

@@ -25,6 +25,7 @@ from autorouter.core.codec import to_plain
 from autorouter.core.decision import why_not as counterfactual
 from autorouter.core.decision.record import decision_record, round_floats
 from autorouter.engine.deps import Deps
+from autorouter.engine.request_context import session_key
 from autorouter.engine.router import RoutedRequest, preview_record, route
 from autorouter.errors import EXIT_NO_ROUTE, RequestError
 from autorouter.wire.chat import request as chat_request
@@ -114,7 +115,8 @@ def read_file(path: Path) -> bytes:
 def preview_route(loaded: Settings, body: bytes, headers: Mapping[str, str]) -> tuple[RoutedRequest, Deps]:
     """Route a request body as the server does, with the same parser and router, without sending anything."""
     deps = runtime.build(loaded, env=environment(), transport=NoTransport(), record=False).deps
-    return route(chat_request.parse(body, headers).task, deps), deps
+    task = chat_request.parse(body, headers).task
+    return route(task, deps, session_key(task)), deps
 
 
 class NoTransport:

@@ -1,200 +1,109 @@
-"""Accounting: what an attempt and a step mean for health, the session and the money. Recorded as it is known, settled once."""
+"""Accounting of a whole request, once, when its execution has ended: what it cost, and what its session has become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from autorouter.core.review import usage_check
-from autorouter.core.state import health
 from autorouter.core.state import session as sessions
-from autorouter.core.state.health import AttemptOutcome
-from autorouter.core.types import Strategy, Usage
-from autorouter.engine.call import StreamReply
-from autorouter.engine.deps import Deps
-from autorouter.engine.router import RoutedRequest, session_key
-from autorouter.engine.trace import Attempt, Trace, set_cost
-from autorouter.upstream.errors import FailureVerdict
-
-ESTIMATED_NOT_REPORTED = "estimated, the upstream reported none"
-ESTIMATED_CUT = "estimated, the answer was cut"
+from autorouter.core.types import Strategy
+from autorouter.engine import outcomes
+from autorouter.engine.deps import Deps, Reservation
+from autorouter.engine.receipt import CompletedRequest
+from autorouter.engine.request_context import RequestContext
+from autorouter.engine.router import RoutedRequest
+from autorouter.engine.step import Step
+from autorouter.engine.trace import Attempt
 
 
-def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """An attempt gave no answer. `tokens`: received before it broke, none of which the client got."""
-    attempt.close(verdict.kind, deps.timer())
-    if tokens:
-        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
-    attempt.retry_after_s = verdict.error.retry_after_s
-    if not verdict.counts_against_health:
-        _end_probe(attempt, deps)
-        return
-    now_s = deps.clock()
-    outcome = AttemptOutcome(ok=False, reason=verdict.kind, retry_after_s=attempt.retry_after_s)
-    deps.state.observe(attempt.candidate, outcome, now_s)
-    if verdict.kind in health.ACCOUNT_REASONS and verdict.error.status != 403:
-        # A 403 may be about the model alone.
-        own = deps.state.health[attempt.candidate]
-        _update_upstream_peers(attempt, deps, lambda current: health.open_circuit(current, own, now_s))
+def account(step: Step, reservation: Reservation, *, cut_off: str | None = None) -> CompletedRequest:
+    """Replace the reservation by the cost, update the session, and return what is to be recorded. `cut_off`: why the answer was
+    cut short, if not by the client or an upstream."""
+    # Synchronous, because it also runs in cancelled tasks, where an `await` may never finish.
+    trace, deps = step.trace, step.deps
+    _close_open_attempts(step)
+    if not trace.status:
+        trace.result, trace.status = "client_gone", 499
+    trace.error = trace.error or cut_off
+    trace.seconds = deps.timer() - step.context.began_s
+    now_s, cost_usd = deps.clock(), trace.cost_usd or 0.0
+    reservation.settle(cost_usd, now_s)
+    _update_session(step, cost_usd, now_s)
+    return _completed(step)
 
 
-def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """An answer started and didn't end: it is paid for as far as it got, and counts against the candidate's health."""
-    attempt.close(kind, deps.timer())
-    _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
-    deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
+@contextmanager
+def carry_out(context: RequestContext, routed: RoutedRequest, deps: Deps) -> Iterator[Step]:
+    """A step to be executed in the block, for requests of this process: reserved before, accounted for and recorded after it."""
+    plan = routed.decision.plan
+    usd = plan.reserve_usd if plan is not None else 0.0
+    with Reservation(deps.state, usd, session_key=context.session_key) as reservation:
+        step = Step(context, routed, deps)
+        try:
+            yield step
+        finally:
+            step.close()
+            deps.receipts.record(account(step, reservation))
 
 
-def close_open_attempts(trace: Trace, stream_reply: StreamReply | None, routed: RoutedRequest, deps: Deps) -> None:
+def _completed(step: Step) -> CompletedRequest:
+    context, routed, deps = step.context, step.routed, step.deps
+    return CompletedRequest(
+        receipt_id=context.receipt_id,
+        shape=context.shape(),
+        features=routed.features,
+        snapshot=routed.snapshot,
+        decision=routed.decision,
+        trace=step.trace,
+        context=deps.context,
+        dry_run=deps.dry_run,
+        request_id=context.request_id,
+        trace_context=context.trace,
+    )
+
+
+def _close_open_attempts(step: Step) -> None:
     """Close the attempts that are still open, because the client hung up or they are no longer needed. They are paid for as
-    far as they got and don't count against health. Malformed events of the stream are noted."""
-    if stream_reply is not None and stream_reply.observer.malformed:
-        stream_reply.attempt.malformed = stream_reply.observer.malformed
-        trace.degraded.append(
-            f"{stream_reply.observer.malformed} malformed events of {stream_reply.attempt.candidate} were passed on"
-        )
-    for attempt in trace.attempts:
+    far as they got and don't count against health."""
+    stream_reply = step.stream_reply
+    for attempt in step.trace.attempts:
         if attempt.result == "open":
             own = stream_reply is not None and stream_reply.attempt is attempt
-            record_stopped(
-                attempt,
-                stream_reply.observer.events if own and stream_reply is not None else attempt.events,
-                routed,
-                deps,
-            )
+            events = stream_reply.observer.events if own and stream_reply is not None else attempt.events
+            outcomes.record_stopped(attempt, events, step.routed, step.deps)
 
 
-NO_LONGER_NEEDED = ("not_needed", "late")
-
-
-def record_stopped(
-    attempt: Attempt, tokens: int, routed: RoutedRequest, deps: Deps, *, result: str = "client_gone"
-) -> None:
-    """We cancelled this call."""
-    attempt.close(result, deps.timer())
-    # The prompt of a member that is no longer waited for was most likely read, even though no byte of an answer has come:
-    # an answer that isn't streamed gives no sign of life until it is complete.
-    if attempt.status == 200 or (attempt.status is None and result in NO_LONGER_NEEDED):
-        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
-    _end_probe(attempt, deps)
-
-
-SILENT_S = 20.0
-"""A stream without any event for this long counts as a hang, as users and clients see it."""
-
-
-def record_late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
-    """A panel no longer waits for this attempt."""
-    record_stopped(attempt, attempt.events, routed, deps, result="late")
-    # Being slower than the quorum is no failure. A stream that never started is: a member that hangs would delay every panel.
-    if streamed and attempt.ttft_s is None and (attempt.seconds or 0.0) >= SILENT_S:
-        deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason="timeout"), deps.clock())
-
-
-def record_hedge_lost(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
-    """The other attempt of a hedge started first, so this one was stopped. Its prompt is counted, as it was most likely read;
-    the time it took so far is a lower bound for its health record."""
-    attempt.close("outrun", deps.timer())
-    _estimate(attempt, attempt.events, ESTIMATED_CUT, routed, deps)
-    state = deps.state
-    current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
-    state.health = {**state.health, attempt.candidate: health.observe_slow_start(current, attempt.seconds or 0.0)}
-
-
-def _end_probe(attempt: Attempt, deps: Deps) -> None:
-    """Let another request probe the candidate: this attempt says nothing about its health."""
-    state = deps.state
-    current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
-    if current.probe_until_s:
-        state.health = {**state.health, attempt.candidate: health.end_probe(current)}
-
-
-def _update_upstream_peers(attempt: Attempt, deps: Deps, change: Callable[[health.Health], health.Health]) -> None:
-    """Change the health of all other candidates of the attempt's upstream."""
-    state = deps.state
-    names = [c.id for c in deps.candidates if c.upstream == attempt.upstream and c.id != attempt.candidate]
-    state.health = {**state.health, **{name: change(state.health.get(name, health.UNKNOWN_HEALTH)) for name in names}}
-
-
-def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
-    """A complete answer. `tokens`: our count of its output, used if the upstream reports no usage."""
-    attempt.close("answered", deps.timer())
-    sent_tokens = routed.features.input_tokens + attempt.added_tokens
-    if usage is None:
-        _estimate(attempt, tokens, ESTIMATED_NOT_REPORTED, routed, deps)
-    else:
-        attempt.usage, attempt.usage_source = usage, "reported by the upstream"
-        attempt.usage_doubt = usage_check.usage_problem(usage, input_tokens=sent_tokens, output_tokens=tokens)
-        set_cost(attempt, deps.by_id[attempt.candidate], _billable_usage(attempt, usage, sent_tokens, tokens))
-    streamed = attempt.ttft_s is not None and attempt.seconds is not None
-    believed = attempt.usage_doubt is None
-    outcome = AttemptOutcome(
-        ok=True,
-        ttft_s=None if attempt.ttft_s is None else attempt.ttft_s - attempt.queued_s,
-        stream_s=(attempt.seconds or 0.0) - (attempt.ttft_s or 0.0) if streamed else None,
-        output_tokens=usage.output_tokens if usage and believed else None,
-        input_tokens=usage.input_tokens if usage and believed else None,
-        estimated_input_tokens=sent_tokens,
-    )
-    previous = deps.state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
-    deps.state.observe(attempt.candidate, outcome, deps.clock())
-    if previous.failures_in_row and previous.cooldown_reason in health.ACCOUNT_REASONS:
-        reason = previous.cooldown_reason
-        _update_upstream_peers(
-            attempt,
-            deps,
-            lambda current: health.close_circuit(current) if current.cooldown_reason == reason else current,
-        )
-
-
-def _billable_usage(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
-    if attempt.usage_doubt is None:
-        return usage
-    return usage_check.corrected_usage(usage, input_tokens=sent_tokens, output_tokens=tokens)
-
-
-def settle(routed: RoutedRequest, trace: Trace, reserved_usd: float, deps: Deps) -> None:
-    """Replace the reservation by what was spent, and update the session."""
-    now_s = deps.clock()
-    cost_usd = trace.cost_usd or 0.0
-    deps.state.settle(reserved_usd, cost_usd, now_s)
-    key = session_key(routed.task)
+def _update_session(step: Step, cost_usd: float, now_s: float) -> None:
+    key, state = step.context.session_key, step.deps.state
     if key is None:
         return
-    if reserved_usd:
-        deps.state.hold(key, -reserved_usd)
-    pinned = _pinned_attempt(routed, trace)
+    pinned = _pinned_attempt(step)
     usage = pinned.usage if pinned is not None else None
     if usage is None and not cost_usd:
         return
-    phase = routed.features.phase
+    phase = step.routed.features.phase
     # Housekeeping (a title) doesn't pin the session, nor does a broken answer: its candidate is in trouble.
     pins = pinned is not None and usage is not None and pinned.result == "answered" and phase != "housekeeping"
     folded = sessions.record_step(
-        deps.state.session(key),
+        state.session(key),
         candidate=pinned.candidate if pinned is not None else "",
         input_tokens=usage.input_tokens if usage is not None else 0,
-        context_tokens=routed.features.input_tokens,
+        context_tokens=step.routed.features.input_tokens,
         output_tokens=usage.output_tokens if usage is not None else 0,
         cost_usd=cost_usd,
         is_new_turn=phase == "first",
         moves_pin=pins,
         now_s=now_s,
     )
-    deps.state.keep_session(key, folded)
+    state.keep_session(key, folded)
 
 
-def _pinned_attempt(routed: RoutedRequest, trace: Trace) -> Attempt | None:
+def _pinned_attempt(step: Step) -> Attempt | None:
     """The attempt whose candidate the session is pinned to: the one whose answer went out, so that a rejected draft hands the
     session over; for a panel its lead, which keeps the tool loop and its cache whichever proposal was selected."""
-    plan = routed.decision.plan
+    plan, trace = step.routed.decision.plan, step.trace
     if plan is not None and plan.strategy is Strategy.FUSION:
         own = [a for a in trace.attempts if a.candidate == plan.primary and a.result == "answered"]
         if own:
             return own[0]
     return trace.answer or (trace.attempts[-1] if trace.attempts else None)
-
-
-def _estimate(attempt: Attempt, tokens: int, source: str, routed: RoutedRequest, deps: Deps) -> None:
-    attempt.usage = Usage(input_tokens=round(routed.features.input_tokens + attempt.added_tokens), output_tokens=tokens)
-    attempt.usage_source = source
-    set_cost(attempt, deps.by_id[attempt.candidate])

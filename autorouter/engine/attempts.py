@@ -1,4 +1,8 @@
-"""Attempts: candidates are tried one after the other until one succeeds, and slow ones may be hedged.
+"""Attempts: how a strategy gets an answer. Candidates are tried one after the other until one succeeds.
+
+    StepContext.get_reply   the client's own answer: complete, or a stream that has started and is passed on as it arrives
+    StepContext.get_draft   an answer in the client's wire, buffered until it is complete, to be reviewed before it goes out
+    StepContext.get_text    the text of an inner call that the client never sees: a verdict, a judgement
 
     try primary ──► success                       the phase has its answer
         │ failed: `retry.decide_retry` says what is next
@@ -20,23 +24,28 @@ Only streams of single answers are hedged: panels and verifiers have their own q
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from autorouter.core.state.health import UNKNOWN_HEALTH, begin_probe, cooldown_left_s, probe_left_s
-from autorouter.core.types import Strategy
-from autorouter.engine import accounting, retry
-from autorouter.engine.call import Caller, CallFailed, StreamReply
+from autorouter.core.types import Strategy, Usage, VerifyScope
+from autorouter.engine import outcomes, retry
+from autorouter.engine.call import Caller, CallFailed, ClientReply, StreamReply
 from autorouter.engine.deps import Deps
+from autorouter.engine.progress import Progress
+from autorouter.engine.request_context import RequestContext
 from autorouter.engine.router import RoutedRequest
 from autorouter.engine.trace import Attempt, Trace
 from autorouter.errors import UpstreamError
 from autorouter.upstream.errors import FailureVerdict
+from autorouter.wire.common.request_body import ClientRequest
+from autorouter.wire.exchange import CompleteResponse
 
-T = TypeVar("T")
-AttemptCall = Callable[[Caller, Attempt, int], Awaitable[T]]
-"""One attempt: the caller, the attempt to fill in, and its number within the step from 1."""
+if TYPE_CHECKING:
+    from autorouter.engine.strategies.drafts import DraftReply
+
 ERROR_PRIORITY = (
     "context",
     "rate_limited",
@@ -63,102 +72,272 @@ class AllCandidatesFailed(Exception):
         self.verdicts = tuple(verdicts)
 
 
-async def first_success(
-    queue: Sequence[str],
-    caller: Caller,
-    call_candidate: AttemptCall[T],
-    *,
-    phase: str,
-    routed: RoutedRequest,
-    trace: Trace,
-    began_s: float,
-) -> T:
-    """The result of the first candidate that succeeds. Raises AllCandidatesFailed."""
-    loop = _AttemptLoop(list(queue), caller, call_candidate, phase=phase, routed=routed, trace=trace, began_s=began_s)
-    while loop.queue:
-        attempt = loop.start()
-        hedge_delay_s = loop.hedge_delay_s(attempt)
-        try:
-            if hedge_delay_s is None:
-                return await call_candidate(loop.caller, attempt, len(trace.attempts))
-            outcome, attempt = await loop.race_hedge(attempt, hedge_delay_s)
-            if not isinstance(outcome, CallFailed):
-                return outcome
-            failed = outcome
-        except CallFailed as exc:
-            failed = exc
-        decision = loop.handle_failure(attempt, failed)
-        if decision.retry_in_s is not None:
-            loop.requeue(attempt, decision.retry_in_s, failed.verdict)
-            await asyncio.sleep(decision.retry_in_s)
-    raise AllCandidatesFailed(loop.verdicts)
+UNSTREAMED_PHASES = ("verdict", "judgement", "ranking")
+"""Phases whose calls are never streamed, even if the client streams."""
 
 
-class _AttemptLoop(Generic[T]):
-    """The attempts of one phase: the candidates still to try, and the failures so far."""
+class StepContext:
+    """What a strategy works with."""
 
-    def __init__(
+    def __init__(self, context: RequestContext, routed: RoutedRequest, deps: Deps, trace: Trace) -> None:
+        self.request = context.request
+        self.receipt_id = context.receipt_id
+        self.routed = routed
+        self.deps = deps
+        self.trace = trace
+        self._request_context = context
+
+    @cached_property
+    def progress(self) -> Progress:
+        """The progress of a panel or a verifier."""
+        return Progress()
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants its answer as a stream."""
+        return self.request.task.stream
+
+    @property
+    def verify_scope(self) -> VerifyScope:
+        """Which drafts are reviewed: as the request overrides it, else by the policy."""
+        override = self.routed.features.wishes.verify
+        return override or self.deps.policy.fusion.care
+
+    async def get_reply(self, queue: Sequence[str], *, phase: str, request: ClientRequest | None = None) -> ClientReply:
+        """The answer for the client. A complete one is accounted for here, a stream when it ends. Raises AllCandidatesFailed."""
+        attempts = self._attempts(queue, phase, request)
+        if self.stream:
+            stream_reply = await self._open_stream(attempts)
+            self.trace.answer = stream_reply.attempt
+            return stream_reply
+        response, attempt = await self._complete(attempts)
+        self.record_answer(attempt, response.usage, response.tokens)
+        self.trace.answer = attempt
+        return response
+
+    async def get_draft(
         self,
-        queue: list[str],
-        caller: Caller,
-        call_candidate: AttemptCall[T],
+        queue: Sequence[str],
         *,
         phase: str,
-        routed: RoutedRequest,
-        trace: Trace,
-        began_s: float,
+        request: ClientRequest | None = None,
+        verify_scope: VerifyScope | None = None,
+        limit_s: float | None = None,
+    ) -> DraftReply:
+        """An answer in the client's wire, buffered until it is complete and accounted for; or released while it streams, if
+        `verify_scope` needs no review of it. Raises AllCandidatesFailed, or TimeoutError after `limit_s`."""
+        attempts = self._attempts(queue, phase, request)
+        try:
+            async with asyncio.timeout(limit_s):
+                draft = await self._draft(attempts, verify_scope)
+        except TimeoutError:
+            self.record_stopped_attempts("late", attempts.started)
+            raise
+        if not draft.live:
+            reply = draft.final
+            if isinstance(reply, CompleteResponse):
+                self.record_answer(draft.attempt, reply.usage, reply.tokens)
+            else:
+                self.record_answer(draft.attempt, reply.observer.usage, reply.observer.events)
+        return draft
+
+    async def get_text(self, candidate: str, *, phase: str, request: ClientRequest, limit_s: float) -> str:
+        """The text of an inner call, which is never streamed. Raises AllCandidatesFailed, or TimeoutError after `limit_s`."""
+        from autorouter.wire.inner_request import answer_text, read_answer
+
+        attempts = self._attempts([candidate], phase, request)
+        try:
+            async with asyncio.timeout(limit_s):
+                response, attempt = await self._complete(attempts)
+        except TimeoutError:
+            self.record_stopped_attempts("late", attempts.started)
+            raise
+        self.record_answer(attempt, response.usage, response.tokens)
+        return answer_text(read_answer(response.body, self.request.task.wire, stream=False))
+
+    # ---- the three ways through the candidates
+
+    async def _complete(self, attempts: Attempts) -> tuple[CompleteResponse, Attempt]:
+        async for attempt in attempts:
+            try:
+                return await attempts.caller.complete(attempt), attempt
+            except CallFailed as failed:
+                attempts.failed(attempt, failed)
+        raise AllCandidatesFailed(attempts.verdicts)
+
+    async def _open_stream(self, attempts: Attempts) -> StreamReply:
+        async for attempt in attempts:
+            hedge_delay_s = attempts.hedge_delay_s(attempt)
+            if hedge_delay_s is not None:
+                stream_reply = await attempts.open_hedged_stream(attempt, hedge_delay_s)
+                if stream_reply is not None:
+                    return stream_reply
+                continue
+            try:
+                return await attempts.caller.open_stream(attempt)
+            except CallFailed as failed:
+                attempts.failed(attempt, failed)
+        raise AllCandidatesFailed(attempts.verdicts)
+
+    async def _draft(self, attempts: Attempts, verify_scope: VerifyScope | None) -> DraftReply:
+        # Imported late: a single answer passes through unread, so most processes never need the decoders.
+        from autorouter.engine.strategies import drafts
+
+        async for attempt in attempts:
+            try:
+                if self.stream:
+                    return await drafts.buffer_draft(attempts.caller, attempt, verify_scope)
+                return await drafts.complete_draft(attempts.caller, attempt)
+            except CallFailed as failed:
+                attempts.failed(attempt, failed)
+        raise AllCandidatesFailed(attempts.verdicts)
+
+    def _attempts(self, queue: Sequence[str], phase: str, request: ClientRequest | None) -> Attempts:
+        own, added_tokens = self.request, 0.0
+        if request is not None:
+            added_tokens = (len(request.task.body) - len(own.task.body)) / self.deps.policy.tuning.bytes_per_token
+        caller = Caller(
+            self.deps,
+            self._request_context,
+            own if request is None else request,
+            int(self.routed.snapshot.now_s),
+            added_tokens=added_tokens,
+        )
+        return Attempts(queue, caller, phase=phase, routed=self.routed, trace=self.trace)
+
+    # ---- what strategies ask and do besides
+
+    def record_answer(self, attempt: Attempt, usage: Usage | None, tokens: int) -> None:
+        """Record the health and the usage of a complete answer."""
+        outcomes.record_answer(attempt, usage, tokens, self.routed, self.deps)
+
+    def release(self, draft: DraftReply) -> ClientReply:
+        """Send a draft to the client unchanged."""
+        self.trace.answer = draft.attempt
+        return draft.final
+
+    def available_for(self, candidate: str, substitute: str) -> str:
+        """`candidate`, or `substitute` if it has only failed in this step."""
+        results = [a.result for a in self.trace.attempts if a.candidate == candidate]
+        if not results or "answered" in results or results[-1] in ("open", "not_needed"):
+            return candidate
+        return substitute
+
+    def within_budget(self, usd: float) -> bool:
+        """Whether the tightest cap allows `usd` more after what this step has spent, at the upper end of the estimate (as the
+        reservation counts it)."""
+        cap = self.routed.decision.allowance
+        most_usd = usd * (1.0 + self.routed.features.input_error)
+        return cap is None or (self.trace.cost_usd or 0.0) + most_usd <= cap.left_usd
+
+    def record_stopped_attempts(self, result: str, stopped_attempts: Sequence[Attempt]) -> None:
+        """Account for calls that we cancelled, as far as they got."""
+        for attempt in stopped_attempts:
+            if attempt.result != "open":
+                continue
+            if result == "late":
+                outcomes.record_late(
+                    attempt, self.stream and attempt.phase not in UNSTREAMED_PHASES, self.routed, self.deps
+                )
+            else:
+                outcomes.record_stopped(attempt, attempt.events, self.routed, self.deps, result=result)
+
+
+class Attempts:
+    """The attempts of one phase, in order. How they are used:
+
+    async for attempt in attempts:
+        try:
+            return await attempts.caller.complete(attempt)
+        except CallFailed as failed:
+            attempts.failed(attempt, failed)       decides who is next, and after which wait
+    raise AllCandidatesFailed(attempts.verdicts)
+    """
+
+    def __init__(
+        self, queue: Sequence[str], caller: Caller, *, phase: str, routed: RoutedRequest, trace: Trace
     ) -> None:
-        self.queue = queue
         self.caller = caller
+        self.started: list[Attempt] = []
         self.verdicts: list[FailureVerdict] = []
-        self._call = call_candidate
-        self._phase, self._routed, self._trace, self._began_s = phase, routed, trace, began_s
+        self._queue = list(queue)
+        self._phase, self._routed, self._trace = phase, routed, trace
         self._retry_state: retry.RetryState | None = None
         self._wait_s: float | None = None
 
-    def start(self, *, hedge: bool = False) -> Attempt:
-        """Start the next candidate's attempt. If it failed last, this attempt is its probe."""
-        attempt = _new_attempt(self.queue.pop(0), self._phase, self.caller, self._trace, self._began_s)
-        attempt.hedge, attempt.retried_after_s, self._wait_s = hedge, self._wait_s, None
-        state = self.caller.deps.state
-        current = state.health.get(attempt.candidate, UNKNOWN_HEALTH)
-        if current.failures_in_row:
-            state.health = {**state.health, attempt.candidate: begin_probe(current, self.caller.deps.clock())}
-        return attempt
+    def __aiter__(self) -> Attempts:
+        return self
 
-    def handle_failure(self, attempt: Attempt, failed: CallFailed) -> retry.RetryDecision:
+    async def __anext__(self) -> Attempt:
+        """Start the next candidate's attempt, after the wait before it."""
+        if not self._queue:
+            raise StopAsyncIteration
+        if self._wait_s is not None:
+            await asyncio.sleep(self._wait_s)
+        return self._start()
+
+    def failed(self, attempt: Attempt, failed: CallFailed) -> None:
         """Account for a failure and decide what is next."""
-        verdict, deps = failed.verdict, self.caller.deps
-        self.verdicts.append(verdict)
-        accounting.record_failure(attempt, verdict, failed.events, self._routed, deps)
+        verdict = failed.verdict
+        self._record(attempt, failed)
         if self._retry_state is None:
             self._retry_state = retry.RetryState()
         decision = retry.decide_retry(
-            attempt.candidate, verdict, self.queue, self._retry_state, self._failure_context()
+            attempt.candidate, verdict, self._queue, self._retry_state, self._failure_context()
         )
-        attempt.then, self.queue = decision.description, list(decision.queue)
-        return decision
+        attempt.then, self._queue = decision.description, list(decision.queue)
+        if decision.retry_in_s is not None:
+            self._queue.insert(0, attempt.candidate)
+            self._wait_s = decision.retry_in_s
+            if verdict.kind == "reasoning":
+                self.caller = replace(self.caller, strip_reasoning=True)
 
-    def requeue(self, attempt: Attempt, wait_s: float, verdict: FailureVerdict) -> None:
-        """Put the failed candidate first again, after a wait."""
-        self.queue.insert(0, attempt.candidate)
-        self._wait_s = wait_s
-        if verdict.kind == "reasoning":
-            self.caller = replace(self.caller, strip_reasoning=True)
+    def _start(self, *, hedge: bool = False) -> Attempt:
+        """Start the next candidate's attempt. If it failed last, this attempt is its probe."""
+        caller, trace = self.caller, self._trace
+        deps, now_s = caller.deps, caller.deps.timer()
+        candidate = deps.by_id[self._queue.pop(0)]
+        if not trace.attempts:
+            trace.overhead_s = now_s - caller.context.began_s
+        attempt = Attempt(
+            candidate=candidate.id,
+            upstream=candidate.upstream,
+            model=candidate.model,
+            phase=self._phase,
+            began_s=now_s,
+            number=len(trace.attempts) + 1,
+            added_tokens=caller.added_tokens,
+            hedge=hedge,
+            retried_after_s=self._wait_s,
+        )
+        self._wait_s = None
+        trace.attempts.append(attempt)
+        self.started.append(attempt)
+        state = deps.state
+        current = state.health.get(attempt.candidate, UNKNOWN_HEALTH)
+        if current.failures_in_row:
+            state.health = {**state.health, attempt.candidate: begin_probe(current, deps.clock())}
+        return attempt
+
+    def _record(self, attempt: Attempt, failed: CallFailed) -> None:
+        self.verdicts.append(failed.verdict)
+        outcomes.record_failure(attempt, failed.verdict, failed.events, self._routed, self.caller.deps)
 
     def _failure_context(self) -> retry.FailureContext:
-        deps, routed = self.caller.deps, self._routed
+        deps, routed, context = self.caller.deps, self._routed, self.caller.context
         return retry.FailureContext(
             by_id=deps.by_id,
             scores={score.candidate: score.total for score in routed.decision.scores},
             health=deps.state.health,
             now_s=deps.clock(),
             input_tokens=routed.features.input_tokens + self.caller.added_tokens,
-            remaining_s=deps.retry.deadline_s - (deps.timer() - self._began_s),
+            remaining_s=context.deadline_s - deps.timer(),
             max_wait_s=deps.retry.max_wait_s if self._phase == ANSWER_PHASE else retry.SHORT_WAIT_S,
-            jitter=retry.jitter_fraction(f"{self.caller.request_id}/{len(self._trace.attempts)}"),
+            jitter=retry.jitter_fraction(f"{context.receipt_id}/{len(self._trace.attempts)}"),
             retry=deps.retry,
         )
+
+    # ---- hedging
 
     def hedge_delay_s(self, attempt: Attempt) -> float | None:
         """How long to wait before hedging this attempt; None if it may not be hedged."""
@@ -166,43 +345,59 @@ class _AttemptLoop(Generic[T]):
         if deps.hedging is None or self._phase != ANSWER_PHASE or not routed.task.stream:
             return None
         plan = routed.decision.plan
-        if plan is None or plan.strategy is not Strategy.SINGLE or not self.queue:
+        if plan is None or plan.strategy is not Strategy.SINGLE or not self._queue:
             return None
         deps.hedging.deposit()
         return deps.hedging.delay_s(deps.state.health.get(attempt.candidate, UNKNOWN_HEALTH))
 
+    async def open_hedged_stream(self, first: Attempt, delay_s: float) -> StreamReply | None:
+        """The stream that starts first: this attempt's or, if it is slow, that of a hedge beside it. None if both failed."""
+        running = {asyncio.create_task(self.caller.open_stream(first)): first}
+        try:
+            done, _ = await asyncio.wait(running, timeout=delay_s)
+            hedge = None if done else self._start_hedge(first, delay_s)
+            if hedge is not None:
+                running[asyncio.create_task(self.caller.open_stream(hedge))] = hedge
+            while running:
+                done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                # If both are ready, the first attempt wins: it ranked higher.
+                task = next(one for one in running if one in done)
+                attempt = running.pop(task)
+                try:
+                    stream_reply = task.result()
+                except CallFailed as failed:
+                    if running:
+                        self._record(attempt, failed)
+                        attempt.then = "the other one goes on"
+                    else:
+                        self.failed(attempt, failed)
+                    continue
+                for slower in running.values():
+                    outcomes.record_hedge_lost(slower, self._routed, self.caller.deps)
+                return stream_reply
+            return None
+        finally:
+            for task in running:
+                _discard(task)
+
+    def _start_hedge(self, first: Attempt, delay_s: float) -> Attempt | None:
+        """Start the attempt beside the first one; None if no candidate, no budget or no hedge is left."""
+        hedging = self.caller.deps.hedging
+        assert hedging is not None
+        name = self._next_healthy()
+        if name is None or not _both_within_budget(name, first, self._routed) or not hedging.try_withdraw():
+            return None
+        self._queue = [name, *(other for other in self._queue if other != name)]
+        first.then = f"slow after {delay_s:.2f} s: {name} beside it"
+        return self._start(hedge=True)
+
     def _next_healthy(self) -> str | None:
         """The next candidate that isn't cooling down or being probed by another request since the decision."""
         now_s, health = self.caller.deps.clock(), self.caller.deps.state.health
-        current = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self.queue)
+        current = ((name, health.get(name, UNKNOWN_HEALTH)) for name in self._queue)
         return next(
             (name for name, one in current if not cooldown_left_s(one, now_s) and not probe_left_s(one, now_s)), None
         )
-
-    async def race_hedge(self, lead: Attempt, hedge_delay_s: float) -> tuple[T | CallFailed, Attempt]:
-        """The attempt, with a hedge beside it if it is slow."""
-        deps, number = self.caller.deps, len(self._trace.attempts)
-
-        def start_hedge() -> Attempt | None:
-            assert deps.hedging is not None
-            name = self._next_healthy()
-            if name is None or not _both_within_budget(name, lead, self._routed) or not deps.hedging.try_withdraw():
-                return None
-            self.queue = [name, *(other for other in self.queue if other != name)]
-            lead.then = f"slow after {hedge_delay_s:.2f} s: {name} beside it"
-            return self.start(hedge=True)
-
-        def on_failure(attempt: Attempt, failed: CallFailed) -> None:
-            self.verdicts.append(failed.verdict)
-            accounting.record_failure(attempt, failed.verdict, failed.events, self._routed, deps)
-            attempt.then = "the other one goes on"
-
-        return await HedgeRace[T](
-            lambda attempt: self._call(self.caller, attempt, number + attempt.hedge),
-            start_hedge=start_hedge,
-            on_failure=on_failure,
-            on_loser=lambda attempt: accounting.record_hedge_lost(attempt, self._routed, deps),
-        ).run(lead, hedge_delay_s)
 
 
 def _both_within_budget(hedge_id: str, lead: Attempt, routed: RoutedRequest) -> bool:
@@ -214,21 +409,12 @@ def _both_within_budget(hedge_id: str, lead: Attempt, routed: RoutedRequest) -> 
     return (usd[hedge_id] + usd[lead.candidate]) * (1.0 + routed.features.input_error) <= cap.left_usd
 
 
-def _new_attempt(candidate_id: str, phase: str, caller: Caller, trace: Trace, began_s: float) -> Attempt:
-    deps: Deps = caller.deps
-    candidate, now_s = deps.by_id[candidate_id], deps.timer()
-    if not trace.attempts:
-        trace.overhead_s = now_s - began_s
-    attempt = Attempt(
-        candidate=candidate.id,
-        upstream=candidate.upstream,
-        model=candidate.model,
-        phase=phase,
-        began_s=now_s,
-        added_tokens=caller.added_tokens,
-    )
-    trace.attempts.append(attempt)
-    return attempt
+def _discard(task: asyncio.Task[StreamReply]) -> None:
+    """Stop a call, or close the stream that it has just opened."""
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and task.exception() is None:
+        task.result().reply.close()
 
 
 def client_error(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamError:
@@ -241,64 +427,3 @@ def client_error(verdicts: Sequence[FailureVerdict], trace: Trace) -> UpstreamEr
         error.message += "; tried " + ", ".join(f"{a.candidate}: {a.result}" for a in trace.attempts)
     trace.result, trace.status, trace.error = "failed", error.http_status, error.code
     return error
-
-
-class HedgeRace(Generic[T]):
-    """A first attempt, and a hedge if it is slow. `start_hedge()` starts the other attempt, or returns None if there is none.
-    `on_failure(attempt, failed)`: one failed while the other goes on. `on_loser(attempt)`: the slower one was stopped."""
-
-    def __init__(
-        self,
-        call_candidate: Callable[[Attempt], Awaitable[T]],
-        *,
-        start_hedge: Callable[[], Attempt | None],
-        on_failure: Callable[[Attempt, CallFailed], None],
-        on_loser: Callable[[Attempt], None],
-    ) -> None:
-        self._call = call_candidate
-        self._start_hedge = start_hedge
-        self._on_failure = on_failure
-        self._on_loser = on_loser
-        self._running: dict[asyncio.Future[T], Attempt] = {}
-
-    async def run(self, lead: Attempt, after_s: float) -> tuple[T | CallFailed, Attempt]:
-        """The first to start answering; if both fail, the last failure."""
-        try:
-            self._begin(lead)
-            done, _ = await asyncio.wait(self._running, timeout=after_s)
-            other = None if done else self._start_hedge()
-            if other is not None:
-                self._begin(other)
-            outcome = await self._first()
-            for attempt in self._running.values():
-                self._on_loser(attempt)
-            return outcome
-        finally:
-            for task in self._running:
-                _discard(task)
-
-    def _begin(self, attempt: Attempt) -> None:
-        self._running[asyncio.ensure_future(self._call(attempt))] = attempt
-
-    async def _first(self) -> tuple[T | CallFailed, Attempt]:
-        while True:
-            done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-            # If both are ready, the first attempt wins: it ranked higher.
-            task = next(one for one in self._running if one in done)
-            attempt = self._running.pop(task)
-            try:
-                return task.result(), attempt
-            except CallFailed as failed:
-                if not self._running:
-                    return failed, attempt
-                self._on_failure(attempt, failed)
-
-
-def _discard(task: asyncio.Future[T]) -> None:
-    """Stop a call, or close the stream that it has just opened."""
-    if not task.done():
-        task.cancel()
-    elif not task.cancelled() and task.exception() is None:
-        result = task.result()
-        if isinstance(result, StreamReply):
-            result.reply.close()

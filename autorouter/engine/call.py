@@ -18,6 +18,7 @@ from autorouter.core.state.health import UNKNOWN_HEALTH
 from autorouter.core.types import Wire
 from autorouter.engine import web
 from autorouter.engine.deps import Deps
+from autorouter.engine.request_context import RequestContext
 from autorouter.engine.trace import Attempt
 from autorouter.upstream import errors
 from autorouter.upstream.errors import FailureVerdict
@@ -39,8 +40,6 @@ STREAM_BREAK_KINDS = frozenset({"cut", "reset", "timeout", "protocol", "early_en
 PHASES_WITH_FALLBACKS = frozenset({"answer", "draft"})
 """Phases in which another candidate is better than a wait for a slot."""
 PROTOCOL_HEADERS = ("anthropic-version", "anthropic-beta")
-TRACE_HEADERS = {"x-autorouter-traceparent": "traceparent", "x-autorouter-tracestate": "tracestate"}
-"""Names of the trace headers on a task -> names sent upstream if `trace_upstream` is on."""
 
 
 class CallFailed(Exception):
@@ -70,21 +69,20 @@ ClientReply = CompleteResponse | StreamReply
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Makes the calls of one request: the client's own, or an inner one."""
+    """Makes the calls of one request: the client's own, or an inner one. `created_s`: Unix time, for translated answers."""
 
     deps: Deps
+    context: RequestContext
     request: ClientRequest
-    request_id: str
-    fault: str | None
     created_s: int
     strip_reasoning: bool = False
     """Send no reasoning: the upstream has refused the reasoning in the history."""
     added_tokens: float = 0.0
     """Estimated input tokens on top of the client's own request: proposals, instructions."""
 
-    async def complete(self, attempt: Attempt, number: int) -> CompleteResponse:
+    async def complete(self, attempt: Attempt) -> CompleteResponse:
         """The complete answer, parsed to make sure that it is one. Raises CallFailed."""
-        call, wire_exchange = self._build_call(attempt, number)
+        call, wire_exchange = self._build_call(attempt)
         reply = await self._send(call, attempt)
         try:
             async with asyncio.timeout(call.target.timeouts.total_s):
@@ -103,9 +101,9 @@ class Caller:
         attempt.served_model = complete.served_model
         return complete
 
-    async def open_stream(self, attempt: Attempt, number: int) -> StreamReply:
+    async def open_stream(self, attempt: Attempt) -> StreamReply:
         """The stream once its first event is here, or buffered further if it may break. Raises CallFailed."""
-        call, wire_exchange = self._build_call(attempt, number)
+        call, wire_exchange = self._build_call(attempt)
         reply = await self._send(call, attempt)
         observer = wire_exchange.observer()
         source = reply.chunks()
@@ -162,7 +160,7 @@ class Caller:
             buffered += observer.feed(chunk)
         return bytes(buffered)
 
-    def _build_call(self, attempt: Attempt, number: int) -> tuple[UpstreamCall, Exchange]:
+    def _build_call(self, attempt: Attempt) -> tuple[UpstreamCall, Exchange]:
         """The call, and the exchange between the client's wire and the upstream's."""
         candidate = self.deps.by_id[attempt.candidate]
         target = self.deps.targets[candidate.upstream]
@@ -172,24 +170,25 @@ class Caller:
             target.wire,
             candidate.model,
             origin=f"{target.name}/{candidate.model}",
-            seed=self.request_id,
+            seed=self.context.receipt_id,
             stream_usage=profile.stream_usage,
             created_s=self.created_s,
             strip_reasoning=self.strip_reasoning,
         )
         body, changes = adjust_body(wire_exchange.body, profile) if target.wire == "chat" else (wire_exchange.body, ())
         attempt.losses = (*wire_exchange.losses, *changes)
-        server_tools = web.server_tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
-        body = web.add_server_tools(body, server_tools)
+        if self.deps.web.mode == "upstream":
+            tools = web.server_tools_for(self.deps.web, self.deps.policy, target, attempt.phase, self.request.task)
+            body = web.add_server_tools(body, tools)
         call = UpstreamCall(
             target=target,
             candidate=candidate,
             path=PATHS[target.wire],
             body=body,
             stream=self.request.task.stream,
-            request_id=self.request_id,
-            attempt=number,
-            fault=self.fault,
+            request_id=self.context.receipt_id,
+            attempt=attempt.number,
+            fault=self.context.fault,
             headers=self._forwarded_headers(target.wire),
             # A member or a judge has no fallback, so it waits for a slot as long as a member may take.
             slot_timeout_s=None if attempt.phase in PHASES_WITH_FALLBACKS else self.deps.policy.fusion.member_s,
@@ -199,12 +198,12 @@ class Caller:
 
     def _forwarded_headers(self, wire: Wire) -> Mapping[str, str]:
         """The client's protocol headers if both sides speak the same wire, and the trace headers if they are sent upstream."""
-        names = dict(TRACE_HEADERS) if self.deps.trace_upstream else {}
+        headers: dict[str, str] = {}
+        if self.deps.trace_upstream and self.context.trace is not None:
+            headers |= self.context.trace.upstream_headers
         if wire == "messages" and self.request.task.wire == "messages":
-            names |= {name: name for name in PROTOCOL_HEADERS}
-        if not names:
-            return {}
-        return {names[name]: value for name, value in self.request.task.headers if name in names}
+            headers |= {name: value for name, value in self.request.task.headers if name in PROTOCOL_HEADERS}
+        return headers
 
     async def _send(self, call: UpstreamCall, attempt: Attempt) -> UpstreamReply:
         """Send, and return the reply if its status is 200. Raises CallFailed for any other."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
+from autorouter.core.grants import Grant
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, observe
 from autorouter.core.state.learned import NOTHING_LEARNED
@@ -14,6 +15,7 @@ from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate
 from autorouter.engine.prompts import PromptTemplates, load
+from autorouter.engine.receipt import CompletedRequest
 from autorouter.engine.retry import DEFAULT_RETRY_POLICY, HedgeBudget, RetryPolicy
 from autorouter.engine.web import WEB_OFF, WebSettings
 from autorouter.upstream.transport import Transport, UpstreamTarget
@@ -23,10 +25,18 @@ NOTHING_USD = 1e-9
 """Smaller amounts are rounding errors of float sums."""
 
 
-class ReceiptSink(Protocol):
-    """Where receipts go. `put` returns at once; the builder runs later, in the event loop or the writer's thread."""
+class RequestSink(Protocol):
+    """Where completed requests go. `record` returns at once; receipt, metrics and log line are made later."""
 
-    def put(self, build: Callable[[], dict[str, Any]]) -> None: ...
+    def record(self, completed: CompletedRequest) -> None: ...
+
+
+class KeyBudgetStore(Protocol):
+    """The budgets of local keys, which the server keeps."""
+
+    def hold(self, grant: Grant, usd: float) -> None: ...
+
+    def settle(self, grant: Grant, reserved_usd: float, spent_usd: float) -> None: ...
 
 
 MAX_SESSIONS = 10_000
@@ -93,11 +103,60 @@ class RouterState:
         """Reserve what a request may cost, until `settle`."""
         self._reserved_usd += usd
 
-    def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
-        """Replace a reservation by what was really spent."""
-        self.spent_today_usd(now_s)
+    def settle(self, reserved_usd: float, spent_usd: float, now_s: float | None) -> None:
+        """Replace a reservation by what was really spent. `now_s` may be None if that is nothing."""
+        if now_s is not None:
+            self.spent_today_usd(now_s)
         self._reserved_usd = max(0.0, self._reserved_usd - reserved_usd)
         self._spent_today_usd += spent_usd
+
+
+class Reservation:
+    """What a request may cost, held back in every budget that applies to it: the day's, its session's, its key's.
+
+    with Reservation(state, 0.02, context, key_budgets) as reservation:
+        ...
+        reservation.settle(0.0137, now_s)     what was spent takes its place
+
+    Leaving it unsettled, by an error, releases it.
+    """
+
+    __slots__ = ("_grant", "_key_budgets", "_open", "_session_key", "_state", "_usd")
+
+    def __init__(
+        self,
+        state: RouterState,
+        usd: float,
+        *,
+        session_key: str | None,
+        grant: Grant | None = None,
+        key_budgets: KeyBudgetStore | None = None,
+    ) -> None:
+        self._state, self._usd, self._session_key = state, usd, session_key
+        self._grant, self._key_budgets = grant, key_budgets
+        self._open = False
+
+    def __enter__(self) -> Reservation:
+        self._open = True
+        self._state.reserve(self._usd)
+        if self._session_key is not None:
+            self._state.hold(self._session_key, self._usd)
+        if self._key_budgets is not None and self._grant is not None:
+            self._key_budgets.hold(self._grant, self._usd)
+        return self
+
+    def settle(self, spent_usd: float, now_s: float | None) -> None:
+        """Replace the reservation by what was spent. `now_s` None: nothing was, on whichever day it is."""
+        self._open = False
+        self._state.settle(self._usd, spent_usd, now_s)
+        if self._session_key is not None and self._usd:
+            self._state.hold(self._session_key, -self._usd)
+        if self._key_budgets is not None and self._grant is not None:
+            self._key_budgets.settle(self._grant, self._usd, spent_usd)
+
+    def __exit__(self, *_: object) -> None:
+        if self._open:
+            self.settle(0.0, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +168,7 @@ class Deps:
     targets: Mapping[str, UpstreamTarget]
     policy: Policy
     transport: Transport
-    receipts: ReceiptSink
+    receipts: RequestSink
     state: RouterState
     clock: Callable[[], float]
     timer: Callable[[], float]

@@ -30,7 +30,8 @@ from autorouter.core.state.health import Health
 from autorouter.core.state.learned import LearnedState
 from autorouter.core.state.session import Session
 from autorouter.core.state.snapshot import Snapshot
-from autorouter.core.types import Candidate, Strategy, Task, Usage, Wire
+from autorouter.core.types import Candidate, Strategy, Usage, Wire
+from autorouter.engine.request_context import TraceContext
 from autorouter.engine.trace import Attempt, RequestResult, Trace
 from autorouter.receipts.chain import RECEIPT_SCHEMA
 
@@ -41,8 +42,9 @@ def context_record(policy: Policy, candidates: Sequence[Candidate]) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptInput:
-    """The input of a receipt. It waits for the writer, and doesn't hold the request's body."""
+class CompletedRequest:
+    """All that is recorded of a request: its receipt, metrics, log line and spans are made from it. It waits for them, so it
+    doesn't hold the request's body. `request_id` and `trace_context` as in `RequestContext`."""
 
     receipt_id: str
     shape: dict[str, Any]
@@ -52,50 +54,29 @@ class ReceiptInput:
     trace: Trace
     context: str
     dry_run: bool
+    request_id: str | None = None
+    trace_context: TraceContext | None = None
 
-    def __call__(self) -> dict[str, Any]:
-        return receipt_record(self)
 
-
-def receipt_record(receipt_input: ReceiptInput) -> dict[str, Any]:
+def receipt_record(completed: CompletedRequest) -> dict[str, Any]:
     """The whole receipt."""
     return {
         "type": "receipt",
         "schema": RECEIPT_SCHEMA,
-        "id": receipt_input.receipt_id,
-        "at": rfc3339_utc(receipt_input.snapshot.now_s),
+        "id": completed.receipt_id,
+        "at": rfc3339_utc(completed.snapshot.now_s),
         "version": __version__,
-        "dry_run": receipt_input.dry_run,
-        "context": receipt_input.context,
-        "request": receipt_input.shape,
-        "features": to_plain(receipt_input.features),
-        "snapshot": snapshot_record(receipt_input.snapshot),
-        "decision": decision_record(receipt_input.decision),
-        "attempts": [attempt_record(attempt) for attempt in receipt_input.trace.attempts],
-        "outcome": outcome_record(receipt_input.decision, receipt_input.trace),
-        "degraded": list(receipt_input.trace.degraded),
-        "panel": receipt_input.trace.panel,
-        "prompts": dict(receipt_input.trace.prompts),
-    }
-
-
-def request_shape(task: Task) -> dict[str, Any]:
-    """Counts and names, no content."""
-    return {
-        "wire": task.wire,
-        "label": task.label,
-        "stream": task.stream,
-        "client": task.client,
-        "session": task.session,
-        "agent": task.agent,
-        "body_bytes": len(task.body),
-        "prompt_bytes": task.prompt_bytes,
-        "messages": task.messages,
-        "ask_chars": len(task.prompt),
-        "tools": len(task.tools),
-        "images": task.images,
-        "trail_steps": len(task.tool_history),
-        "max_output_tokens": task.max_output_tokens,
+        "dry_run": completed.dry_run,
+        "context": completed.context,
+        "request": completed.shape,
+        "features": to_plain(completed.features),
+        "snapshot": snapshot_record(completed.snapshot),
+        "decision": decision_record(completed.decision),
+        "attempts": [attempt_record(attempt) for attempt in completed.trace.attempts],
+        "outcome": outcome_record(completed.decision, completed.trace),
+        "degraded": list(completed.trace.degraded),
+        "panel": completed.trace.panel,
+        "prompts": dict(completed.trace.prompts),
     }
 
 

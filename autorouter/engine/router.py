@@ -27,9 +27,9 @@ class RoutedRequest:
     decision: Decision
 
 
-def route(task: Task, deps: Deps) -> RoutedRequest:
+def route(task: Task, deps: Deps, session_key: str | None) -> RoutedRequest:
     """Decide. Raises UnknownModel for an unknown label; a refusal is part of the decision."""
-    snapshot = deps.snapshot(session_key(task))
+    snapshot = deps.snapshot(session_key)
     read = extract_features(task, deps.policy)
     return RoutedRequest(task, read, snapshot, decide(read, snapshot, deps.policy))
 
@@ -45,14 +45,6 @@ def preview_record(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
         "snapshot": snapshot_record(routed.snapshot),
         "decision": decision_record(routed.decision),
     }
-
-
-def session_key(task: Task) -> str | None:
-    """The key of the task's session; None without a session."""
-    # A sub-agent has its own prompt, and so its own cache: it is a session of its own.
-    if task.session is None:
-        return None
-    return f"{task.session}/{task.agent}" if task.agent else task.session
 
 
 def refusal_error(refusal: RoutingRefusal) -> AutorouterError:

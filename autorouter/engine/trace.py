@@ -23,6 +23,8 @@ class Attempt:
     upstream: str
     model: str
     began_s: float
+    number: int = 1
+    """Its place among all attempts of the request."""
     phase: str = "answer"
     added_tokens: float = 0.0
     events: int = 0

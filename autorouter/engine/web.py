@@ -17,7 +17,7 @@ import orjson
 from autorouter.core.policy import Policy
 from autorouter.core.types import Task
 from autorouter.upstream.transport import UpstreamTarget
-from autorouter.wire.common import request_body
+from autorouter.wire.common import lenient_json, request_body
 
 MAX_SEARCH_RESULTS = 5
 LOOKUP_PHASES = ("member", "debate", "layer")
@@ -64,4 +64,4 @@ def add_server_tools(body: bytes, tools: list[dict[str, Any]]) -> bytes:
     # The body has an empty `tools` or a `tool_choice`. Parsers disagree about duplicate keys, so it is rewritten.
     document = orjson.loads(body)
     document.pop("tool_choice", None)
-    return orjson.dumps(document | {"tools": tools})
+    return lenient_json.dumps_bytes(document | {"tools": tools})

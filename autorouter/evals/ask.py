@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import orjson
 
+from autorouter.engine.accounting import carry_out
 from autorouter.engine.deps import Deps, RouterState
+from autorouter.engine.request_context import RequestContext
 from autorouter.engine.router import route
-from autorouter.engine.step import Step
 from autorouter.engine.trace import Trace
 from autorouter.errors import AutorouterError, UnknownModel
 from autorouter.upstream.transport import Transport
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 EvalOutcome = Literal["answered", "degraded", "failed"]
 """`degraded`: answered, but not as requested or planned; `EvalAnswer.degraded` says how."""
@@ -55,7 +56,7 @@ class IsolatedState(RouterState):
     def reserve(self, usd: float) -> None:
         self._shared_budget.reserve(usd)
 
-    def settle(self, reserved_usd: float, spent_usd: float, now_s: float) -> None:
+    def settle(self, reserved_usd: float, spent_usd: float, now_s: float | None) -> None:
         self._shared_budget.settle(reserved_usd, spent_usd, now_s)
 
 
@@ -71,25 +72,26 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
     """Ask. A failure is an outcome, not an exception; only an unknown label raises UnknownModel."""
     isolated_deps = replace(deps, state=IsolatedState(deps.state), transport=_fresh_transport(deps))
     began_s = deps.timer()
-    request = exchange.parse("chat", chat_body(label, prompt, max_tokens), {"x-session-id": session})
-    routed = route(request.task, isolated_deps)
-    step = Step(request, routed, isolated_deps, receipt_id=deps.new_id(), began_s=began_s)
+    request = parse_request("chat", chat_body(label, prompt, max_tokens), {"x-session-id": session})
+    context = RequestContext(
+        request=request, receipt_id=deps.new_id(), began_s=began_s, deadline_s=began_s + deps.retry.deadline_s
+    )
+    routed = route(request.task, isolated_deps, context.session_key)
     text, error = "", None
-    try:
-        text = answer_text(await step.answer())
-    except UnknownModel:
-        raise
-    except AutorouterError as failed:
-        error = f"{failed.code}: {failed.message}"
-    finally:
-        step.finish()
+    with carry_out(context, routed, isolated_deps) as step:
+        try:
+            text = answer_text(await step.answer())
+        except UnknownModel:
+            raise
+        except AutorouterError as failed:
+            error = f"{failed.code}: {failed.message}"
     decision, trace = routed.decision, step.trace
     degraded = list(trace.degraded)
     return EvalAnswer(
         label=label,
         text=text,
         outcome="failed" if error is not None else "degraded" if degraded else "answered",
-        receipt=step.receipt_id,
+        receipt=context.receipt_id,
         strategy=str(decision.plan.strategy) if decision.plan else None,
         candidate=_candidate(trace),
         cost_usd=trace.cost_usd,

@@ -36,7 +36,7 @@ from autorouter.evals.bench_sets import (
 )
 from autorouter.evals.client_fixtures import LABEL, RULES, TOOLS, tool_schema
 from autorouter.evals.statistics import mean
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 Knowledge = Literal["rank+list", "rank+spent", "matched+spent"]
 KNOWLEDGE: tuple[Knowledge, ...] = ("rank+spent", "rank+list", "matched+spent")
@@ -93,7 +93,7 @@ def request_body(text: str, *, agent: bool) -> bytes:
 
 def read_features(text: str, policy: Policy, *, agent: bool) -> Features:
     """What the router reads from the prompt."""
-    return extract_features(exchange.parse("chat", request_body(text, agent=agent), {}).task, policy)
+    return extract_features(parse_request("chat", request_body(text, agent=agent), {}).task, policy)
 
 
 def replay_rows(job: ReplayJob) -> list[ReplayedRow]:

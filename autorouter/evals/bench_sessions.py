@@ -23,7 +23,7 @@ from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
 from autorouter.evals.bench_economics import RecordedStep, SessionCaches, session_usd
 from autorouter.evals.bench_session_data import RecordedRequest, RecordedSession, SessionLine, parse_session
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 CHECKPOINTS = (10, 20, 30)
 """Steps at which it is asked whether a failing session can be told from one that succeeds."""
@@ -142,7 +142,7 @@ def bill_session(recorded: RecordedSession, source: str, world: SessionWorld) ->
 
 
 def _features(recorded: RecordedSession, request: RecordedRequest, policy: Policy) -> Features:
-    return extract_features(exchange.parse(recorded.wire, request.body, recorded.headers).task, policy)
+    return extract_features(parse_request(recorded.wire, request.body, recorded.headers).task, policy)
 
 
 class _Replay:

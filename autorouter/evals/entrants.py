@@ -20,7 +20,7 @@ from autorouter.engine.router import route
 from autorouter.evals.ask import chat_body
 from autorouter.evals.cases import Case
 from autorouter.evals.statistics import mean
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 ROUTER_LABELS = (AUTO, PREFIX + Strategy.VERIFY, PREFIX + Strategy.FUSION)
 BEST_SINGLE = "best single"
@@ -57,7 +57,7 @@ def select_entrants(cases: Sequence[Case], deps: Deps, role: Role) -> EntrantSet
     expected_usd = 0.0
     for case in cases:
         for label in ROUTER_LABELS:
-            decision = route(exchange.parse("chat", chat_body(label, case.prompt), {}).task, deps).decision
+            decision = route(parse_request("chat", chat_body(label, case.prompt), {}).task, deps, None).decision
             plan = decision.plan
             expected_usd += plan.step_usd if plan else 0.0
             if label == AUTO:

@@ -17,10 +17,11 @@ from autorouter.core.decision import scoring
 from autorouter.core.decision.scoring import Score
 from autorouter.core.types import SKILL_BY_KIND, Strategy, TaskKind
 from autorouter.engine.deps import Deps
+from autorouter.engine.request_context import session_key
 from autorouter.engine.router import RoutedRequest, route
 from autorouter.evals.cases import DifficultyBand, LabelledRequest
 from autorouter.evals.client_fixtures import as_client_request
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 MIDDLE, HARD = 1 / 3, 2 / 3
 """The bands are thirds of the documented scale, 0 easy .. 1 at the limit of today's best. Not fitted to the cases."""
@@ -79,7 +80,8 @@ def route_all(cases: Iterable[LabelledRequest], deps: Deps) -> Iterator[RoutingR
     """Each case through the decision that a server would make."""
     for case in cases:
         request = as_client_request(case)
-        routed = route(exchange.parse(request.wire, request.body, request.headers).task, deps)
+        task = parse_request(request.wire, request.body, request.headers).task
+        routed = route(task, deps, session_key(task))
         plan = routed.decision.plan
         yield RoutingResult(
             case=case,

@@ -14,9 +14,9 @@ import time
 from functools import lru_cache
 from typing import Any
 
-from autorouter.engine.receipt import rfc3339_utc
+from autorouter.engine.receipt import CompletedRequest, rfc3339_utc
 from autorouter.engine.trace import Attempt
-from autorouter.observe.events import CompletedRequest, RejectedRequest, final_attempt, time_to_first_byte_s
+from autorouter.observe.recorder import RejectedRequest, final_attempt, time_to_first_byte_s
 
 ACCESS_LOGGER = "autorouter.requests"
 Fields = dict[str, Any]
@@ -39,7 +39,7 @@ class AccessLog:
 
     def on_request(self, completed: CompletedRequest) -> None:
         """A finished step."""
-        level = LEVELS.get(completed.receipt_input.trace.result, logging.INFO)
+        level = LEVELS.get(completed.trace.result, logging.INFO)
         if self._log.isEnabledFor(level):
             self._write(level, completed_fields(completed, "info" if level == logging.INFO else "warning"))
 
@@ -62,18 +62,17 @@ class AccessLog:
 
 def completed_fields(completed: CompletedRequest, level: str) -> Fields:
     """The fields in their order. Seconds and dollars are rounded; None is unknown."""
-    receipt_input, context = completed
-    trace, shape, plan = receipt_input.trace, receipt_input.shape, receipt_input.decision.plan
+    trace, shape, plan = completed.trace, completed.shape, completed.decision.plan
     final, cost_usd = final_attempt(trace), trace.cost_usd
-    trace_id, span_id = (context.trace.trace_id, context.trace.span_id) if context is not None else (None, None)
+    place = completed.trace_context
     return {
-        "time": _at(receipt_input.snapshot.now_s + (trace.seconds or 0.0)),
+        "time": _at(completed.snapshot.now_s + (trace.seconds or 0.0)),
         "level": level,
         "event": "request",
-        "request_id": (context.request_id if context is not None else None) or receipt_input.receipt_id,
-        "receipt": receipt_input.receipt_id,
-        "trace_id": trace_id,
-        "span_id": span_id,
+        "request_id": completed.request_id or completed.receipt_id,
+        "receipt": completed.receipt_id,
+        "trace_id": place.trace_id if place is not None else None,
+        "span_id": place.span_id if place is not None else None,
         "wire": shape["wire"],
         "client": shape["client"],
         "label": shape["label"],
@@ -90,7 +89,7 @@ def completed_fields(completed: CompletedRequest, level: str) -> Fields:
         "overhead_s": _rounded(trace.overhead_s),
         **_usage_fields(trace.attempts),
         "cost_usd": None if cost_usd is None else round(cost_usd, 8),
-        "dry_run": receipt_input.dry_run,
+        "dry_run": completed.dry_run,
     }
 
 

@@ -11,8 +11,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from autorouter.engine.receipt import CompletedRequest
 from autorouter.engine.trace import Attempt
-from autorouter.observe.events import CompletedRequest, RejectedRequest, retries_and_fallbacks
+from autorouter.observe.recorder import RejectedRequest, retries_and_fallbacks
 
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 """A decision takes about 0.5 ms on an idle core; a second would be a fault."""
@@ -105,9 +106,8 @@ class RequestMetrics:
 
     def on_request(self, completed: CompletedRequest) -> None:
         """Count a finished step."""
-        receipt_input = completed.receipt_input
-        trace, plan = receipt_input.trace, receipt_input.decision.plan
-        wire = receipt_input.shape["wire"]
+        trace, plan = completed.trace, completed.decision.plan
+        wire = completed.shape["wire"]
         strategy = str(plan.strategy) if plan is not None else "none"
         self.requests.add((wire, strategy, trace.result))
         if trace.seconds is not None:

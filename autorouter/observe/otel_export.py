@@ -17,9 +17,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from autorouter.engine.receipt import CompletedRequest
 from autorouter.errors import exception_site
 from autorouter.observe import otel_spans
-from autorouter.observe.events import CompletedRequest, RejectedRequest
+from autorouter.observe.recorder import RejectedRequest
 from autorouter.upstream.transport import UpstreamTarget
 
 MAX_QUEUED_SPANS = 2_048
@@ -84,7 +85,7 @@ class OtelExporter:
 
     def on_request(self, completed: CompletedRequest) -> None:
         """Queue the spans of a finished step, if it is sampled."""
-        if completed.context is None or not completed.context.trace.sampled:
+        if completed.trace_context is None or not completed.trace_context.sampled:
             return
         spans = list(otel_spans.request_spans(completed, self._addresses, self._resource))
         # The processor would drop the oldest span without counting it, and tear a step apart: it fits as a whole or not at all.

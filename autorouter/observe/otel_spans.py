@@ -23,10 +23,10 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes, 
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from autorouter import __version__
-from autorouter.engine.receipt import ReceiptInput
+from autorouter.engine.receipt import CompletedRequest
+from autorouter.engine.request_context import TraceContext
 from autorouter.engine.trace import Attempt
-from autorouter.observe.events import NOT_FAILURES, CompletedRequest, final_attempt
-from autorouter.observe.trace_context import TraceContext
+from autorouter.observe.recorder import NOT_FAILURES, final_attempt
 from autorouter.upstream.transport import UpstreamTarget
 
 PROVIDERS = {
@@ -71,18 +71,17 @@ def request_spans(
     completed: CompletedRequest, addresses: Mapping[str, UpstreamAddress], resource: Resource
 ) -> Iterator[ReadableSpan]:
     """The spans of a step; none if it isn't sampled."""
-    receipt_input, request_context = completed
-    if request_context is None or not request_context.trace.sampled:
+    parent, trace = completed.trace_context, completed.trace
+    if parent is None or not parent.sampled:
         return
-    trace, parent = receipt_input.trace, request_context.trace
-    began_s = receipt_input.snapshot.now_s - (trace.overhead_s or 0.0)
+    began_s = completed.snapshot.now_s - (trace.overhead_s or 0.0)
     step = _span_context(parent, parent.span_id)
     yield ReadableSpan(
-        name=f"route {receipt_input.shape['label']}",
+        name=f"route {completed.shape['label']}",
         context=step,
         parent=_span_context(parent, parent.parent_id, remote=True) if parent.parent_id else None,
         resource=resource,
-        attributes=_step_attributes(receipt_input),
+        attributes=_step_attributes(completed),
         kind=SpanKind.SERVER,
         status=Status(StatusCode.ERROR if trace.result in ("failed", "broken") else StatusCode.UNSET),
         start_time=round(began_s * NS),
@@ -90,13 +89,13 @@ def request_spans(
         instrumentation_scope=SCOPE,
     )
     for attempt in trace.attempts:
-        began_at_s = receipt_input.snapshot.now_s + attempt.began_s - trace.attempts[0].began_s
+        began_at_s = completed.snapshot.now_s + attempt.began_s - trace.attempts[0].began_s
         yield ReadableSpan(
             name=f"chat {attempt.model}",
             context=_span_context(parent, f"{random.getrandbits(64) or 1:016x}"),
             parent=step,
             resource=resource,
-            attributes=_attempt_attributes(receipt_input, attempt, addresses.get(attempt.upstream)),
+            attributes=_attempt_attributes(completed, attempt, addresses.get(attempt.upstream)),
             kind=SpanKind.CLIENT,
             status=Status(StatusCode.UNSET if attempt.result in NOT_FAILURES else StatusCode.ERROR),
             start_time=round(began_at_s * NS),
@@ -109,8 +108,8 @@ def _span_context(trace: TraceContext, span_id: str, *, remote: bool = False) ->
     return SpanContext(int(trace.trace_id, 16), int(span_id, 16), remote, TraceFlags(TraceFlags.SAMPLED))
 
 
-def _step_attributes(receipt_input: ReceiptInput) -> dict[str, Value]:
-    trace, shape, plan = receipt_input.trace, receipt_input.shape, receipt_input.decision.plan
+def _step_attributes(completed: CompletedRequest) -> dict[str, Value]:
+    trace, shape, plan = completed.trace, completed.shape, completed.decision.plan
     final = final_attempt(trace)
     return _without_none(
         {
@@ -122,23 +121,23 @@ def _step_attributes(receipt_input: ReceiptInput) -> dict[str, Value]:
             "gen_ai.conversation.id": shape["session"],
             http_attributes.HTTP_RESPONSE_STATUS_CODE: trace.status,
             error_attributes.ERROR_TYPE: trace.error,
-            "autorouter.receipt": receipt_input.receipt_id,
+            "autorouter.receipt": completed.receipt_id,
             "autorouter.wire": shape["wire"],
             "autorouter.client": shape["client"],
-            "autorouter.kind": str(receipt_input.features.kind),
+            "autorouter.kind": str(completed.features.kind),
             "autorouter.strategy": str(plan.strategy) if plan is not None else None,
             "autorouter.candidate": final.candidate if final is not None else None,
             "autorouter.result": trace.result,
             "autorouter.attempts": len(trace.attempts),
             "autorouter.overhead_s": trace.overhead_s,
             "autorouter.cost_usd": trace.cost_usd,
-            "autorouter.dry_run": receipt_input.dry_run,
+            "autorouter.dry_run": completed.dry_run,
         }
     )
 
 
 def _attempt_attributes(
-    receipt_input: ReceiptInput, attempt: Attempt, address: UpstreamAddress | None
+    completed: CompletedRequest, attempt: Attempt, address: UpstreamAddress | None
 ) -> dict[str, Value]:
     usage = attempt.usage
     failed = attempt.result not in NOT_FAILURES
@@ -147,8 +146,8 @@ def _attempt_attributes(
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": address.provider if address is not None else attempt.upstream,
             "gen_ai.request.model": attempt.model,
-            "gen_ai.request.stream": receipt_input.shape["stream"],
-            "gen_ai.request.max_tokens": receipt_input.shape["max_output_tokens"],
+            "gen_ai.request.stream": completed.shape["stream"],
+            "gen_ai.request.max_tokens": completed.shape["max_output_tokens"],
             "gen_ai.response.model": attempt.served_model,
             "gen_ai.response.time_to_first_chunk": attempt.ttft_s,
             "gen_ai.usage.input_tokens": usage.input_tokens if usage is not None else None,

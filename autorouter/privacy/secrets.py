@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from autorouter.wire.common import lenient_json
+
 MAX_HITS = 1_000
 """More are not counted: a file of keys is one finding."""
 
@@ -216,8 +218,8 @@ def locate(body: bytes) -> str:
     for name, value in document.items() if isinstance(document, dict) else ():
         if name in ("messages", "input") and isinstance(value, list):
             for index, item in enumerate(value):
-                if scan(orjson.dumps(item)):
+                if scan(lenient_json.dumps_bytes(item)):
                     return f"{name}[{index}]"
-        elif scan(orjson.dumps(value)):
+        elif scan(lenient_json.dumps_bytes(value)):
             return str(name)[:40]
     return "the request"

@@ -11,9 +11,9 @@ from starlette.routing import Route, Router
 from autorouter.engine.deps import Deps
 from autorouter.errors import RequestError
 from autorouter.runtime import Runtime
-from autorouter.server.admission import Admission
 from autorouter.server.asgi import Receive, Scope, Send, send_error
 from autorouter.server.concurrency import ConcurrencyLimiter
+from autorouter.server.decision import RequestDecider
 from autorouter.server.endpoints import (
     CountTokensEndpoint,
     InferenceEndpoint,
@@ -45,19 +45,19 @@ def build_app(runtime: Runtime, guard_config: GuardConfig, limiter: ConcurrencyL
     def deps() -> Deps:
         return runtime.deps
 
-    admission = Admission(runtime, guard_config.keyring)
+    decider = RequestDecider(runtime, guard_config.keyring)
     models, receipts = ModelsEndpoint(deps), ReceiptsEndpoint(runtime)
     routes: list[tuple[str, str, Asgi]] = [
-        ("POST", "/v1/chat/completions", InferenceEndpoint("chat", deps, limiter, admission)),
-        ("POST", "/v1/messages", InferenceEndpoint("messages", deps, limiter, admission)),
+        ("POST", "/v1/chat/completions", InferenceEndpoint("chat", deps, limiter, decider)),
+        ("POST", "/v1/messages", InferenceEndpoint("messages", deps, limiter, decider)),
         ("POST", "/v1/messages/count_tokens", CountTokensEndpoint(deps)),
-        ("POST", "/v1/responses", InferenceEndpoint("responses", deps, limiter, admission)),
+        ("POST", "/v1/responses", InferenceEndpoint("responses", deps, limiter, decider)),
         ("GET", "/v1/responses", reject_websocket),
         ("POST", "/v1/responses/compact", reject_compaction),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{name:path}", models),
-        ("POST", "/v1/estimate", EstimateEndpoint(deps, admission)),
-        ("POST", "/debug/route", RoutePreviewEndpoint(deps, admission)),
+        ("POST", "/v1/estimate", EstimateEndpoint(deps, decider)),
+        ("POST", "/debug/route", RoutePreviewEndpoint(deps, decider)),
         ("GET", "/debug/receipts", receipts),
         ("GET", "/debug/receipts/{id}", receipts),
         ("GET", "/metrics", MetricsEndpoint(runtime, limiter)),

@@ -26,6 +26,10 @@ EVENT_STREAM_HEADERS: RawHeaders = [
 ]
 
 
+SCOPE_PRINCIPAL = "autorouter.principal"
+"""ASGI scope key for the `Principal`, set by the guard."""
+SCOPE_MAX_BODY_BYTES = "autorouter.max_body_bytes"
+"""ASGI scope key for the limit of the body, set by the guard."""
 SCOPE_CLIENT_STALLED = "autorouter.stalled"
 """ASGI scope key, set if the connection was closed because the client had stopped reading."""
 
@@ -41,6 +45,20 @@ def headers_of(scope: Scope) -> dict[str, str]:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         scope["autorouter.headers"] = headers
     return headers
+
+
+class StartedSend:
+    """`send`, which knows whether a response has begun."""
+
+    __slots__ = ("_send", "started")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: AsgiMessage) -> None:
+        self.started = True
+        await self._send(message)
 
 
 async def read_body(receive: Receive, limit_bytes: int) -> bytes:
@@ -69,11 +87,30 @@ def body_too_large(limit_bytes: int) -> RequestError:
     )
 
 
+def response_messages(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> list[AsgiMessage]:
+    """A complete response."""
+    head = [(b"content-length", str(len(body)).encode()), *headers]
+    return [
+        {"type": "http.response.start", "status": status, "headers": head},
+        {"type": "http.response.body", "body": body},
+    ]
+
+
+def error_messages(
+    error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = (), *, wire: Wire = "chat"
+) -> list[AsgiMessage]:
+    """An error before the first byte, in the shape of the client's wire."""
+    all_headers = [JSON_CONTENT_TYPE, *headers]
+    retry_after = errors.retry_after_header(error)
+    if retry_after is not None:
+        all_headers.append((b"retry-after", retry_after.encode()))
+    return response_messages(error.http_status, errors.ERROR_ENCODERS[wire](error), all_headers)
+
+
 async def send_bytes(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
     """Send a complete response."""
-    head = [(b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": head})
-    await send({"type": "http.response.body", "body": body})
+    for message in response_messages(status, body, headers):
+        await send(message)
 
 
 async def send_json(send: Send, document: Any, status: int = 200, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -84,12 +121,9 @@ async def send_json(send: Send, document: Any, status: int = 200, headers: Itera
 async def send_error(
     send: Send, error: AutorouterError, headers: Iterable[tuple[bytes, bytes]] = (), *, wire: Wire = "chat"
 ) -> None:
-    """Send an error before the first byte, in the shape of the client's wire."""
-    all_headers = [JSON_CONTENT_TYPE, *headers]
-    retry_after = errors.retry_after_header(error)
-    if retry_after is not None:
-        all_headers.append((b"retry-after", retry_after.encode()))
-    await send_bytes(send, error.http_status, errors.ERROR_ENCODERS[wire](error), all_headers)
+    """Send an error before the first byte."""
+    for message in error_messages(error, headers, wire=wire):
+        await send(message)
 
 
 class DisconnectWatcher:
@@ -134,3 +168,11 @@ class DisconnectWatcher:
         self.disconnected = True
         if self._task is not None:
             self._task.cancel()
+
+
+async def wait_or_disconnect(receive: Receive, wait: Awaitable[object]) -> None:
+    """Wait. Raises ClientDisconnected if the client hangs up first."""
+    with DisconnectWatcher(receive) as watcher:
+        await wait
+    if watcher.disconnected:
+        raise ClientDisconnected

@@ -1,6 +1,6 @@
 """Concurrency and rate limits. Every inference request holds a `Lease` of the `ConcurrencyLimiter`:
 
-    open_lease ──► body read ──► try_acquire ──► executed ──► released
+    open_lease ──► body read ──► acquire ──► executed ──► released
       │ no memory for its body     │ over its rate: 429, exact Retry-After
       │ or stopping                │ no slot: queued ──► a slot within queue_timeout_s ──► executed
       ▼                            │             └──► queue full, or queue_timeout_s over: 429, estimated Retry-After
@@ -28,7 +28,7 @@ from typing import Generic, TypeVar
 
 from autorouter.config.schema import ConcurrencyConfig
 from autorouter.errors import Busy, Stopping
-from autorouter.server.asgi import AsgiMessage, Receive
+from autorouter.server.asgi import AsgiMessage, Receive, wait_or_disconnect
 from autorouter.server.rate_limit import RateLimiter
 
 MAX_QUEUED_REQUESTS = 1000
@@ -254,14 +254,11 @@ class Lease:
 
         return counting
 
-    def try_acquire(self, request: AdmissionRequest) -> bool:
-        """Whether there is a slot now; if not, call `wait`. Raises Busy if the client is over its rate."""
+    async def acquire(self, request: AdmissionRequest, receive: Receive) -> None:
+        """A slot, at once or from the queue. Raises Busy, Stopping, or ClientDisconnected if the client doesn't wait."""
         self.session, self.stream = request.session, request.stream
-        return self._limiter.try_acquire(self, request)
-
-    async def wait(self, request: AdmissionRequest) -> None:
-        """Wait for a slot. Raises Busy or Stopping."""
-        await self._limiter.wait(self, request)
+        if not self._limiter.try_acquire(self, request):
+            await wait_or_disconnect(receive, self._limiter.wait(self, request))
 
     def cancel(self) -> None:
         """Cancel the request, whatever it is waiting for."""

@@ -21,8 +21,8 @@ from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest
-from autorouter.server.admission import Admission
 from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.decision import RequestDecider
 from autorouter.server.endpoints import CurrentDeps, decide_only
 
 CostRange = dict[str, float]
@@ -31,12 +31,12 @@ CostRange = dict[str, float]
 class EstimateEndpoint:
     """Takes a request of any wire, detected as for `/debug/route`."""
 
-    def __init__(self, deps: CurrentDeps, admission: Admission) -> None:
+    def __init__(self, deps: CurrentDeps, decider: RequestDecider) -> None:
         self._deps = deps
-        self._admission = admission
+        self._decider = decider
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_json(send, estimate(*await decide_only(scope, receive, self._deps(), self._admission)))
+        await send_json(send, estimate(*await decide_only(scope, receive, self._deps(), self._decider)))
 
 
 def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:

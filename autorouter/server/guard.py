@@ -18,22 +18,24 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from autorouter.config.convert import is_loopback
+from autorouter.core.grants import Grant, PermissionDenied
 from autorouter.core.types import Wire
+from autorouter.engine.request_context import Principal, request_id_of
 from autorouter.errors import AutorouterError, LocalAuthError, RequestError, exception_site
-from autorouter.observe.request_context import request_id_of
-from autorouter.server.access.grants import SCOPE_GRANT, PermissionDenied
 from autorouter.server.access.keyring import Keyring
 from autorouter.server.asgi import (
+    SCOPE_MAX_BODY_BYTES,
+    SCOPE_PRINCIPAL,
     ClientDisconnected,
     RawHeaders,
     Receive,
     Scope,
     Send,
+    StartedSend,
     body_too_large,
     headers_of,
     send_error,
 )
-from autorouter.server.endpoints import SCOPE_KEY_NAME
 
 log = logging.getLogger("autorouter")
 PUBLIC_PATHS = ("/livez", "/readyz")
@@ -77,21 +79,15 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def send_and_note(message: dict[str, object]) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        started_send = StartedSend(send)
         try:
-            self._check(scope)
-            scope["autorouter.max_body_bytes"] = self._config.max_body_bytes
-            await self._app(scope, receive, send_and_note)  # type: ignore[arg-type]
+            scope[SCOPE_PRINCIPAL] = self._check(scope)
+            scope[SCOPE_MAX_BODY_BYTES] = self._config.max_body_bytes
+            await self._app(scope, receive, started_send)
         except ClientDisconnected:
             return
         except AutorouterError as error:
-            if not started:
+            if not started_send.started:
                 self._on_rejected(scope, error)
                 await send_error(send, error, _request_id_headers(scope), wire=client_wire(scope))
         except Exception as exc:
@@ -102,7 +98,7 @@ class Guard:
                 "/".join(scope["path"].split("/")[:3]),
                 exception_site(exc),
             )
-            if not started:
+            if not started_send.started:
                 await send_error(
                     send,
                     AutorouterError("Internal error", hint="the log names the place"),
@@ -110,13 +106,14 @@ class Guard:
                     wire=client_wire(scope),
                 )
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope) -> Principal:
         headers = headers_of(scope)
         self._check_origin(scope, headers, self._check_host(scope, headers))
-        if scope["path"] not in PUBLIC_PATHS:
-            self._check_key(scope, headers)
+        grant = None if scope["path"] in PUBLIC_PATHS else self._check_key(scope, headers)
         if scope["method"] == "POST":
             self._check_body(headers)
+        peer = scope.get("client")
+        return Principal(grant.name if grant is not None else None, grant, peer[0] if peer else "local")
 
     def _check_host(self, scope: Scope, headers: dict[str, str]) -> str:
         """Returns the Host as it was sent."""
@@ -143,11 +140,12 @@ class Guard:
             "Requests from web pages are refused", "add the origin to server.allowed_origins", "origin_refused"
         )
 
-    def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _check_key(self, scope: Scope, headers: dict[str, str]) -> Grant | None:
+        """Returns what the key allows; None for the server's own key, and if no key is required."""
         config = self._config
         has_local_keys = config.keyring is not None and config.keyring.key_required()
         if config.key is None and not has_local_keys:
-            return
+            return None
         presented = presented_keys(headers)
         # Keys of the file first: one that is also configured as the server's own key must stay limited.
         grant = config.keyring.find_grant(presented) if config.keyring is not None and has_local_keys else None
@@ -155,11 +153,11 @@ class Guard:
             if config.key is not None and sum(
                 hmac.compare_digest(key.encode(), config.key.encode()) for key in presented
             ):
-                return
+                return None
             raise LocalAuthError("The local key is missing or wrong", hint="send `Authorization: Bearer <local key>`")
         if grant.is_limited and scope["path"].startswith(UNRESTRICTED_KEY_PATHS):
             raise PermissionDenied(f"The key `{grant.name}` may not see this", hint="it is for models only")
-        scope[SCOPE_GRANT], scope[SCOPE_KEY_NAME] = grant, grant.name
+        return grant
 
     def _check_body(self, headers: dict[str, str]) -> None:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()

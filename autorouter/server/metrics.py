@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Iterator
 from types import ModuleType
 
+from autorouter.engine.request_context import request_id_of
 from autorouter.errors import AutorouterError
 from autorouter.observe import logging_setup
-from autorouter.observe.events import RejectedRequest
 from autorouter.observe.metrics import GaugeValue
-from autorouter.observe.request_context import request_id_of
+from autorouter.observe.recorder import RejectedRequest
 from autorouter.runtime import Runtime
 from autorouter.server.asgi import Receive, Scope, Send, headers_of, send_bytes
 from autorouter.server.concurrency import ConcurrencyLimiter
@@ -33,7 +33,7 @@ class MetricsEndpoint:
         from autorouter.observe import prometheus
 
         runtime = self._runtime
-        runtime.dispatcher.drain()
+        runtime.recorder.drain()
         now = tuple(runtime_gauges(runtime, self._limiter))
         all_families = [*prometheus.request_families(runtime.metrics), *prometheus.state_families(runtime.deps, now)]
         body, kind = await asyncio.to_thread(prometheus.render, all_families, headers_of(scope).get("accept", ""))
@@ -49,7 +49,7 @@ class RejectionRecorder:
     def __call__(self, scope: Scope, error: AutorouterError) -> None:
         wire = WIRE_BY_PATH.get(scope["path"], "other")
         request_id, now_s = request_id_of(headers_of(scope)), self._runtime.deps.clock()
-        self._runtime.dispatcher.reject(RejectedRequest(wire, error.code, error.http_status, request_id, now_s))
+        self._runtime.recorder.reject(RejectedRequest(wire, error.code, error.http_status, request_id, now_s))
 
 
 def runtime_gauges(runtime: Runtime, limiter: ConcurrencyLimiter) -> Iterator[GaugeValue]:
@@ -60,7 +60,9 @@ def runtime_gauges(runtime: Runtime, limiter: ConcurrencyLimiter) -> Iterator[Ga
     yield GaugeValue("held_bytes", "Bodies in hand, all together.", limiter.held_bytes)
     writer = runtime.writer
     if writer is not None:
-        yield GaugeValue("receipts_backlog", "Receipts that wait to be built.", writer.backlog)
+        yield GaugeValue(
+            "receipts_backlog", "Receipts that wait to be built.", runtime.recorder.backlog + writer.backlog
+        )
         yield GaugeValue("receipts_dropped", "Receipts that couldn't be written.", writer.dropped, counter=True)
     yield GaugeValue("log_lines_dropped", "Log lines that nobody took.", logging_setup.dropped_lines(), counter=True)
     exporter = runtime.otel_exporter

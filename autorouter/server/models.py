@@ -10,8 +10,7 @@ from autorouter.core.codec import to_plain
 from autorouter.core.types import Candidate
 from autorouter.engine.deps import Deps
 from autorouter.errors import UnknownModel
-from autorouter.server.access.grants import SCOPE_GRANT
-from autorouter.server.asgi import Receive, Scope, Send, send_json
+from autorouter.server.asgi import SCOPE_PRINCIPAL, Receive, Scope, Send, send_json
 from autorouter.server.endpoints import CurrentDeps
 
 CREATED = 1_767_225_600
@@ -25,7 +24,7 @@ class ModelsEndpoint:
         self._deps = deps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deps, grant = self._deps(), scope.get(SCOPE_GRANT)
+        deps, grant = self._deps(), scope[SCOPE_PRINCIPAL].grant
         if grant is not None and grant.is_limited:
             pool = tuple(candidate for candidate in deps.candidates if grant.allows_candidate(candidate))
             deps = replace(deps, candidates=pool, by_id={candidate.id: candidate for candidate in pool})

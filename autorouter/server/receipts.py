@@ -18,7 +18,7 @@ MAX_LISTED = 500
 
 
 class ReceiptsEndpoint:
-    """Reads files, so it works in a thread. The writer is flushed first, so that the newest receipts are included."""
+    """Reads files, so it works in a thread. Recorder and writer are emptied first, so that the newest receipts are included."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -29,6 +29,7 @@ class ReceiptsEndpoint:
             raise RequestError(
                 "Receipts are switched off", hint="set receipts.enabled = true", http_status=404, code="not_found"
             )
+        self._runtime.recorder.drain()
         receipt_id = scope.get("path_params", {}).get("id")
         document = await asyncio.to_thread(self._read, directory, receipt_id, _count(scope))
         await send_json(send, document)

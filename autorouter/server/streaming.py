@@ -9,6 +9,7 @@ Before the first byte an error has its own status. After the first comment it is
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -22,8 +23,15 @@ from autorouter.engine.receipt import phases_record
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.engine.trace import Attempt
 from autorouter.errors import AutorouterError
-from autorouter.observe.request_context import CURRENT_REQUEST
-from autorouter.server.asgi import EVENT_STREAM_HEADERS, JSON_CONTENT_TYPE, RawHeaders, Send, send_bytes, send_error
+from autorouter.server.asgi import (
+    EVENT_STREAM_HEADERS,
+    JSON_CONTENT_TYPE,
+    AsgiMessage,
+    RawHeaders,
+    Send,
+    error_messages,
+    response_messages,
+)
 from autorouter.wire import errors
 from autorouter.wire.common import request_body
 from autorouter.wire.overrides import PROGRESS_HEADER
@@ -34,80 +42,89 @@ KEEPALIVE_INTERVAL_S = 8.0
 """Proxies and clients give up after 30 to 60 s of silence; some want a byte every 10 s."""
 
 
-async def send_response(step: Step, send: Send) -> None:
-    """Send an answer that isn't streamed, with its summary."""
+async def respond(step: Step, send: Send, headers: RawHeaders) -> Sequence[AsgiMessage]:
+    """Carry out the step and send the response but for its last messages. These are returned, because they must not leave before
+    the step is accounted for; none if a stream broke: without an end the server closes the connection, which every client
+    takes for an error. `headers`: more of them for the response."""
+    client_stream = _ClientStream(step, send, headers)
+    body = b""
     try:
-        body = await step.answer()
-    except AutorouterError as error:
-        await send_error(send, error, response_headers(step), wire=step.routed.task.wire)
-        return
-    step.finish()
-    body = request_body.with_member(body, request_body.EXTENSION, response_summary(step))
-    await send_bytes(send, 200, body, (JSON_CONTENT_TYPE, *response_headers(step), *_cost_headers(step)))
-
-
-async def send_stream(step: Step, send: Send) -> None:
-    """Send a streamed answer."""
-    client_stream = _ClientStream(step, send)
-    try:
-        single = step.strategy in (None, Strategy.SINGLE)
-        reply = await (step.open() if single else _open_with_keepalive(step, client_stream))
-    except AutorouterError as error:
-        if client_stream.started:
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": client_stream.pending_events() + error_event(step, error),
-                    "more_body": True,
-                }
-            )
+        if step.context.task.stream:
+            await _pass_on(step, client_stream)
         else:
-            await _send_stream_error(step, send, error)
-        return
-    await client_stream.start()
-    await send({"type": "http.response.body", "body": client_stream.pending_events() + reply.first, "more_body": True})
-    try:
-        async for chunk in step.chunks(reply):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            body = await step.answer()
+    except AutorouterError as error:
+        return client_stream.error_messages(error)
     except StreamBroken:
-        # Return without an end of the body: the server then closes the connection, which every client takes for an error.
-        return
-    # The client may send its next request as soon as it sees the end, so the session must be updated before.
-    step.finish()
-    await send({"type": "http.response.body", "body": client_stream.final_event()})
+        return ()
+    finally:
+        step.close()
+    if step.context.task.stream:
+        return [{"type": "http.response.body", "body": client_stream.final_event()}]
+    body = request_body.with_member(body, request_body.EXTENSION, response_summary(step))
+    return response_messages(200, body, (JSON_CONTENT_TYPE, *response_headers(step), *headers, *_cost_headers(step)))
+
+
+async def _pass_on(step: Step, client_stream: _ClientStream) -> None:
+    """Send a stream as it arrives."""
+    single = step.strategy in (None, Strategy.SINGLE)
+    reply = await (step.open() if single else _open_with_keepalive(step, client_stream))
+    await client_stream.start()
+    await client_stream.send_body(client_stream.pending_events() + reply.first)
+    async for chunk in step.chunks(reply):
+        await client_stream.send_body(chunk)
 
 
 class _ClientStream:
     """The client's side of a stream: whether the response has started, and how much of the progress has been sent."""
 
-    def __init__(self, step: Step, send: Send) -> None:
+    def __init__(self, step: Step, send: Send, headers: RawHeaders) -> None:
         self.started = False
-        self.wants_events = dict(step.routed.task.headers).get(PROGRESS_HEADER) == "events"
+        self.wants_events = dict(step.context.task.headers).get(PROGRESS_HEADER) == "events"
         self.stages_sent = 0
-        self._step, self._send = step, send
+        self._step, self._send, self._headers = step, send, headers
 
     async def start(self) -> None:
         """Send status and headers, once."""
         if not self.started:
             self.started = True
-            headers = [*EVENT_STREAM_HEADERS, *response_headers(self._step)]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send(self._start_message())
+
+    async def send_body(self, data: bytes) -> None:
+        """Send bytes of the stream; more follow."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def send_comment(self) -> None:
         """Send a keep-alive comment, with the new stages as events for a client that asked for them."""
         await self.start()
-        comment = f": openfusion {self._step.progress.status_text()}\n\n".encode() + self.pending_events()
-        await self._send({"type": "http.response.body", "body": comment, "more_body": True})
+        comment = f": openfusion {self._step.calls.progress.status_text()}\n\n".encode()
+        await self.send_body(comment + self.pending_events())
 
     def pending_events(self) -> bytes:
         """Events for the stages that haven't been sent yet; empty unless the client asked for events."""
-        stages = self._step.progress.stages[self.stages_sent :] if self.wants_events else []
+        stages = self._step.calls.progress.stages[self.stages_sent :] if self.wants_events else []
         self.stages_sent += len(stages)
         return b"".join(_event("progress", stage) for stage in stages)
 
     def final_event(self) -> bytes:
         """The summary after the end, for a client that asked for events."""
         return _event("summary", response_summary(self._step)) if self.wants_events else b""
+
+    def error_messages(self, error: AutorouterError) -> list[AsgiMessage]:
+        """An error instead of the answer, in the wire's shape: with its status or, once the stream has started, as an event.
+        Some clients compact their conversation only on one event of a stream with status 200, not on a 400."""
+        step, task = self._step, self._step.context.task
+        if self.started:
+            body = self.pending_events() + error_event(step, error)
+            return [{"type": "http.response.body", "body": body, "more_body": True}]
+        as_event = task.wire == "responses" and profile_named(task.client).overflow_as_stream_event
+        if task.stream and error.code == errors.TOO_LONG and as_event:
+            return [self._start_message(), {"type": "http.response.body", "body": error_event(step, error)}]
+        return error_messages(error, (*response_headers(step), *self._headers), wire=task.wire)
+
+    def _start_message(self) -> AsgiMessage:
+        headers = [*EVENT_STREAM_HEADERS, *response_headers(self._step), *self._headers]
+        return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 async def _open_with_keepalive(step: Step, client_stream: _ClientStream) -> StreamReply:
@@ -117,7 +134,7 @@ async def _open_with_keepalive(step: Step, client_stream: _ClientStream) -> Stre
     try:
         while not work.done():
             progress = (
-                asyncio.create_task(step.progress.wait_for_more(client_stream.stages_sent))
+                asyncio.create_task(step.calls.progress.wait_for_more(client_stream.stages_sent))
                 if client_stream.wants_events
                 else None
             )
@@ -140,9 +157,9 @@ async def _open_with_keepalive(step: Step, client_stream: _ClientStream) -> Stre
 
 def error_event(step: Step, error: AutorouterError) -> bytes:
     """An error after the response has started, in the form of its wire."""
-    task = step.routed.task
+    task = step.context.task
     if task.wire == "responses":
-        return errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
+        return errors.failed_response(error, step.context.receipt_id, int(step.routed.snapshot.now_s))
     name = b"event: error\n" if task.wire == "messages" else b""
     return name + b"data: " + errors.ERROR_ENCODERS[task.wire](error) + b"\n\n"
 
@@ -156,30 +173,14 @@ def _cost_headers(step: Step) -> RawHeaders:
     return [] if cost_usd is None else [(b"x-openfusion-cost-usd", f"{cost_usd:.8f}".encode())]
 
 
-async def _send_stream_error(step: Step, send: Send, error: AutorouterError) -> None:
-    """Send an error instead of a stream, in the wire's shape. Some clients compact their conversation only on one event of a
-    stream with status 200, not on a 400."""
-    task = step.routed.task
-    as_event = task.wire == "responses" and profile_named(task.client).overflow_as_stream_event
-    if error.code != errors.TOO_LONG or not as_event:
-        await send_error(send, error, response_headers(step), wire=task.wire)
-        return
-    event = errors.failed_response(error, step.receipt_id, int(step.routed.snapshot.now_s))
-    await send(
-        {"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM_HEADERS, *response_headers(step)]}
-    )
-    await send({"type": "http.response.body", "body": event})
-
-
 def response_headers(step: Step) -> RawHeaders:
     """The headers of every answer: which model answered, by which decision."""
-    plan, context = step.routed.decision.plan, CURRENT_REQUEST.get()
-    request_id = context.request_id if context is not None else None
+    plan, context = step.routed.decision.plan, step.context
     headers = [
-        (b"x-autorouter-receipt", step.receipt_id.encode()),
-        (b"x-request-id", (request_id or step.receipt_id).encode()),
+        (b"x-autorouter-receipt", context.receipt_id.encode()),
+        (b"x-request-id", (context.request_id or context.receipt_id).encode()),
     ]
-    if context is not None:
+    if context.trace is not None:
         headers.append((b"traceparent", context.trace.traceparent.encode()))
     if plan is not None:
         headers.append((b"x-autorouter-strategy", plan.strategy.encode()))
@@ -207,7 +208,7 @@ def response_summary(step: Step) -> dict[str, Any]:
     decision, trace = step.routed.decision, step.trace
     last = trace.answer or trace.attempts[-1]
     document: dict[str, Any] = {
-        "receipt": step.receipt_id,
+        "receipt": step.context.receipt_id,
         "strategy": str(decision.plan.strategy) if decision.plan else None,
         "candidate": last.candidate,
         "model": last.model,

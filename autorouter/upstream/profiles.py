@@ -19,6 +19,8 @@ from typing import Any
 
 import orjson
 
+from autorouter.wire.common import lenient_json
+
 SOURCES_READ_ON = "2026-11-20"
 """When the sources were read."""
 
@@ -210,7 +212,7 @@ def adjust_body(body: bytes, rules: AcceptedFields) -> tuple[bytes, tuple[str, .
     messages = out.get("messages")
     if isinstance(messages, list):
         out["messages"] = [_message(message, rules, noted) for message in messages]
-    return (orjson.dumps(out), tuple(noted)) if noted else (body, ())
+    return (lenient_json.dumps_bytes(out), tuple(noted)) if noted else (body, ())
 
 
 def _members(document: Mapping[str, Any], rules: AcceptedFields, noted: dict[str, None]) -> dict[str, Any]:

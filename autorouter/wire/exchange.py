@@ -19,9 +19,8 @@ import orjson
 
 from autorouter.core.types import Usage, Wire
 from autorouter.wire.chat import passthrough as chat_passthrough
-from autorouter.wire.chat import request as chat_request
 from autorouter.wire.chat.request import ChatRequest
-from autorouter.wire.common import request_body
+from autorouter.wire.common import lenient_json
 from autorouter.wire.common.observer import StreamObserver
 from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.common.usage import PARSE_USAGE
@@ -63,26 +62,6 @@ class Exchange(Protocol):
     def observer(self) -> StreamObserver: ...
 
     def read_complete(self, body: bytes) -> CompleteResponse: ...
-
-
-def parse(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
-    """Read a request of any wire. Raises RequestError."""
-    try:
-        return _parsed(wire, body, headers)
-    except TypeError as exc:
-        raise request_body.nesting_error(body) or exc from exc
-
-
-def _parsed(wire: Wire, body: bytes, headers: Mapping[str, str]) -> ClientRequest:
-    if wire == "chat":
-        return chat_request.parse(body, headers)
-    if wire == "responses":
-        from autorouter.wire.responses import request as responses_request
-
-        return responses_request.parse(body, headers)
-    from autorouter.wire.messages import request as messages_request
-
-    return messages_request.parse(body, headers)
 
 
 def open_exchange(
@@ -165,8 +144,8 @@ class TranslatedExchange:
         from autorouter.wire.common.encoder import ResponseMetadata
 
         task = request.task
-        sent = translate.translate_request(task.body, task.wire, upstream, model, origin=origin)
-        self.body = orjson.dumps(sent.document)
+        sent = translate.translate_request(request.parsed.ir, upstream, model, origin=origin)
+        self.body = lenient_json.dumps_bytes(sent.document)
         self.losses = _clauses(sent.losses)
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
         wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
@@ -188,7 +167,7 @@ class TranslatedExchange:
             raise InvalidAnswerError("an answer that failed", {"message": failed.message, "code": failed.code})
         try:
             encoded = translate.encode_answer(answer, self._client, self._heading)
-        except TypeError as exc:
+        except lenient_json.TooDeepError as exc:
             raise InvalidAnswerError("JSON that is nested too deeply") from exc
         return CompleteResponse(encoded, answer.usage, answer.model or None, len(encoded) // BYTES_PER_TOKEN)
 

@@ -18,7 +18,7 @@ import orjson
 from autorouter.core.types import Wire
 from autorouter.wire import translate
 from autorouter.wire.chat.request import ChatRequest
-from autorouter.wire.common import request_body
+from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.ir import ResponseIR, TextPart, ToolCallPart, ToolDefinition, collect_events
 from autorouter.wire.common.request_body import ClientRequest
 
@@ -53,7 +53,7 @@ class InnerRequestOptions:
 def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -> ClientRequest:
     """The request with `addition` said behind its last message (none where it is empty), in the client's wire."""
     task = request.task
-    document = {key: value for key, value in orjson.loads(task.body).items() if key != request_body.EXTENSION}
+    document = request_body.own_members(request.parsed.document)
     if not shape.keep_output_options:
         _strip(document, task.wire)
     if shape.max_tokens is not None:
@@ -71,15 +71,22 @@ def compose(request: ClientRequest, addition: str, shape: InnerRequestOptions) -
         document.pop("stream_options", None)
     if addition:
         _add(document, task.wire, addition)
-    body = orjson.dumps({"model": document.pop("model"), **document})
+    # The model first: so its place is found at once.
+    document = {"model": document.pop("model"), **document}
+    body = lenient_json.dumps_bytes(document)
     changed = replace(task, body=body, stream=shape.stream)
-    span = request_body.find_model_span(body, {**document, "model": task.label})
+    span, parsed = request_body.find_model_span(body, document), request.parsed.with_document(body, document)
     if isinstance(request, ChatRequest):
         wants = request.wants_usage and shape.stream
         return replace(
-            request, task=changed, model_span=span, wants_usage=wants, has_stream_options="stream_options" in document
+            request,
+            task=changed,
+            model_span=span,
+            parsed=parsed,
+            wants_usage=wants,
+            has_stream_options="stream_options" in document,
         )
-    return replace(request, task=changed, model_span=span)
+    return replace(request, task=changed, model_span=span, parsed=parsed)
 
 
 def _thinks(document: Mapping[str, Any]) -> bool:
@@ -123,8 +130,8 @@ def _add(document: dict[str, Any], wire: Wire, text: str) -> None:
 def has_output_options(request: ClientRequest) -> bool:
     """Whether the client says anything about its answer's form: what was drafted without that can't go out as it is."""
     task = request.task
-    document = orjson.loads(task.body)
-    if task.wire == "messages" and isinstance(asked := document.pop("max_tokens", None), int):
+    document = request.parsed.document
+    if task.wire == "messages" and isinstance(asked := document.get("max_tokens"), int):
         return asked < INNER_MAX_TOKENS or any(name in document for name in OUTPUT_OPTIONS["messages"])
     return any(document.get(name) is not None for name in OUTPUT_OPTIONS[task.wire] if name != "include")
 
@@ -153,4 +160,4 @@ def answer_tool_calls(answer: ResponseIR) -> tuple[ToolCallPart, ...]:
 
 def declared_tools(request: ClientRequest) -> tuple[ToolDefinition, ...]:
     """The tools that the client declares, with their schemas."""
-    return translate.to_ir(orjson.loads(request.task.body), request.task.wire).tools
+    return request.parsed.ir.tools

@@ -1,6 +1,6 @@
 """The way across, for any pair of wires.
 
-    sent = translate_request(task.body, "responses", "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
+    sent = translate_request(request.parsed.ir, "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
     answer = StreamTranslator(client="responses", upstream="chat", names=sent.names, heading=ResponseMetadata(...))
     answer.feed(chunk) -> bytes for the client      ... answer.end() -> the last ones
     encode_answer(read_answer(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-
-import orjson
 
 from autorouter.core.types import Usage, Wire
 from autorouter.wire.chat import decode as decode_chat
@@ -88,8 +86,7 @@ def to_ir(document: Mapping[str, Any], wire: Wire) -> RequestIR:
 
 
 def translate_request(
-    body: bytes,
-    client: Wire,
+    request: RequestIR,
     upstream: Wire,
     model: str,
     *,
@@ -97,12 +94,10 @@ def translate_request(
     stream: bool | None = None,
     max_tokens: int = messages_out.MAX_TOKENS,
 ) -> UpstreamRequest:
-    """A client's request, which `parse` let pass, as the upstream's wire has it. `origin` is `upstream/model`, whose own
-    reasoning is kept. `stream` overrules the client's wish; `max_tokens` holds where an upstream needs a limit and the
-    client set none."""
-    conversation = to_ir(orjson.loads(body), client)
-    if stream is not None:
-        conversation = replace(conversation, stream=stream)
+    """A client's request as the upstream's wire has it; the intermediate form itself stays as it is. `origin` is
+    `upstream/model`, whose own reasoning is kept. `stream` overrules the client's; `max_tokens` holds where an upstream needs a
+    limit and the client set none."""
+    conversation = request if stream is None else replace(request, stream=stream)
     match upstream:
         case "chat":
             return chat_out.from_ir(conversation, model, origin=origin)

@@ -56,14 +56,14 @@ from autorouter.core.types import ToolCall
 from autorouter.errors import RequestError
 from autorouter.probe.report import REQUIRED_CHECKS
 from autorouter.simulator.tools import SHELLS
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 from autorouter.wire.common.human_text import is_observation
 from autorouter.wire.errors import chat_error
 
 fixture = json.load(sys.stdin)
 
 def parse(headers=fixture["headers"], **changes):
-    return exchange.parse("chat", json.dumps(fixture["body"] | changes).encode(), headers)
+    return parse_request("chat", json.dumps(fixture["body"] | changes).encode(), headers)
 
 request = parse()
 unnamed = parse({name: value for name, value in fixture["headers"].items() if name == "user-agent"})

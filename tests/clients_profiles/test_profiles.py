@@ -15,10 +15,10 @@ from autorouter.core.signals.tool_output import parse_tool_output
 from autorouter.core.signals.tool_trace import call_uses
 from autorouter.core.types import ToolCall
 from autorouter.probe.checks import CHECKS
-from autorouter.wire import exchange
 from autorouter.wire.common.human_text import is_observation
 from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.errors import OVERFLOW
+from autorouter.wire.parse import parse_request
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = {
@@ -28,7 +28,7 @@ EACH = pytest.mark.parametrize(("name", "fixture"), FIXTURES.items(), ids=FIXTUR
 
 
 def parse(fixture, **changes):
-    return exchange.parse(fixture["api"], json.dumps(fixture["body"] | changes).encode(), fixture["headers"])
+    return parse_request(fixture["api"], json.dumps(fixture["body"] | changes).encode(), fixture["headers"])
 
 
 def test_each_client_has_a_fixture():

@@ -33,7 +33,7 @@ from autorouter.evals.bench_sets import OutcomeSet, load_set, rank_percentiles, 
 from autorouter.evals.logistic import sigmoid
 from autorouter.evals.statistics import mean
 from autorouter.evals.success_fit import OutcomeCell, leave_one_out
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 from tests.cli.conftest import Home
 
 RIGHT = {"able": range(1, 33), "cheap": [*range(1, 21), *range(33, 37)], "dominated": range(1, 17), "mute": []}
@@ -173,7 +173,7 @@ def test_the_bench_decides_as_the_server_does(folder: Path, toy: OutcomeSet) -> 
     row = toy.scored[0]
     pool = build_pool(toy, toy.pool, "rank+list", Policy())
     body = request_body(row.text, agent=False)
-    task = exchange.parse("chat", body, {}).task
+    task = parse_request("chat", body, {}).task
     decision = decide(extract_features(task, Policy()), Snapshot(now_s=0.0, candidates=tuple(pool)), Policy())
     (job,) = split_jobs([row], toy, pool, (5.0,), Policy())
     (replayed,) = replay_rows(job)

@@ -18,7 +18,7 @@ from autorouter.evals.cases import LabelledRequest
 from autorouter.evals.client_fixtures import as_client_request
 from autorouter.evals.routing import RoutingResult, band_of
 from autorouter.receipts.canonical import digest
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 from tests.evals.conftest import Scripted
 
 BASELINE = Path(__file__).parent / "baseline.json"
@@ -52,7 +52,7 @@ def test_the_set_is_large_and_varied() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_an_agent_s_wrapping_leaves_the_ask_as_it_was(case: LabelledRequest) -> None:
     sent = as_client_request(case)
-    task = exchange.parse(sent.wire, sent.body, sent.headers).task
+    task = parse_request(sent.wire, sent.body, sent.headers).task
     assert task.prompt.strip() == case.ask.strip()
     assert bool(task.tool_history) == (case.trail != "none")
     assert task.client != "unknown"

@@ -12,15 +12,15 @@ import pytest
 from autorouter.adapters import changes, edits
 from autorouter.adapters.registry import FileFormat
 from autorouter.config import local_keys
+from autorouter.core.grants import Grant
 from autorouter.core.review import verdicts
 from autorouter.core.types import Usage, Wire
 from autorouter.engine.strategies.tool_check import DeclaredTools
 from autorouter.errors import AdapterError, BudgetExceeded, ConfigError, RequestError
 from autorouter.server.access.budgets import KeyBudgets
-from autorouter.server.access.grants import Grant
 from autorouter.wire import exchange, translate
 from autorouter.wire.chat import request as chat_request
-from autorouter.wire.common import request_body
+from autorouter.wire.common import lenient_json
 from autorouter.wire.common.ir import StreamFailed
 from autorouter.wire.common.tool_names import ToolNameMap
 from autorouter.wire.common.usage import parse_chat_usage
@@ -69,9 +69,10 @@ def test_deep_arguments_in_a_history_are_refused(dry: Router, path: str, documen
 
 
 def test_only_what_is_too_deep_is_called_so() -> None:
-    nested = orjson.dumps({"model": "m"})[:-1] + b',"a":%s}'
-    assert request_body.nesting_error(nested % (b"[" * 230 + b"]" * 230)) is None
-    assert isinstance(request_body.nesting_error(nested % (b"[" * 250 + b"]" * 250)), RequestError)
+    for levels in (1, lenient_json.MAX_DEPTH):
+        assert lenient_json.dumps_bytes(orjson.loads(b"[" * levels + b"]" * levels))
+    with pytest.raises(RequestError, match="nested more than"):
+        lenient_json.dumps_bytes(orjson.loads(b"[" * 300 + b"]" * 300))
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -158,9 +159,10 @@ def test_a_sum_that_no_budget_can_be_held_against_counts_as_none(tmp_path: Path,
     path.write_text('{"day": 1, "spent_usd": {"ci": %s}}' % spent, "utf-8")  # noqa: UP031
     budgets = KeyBudgets(path, clock=lambda: 86_400.0 * 1.5)
     grant = Grant("ci", (), (), 1.0)
-    budgets.reserve(grant, 0.5)
+    budgets.check(grant, 0.5)
+    budgets.hold(grant, 0.5)
     with pytest.raises(BudgetExceeded):
-        budgets.reserve(grant, 0.6)
+        budgets.check(grant, 0.6)
 
 
 @pytest.mark.parametrize(

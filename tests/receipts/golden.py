@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import orjson
 
 from autorouter.config.load import load
+from autorouter.engine.accounting import carry_out
+from autorouter.engine.request_context import RequestContext
 from autorouter.engine.router import route
-from autorouter.engine.step import Step, StreamBroken
+from autorouter.engine.step import StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts import reader
 from autorouter.runtime import Runtime, build
@@ -153,14 +156,19 @@ async def _step(body: dict[str, Any], fault: str | None, run: Run, runtime: Runt
     deps = runtime.deps
     began_s = deps.timer()
     request = chat_request.parse(orjson.dumps(body), run.headers)
-    step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=began_s, fault=fault)
-    try:
+    context = RequestContext(
+        request=request,
+        receipt_id=deps.new_id(),
+        began_s=began_s,
+        deadline_s=began_s + deps.retry.deadline_s,
+        fault=fault,
+    )
+    with (
+        carry_out(context, route(request.task, deps, context.session_key), deps) as step,
+        suppress(AutorouterError, StreamBroken),
+    ):
         if not request.task.stream:
             await step.answer()
         else:
             async for _ in step.chunks(await step.open()):
                 pass
-    except (AutorouterError, StreamBroken):
-        pass
-    finally:
-        step.finish()

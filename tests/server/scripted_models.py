@@ -29,12 +29,14 @@ from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import Health
 from autorouter.core.types import Usage, Wire
+from autorouter.engine.accounting import carry_out
 from autorouter.engine.call import StreamReply
 from autorouter.engine.deps import Deps, RouterState
-from autorouter.engine.receipt import context_record
+from autorouter.engine.receipt import CompletedRequest, context_record, receipt_record
+from autorouter.engine.request_context import RequestContext
 from autorouter.engine.retry import RetryPolicy
 from autorouter.engine.router import route
-from autorouter.engine.step import Step, StreamBroken
+from autorouter.engine.step import StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts.canonical import canonical_json
 from autorouter.simulator import codec
@@ -42,9 +44,10 @@ from autorouter.simulator.codec import AnswerMetadata, ResponseBody
 from autorouter.simulator.model import RefusalAnswer, TextAnswer
 from autorouter.simulator.tools import SimulatedToolCall
 from autorouter.upstream.transport import TransportError, UpstreamCall, UpstreamReply
-from autorouter.wire import exchange
 from autorouter.wire.common.ir import ResponseIR
+from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import answer_text, answer_tool_calls, read_answer
+from autorouter.wire.parse import parse_request
 
 DEADLINE_S: Final = 300.0
 """No request may take so long, by the default limits."""
@@ -269,10 +272,10 @@ class Receipts:
     """Keeps what a step hands over."""
 
     def __init__(self) -> None:
-        self.builds: list[Callable[[], dict[str, Any]]] = []
+        self.completed: list[CompletedRequest] = []
 
-    def put(self, build: Callable[[], dict[str, Any]]) -> None:
-        self.builds.append(build)
+    def record(self, completed: CompletedRequest) -> None:
+        self.completed.append(completed)
 
 
 class _Jump(selectors.DefaultSelector):
@@ -377,34 +380,41 @@ def request_document(words: str, wire: Wire = "chat", **more: Any) -> dict[str, 
     return asked
 
 
+def local_context(request: ClientRequest, deps: Deps) -> RequestContext:
+    """The context of a request that no server has received."""
+    now_s = deps.timer()
+    return RequestContext(
+        request=request, receipt_id=deps.new_id(), began_s=now_s, deadline_s=now_s + deps.retry.deadline_s
+    )
+
+
 async def execute_request(
     deps: Deps, receipts: Receipts, document: Mapping[str, Any], wire: Wire = "chat"
 ) -> RequestResult:
     """One request through the engine, as the server does it."""
     body = orjson.dumps(document)
-    request = exchange.parse(wire, body, {})
-    step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
+    request = parse_request(wire, body, {})
+    context = local_context(request, deps)
     done = RequestResult({}, wire=wire, stream=request.task.stream)
     began_s = _loop_now_s()
-    try:
-        async with asyncio.timeout(2 * DEADLINE_S):
-            if request.task.stream:
-                opened: StreamReply = await step.open()
-                done.chunks.append(opened.first)
-                async for chunk in step.chunks(opened):
-                    done.chunks.append(chunk)
-                done.body = b"".join(done.chunks)
-            else:
-                done.body = await step.answer()
-    except StreamBroken:
-        done.broken = True
-    except AutorouterError as error:
-        done.error = error
-    finally:
-        step.finish()
+    with carry_out(context, route(request.task, deps, context.session_key), deps) as step:
+        try:
+            async with asyncio.timeout(2 * DEADLINE_S):
+                if request.task.stream:
+                    opened: StreamReply = await step.open()
+                    done.chunks.append(opened.first)
+                    async for chunk in step.chunks(opened):
+                        done.chunks.append(chunk)
+                    done.body = b"".join(done.chunks)
+                else:
+                    done.body = await step.answer()
+        except StreamBroken:
+            done.broken = True
+        except AutorouterError as error:
+            done.error = error
     done.seconds = _loop_now_s() - began_s
     done.tasks_left = len(asyncio.all_tasks()) - 1
-    done.record = receipts.builds[-1]()
+    done.record = receipt_record(receipts.completed[-1])
     done.health = deps.state.health
     return done
 

@@ -17,9 +17,10 @@ from click.testing import CliRunner
 from autorouter.cli import group
 from autorouter.config import local_keys as file
 from autorouter.config.local_keys import LocalKey
+from autorouter.core.grants import Grant
 from autorouter.errors import BudgetExceeded, ConfigError, RequestError
+from autorouter.server import endpoints
 from autorouter.server.access.budgets import KeyBudgets
-from autorouter.server.access.grants import Grant
 from autorouter.server.access.keyring import Keyring
 from tests.fakes import CUT, Relay, refuse
 from tests.server.conftest import CHAT, HI, KEY_ONE, KEY_TWO, POOL, Router, body
@@ -309,6 +310,21 @@ def test_beyond_its_budget_a_key_gets_402_until_the_next_day_and_others_go_on(
     assert post(router, secret, path="/debug/route").status_code == 200, "a preview costs nothing"
 
 
+def test_an_error_of_our_own_before_the_first_call_holds_nothing_back(
+    keyed: Callable[..., tuple[Router, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reservation was made, and nothing was spent."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    router, secret = keyed(budget_usd_per_day=0.003)
+    with monkeypatch.context() as patch:
+        patch.setattr(endpoints, "Step", fail)
+        assert {post(router, secret, "second").status_code for _ in range(12)} == {500}
+    assert post(router, secret, "second").status_code == 200
+
+
 def test_what_is_left_of_a_budget_is_a_cap_under_which_a_cheaper_plan_serves(
     keyed: Callable[..., tuple[Router, str]], relay: Relay
 ) -> None:
@@ -327,20 +343,22 @@ def test_the_budget_counts_what_was_held_and_what_was_spent_by_utc_day_and_outli
     where = tmp_path / "keys.spent.json"
     budgets = KeyBudgets(where, clock=lambda: now_s)
     grant = Grant("ci", (), (), 1.0)
-    budgets.reserve(grant, 0.6)
+    budgets.check(grant, 0.6)
+    budgets.hold(grant, 0.6)
     with pytest.raises(BudgetExceeded, match=r"\$0\.4000"):
-        budgets.reserve(grant, 0.5)
+        budgets.check(grant, 0.5)
     budgets.settle(grant, 0.6, 0.2)
-    budgets.reserve(grant, 0.8)
+    budgets.check(grant, 0.8)
+    budgets.hold(grant, 0.8)
     budgets.settle(grant, 0.8, 0.9)
     again = KeyBudgets(where, clock=lambda: now_s)
     for one in (budgets, again):
         with pytest.raises(BudgetExceeded):
-            one.reserve(grant, 0.0)
+            one.check(grant, 0.0)
     assert stat.S_IMODE(where.stat().st_mode) == 0o600
     now_s += 86_400.0
     for one in (budgets, again, KeyBudgets(where, clock=lambda: now_s)):
-        one.reserve(grant, 1.0)
+        one.check(grant, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +370,7 @@ def test_a_broken_account_of_spending_is_said_and_stops_nothing(
     where = tmp_path / "keys.spent.json"
     where.write_text(text, "utf-8")
     budgets = KeyBudgets(where, clock=lambda: 864_000.0)
-    budgets.reserve(Grant("ci", (), (), 1.0), 0.5)
+    budgets.hold(Grant("ci", (), (), 1.0), 0.5)
     assert "counts from zero" in caplog.text
 
 

@@ -234,9 +234,10 @@ def test_a_client_that_leaves_between_comments_stops_the_panel(
     two: Router, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "FIRST_KEEPALIVE_S", 0.02)
+    monkeypatch.setattr(streaming, "KEEPALIVE_INTERVAL_S", 0.02)
     relay.always((STALL,))
     line = ask(two, fused())
-    read_until(line, b"", lambda data: b": openfusion " in data)
+    read_until(line, b"", lambda data: b": openfusion " in data and len(relay.seen) == 2)
     line.close()
     for seen in relay.seen:
         assert seen.closed.wait(WAIT_S)

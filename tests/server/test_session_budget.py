@@ -9,11 +9,12 @@ import orjson
 
 from autorouter.core.policy import Budget
 from autorouter.core.state.session import Session
+from autorouter.engine.accounting import carry_out
 from autorouter.engine.deps import Deps
-from autorouter.engine.router import route, session_key
-from autorouter.engine.step import Step
+from autorouter.engine.request_context import session_key
+from autorouter.engine.router import route
 from autorouter.errors import AutorouterError, BudgetExceeded
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 from tests.server.panel_scripts import TOOLS
 from tests.server.scripted_models import (
     ConnectionBroken,
@@ -24,6 +25,7 @@ from tests.server.scripted_models import (
     SimulatedToolCall,
     TextAnswer,
     deps_for,
+    local_context,
     request_document,
     run,
 )
@@ -33,26 +35,25 @@ NAMED = {"x-session-id": "s1"}
 
 async def asked(deps: Deps, label: str, **more: object) -> AutorouterError | None:
     body = orjson.dumps(request_document("explain the design of the cache", model=label, **more))
-    request = exchange.parse("chat", body, NAMED)
-    step = Step(request, route(request.task, deps), deps, receipt_id=deps.new_id(), began_s=deps.timer())
-    try:
-        await step.answer()
-    except AutorouterError as error:
-        return error
-    finally:
-        step.finish()
+    request = parse_request("chat", body, NAMED)
+    context = local_context(request, deps)
+    with carry_out(context, route(request.task, deps, context.session_key), deps) as step:
+        try:
+            await step.answer()
+        except AutorouterError as error:
+            return error
     return None
 
 
 def session(deps: Deps) -> Session:
-    task = exchange.parse("chat", orjson.dumps(request_document("hi")), NAMED).task
+    task = parse_request("chat", orjson.dumps(request_document("hi")), NAMED).task
     return deps.state.session(session_key(task))
 
 
 def found_usd(deps: Deps) -> float:
     """What a request of this session would find spent."""
-    task = exchange.parse("chat", orjson.dumps(request_document("hi")), NAMED).task
-    return route(task, deps).snapshot.session.spent_usd
+    task = parse_request("chat", orjson.dumps(request_document("hi")), NAMED).task
+    return route(task, deps, session_key(task)).snapshot.session.spent_usd
 
 
 def test_requests_at_the_same_time_share_what_their_session_may_spend(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_what_a_panel_spent_counts_though_nobody_answered(tmp_path: Path) -> Non
     deps, receipts = deps_for(ScriptedTransport(play), tmp_path, names=("m0", "m1", "m2", "m3"))
     error = run(asked(deps, "openfusion/fusion", tools=TOOLS))
     assert error is not None
-    cost_usd = receipts.builds[-1]()["outcome"]["cost_usd"]
+    cost_usd = receipts.completed[-1].trace.cost_usd
     assert cost_usd > 0.0
     assert abs(session(deps).spent_usd - cost_usd) < 1e-8
     assert session(deps).incumbent is None

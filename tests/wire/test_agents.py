@@ -49,7 +49,7 @@ def test_codexs_first_step_is_fresh_though_an_environment_stands_before_it():
 def test_a_text_as_input_is_the_humans():
     request = codex({"model": "m", "input": "hi", "openfusion": {"dial": 1}})
     assert (request.task.prompt, request.task.is_new_turn, request.task.stream) == ("hi", True, False)
-    assert json.loads(request_body.with_model(request.task.body, request.model_span, "up")) == {
+    assert json.loads(request_body.with_model(request, "up")) == {
         "model": "up",
         "input": "hi",
     }
@@ -106,11 +106,11 @@ def test_results_alone_leave_the_earlier_ask_and_keep_the_mark_of_failure():
 def test_on_the_same_wire_only_the_models_name_changes():
     body = json.dumps(CLAUDE).encode()
     request = messages_request.parse(body, {})
-    sent = request_body.with_model(body, request.model_span, "claude-x")
+    sent = request_body.with_model(request, "claude-x")
     assert sent == body.replace(b'"model": "openfusion/auto"', b'"model": "claude-x"')
     body = json.dumps({"input": [{"role": "user", "content": "x", "model": "y"}], "model": "a"}).encode()
-    place = responses_request.parse(body, {}).model_span
-    assert request_body.with_model(body, place, "b") == body.replace(b'"model": "a"', b'"model": "b"')
+    request = responses_request.parse(body, {})
+    assert request_body.with_model(request, "b") == body.replace(b'"model": "a"', b'"model": "b"')
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from autorouter.wire.inner_request import (
     has_output_options,
     read_answer,
 )
+from autorouter.wire.parse import parse_request
 
 WIRES: tuple[Wire, ...] = ("chat", "responses", "messages")
 ADDED = "<autorouter-task>x</autorouter-task>"
@@ -35,7 +36,7 @@ def parsed(wire: Wire, said: Any = "hi", **more: Any) -> ClientRequest:
     place = "input" if wire == "responses" else "messages"
     talk = said if isinstance(said, list) else [{"role": "user", "content": said}]
     limit = {"max_tokens": 500} if wire == "messages" else {}
-    return exchange.parse(wire, orjson.dumps({"model": "openfusion/auto", place: talk} | limit | more), {})
+    return parse_request(wire, orjson.dumps({"model": "openfusion/auto", place: talk} | limit | more), {})
 
 
 def sent(request: ClientRequest, shape: InnerRequestOptions, addition: str = ADDED) -> dict[str, Any]:
@@ -59,6 +60,30 @@ TALK = [
     {"role": "assistant", "content": "second"},
     {"role": "user", "content": [{"type": "text", "text": "third"}]},
 ]
+
+
+@pytest.mark.parametrize("upstream", WIRES)
+@pytest.mark.parametrize("wire", WIRES)
+def test_what_was_read_of_a_request_is_shared_and_changed_by_nobody(wire: Wire, upstream: Wire) -> None:
+    tools = [TOOL[wire]]
+    shape = InnerRequestOptions(stream=True, keep_output_options=False, tools="none", max_tokens=9)
+
+    def bodies(fresh: bool) -> list[bytes]:
+        """The body for a call, a fallback, two inner calls and a call after the answer has begun."""
+        one = parsed(wire, TALK, tools=tools)
+        made = []
+        for inner in (False, False, True, True, False):
+            request = parsed(wire, TALK, tools=tools) if fresh else one
+            request = compose(request, ADDED, shape) if inner else request
+            way = exchange.open_exchange(request, upstream, "m", origin="u/m", seed="s", created_s=0, stream_usage=True)
+            made.append(way.body)
+            if len(made) == 4:
+                one.parsed.release()
+        return made
+
+    shared = bodies(fresh=False)
+    assert shared == bodies(fresh=True)
+    assert shared[0] == shared[1] == shared[4] != shared[2] == shared[3]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -103,7 +128,7 @@ def test_behind_tool_results_the_addition_is_a_part_of_the_same_message() -> Non
 
 
 def test_a_text_for_responses_becomes_an_item() -> None:
-    request = exchange.parse("responses", b'{"model": "openfusion/auto", "input": "hi"}', {})
+    request = parse_request("responses", b'{"model": "openfusion/auto", "input": "hi"}', {})
     document = sent(request, InnerRequestOptions(stream=False))
     assert [item["role"] for item in document["input"]] == ["user", "user"]
     assert document["input"][0]["content"] == "hi"

@@ -14,6 +14,7 @@ from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 from autorouter.wire import exchange
 from autorouter.wire.overrides import NAMES, parse_overrides
+from autorouter.wire.parse import parse_request
 
 ALL = {
     "strategy": "fusion",
@@ -64,7 +65,7 @@ def test_wishes_are_read_on_every_wire_and_never_sent_on(wire: Any) -> None:
         {"input": "hi"} if wire == "responses" else {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
     )
     body = json.dumps({"model": "openfusion/auto", **talk, "openfusion": {"dial": 2}}).encode()
-    request = exchange.parse(wire, body, {"x-openfusion-judge": "a"})
+    request = parse_request(wire, body, {"x-openfusion-judge": "a"})
     assert request.task.overrides == RequestOverrides(dial=2.0, judge="a")
     sent = exchange.open_exchange(request, wire, "m", origin="o/m", seed="s", created_s=0, stream_usage=True).body
     assert "openfusion" not in json.loads(sent)

@@ -32,7 +32,7 @@ def test_the_same_conversation_means_the_same_on_each_wire(name, one, other):
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_a_crossing_and_the_way_back_lose_no_meaning(name, client, upstream):
     document = CONVERSATIONS[name][client]
-    sent = translate.translate_request(json.dumps(document).encode(), client, upstream, "m")
+    sent = translate.translate_request(translate.to_ir(document, client), upstream, "m")
     assert sent.losses == ()
     assert meaning(translate.to_ir(sent.document, upstream)) == meaning(translate.to_ir(document, client))
 
@@ -40,7 +40,7 @@ def test_a_crossing_and_the_way_back_lose_no_meaning(name, client, upstream):
 @pytest.mark.parametrize("name", CROSSINGS)
 def test_a_real_clients_request_crosses_as_written_down(name):
     case = CROSSINGS[name]
-    sent = translate.translate_request(json.dumps(case["document"]).encode(), case["client"], case["upstream"], "up")
+    sent = translate.translate_request(translate.to_ir(case["document"], case["client"]), case["upstream"], "up")
     assert sent.document == case["sent"]
     assert [[loss.what, loss.name] for loss in sent.losses] == case["losses"]
 
@@ -53,9 +53,11 @@ def test_ids_cross_byte_for_byte_where_the_target_takes_them():
         ]
     }
     body = json.dumps(document).encode()
-    chat = translate.translate_request(body, "responses", "chat", "m").document["messages"]
+    chat = translate.translate_request(translate.to_ir(json.loads(body), "responses"), "chat", "m").document["messages"]
     assert (chat[0]["tool_calls"][0]["id"], chat[1]["tool_call_id"]) == ("functions.ls:0", "functions.ls:0")
-    messages = translate.translate_request(body, "responses", "messages", "m").document["messages"]
+    messages = translate.translate_request(translate.to_ir(json.loads(body), "responses"), "messages", "m").document[
+        "messages"
+    ]
     sent = messages[1]["content"][0]["id"]
     assert sent == messages[2]["content"][0]["tool_use_id"]
     assert sent.replace("_", "").isalnum()
@@ -164,7 +166,9 @@ def test_calls_and_results_are_paired_for_wires_that_insist_on_it():
 
 def test_stream_options_are_for_streams_only():
     body = json.dumps({"input": "x", "stream": True}).encode()
-    streamed = translate.translate_request(body, "responses", "chat", "m").document
-    whole = translate.translate_request(body, "responses", "chat", "m", stream=False).document
+    streamed = translate.translate_request(translate.to_ir(json.loads(body), "responses"), "chat", "m").document
+    whole = translate.translate_request(
+        translate.to_ir(json.loads(body), "responses"), "chat", "m", stream=False
+    ).document
     assert streamed["stream_options"] == {"include_usage": True}
     assert (whole["stream"], "stream_options" in whole) == (False, False)

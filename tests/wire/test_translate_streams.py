@@ -121,7 +121,7 @@ def documents(out):
 
 def codex_answer(upstream):
     case = CROSSINGS[f"codex_to_{upstream}"]
-    names = translate.translate_request(json.dumps(case["document"]).encode(), "responses", upstream, "m").names
+    names = translate.translate_request(translate.to_ir(case["document"], "responses"), upstream, "m").names
     patch = json.dumps({"input": "*** Begin Patch\n+ü\n"})
     calls = [("call_1", "apply_patch", patch), ("call_2", "multi_agent_v1__spawn_agent", '{"message":"x"}')]
     calls.append(("call_3", "spawn_agent", "{}"))
@@ -217,12 +217,10 @@ def test_messages_blocks_are_open_one_at_a_time(name, upstream):
 def test_reasoning_goes_to_a_foreign_client_and_comes_home():
     out, _ = across(stream(ANSWERS["reasoning"]["messages"], "messages"), "responses", "messages")
     item = next(d["item"] for d in documents(out) if d["type"] == "response.output_item.done")
-    body = json.dumps({"input": [{"role": "user", "content": "go"}, item]}).encode()
-    home = translate.translate_request(body, "responses", "messages", "m", origin="up/m").document["messages"][1][
-        "content"
-    ][0]
+    request = translate.to_ir({"input": [{"role": "user", "content": "go"}, item]}, "responses")
+    home = translate.translate_request(request, "messages", "m", origin="up/m").document["messages"][1]["content"][0]
     assert home == {"type": "thinking", "thinking": "Let me think.", "signature": "EqQB"}
-    away = translate.translate_request(body, "responses", "messages", "m", origin="other/m")
+    away = translate.translate_request(request, "messages", "m", origin="other/m")
     assert [loss.what for loss in away.losses] == ["reasoning"]
 
 

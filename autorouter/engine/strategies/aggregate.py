@@ -12,9 +12,8 @@ from dataclasses import replace
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
 from autorouter.core.review.verdicts import LISTS, PanelJudgement
-from autorouter.engine.attempts import AllCandidatesFailed
+from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.call import ClientReply, StreamReply
-from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal_block

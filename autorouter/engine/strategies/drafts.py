@@ -45,16 +45,16 @@ class DraftReply:
         return draft_risk.draft_kind(self.calls)
 
 
-async def complete_draft(caller: Caller, attempt: Attempt, number: int) -> DraftReply:
+async def complete_draft(caller: Caller, attempt: Attempt) -> DraftReply:
     """A draft that isn't streamed. Raises CallFailed."""
-    reply = await caller.complete(attempt, number)
+    reply = await caller.complete(attempt)
     answer = read_answer(reply.body, caller.request.task.wire, stream=False)
     return DraftReply(attempt, reply, answer)
 
 
-async def buffer_draft(caller: Caller, attempt: Attempt, number: int, scope: VerifyScope | None = None) -> DraftReply:
+async def buffer_draft(caller: Caller, attempt: Attempt, scope: VerifyScope | None = None) -> DraftReply:
     """A streamed draft. `scope`: release it as soon as it turns out to need no review. Raises CallFailed."""
-    stream_reply = await caller.open_stream(attempt, number)
+    stream_reply = await caller.open_stream(attempt)
     wire: Wire = caller.request.task.wire
     detector = PlainCallDetector(wire) if scope in ("final", "risky") else None
     bytes_held = bytearray(stream_reply.first)

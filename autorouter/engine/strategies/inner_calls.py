@@ -14,8 +14,7 @@ import orjson
 from autorouter.core.review import verdicts
 from autorouter.core.review.verdicts import PanelJudgement, ReviewVerdict
 from autorouter.engine import prompts
-from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.context import StepContext
+from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.prompts import PromptRole, escape_tags
 from autorouter.wire.common.ir import ResponseIR
 from autorouter.wire.common.request_body import ClientRequest
@@ -136,12 +135,12 @@ def _addition(context: StepContext, part: PromptRole, key: str, *blocks: str, in
 
 
 def _key(context: StepContext, part: PromptRole) -> str:
-    return prompts.answer_key(context.caller.request_id, part, len(context.trace.attempts))
+    return prompts.answer_key(context.receipt_id, part, len(context.trace.attempts))
 
 
 def _seed(context: StepContext) -> str:
     """The same for all rankings of one panel, so that a swapped order is exactly the reverse."""
-    return prompts.answer_key(context.caller.request_id, "order", 0)
+    return prompts.answer_key(context.receipt_id, "order", 0)
 
 
 PROPOSAL_CHARS = 60_000

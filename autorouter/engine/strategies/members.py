@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review import consensus
-from autorouter.engine.attempts import AllCandidatesFailed
-from autorouter.engine.context import StepContext
+from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.strategies import inner_calls, web_search
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import json_block

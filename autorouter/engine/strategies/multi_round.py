@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.panels import PanelMethod
-from autorouter.engine.attempts import AllCandidatesFailed
+from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.call import ClientReply
-from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.aggregate import aggregate, release_member, synthesize, with_total_usage
 from autorouter.engine.strategies.drafts import DraftReply

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.review.draft_risk import needs_review
+from autorouter.engine.attempts import StepContext
 from autorouter.engine.call import ClientReply
-from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import multi_round
 from autorouter.engine.strategies.aggregate import aggregate
 from autorouter.engine.strategies.drafts import DraftReply

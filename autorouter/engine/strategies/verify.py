@@ -18,9 +18,8 @@ from autorouter.core.decision.plans import Plan
 from autorouter.core.review.draft_risk import needs_review
 from autorouter.core.review.verdicts import ReviewVerdict
 from autorouter.core.signals.tool_trace import contradicting_evidence
-from autorouter.engine.attempts import AllCandidatesFailed
+from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.call import ClientReply
-from autorouter.engine.context import StepContext
 from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal_block

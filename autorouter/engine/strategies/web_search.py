@@ -22,7 +22,7 @@ from typing import Any, cast
 import orjson
 
 from autorouter.core.decision import cost
-from autorouter.engine.context import StepContext
+from autorouter.engine.attempts import StepContext
 from autorouter.engine.web import MAX_SEARCH_RESULTS, lookup_allowed
 
 QUESTION_CHARS = 1_000

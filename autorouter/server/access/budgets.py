@@ -1,6 +1,7 @@
 """What each local key has spent today and may still spend, by UTC day, kept across restarts.
 
-    budgets.reserve(grant, 0.02)            before the call: its maximum cost. Raises BudgetExceeded (402) if less is left
+    budgets.check(grant, 0.02)              when a plan is chosen. Raises BudgetExceeded (402) if less is left
+    budgets.hold(grant, 0.02)               before the first call: the plan's maximum cost
     budgets.settle(grant, 0.02, 0.0137)     after it: the actual cost
 
     keys.spent.json     {"day": 20778, "spent_usd": {"ci": 0.4182}}      beside keys.toml, 0600
@@ -18,9 +19,9 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 
+from autorouter.core.grants import Grant
 from autorouter.engine.deps import DAY_S
 from autorouter.errors import BudgetExceeded
-from autorouter.server.access.grants import Grant
 
 log = logging.getLogger("autorouter")
 
@@ -36,8 +37,8 @@ class KeyBudgets:
         self._reserved_usd: dict[str, float] = {}
         self._write_failed = False
 
-    def reserve(self, grant: Grant, usd: float) -> None:
-        """Reserve the maximum cost of a request until `settle`. Raises BudgetExceeded."""
+    def check(self, grant: Grant, usd: float) -> None:
+        """Raises BudgetExceeded if less than `usd`, or nothing, is left."""
         budget = grant.budget_usd_per_day
         if budget is None:
             return
@@ -48,7 +49,11 @@ class KeyBudgets:
                 f"cost ${usd:.4f}",
                 hint="wait for the next day (UTC), or ask for openfusion/auto:cheap",
             )
-        self._reserved_usd[grant.name] = self._reserved_usd.get(grant.name, 0.0) + usd
+
+    def hold(self, grant: Grant, usd: float) -> None:
+        """Reserve the maximum cost of a request until `settle`."""
+        if grant.budget_usd_per_day is not None:
+            self._reserved_usd[grant.name] = self._reserved_usd.get(grant.name, 0.0) + usd
 
     def remaining_usd(self, grant: Grant) -> float:
         """What is left of today's budget after spending and reservations; infinite without a budget."""

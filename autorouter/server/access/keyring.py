@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from autorouter.config.local_keys import LocalKey, hash_key, read_keys
+from autorouter.core.grants import Grant
 from autorouter.core.labels import PREFIX
 from autorouter.errors import ConfigError
 from autorouter.server.access.budgets import KeyBudgets
-from autorouter.server.access.grants import Grant
 
 log = logging.getLogger("autorouter")
 

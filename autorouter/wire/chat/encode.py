@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from autorouter.wire.common import sse
+from autorouter.wire.common import lenient_json, sse
 from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     FinishReason,
@@ -122,4 +122,4 @@ def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     document = {**_envelope(heading, "chat.completion"), "choices": [choice]}
     if answer.usage is not None:
         document["usage"] = format_chat_usage(answer.usage)
-    return orjson.dumps(document)
+    return lenient_json.dumps_bytes(document)

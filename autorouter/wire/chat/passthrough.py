@@ -18,11 +18,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
 from autorouter.core.types import Usage
 from autorouter.wire.chat.request import ChatRequest
-from autorouter.wire.common import request_body, sse
+from autorouter.wire.common import lenient_json, request_body, sse
 from autorouter.wire.common.usage import parse_chat_usage
 
 ASK_USAGE = {"include_usage": True}
@@ -38,18 +36,17 @@ def upstream_body(request: ChatRequest, model: str, *, stream_usage: bool) -> by
     body, span = request.task.body, request.model_span
     ask_usage = stream_usage and not request.wants_usage
     if span is None or (ask_usage and request.has_stream_options):
-        return _serialize_again(body, model, ask_usage)
+        return _serialize_again(request, model, ask_usage)
     added = ("stream_options", ASK_USAGE) if ask_usage else None
     return request_body.replace_model(body, span, model, added)
 
 
-def _serialize_again(body: bytes, model: str, ask_usage: bool) -> bytes:
+def _serialize_again(request: ChatRequest, model: str, ask_usage: bool) -> bytes:
     """The body parsed and serialized again, without our own member; the rare path."""
-    document = {key: value for key, value in orjson.loads(body).items() if key != request_body.EXTENSION}
-    document["model"] = model
+    document = request_body.own_members(request.parsed.document) | {"model": model}
     if ask_usage:
         document["stream_options"] = {**(document.get("stream_options") or {}), **ASK_USAGE}
-    return orjson.dumps(document)
+    return lenient_json.dumps_bytes(document)
 
 
 class ChatObserver:

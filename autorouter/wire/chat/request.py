@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from autorouter.clients.registry import profile_of
 from autorouter.core.types import EXCERPT_CHARS, Task, ToolCall, ToolEvent, ToolResult
@@ -13,6 +13,9 @@ from autorouter.wire.common import human_text, request_body
 from autorouter.wire.common.prompt_reader import MessageReader, read_prompt
 from autorouter.wire.common.session_identity import session_digests
 from autorouter.wire.overrides import parse_overrides
+
+if TYPE_CHECKING:
+    from autorouter.wire.common.ir import RequestIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,17 @@ def parse(body: bytes, headers: Mapping[str, str]) -> ChatRequest:
     return ChatRequest(
         task,
         request_body.find_model_span(body, document),
+        # The document isn't kept: most requests pass through, and it weighs several times the bytes.
+        request_body.ParsedBody(body, _to_ir),
         isinstance(options, dict) and options.get("include_usage") is True,
         "stream_options" in document,
     )
+
+
+def _to_ir(document: Mapping[str, Any]) -> RequestIR:
+    from autorouter.wire.chat import to_ir
+
+    return to_ir.to_ir(document)
 
 
 def _check_options(document: Mapping[str, Any]) -> None:

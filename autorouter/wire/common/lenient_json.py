@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from autorouter.errors import RequestError
+
 
 def as_object(value: Any) -> dict[str, Any]:
     """`value` if it is an object, else an empty one."""
@@ -58,16 +60,28 @@ def parse_object(data: bytes | str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-class TooDeepError(TypeError):
-    """A value that could be read and can't be written: orjson reads 1,024 levels and writes 254."""
+MAX_DEPTH = 240
+"""orjson reads 1,024 levels and writes 254, and a translated body may be a few levels deeper than the client's."""
+
+
+class TooDeepError(RequestError):
+    """A value that could be read and can't be written. What passes through untouched may be deeper: only a body that has to be
+    rewritten is refused, where it is written."""
+
+
+def dumps_bytes(value: Any) -> bytes:
+    """JSON of a value that came out of JSON. Raises TooDeepError."""
+    try:
+        return orjson.dumps(value)
+    except TypeError as exc:
+        raise TooDeepError(
+            f"The body is nested more than {MAX_DEPTH} levels deep", hint="nothing that is meant is so deep"
+        ) from exc
 
 
 def dumps(value: Any) -> str:
-    """JSON text of a value that came out of JSON. Raises TooDeepError."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError as exc:
-        raise TooDeepError(str(exc)) from exc
+    """The same as text."""
+    return dumps_bytes(value).decode()
 
 
 def as_json_text(value: Any) -> str:

@@ -7,9 +7,9 @@ message before it. So a position is tried and proved: with a probe in its place,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,11 +17,14 @@ from autorouter.clients.profile import ClientProfile
 from autorouter.clients.registry import NAME_HEADERS, merged, profile_named
 from autorouter.core.types import Task
 from autorouter.errors import RequestError
+from autorouter.wire.common import lenient_json
+
+if TYPE_CHECKING:
+    # Imported by those who translate: it takes 11 ms, and most processes never do.
+    from autorouter.wire.common.ir import RequestIR
 
 MAX_LABEL_CHARS = 300
 """Longer than any model's name; bounds the search for similar names."""
-MAX_DEPTH = 240
-"""orjson writes at most 254 levels, and a translated body may be a few levels deeper than the client's."""
 EXTENSION = "openfusion"
 """Our own member in a body: never sent on."""
 POLICY_HEADERS = ("user-agent", *NAME_HEADERS, "anthropic-version", "anthropic-beta")
@@ -40,20 +43,6 @@ def parse_document(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError("The body must be a JSON object", code="invalid_json")
     return document
-
-
-def nesting_error(body: bytes) -> RequestError | None:
-    """The error for a body of more than `MAX_DEPTH` levels, else None. Only for a body with which something has failed: what
-    goes through untouched may be deeper, and counting costs as much as everything else that is done with a body."""
-    level, depth = [orjson.loads(body)], 0
-    while level and depth <= MAX_DEPTH:
-        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
-        level, depth = [value for values in inner for value in values], depth + 1
-    if not level:
-        return None
-    return RequestError(
-        f"The body is nested more than {MAX_DEPTH} levels deep", hint="nothing that is meant is so deep"
-    )
 
 
 def label_of(document: Mapping[str, Any]) -> str:
@@ -99,15 +88,56 @@ ByteSpan = tuple[int, int]
 """Start and end of a value in the bytes of a body."""
 
 
+class ParsedBody:
+    """A body and what was read from it: its document and its intermediate form, each read when it is first needed and then kept
+    for fallbacks, members of a panel and inner calls.
+
+    They weigh several times the bytes, and an answer may take minutes, so `release` drops them when the answer has begun."""
+
+    __slots__ = ("_body", "_document", "_ir", "_to_ir")
+
+    def __init__(
+        self,
+        body: bytes,
+        to_ir: Callable[[Mapping[str, Any]], RequestIR],
+        *,
+        document: dict[str, Any] | None = None,
+        ir: RequestIR | None = None,
+    ) -> None:
+        self._body, self._to_ir = body, to_ir
+        self._document, self._ir = document, ir
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The body's members. Shared: whoever changes something copies what it changes."""
+        if self._document is None:
+            self._document = orjson.loads(self._body)
+        return self._document
+
+    @property
+    def ir(self) -> RequestIR:
+        """The intermediate form. Raises TooDeepError."""
+        if self._ir is None:
+            self._ir = self._to_ir(self.document)
+        return self._ir
+
+    def release(self) -> None:
+        """Drop what was read; it is read again if it is needed once more."""
+        self._document = self._ir = None
+
+    def with_document(self, body: bytes, document: dict[str, Any]) -> ParsedBody:
+        """The same for a body that was made from this document."""
+        return ParsedBody(body, self._to_ir, document=document)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
     """A parsed request of any API: the task for the core, and the position of the model's name in its body. `model_span` is
-    None if the body must be serialized again: our own member is in it, or the position can't be proved.
-
-    The parsed document isn't kept: it weighs several times its bytes, and an answer may take minutes."""
+    None if the body must be serialized again: our own member is in it, or the position can't be proved."""
 
     task: Task
     model_span: ByteSpan | None
+    parsed: ParsedBody = field(compare=False, repr=False)
 
     @property
     def client(self) -> ClientProfile:
@@ -120,12 +150,16 @@ def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan | None:
     return None if EXTENSION in document else locate_model(body, document)
 
 
-def with_model(body: bytes, span: ByteSpan | None, model: str) -> bytes:
+def with_model(request: ClientRequest, model: str) -> bytes:
     """The client's bytes with another model. Without a span the body is serialized again, without our own member."""
-    if span is not None:
-        return replace_model(body, span, model)
-    document = {key: value for key, value in orjson.loads(body).items() if key != EXTENSION}
-    return orjson.dumps(document | {"model": model})
+    if request.model_span is not None:
+        return replace_model(request.task.body, request.model_span, model)
+    return lenient_json.dumps_bytes(own_members(request.parsed.document) | {"model": model})
+
+
+def own_members(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The client's members, without our own."""
+    return {key: value for key, value in document.items() if key != EXTENSION}
 
 
 def policy_headers(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

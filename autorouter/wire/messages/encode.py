@@ -190,7 +190,7 @@ def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
     message["stop_reason"] = _stop_reason(answer.finished)
     message["stop_sequence"] = answer.finished.stop_sequence
     message["usage"] = format_messages_usage(answer.usage) if answer.usage else {"input_tokens": 0, "output_tokens": 0}
-    return orjson.dumps(message)
+    return lenient_json.dumps_bytes(message)
 
 
 def _block(part: TextPart | ToolCallPart | ReasoningPart, heading: ResponseMetadata, place: int) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import keeps_reasoning, needs_filter, read_stamped, reasoning_as_text
 from autorouter.wire.common.ir import ReasoningFormat, TextPart, TranslationLoss
@@ -24,7 +22,7 @@ def upstream_body(
     request: ClientRequest, model: str, *, origin: str, strip: bool
 ) -> tuple[bytes, tuple[TranslationLoss, ...]]:
     """The body for the target `origin` (`upstream/model`), and what was lost. `strip`: without any reasoning."""
-    body = request_body.with_model(request.task.body, request.model_span, model)
+    body = request_body.with_model(request, model)
     return filter_reasoning(body, origin=origin, strip=strip)
 
 
@@ -37,7 +35,7 @@ def filter_reasoning(body: bytes, *, origin: str, strip: bool = False) -> tuple[
     messages = [new for message in document["messages"] for new in _message(message, origin, strip, losses)]
     if messages == document["messages"]:
         return body, ()
-    return orjson.dumps(document | {"messages": messages}), tuple(losses)
+    return lenient_json.dumps_bytes(document | {"messages": messages}), tuple(losses)
 
 
 def _message(message: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:

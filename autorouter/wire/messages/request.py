@@ -76,7 +76,8 @@ def parse(body: bytes, headers: Mapping[str, str]) -> request_body.ClientRequest
         headers=request_body.policy_headers(headers),
         overrides=parse_overrides(document.get(request_body.EXTENSION), headers),
     )
-    return request_body.ClientRequest(task, request_body.find_model_span(body, document))
+    parsed = request_body.ParsedBody(body, to_ir, ir=conversation)
+    return request_body.ClientRequest(task, request_body.find_model_span(body, document), parsed)
 
 
 _READ = (

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from autorouter.wire.common import sse
+from autorouter.wire.common import lenient_json, sse
 from autorouter.wire.common.encoder import ResponseMetadata, StreamEncoder
 from autorouter.wire.common.ir import (
     ReasoningDelta,
@@ -225,7 +223,7 @@ def whole(answer: ResponseIR, heading: ResponseMetadata) -> bytes:
             encoder.feed(TextDelta(part.text))
     encoder.usage = answer.usage
     encoder.feed(answer.failed or answer.finished or StreamFailed("the answer ended before its end", "early_end"))
-    return orjson.dumps(encoder.response)
+    return lenient_json.dumps_bytes(encoder.response)
 
 
 class _Collector(ResponsesEncoder):

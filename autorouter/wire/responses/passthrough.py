@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import keeps_reasoning, needs_filter, read_stamped, reasoning_as_text
 from autorouter.wire.common.ir import TextPart, TranslationLoss
@@ -23,7 +21,7 @@ def upstream_body(
     request: ClientRequest, model: str, *, origin: str, strip: bool
 ) -> tuple[bytes, tuple[TranslationLoss, ...]]:
     """The body for the target `origin` (`upstream/model`), and what was lost. `strip`: without any reasoning."""
-    body = request_body.with_model(request.task.body, request.model_span, model)
+    body = request_body.with_model(request, model)
     return filter_reasoning(body, origin=origin, strip=strip)
 
 
@@ -34,7 +32,9 @@ def filter_reasoning(body: bytes, *, origin: str, strip: bool = False) -> tuple[
         return body, ()
     losses: list[TranslationLoss] = []
     items = [new for item in document["input"] for new in _item(item, origin, strip, losses)]
-    return (body, ()) if items == document["input"] else (orjson.dumps(document | {"input": items}), tuple(losses))
+    if items == document["input"]:
+        return body, ()
+    return lenient_json.dumps_bytes(document | {"input": items}), tuple(losses)
 
 
 def _item(item: Any, origin: str, strip: bool, losses: list[TranslationLoss]) -> list[Any]:

@@ -16,9 +16,10 @@ from autorouter.core.types import Wire
 from autorouter.errors import RequestError
 from autorouter.privacy import secrets
 from autorouter.wire import exchange, inner_request
-from autorouter.wire.common import request_body
+from autorouter.wire.common import lenient_json
 from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import InnerRequestOptions
+from autorouter.wire.parse import parse_request
 from tests.fuzz.atheris import Target
 from tests.fuzz.mutate import near_body
 
@@ -76,7 +77,7 @@ def run(wire: Wire, data: bytes) -> None:
     how, mode = (data[0], data[1]) if len(data) > 1 else (0, 0)
     body = data[2:] if mode < 128 else near_body(BODIES[wire][mode % 2], data[2:])
     try:
-        request = exchange.parse(wire, body, HEADERS[how % 4])
+        request = parse_request(wire, body, HEADERS[how % 4])
     except RequestError as error:
         if error.http_status != 400:
             raise
@@ -90,10 +91,9 @@ def run(wire: Wire, data: bytes) -> None:
     try:
         inner_request.declared_tools(request)
         inner = inner_request.compose(request, "<more>\n", shape)
-    except TypeError:
-        assert request_body.nesting_error(body) is not None
+    except lenient_json.TooDeepError:
         return
-    exchange.parse(wire, inner.task.body, {})
+    parse_request(wire, inner.task.body, {})
     _sent_on(inner, stream=shape.stream)
 
 
@@ -111,8 +111,7 @@ def _sent_on(request: ClientRequest, *, stream: bool) -> None:
                     stream_usage=True,
                     strip_reasoning=strip,
                 )
-            except TypeError:
-                assert request_body.nesting_error(request.task.body) is not None
+            except lenient_json.TooDeepError:
                 continue
             document = orjson.loads(sent.body)
             assert document["model"] == "v/m"

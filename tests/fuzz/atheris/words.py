@@ -14,9 +14,9 @@ from autorouter.config.local_keys import parse_lifetime
 from autorouter.core import labels
 from autorouter.core.codec import to_plain
 from autorouter.core.review import verdicts
+from autorouter.engine import request_context
+from autorouter.engine.request_context import request_id_of
 from autorouter.errors import RequestError
-from autorouter.observe import trace_context
-from autorouter.observe.request_context import request_id_of
 from autorouter.server.guard import parse_host
 from autorouter.simulator.faults.spec import parse_faults as parse_faults
 from autorouter.upstream import errors
@@ -47,10 +47,10 @@ def retry_after(text: str) -> None:
 def trace(text: str) -> None:
     """Any caller's headers give a trace; what is passed on is within the specification."""
     parent, _, state = text.partition("\n")
-    found = trace_context.continue_trace([parent], [state], sampled=True)
+    found = request_context.continue_trace([parent], [state], sampled=True)
     assert len(found.trace_id) == 32
-    assert len(found.state) <= trace_context.MAX_STATE_CHARS
-    again = trace_context.continue_trace([found.traceparent], [found.state], sampled=True)
+    assert len(found.state) <= request_context.MAX_STATE_CHARS
+    again = request_context.continue_trace([found.traceparent], [found.state], sampled=True)
     assert (again.trace_id, again.parent_id, again.state) == (found.trace_id, found.span_id, found.state)
     request_id_of({"x-request-id": text})
 

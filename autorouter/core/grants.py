@@ -14,9 +14,6 @@ from autorouter.core.labels import PANEL, PREFIX
 from autorouter.core.types import Candidate, RequestOverrides, Strategy
 from autorouter.errors import RequestError
 
-SCOPE_GRANT = "autorouter.grant"
-"""ASGI scope key for the grant of the client's key. Absent for the server's own key, and if no key is required."""
-
 
 class PermissionDenied(RequestError):
     """The key is valid, but doesn't allow this."""
