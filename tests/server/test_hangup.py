@@ -36,7 +36,8 @@ def ask(line: socket.socket, document: object, headers: dict[str, str] | None = 
 
 
 def hang_up(relay: Relay, line: socket.socket, *, reset: bool = False) -> None:
-    """Close the client's connection, and wait until the upstream sees its own closed."""
+    """Close the client's connection once the upstream has its request, and wait until that sees its own closed."""
+    until(lambda: bool(relay.seen))
     if reset:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     line.close()
