@@ -22,11 +22,11 @@ from autorouter.engine.deps import Deps, RouterState
 from autorouter.engine.receipt import context_record
 from autorouter.engine.retry import HedgeBudget, RetryPolicy
 from autorouter.engine.web import WebSettings
-from autorouter.observe.access_log import AccessLog
+from autorouter.observe.logs import AccessLog
 from autorouter.observe.metrics import RequestMetrics
 from autorouter.observe.otel import make_exporter, otlp_endpoint
 from autorouter.observe.recorder import ReceiptListener, RequestListener, RequestRecorder
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 from autorouter.receipts.writer import ReceiptWriter
 from autorouter.state_file import StateFile
 from autorouter.upstream.concurrency import ConcurrencyLimit, ConcurrencyLimitedTransport
@@ -93,12 +93,9 @@ def build(
         name: target_of(name, upstream, env, dry_run=settings.dry_run) for name, upstream in config.upstreams.items()
     }
     metrics, otel_exporter = RequestMetrics(), make_exporter(endpoint, targets) if endpoint is not None else None
-    listeners: list[RequestListener] = [metrics, AccessLog()]
-    if writer is not None:
-        listeners.insert(0, ReceiptListener(writer))
-    if otel_exporter is not None:
-        listeners.append(otel_exporter)
-    recorder = RequestRecorder(listeners)
+    receipts = ReceiptListener(writer) if writer is not None else None
+    listeners: tuple[RequestListener | None, ...] = (receipts, metrics, AccessLog(), otel_exporter)
+    recorder = RequestRecorder([listener for listener in listeners if listener is not None])
     state, health = _state(settings, writer, clock)
     deps = Deps(
         candidates=settings.candidates,

@@ -48,7 +48,7 @@ from autorouter.evals import (
 from autorouter.evals.cases import Case
 from autorouter.evals.entrants import EntrantSet
 from autorouter.evals.runner import CaseResult, PairComparison
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 BUILT_IN_CASES = "compare.jsonl"
 TOLERANCE = 0.05

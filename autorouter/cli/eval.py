@@ -25,7 +25,7 @@ from autorouter.config.load import Settings
 from autorouter.errors import RequestError
 from autorouter.evals import cases, evidence, jsonl, routing, routing_report, thresholds
 from autorouter.evals.routing_report import render_routing
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 BUILT_IN = "routing.jsonl"
 

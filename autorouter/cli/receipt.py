@@ -21,7 +21,7 @@ from autorouter.errors import EXIT_RECEIPT, ReceiptError, RequestError
 from autorouter.evals import evidence
 from autorouter.receipts import reader
 from autorouter.receipts import verify as verify_receipts
-from autorouter.receipts.canonical import canonical_json
+from autorouter.receipts.chain import canonical_json
 from autorouter.suggest import close_matches
 
 PROBLEMS_SHOWN = 20

@@ -18,7 +18,7 @@ from autorouter.evals import ask, evidence
 from autorouter.evals.ask import EvalAnswer
 from autorouter.evals.evidence import DRY_RUN_NOTICE
 from autorouter.evals.markdown import page, seconds, table, usd
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 NO_ROUTE = ("no_eligible_model", "budget_exceeded", "context_length_exceeded", "rate_limit_exceeded")
 

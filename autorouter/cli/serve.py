@@ -15,7 +15,7 @@ from autorouter import runtime as assembly
 from autorouter.cli.listeners import listen_tcp, listen_unix, remove_unix
 from autorouter.cli.options import config_option, dial_option, dry_run_option, settings
 from autorouter.config.load import Settings, environment, keys_path, local_key
-from autorouter.observe import logging_setup
+from autorouter.observe import logs
 from autorouter.receipts.recovery import unclean_shutdown_pid
 from autorouter.receipts.writer import FLUSH_INTERVAL_S
 from autorouter.server.access.keyring import Keyring
@@ -139,10 +139,10 @@ class _ExpectedMessageFilter(logging.Filter):
 
 
 def _set_up_logging(level: str, kind: str) -> None:
-    handler = logging_setup.DroppingQueueHandler(sys.stderr)
-    handler.setFormatter(logging_setup.make_formatter(kind, sys.stderr))
+    handler = logs.DroppingQueueHandler(sys.stderr)
+    handler.setFormatter(logs.make_formatter(kind, sys.stderr))
     logging.basicConfig(handlers=[handler], level=level.upper())
-    logging_setup.install_excepthooks()
+    logs.install_excepthooks()
     server = logging.getLogger("uvicorn.error")
     server.setLevel(logging.WARNING)
     server.addFilter(_ExpectedMessageFilter())

@@ -14,7 +14,7 @@ from autorouter.evals.graders import FULL_SCORE
 from autorouter.evals.markdown import cell, interval, page, seconds, share, table, usd
 from autorouter.evals.runner import CaseResult, PairComparison, total_usd
 from autorouter.evals.statistics import compare_paired, mcnemar, mean, wilson
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 ISOLATIONS = {
     "bubblewrap": "a sandbox of bubblewrap",

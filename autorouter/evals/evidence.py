@@ -24,7 +24,7 @@ import orjson
 from autorouter import __version__
 from autorouter.errors import ReceiptError
 from autorouter.receipts import reader
-from autorouter.receipts.canonical import canonical_json, digest
+from autorouter.receipts.chain import canonical_json, digest
 from autorouter.receipts.verify import VerifyReport, check_receipt
 
 SCHEMA = "autorouter.evidence.v1"

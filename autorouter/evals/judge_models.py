@@ -22,7 +22,7 @@ from typing import Literal
 
 import orjson
 
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 Winner = Literal["A", "B", "tie"]
 PairResult = Literal["win", "loss", "tie", "unparsed"]

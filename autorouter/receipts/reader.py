@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import canonical_json, digest
 from autorouter.receipts.chain import (
     GENESIS,
     ChainProblem,
     Record,
+    canonical_json,
+    digest,
     parse_line,
     raw_lines,
     segment_files,

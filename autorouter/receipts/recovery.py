@@ -14,8 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import digest
-from autorouter.receipts.chain import GENESIS, Record, last_digest, parse_line, raw_lines, read_head, segment_files
+from autorouter.receipts.chain import (
+    GENESIS,
+    Record,
+    digest,
+    last_digest,
+    parse_line,
+    raw_lines,
+    read_head,
+    segment_files,
+)
 
 if sys.platform != "win32":
     import fcntl

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autorouter.receipts.canonical import canonical_json, digest
-from autorouter.receipts.chain import HEAD_FILE, seal_line
+from autorouter.receipts.chain import HEAD_FILE, canonical_json, digest, seal_line
 from autorouter.receipts.recovery import RecoveredChain, open_private
 
 _HEAD_BYTES = 160

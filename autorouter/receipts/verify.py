@@ -21,8 +21,7 @@ from autorouter import __version__
 from autorouter.core.decision.replay import replay_decision
 from autorouter.errors import AutorouterError, ReceiptError
 from autorouter.receipts import reader
-from autorouter.receipts.canonical import canonical_json, digest
-from autorouter.receipts.chain import RECEIPT_SCHEMA
+from autorouter.receipts.chain import RECEIPT_SCHEMA, canonical_json, digest
 from autorouter.receipts.reader import ChainProblem
 
 EXPORTED_CONTEXT = "context_record"

@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from autorouter.errors import ReceiptError, exception_site
-from autorouter.receipts.canonical import digest
-from autorouter.receipts.chain import Record
+from autorouter.receipts.chain import Record, digest
 from autorouter.receipts.recovery import lock_directory, recover
 from autorouter.receipts.segment import Segment, SegmentBatch
 

@@ -27,7 +27,7 @@ from autorouter.engine.router import RoutedRequest, route
 from autorouter.engine.web import lookup_allowed
 from autorouter.errors import AutorouterError, BudgetExceeded, RequestError
 from autorouter.privacy import secrets
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 from autorouter.runtime import Runtime
 from autorouter.server.access.keyring import Keyring
 from autorouter.server.asgi import RawHeaders

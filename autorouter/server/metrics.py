@@ -11,7 +11,7 @@ from types import ModuleType
 
 from autorouter.engine.request_context import request_id_of
 from autorouter.errors import AutorouterError
-from autorouter.observe import logging_setup
+from autorouter.observe import logs
 from autorouter.observe.metrics import GaugeValue
 from autorouter.observe.recorder import RejectedRequest
 from autorouter.runtime import Runtime
@@ -64,7 +64,7 @@ def runtime_gauges(runtime: Runtime, limiter: ConcurrencyLimiter) -> Iterator[Ga
             "receipts_backlog", "Receipts that wait to be built.", runtime.recorder.backlog + writer.backlog
         )
         yield GaugeValue("receipts_dropped", "Receipts that couldn't be written.", writer.dropped, counter=True)
-    yield GaugeValue("log_lines_dropped", "Log lines that nobody took.", logging_setup.dropped_lines(), counter=True)
+    yield GaugeValue("log_lines_dropped", "Log lines that nobody took.", logs.dropped_lines(), counter=True)
     exporter = runtime.otel_exporter
     if exporter is not None:
         yield GaugeValue("spans_exported", "Spans that the collector took.", exporter.exported, counter=True)

@@ -11,8 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from autorouter.receipts.canonical import digest
-from autorouter.receipts.chain import GENESIS, seal_line
+from autorouter.receipts.chain import GENESIS, digest, seal_line
 from tests.cli.conftest import Home
 
 Copied = Callable[[], Path]

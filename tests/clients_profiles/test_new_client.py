@@ -58,6 +58,7 @@ from autorouter.probe.report import REQUIRED_CHECKS
 from autorouter.simulator.tools import SHELLS
 from autorouter.wire.parse import parse_request
 from autorouter.wire.common.human_text import is_observation
+from autorouter.clients.registry import profile_named
 from autorouter.wire.errors import chat_error
 
 fixture = json.load(sys.stdin)
@@ -66,6 +67,7 @@ def parse(headers=fixture["headers"], **changes):
     return parse_request("chat", json.dumps(fixture["body"] | changes).encode(), headers)
 
 request = parse()
+profile = profile_named(request.task.client)
 unnamed = parse({name: value for name, value in fixture["headers"].items() if name == "user-agent"})
 headline = [{"role": "user", "content": "Zapp wants a headline, please"}]
 print(json.dumps({
@@ -77,8 +79,8 @@ print(json.dumps({
     "phase": (phase_of(request.task), phase_of(parse(messages=headline).task)),
     "tool": sorted(call_uses(ToolCall("zapp_do", "{}"))),
     "edit": parse_tool_output("Zapp missed: no such line").verdict,
-    "observation": is_observation("ZAPP SAYS hi", request.client),
-    "buffers": not request.client.retries_broken_stream,
+    "observation": is_observation("ZAPP SAYS hi", profile),
+    "buffers": not profile.retries_broken_stream,
     "overflow": b"too much for zapp" in chat_error(RequestError("x", code="context_length_exceeded")),
     "needs": REQUIRED_CHECKS.get("Zapp (chat)"),
     "init": init.CLIENTS.get("zapp"),

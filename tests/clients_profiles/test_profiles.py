@@ -40,7 +40,7 @@ def test_each_client_has_a_fixture():
 def test_the_client_and_the_humans_words_are_recognized(name, fixture):
     request = parse(fixture)
     assert request.task.client == name
-    assert request.client is profile_named(name)
+    assert profile_named(request.task.client).name == name
     assert (request.task.prompt, request.task.is_new_turn) == (fixture["expect"]["prompt"], True)
     assert phase_of(request.task) == "first"
 

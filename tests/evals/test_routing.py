@@ -17,7 +17,7 @@ from autorouter.evals import cases, jsonl, routing, routing_report, thresholds
 from autorouter.evals.cases import LabelledRequest
 from autorouter.evals.client_fixtures import as_client_request
 from autorouter.evals.routing import RoutingResult, band_of
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 from autorouter.wire.parse import parse_request
 from tests.evals.conftest import Scripted
 

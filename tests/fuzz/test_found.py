@@ -186,7 +186,7 @@ def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     answer = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
-    return DeclaredTools.of(request).fault(translate.decode_answer(answer, "chat", ToolNameMap()))
+    return DeclaredTools.of(request).problem(translate.decode_answer(answer, "chat", ToolNameMap()))
 
 
 def test_a_tools_schema_fetches_nothing(tmp_path: Path) -> None:

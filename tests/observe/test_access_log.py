@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.observe.access_log import ACCESS_LOGGER, one_line
+from autorouter.observe.logs import ACCESS_LOGGER, one_line
 from tests.fakes import CUT, FIRST, Relay, completion, refuse, stream, whole
 from tests.observe.conftest import scraped
 from tests.server.conftest import CHAT, Router, body

@@ -11,8 +11,8 @@ from typing import TextIO, cast
 
 import pytest
 
-from autorouter.observe import logging_setup
-from autorouter.observe.logging_setup import DroppingQueueHandler, JsonFormatter, TextFormatter, make_formatter
+from autorouter.observe import logs
+from autorouter.observe.logs import DroppingQueueHandler, JsonFormatter, TextFormatter, make_formatter
 
 SECRET = "zebra-in-the-text"
 
@@ -84,7 +84,7 @@ class Held:
 
 
 def test_a_reader_that_stopped_holds_nobody_and_costs_the_newest_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logging_setup, "MAX_QUEUED_LINES", 10)
+    monkeypatch.setattr(logs, "MAX_QUEUED_LINES", 10)
     held = Held()
     handler = DroppingQueueHandler(cast(TextIO, held))
     handler.emit(record_of("first"))
@@ -120,7 +120,7 @@ def test_what_nobody_caught_is_a_line_without_its_text(
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    logging_setup.install_excepthooks()
+    logs.install_excepthooks()
 
     def fails() -> None:
         raise raised()

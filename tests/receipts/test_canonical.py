@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorouter.errors import ReceiptError
-from autorouter.receipts.canonical import canonical_json, digest
+from autorouter.receipts.chain import canonical_json, digest
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]))

@@ -8,7 +8,7 @@ import pytest
 
 from autorouter.core.decision.replay import replay_decision
 from autorouter.engine.receipt import json_schema
-from autorouter.receipts.canonical import canonical_json
+from autorouter.receipts.chain import canonical_json
 from autorouter.resources import folder
 from tests.receipts.golden import RUNS, receipt_of
 

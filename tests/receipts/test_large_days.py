@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autorouter.receipts import recovery
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 from autorouter.receipts.reader import ReceiptWriter, read_context, read_records, segment_files, verify_directory
 
 CONTEXT = {"policy": "one"}

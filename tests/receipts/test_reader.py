@@ -15,7 +15,7 @@ import pytest
 import autorouter
 from autorouter.errors import ReceiptError
 from autorouter.receipts import reader
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 
 NOON = 1_782_907_200.0  # 2026-07-01T12:00:00Z
 DAY_S = 86_400.0

@@ -38,7 +38,7 @@ from autorouter.engine.retry import RetryPolicy
 from autorouter.engine.router import route
 from autorouter.engine.step import StreamBroken
 from autorouter.errors import AutorouterError
-from autorouter.receipts.canonical import canonical_json
+from autorouter.receipts.chain import canonical_json
 from autorouter.simulator import codec
 from autorouter.simulator.codec import AnswerMetadata, ResponseBody
 from autorouter.simulator.model import RefusalAnswer, TextAnswer

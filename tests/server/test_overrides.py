@@ -12,7 +12,7 @@ import pytest
 from autorouter.core.decision.replay import replay_decision
 from autorouter.core.types import Strategy
 from autorouter.engine.receipt import context_record
-from autorouter.receipts.canonical import canonical_json
+from autorouter.receipts.chain import canonical_json
 from autorouter.receipts.verify import check_directory
 from tests.fakes import Relay
 from tests.server.conftest import POOL, Router, body

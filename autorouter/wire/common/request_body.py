@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from autorouter.clients.profile import ClientProfile
-from autorouter.clients.registry import NAME_HEADERS, merged, profile_named
+from autorouter.clients.registry import NAME_HEADERS, merged
 from autorouter.core.types import Task
 from autorouter.errors import RequestError
 from autorouter.wire.common import lenient_json
@@ -138,11 +137,6 @@ class ClientRequest:
     task: Task
     model_span: ByteSpan | None
     parsed: ParsedBody = field(compare=False, repr=False)
-
-    @property
-    def client(self) -> ClientProfile:
-        """What is known about the client that sent it."""
-        return profile_named(self.task.client)
 
 
 def find_model_span(body: bytes, document: dict[str, Any]) -> ByteSpan | None:

@@ -19,7 +19,7 @@ import orjson
 from autorouter.core.types import Candidate
 from autorouter.errors import ReceiptError
 from autorouter.receipts import chain, reader
-from autorouter.receipts.canonical import digest
+from autorouter.receipts.chain import digest
 from autorouter.receipts.recovery import recover
 from autorouter.receipts.verify import check_directory, check_file
 from autorouter.server.receipts import _summaries
