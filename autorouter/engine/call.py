@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from autorouter.clients.registry import profile_named
 from autorouter.core.state.health import UNKNOWN_HEALTH
 from autorouter.core.types import Wire
 from autorouter.engine import web
@@ -140,7 +141,7 @@ class Caller:
         """Whether this stream may well break, or a break would end the client's run."""
         health = self.deps.state.health.get(candidate, UNKNOWN_HEALTH)
         suspect = health.failures_in_row > 0 and health.cooldown_reason in STREAM_BREAK_KINDS
-        return suspect or not self.context.client.retries_broken_stream
+        return suspect or not profile_named(self.request.task.client).retries_broken_stream
 
     async def _buffer(self, call: UpstreamCall, source: AsyncIterator[bytes], observer: StreamObserver) -> bytes:
         """The bytes up to the end of the answer or the limits. Raises TransportError if the stream breaks."""

@@ -21,8 +21,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from autorouter.clients.profile import ClientProfile
-from autorouter.clients.registry import profile_named
 from autorouter.core.grants import Grant
 from autorouter.core.types import Task
 from autorouter.wire.common.request_body import ClientRequest
@@ -98,11 +96,8 @@ class RequestContext:
     request_id: str | None = None
     fault: str | None = None
     session_key: str | None = field(init=False)
-    client: ClientProfile = field(init=False)
-    """What is known about the client program."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "client", profile_named(self.request.task.client))
         object.__setattr__(self, "session_key", session_key(self.request.task))
 
     @property

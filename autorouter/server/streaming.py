@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from autorouter.clients.registry import profile_named
 from autorouter.core.codec import to_plain
 from autorouter.core.decision.explain import explain_decision
 from autorouter.core.types import Strategy
@@ -116,7 +117,7 @@ class _ClientStream:
         if self.started:
             body = self.pending_events() + error_event(step, error)
             return [{"type": "http.response.body", "body": body, "more_body": True}]
-        as_event = task.wire == "responses" and step.context.client.overflow_as_stream_event
+        as_event = task.wire == "responses" and profile_named(task.client).overflow_as_stream_event
         if task.stream and error.code == errors.TOO_LONG and as_event:
             return [self._start_message(), {"type": "http.response.body", "body": error_event(step, error)}]
         return error_messages(error, (*response_headers(step), *self._headers), wire=task.wire)
