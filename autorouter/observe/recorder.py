@@ -27,7 +27,7 @@ BATCH_SIZE = 8
 """What records are made of is then still in the processor's cache, and no request waits more than 2 ms for them: a receipt takes
 about 0.15 ms, the rest 12 us each."""
 BATCH_DELAY_S = 0.01
-"""How soon a smaller batch is handed on. Then the receipts' writer waits for its own batch, `receipts.flush_s`."""
+"""How soon a smaller batch is handed on. Then the writer of receipts gathers a batch of its own."""
 log = logging.getLogger("autorouter.observe")
 
 
