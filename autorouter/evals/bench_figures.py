@@ -23,6 +23,8 @@ MIN_FALLS = 8
 LIST_PRICE_DIALS = 7
 """With list prices alone the gate holds up to this dial: beyond it a price per token says too little about a task."""
 SAME_COST = 1e-9
+MATERIAL = 0.0005
+"""A twentieth of a point, the precision of the page: a verdict on one prompt of a hundred is no failure of the gate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,12 +206,12 @@ def gate_failures(
         f"{name}, {knowledge}, dial {row['dial']:g}: {100 * row['to_mix']['delta']:+.1f} points to the random mix "
         f"[{100 * row['to_mix']['low']:+.1f}, {100 * row['to_mix']['high']:+.1f}]"
         for row in rows
-        if row["dial"] <= most and row["to_mix"]["high"] < 0
+        if row["dial"] <= most and row["to_mix"]["high"] < -MATERIAL
     ]
     failed += [
         f"{name}, {knowledge}: the recorded cost rises from dial {step['from']:g} to {step['to']:g}"
         for step in steps
-        if step["rises"]
+        if step["rises"] and step["to"] <= most
     ]
     falls = sum(step["falls"] for step in steps)
     if len(outcomes.pool) >= MIN_POOL and len(steps) == 10 and falls < MIN_FALLS:

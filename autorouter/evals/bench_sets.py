@@ -170,15 +170,12 @@ def _list_prices(folder: Path, name: str, models: Sequence[str], known: Mapping[
     prices = {}
     for model in models:
         said = meta.get(model, {})
-        pair = (said["in"], said["out"]) if "in" in said and "out" in said else known.get(model)
-        if pair is not None:
-            prices[model] = price_of_shape(float(pair[0]), float(pair[1]))
+        listed = (said["in"], said["out"]) if "in" in said and "out" in said else known.get(model)
+        if listed is not None:
+            input_usd, output_usd, *cached = map(float, listed)
+            read = cached[0] if cached else input_usd
+            prices[model] = Price(input=input_usd, output=output_usd, cache_read=read, cache_write=input_usd)
     return prices
-
-
-def price_of_shape(input_usd: float, output_usd: float) -> Price:
-    """A price with cached input at a tenth, and no premium for writing it."""
-    return Price(input=input_usd, output=output_usd, cache_read=input_usd * CACHE_READ_PRICE, cache_write=input_usd)
 
 
 def rank_percentiles(outcomes: OutcomeSet, models: Sequence[int]) -> dict[int, float]:
