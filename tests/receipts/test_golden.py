@@ -38,10 +38,13 @@ def test_the_schema_is_that_of_the_types(regenerate):
     assert made == SCHEMA.read_bytes(), "`make golden` writes it anew"
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_every_golden_receipt_fits_the_schema(run):
-    receipt = orjson.loads((GOLDEN / f"{run.name}.json").read_bytes())
-    jsonschema.validate(receipt, orjson.loads(SCHEMA.read_bytes()))
+def test_every_golden_receipt_fits_the_schema():
+    schema = orjson.loads(SCHEMA.read_bytes())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    for run in RUNS:
+        receipt = orjson.loads((GOLDEN / f"{run.name}.json").read_bytes())
+        assert [error.message for error in validator.iter_errors(receipt)] == [], run.name
 
 
 def test_there_is_no_golden_receipt_without_its_run():
