@@ -4,6 +4,7 @@
     ├── ConfigError            3   the configuration can't be used
     ├── RequestError           400 what the client sent can't be served
     │   ├── UnknownModel       404
+    │   ├── OverridesNotAllowed 403
     │   └── ContextTooLong     400
     ├── LocalAuthError         401 the client's local key
     ├── RoutingError           503 no candidate is left (every rejection is named)
@@ -89,6 +90,13 @@ class UnknownModel(RequestError):
 
     code = "model_not_found"
     http_status = 404
+
+
+class OverridesNotAllowed(RequestError):
+    """The configuration lets no request set a strategy, panel, cap or dial of its own."""
+
+    code = "overrides_not_allowed"
+    http_status = 403
 
 
 class ContextTooLong(RequestError):

@@ -23,6 +23,7 @@ import orjson
 from autorouter.config.convert import is_loopback
 from autorouter.errors import AutorouterError, RequestError, RoutingError, UpstreamError
 from autorouter.wire.common.sse import EventSplitter, SseEvent
+from autorouter.wire.overrides import PROGRESS_HEADER
 
 CHAT = "/v1/chat/completions"
 NO_ROUTE_CODES = frozenset({"no_eligible_model", "budget_exceeded", "context_length_exceeded"})
@@ -98,7 +99,7 @@ class RouterClient:
         """The text of an answer as it arrives. `answer` is complete after the last piece; stages go to `on_progress`."""
         began_s = time.monotonic()
         body = {"model": label, "messages": messages, "stream": True}
-        headers = _headers(session) | {"x-openfusion-progress": "events"}
+        headers = _headers(session) | {PROGRESS_HEADER: "events"}
         try:
             with self._http.stream("POST", CHAT, json=body, headers=headers) as response:
                 answer.receipt = response.headers.get("x-autorouter-receipt", "")

@@ -181,7 +181,8 @@ RESPONSE_HEADERS: Mapping[str, tuple[str, Schema]] = {
     "x-autorouter-strategy": ("What was carried out.", {"type": "string", "enum": list(Strategy)}),
     "x-autorouter-model": ("The candidate that answered.", TEXT_SCHEMA),
     "x-autorouter-secrets": ("What looks like a secret in the request.", TEXT_SCHEMA),
-    "x-openfusion-cost-usd": ("What a whole answer has cost.", TEXT_SCHEMA),
+    "x-autorouter-cost-usd": ("What a whole answer has cost.", TEXT_SCHEMA),
+    "x-openfusion-cost-usd": ("The same under the name of 0.2, in this release only.", TEXT_SCHEMA),
     "x-request-id": ("The client's own, else the receipt's.", TEXT_SCHEMA),
     "traceparent": ("The trace, and this step's span in it.", TEXT_SCHEMA),
 }

@@ -60,7 +60,7 @@ def a_list(items: Schema, **more: Any) -> Schema:
 
 
 def override_schemas() -> dict[str, Schema]:
-    """What `openfusion` in a request may hold, by name; `x-openfusion-*` headers say the same."""
+    """What `openfusion` in a request may hold, by name; `x-autorouter-*` headers say the same."""
     name = maybe(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS})
     models = a_list(TEXT | {"minLength": 1, "maxLength": MAX_NAME_CHARS}, minItems=1, maxItems=MAX_MEMBERS)
     return {

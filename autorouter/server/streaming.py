@@ -34,7 +34,7 @@ from autorouter.server.asgi import (
 )
 from autorouter.wire import errors
 from autorouter.wire.common import request_body
-from autorouter.wire.overrides import PROGRESS_HEADER
+from autorouter.wire.overrides import wants_progress_events
 
 FIRST_KEEPALIVE_S = 5.0
 """Until then an error can still have its own status, which agents check before anything else."""
@@ -80,7 +80,7 @@ class _ClientStream:
 
     def __init__(self, step: Step, send: Send, headers: RawHeaders) -> None:
         self.started = False
-        self.wants_events = dict(step.context.task.headers).get(PROGRESS_HEADER) == "events"
+        self.wants_events = wants_progress_events(dict(step.context.task.headers))
         self.stages_sent = 0
         self._step, self._send, self._headers = step, send, headers
 
@@ -170,7 +170,11 @@ def _event(name: str, document: dict[str, Any]) -> bytes:
 
 def _cost_headers(step: Step) -> RawHeaders:
     cost_usd = step.trace.cost_usd
-    return [] if cost_usd is None else [(b"x-openfusion-cost-usd", f"{cost_usd:.8f}".encode())]
+    if cost_usd is None:
+        return []
+    text = f"{cost_usd:.8f}".encode()
+    # Its name up to 0.2 is sent for one more release: scripts read it.
+    return [(b"x-autorouter-cost-usd", text), (b"x-openfusion-cost-usd", text)]
 
 
 def response_headers(step: Step) -> RawHeaders:

@@ -307,7 +307,7 @@ def test_events_name_every_member(home: Home) -> None:
     told: list[Mapping[str, Any]] = []
     answer = ChatAnswer()
     with home.serving("--dry-run") as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-        headers = {"x-openfusion-progress": "events"}
+        headers = {"x-autorouter-progress": "events"}
         with client.stream("POST", "/v1/chat/completions", json=document, headers=headers) as response:
             assert list(_text_deltas(response.iter_bytes(), answer, told.append))
     panel = next(stage for stage in told if stage["stage"] == "panel")

@@ -12,7 +12,7 @@ from tests.server.conftest import Router, body
 def test_served_as_asked_and_plausible_is_fine(route: Callable[..., Router], relay: Relay) -> None:
     router = route()
     relay.always(whole(completion("ok") | {"model": "vendor/first"}))
-    router.post(body(), x_openfusion_strategy="single")
+    router.post(body(), x_autorouter_strategy="single")
     router.runtime.close()
     said = check_provider_truth(router.runtime.settings)
     assert (said.state, said.evidence[:8]) == ("ok", "1 calls:")
@@ -22,7 +22,7 @@ def test_another_model_and_usage_that_cannot_be_are_named(route: Callable[..., R
     router = route()
     cheat = completion("ok") | {"model": "cheap/other", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 1}}
     relay.always(whole(cheat))
-    router.post(body(), x_openfusion_strategy="single")
+    router.post(body(), x_autorouter_strategy="single")
     router.runtime.close()
     said = check_provider_truth(router.runtime.settings)
     assert said.state == "warning"

@@ -61,6 +61,8 @@ def test_an_answer_is_the_upstreams_with_a_summary_of_ours(router: Router, relay
     assert summary["receipt"] == answer.headers["x-autorouter-receipt"]
     assert (summary["candidate"], summary["model"], summary["strategy"]) == ("first", "vendor/first", "single")
     assert summary["cost_usd"] == pytest.approx((120 * 0.1 + 3 * 0.4) / 1e6)
+    assert float(answer.headers["x-autorouter-cost-usd"]) == pytest.approx(summary["cost_usd"], abs=1e-8)
+    assert answer.headers["x-openfusion-cost-usd"] == answer.headers["x-autorouter-cost-usd"], "its name up to 0.2"
     assert summary["why"]
 
 

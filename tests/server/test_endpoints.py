@@ -161,9 +161,9 @@ def test_what_a_provider_refuses_is_not_sent_and_the_receipt_says_so(
     said = router.receipt(answer)["degraded"]
     assert "field stream_options: mistral refuses it" in said
     assert "field max_completion_tokens: max_tokens at mistral" in said
-    translated = router.post(ASK[RESPONSES] | {"max_output_tokens": 50}, RESPONSES, x_openfusion_strategy="single")
+    translated = router.post(ASK[RESPONSES] | {"max_output_tokens": 50}, RESPONSES, x_autorouter_strategy="single")
     assert translated.status_code == 200
     assert relay.seen[1].document["max_tokens"] == 50
-    plain = router.post(body(max_tokens=50), x_openfusion_strategy="single")
+    plain = router.post(body(max_tokens=50), x_autorouter_strategy="single")
     assert relay.seen[2].document == body(model="vendor/first") | {"max_tokens": 50}
     assert router.receipt(plain)["degraded"] == []

@@ -88,7 +88,7 @@ def test_no_schema_of_ours_takes_the_name_of_one_of_the_receipts() -> None:
 def test_every_wish_is_in_it(document: dict[str, Any]) -> None:
     assert tuple(document["components"]["schemas"]["Asked"]["properties"]) == NAMES
     headers = {p["name"] for p in document["paths"][CHAT]["post"]["parameters"]}
-    assert {f"x-openfusion-{name.replace('_', '-')}" for name in NAMES} <= headers
+    assert {f"x-autorouter-{name.replace('_', '-')}" for name in NAMES} <= headers
 
 
 def test_a_key_is_said_to_be_needed_where_one_is(start: Callable[..., Router]) -> None:

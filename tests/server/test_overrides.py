@@ -58,7 +58,7 @@ def test_members_judge_and_synthesizer_are_those_that_were_asked_for(router: Rou
 
 def test_headers_wish_as_the_body_does_and_go_before_it(router: Router) -> None:
     document = body(ASK) | {"openfusion": {"strategy": "single", "dial": 1}}
-    answer = router.post(document, x_openfusion_strategy="verify", x_openfusion_dial="9")
+    answer = router.post(document, x_autorouter_strategy="verify", x_autorouter_dial="9")
     receipt = router.receipt(answer)
     assert (receipt["decision"]["plan"]["strategy"], receipt["decision"]["dial"]) == ("verify", 9.0)
     assert made_again(router, receipt)
@@ -106,9 +106,9 @@ def test_wishes_that_are_switched_off_are_refused(route: Callable[..., Router], 
     router = route(more="[fusion]\nallow_overrides = false\n")
     answer = wished(router, dial=1)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "overrides_not_allowed")
-    assert router.post(body(ASK), x_openfusion_strategy="fusion").status_code == 403
+    assert router.post(body(ASK), x_autorouter_strategy="fusion").status_code == 403
     assert relay.seen == []
-    assert router.post(body(ASK), x_openfusion_progress="events").status_code == 200, "to be told more is no wish"
+    assert router.post(body(ASK), x_autorouter_progress="events").status_code == 200, "to be told more is no wish"
 
 
 # ---- the receipt

@@ -209,7 +209,7 @@ def events_of(text: str) -> list[tuple[str, dict[str, Any]]]:
 def test_who_asks_for_events_is_told_every_stage_and_the_sum(two: Router, relay: Relay) -> None:
     relay.play(says("Use a lock."), says("Anew."), to="vendor/first")
     relay.play(says("Use a queue."), whole(completion("no judgement")), to="vendor/second")
-    answer = two.post(fused(), x_openfusion_progress="events")
+    answer = two.post(fused(), x_autorouter_progress="events")
     found = events_of(answer.text)
     stages = [event["stage"] for name, event in found if name == "openfusion.progress"]
     assert stages == ["panel", "member", "member", "judgement", "synthesis"]
@@ -225,7 +225,7 @@ def test_who_asks_for_events_is_told_every_stage_and_the_sum(two: Router, relay:
 
 
 def test_a_verifier_tells_its_stages_as_well(two: Router, relay: Relay) -> None:
-    answer = two.post(body(ASK, model="openfusion/verify", stream=True), x_openfusion_progress="events")
+    answer = two.post(body(ASK, model="openfusion/verify", stream=True), x_autorouter_progress="events")
     stages = [event["stage"] for name, event in events_of(answer.text) if name == "openfusion.progress"]
     assert stages == ["draft", "verdict"]
 

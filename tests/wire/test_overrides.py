@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autorouter.core.panels import MAX_MEMBERS
 from autorouter.core.types import NO_OVERRIDES, RequestOverrides, Strategy
 from autorouter.errors import RequestError
-from autorouter.wire import exchange
+from autorouter.wire import exchange, overrides
 from autorouter.wire.overrides import NAMES, parse_overrides
 from autorouter.wire.parse import parse_request
 
@@ -40,7 +40,7 @@ READ = RequestOverrides(
 
 def headers(said: dict[str, Any]) -> dict[str, str]:
     told = {name: ", ".join(value) if isinstance(value, list) else str(value) for name, value in said.items()}
-    return {f"x-openfusion-{name.replace('_', '-')}": value for name, value in told.items()}
+    return {f"x-autorouter-{name.replace('_', '-')}": value for name, value in told.items()}
 
 
 def test_body_and_headers_say_the_same() -> None:
@@ -50,13 +50,40 @@ def test_body_and_headers_say_the_same() -> None:
 
 
 def test_a_header_goes_before_the_body() -> None:
-    found = parse_overrides({"dial": 2, "verify": "off"}, {"x-openfusion-dial": "9", "user-agent": "x"})
+    found = parse_overrides({"dial": 2, "verify": "off"}, {"x-autorouter-dial": "9", "user-agent": "x"})
     assert found == RequestOverrides(dial=9.0, verify="off")
+
+
+def test_headers_of_0_2_are_accepted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    overrides._warn_of_old_headers.cache_clear()
+    old = {name.replace("x-autorouter-", "x-openfusion-"): value for name, value in headers(ALL).items()}
+    for _ in range(2):
+        assert parse_overrides(None, old) == READ
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "x-autorouter-* now" in caplog.text
+    assert parse_overrides(None, {"x-autorouter-dial": "3", "x-openfusion-dial": "9"}).dial == 3.0
+
+
+def test_progress_is_asked_for_under_both_names() -> None:
+    assert overrides.wants_progress_events({"x-autorouter-progress": "events"})
+    assert overrides.wants_progress_events({"x-openfusion-progress": "events"})
+    assert not overrides.wants_progress_events({"x-autorouter-progress": "no"})
+
+
+@pytest.mark.parametrize("name", ["x-autorouter-max-us", "x-openfusion-max-us", "x-autorouter-api-key"])
+def test_an_unknown_header_of_the_family_is_refused(name: str) -> None:
+    with pytest.raises(RequestError):
+        parse_overrides(None, {name: "1"})
+
+
+def test_other_headers_of_the_family_are_no_overrides() -> None:
+    others = {f"x-autorouter-{name}": "x" for name in ("progress", "fault", "traceparent", "tracestate")}
+    assert parse_overrides(None, others) == NO_OVERRIDES
 
 
 @pytest.mark.parametrize("nothing", [None, {}, {"strategy": None}, {"strategy": "auto", "models": None}])
 def test_nothing_said_is_no_wish(nothing: Any) -> None:
-    assert parse_overrides(nothing, {"x-openfusion-progress": "events"}) == NO_OVERRIDES
+    assert parse_overrides(nothing, {"x-autorouter-progress": "events"}) == NO_OVERRIDES
 
 
 @pytest.mark.parametrize("wire", ["chat", "responses", "messages"])
@@ -65,7 +92,7 @@ def test_wishes_are_read_on_every_wire_and_never_sent_on(wire: Any) -> None:
         {"input": "hi"} if wire == "responses" else {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
     )
     body = json.dumps({"model": "openfusion/auto", **talk, "openfusion": {"dial": 2}}).encode()
-    request = parse_request(wire, body, {"x-openfusion-judge": "a"})
+    request = parse_request(wire, body, {"x-autorouter-judge": "a"})
     assert request.task.overrides == RequestOverrides(dial=2.0, judge="a")
     sent = exchange.open_exchange(request, wire, "m", origin="o/m", seed="s", created_s=0, stream_usage=True).body
     assert "openfusion" not in json.loads(sent)
@@ -107,7 +134,7 @@ def test_a_wrong_wish_is_named(case: str) -> None:
 )
 def test_a_header_that_is_no_number_is_named(header: str, value: str) -> None:
     with pytest.raises(RequestError) as found:
-        parse_overrides(None, {f"x-openfusion-{header}": value})
+        parse_overrides(None, {f"x-autorouter-{header}": value})
     assert found.value.http_status == 400
     assert header.replace("-", "_") in str(found.value).replace("-", "_")
 

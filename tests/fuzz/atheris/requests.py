@@ -26,8 +26,8 @@ from tests.fuzz.mutate import near_body
 HEADERS = (
     {},
     {"user-agent": "codex_cli_rs/0.98.0", "x-codex-turn-metadata": '{"turn_id":"1","request_kind":"compaction"}'},
-    {"anthropic-version": "2023-06-01", "user-agent": "claude-cli/2.1.0", "x-openfusion-strategy": "verify"},
-    {"x-openfusion-models": "a, b", "x-openfusion-max-usd": "0.5", "x-openfusion-dial": "3", "thread-id": "t"},
+    {"anthropic-version": "2023-06-01", "user-agent": "claude-cli/2.1.0", "x-autorouter-strategy": "verify"},
+    {"x-autorouter-models": "a, b", "x-autorouter-max-usd": "0.5", "x-autorouter-dial": "3", "thread-id": "t"},
 )
 SHAPES = (
     InnerRequestOptions(stream=False, tools="none", keep_output_options=False),

@@ -71,7 +71,7 @@ def wish(text: str) -> None:
         body = orjson.loads(value)
     except orjson.JSONDecodeError:
         body = None
-    for found, headers in ((None, {f"x-openfusion-{name}": value}), (body, {}), ({name: body}, {})):
+    for found, headers in ((None, {f"x-autorouter-{name}": value}), (body, {}), ({name: body}, {})):
         try:
             to_plain(parse_overrides(found, headers))
         except RequestError as error:
