@@ -34,7 +34,7 @@ model = "vendor/cheap"
 vendor = "one"
 roles = ["fast", "writer"]
 price_usd_per_mtok = { input = 0.10, output = 0.40, cache_read = 0.01, cache_write = 0.10 }
-capabilities = ["tools", "vision", "json_schema", "reasoning"]
+capabilities = ["tools", "vision", "json_schema"]
 benchmarks = { general = 60, coding = 48, reasoning = 50, verification = 44, writing = 58 }
 ttft_s = 0.8
 throughput_tokens_per_s = 90
@@ -47,7 +47,7 @@ vendor = "two"
 roles = ["coder", "reasoner", "verifier"]
 price_usd_per_mtok = { input = 3.0, output = 15.0, cache_read = 0.30, cache_write = 3.75 }
 context_window_tokens = 200000
-capabilities = ["tools", "json_schema", "reasoning"]
+capabilities = ["tools", "json_schema"]
 benchmarks = { general = 90, coding = 93, reasoning = 92, verification = 90, writing = 88 }
 ttft_s = 1.4
 throughput_tokens_per_s = 60
