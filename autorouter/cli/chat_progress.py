@@ -89,10 +89,10 @@ class StageList:
     def _end_member(self, stage: Mapping[str, Any], now_s: float) -> None:
         """A member's end: the last row of that seat, for a debate fills the seats anew."""
         row = next(
-            (row for row in reversed(self.rows) if row.member == stage.get("seat") and row.member is not None), None
+            (row for row in reversed(self.rows) if row.member == stage.get("member") and row.member is not None), None
         )
         if row is None:
-            row = StageRow("member", "", now_s, _whole(stage.get("seat")))
+            row = StageRow("member", "", now_s, _whole(stage.get("member")))
             self.rows.append(row)
         row.candidate = row.candidate or str(stage.get("candidate") or "")
         row.end(str(stage.get("result") or ANSWERED), now_s)
@@ -194,16 +194,16 @@ def summary_parts(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _verified(panel: Mapping[str, Any]) -> str:
-    if not panel.get("seen"):
+    if not panel.get("reviewed"):
         return "verify: nothing to look at"
     if "verdict" not in panel:
         return "verify: no verdict"
     word = {"accept": "accepted", "revise": "sent back"}.get(panel["verdict"], panel["verdict"])
-    return f"verify: {word} by {panel.get('by')}"
+    return f"verify: {word} by {panel.get('verdict_by')}"
 
 
 def _fused(panel: Mapping[str, Any]) -> str:
-    named = f"fusion {panel.get('name')} ({panel.get('way')})"
-    if panel.get("seen") is False:
+    named = f"fusion {panel.get('name')} ({panel.get('method')})"
+    if panel.get("reviewed") is False:
         return f"{named}: not needed"
-    return f"{named}: {'agreed' if panel.get('agreed') else 'picked'}" if "picked" in panel else named
+    return f"{named}: {'agreed' if panel.get('agreed') else 'selected'}" if "selected" in panel else named

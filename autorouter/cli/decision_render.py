@@ -14,9 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
-from autorouter.core.decision.explain import TERMS, describe_task
 from autorouter.core.decision.why_not import Counterfactual
 from autorouter.core.signals.features import Features
+from autorouter.receipts.explain import TERMS, describe_task
+from autorouter.receipts.messages import (
+    DIFFICULTY_TERMS,
+    health_source,
+    refusal_headline,
+    run_finding,
+    sentence,
+    sentences,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -70,7 +78,7 @@ def headline(view: DecisionView) -> Table:
     """The short answer: model, strategy, cost and time, reason, and the lead over the runner-up."""
     decision, plan = view.decision, view.decision["plan"]
     if plan is None:
-        return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(view))])
+        return facts([("answers", styled("nobody: the request is refused", "bad")), ("why", refusal_text(decision))])
     return facts(
         [
             ("answers", _answers(view, plan["primary"])),
@@ -79,7 +87,7 @@ def headline(view: DecisionView) -> Table:
             ("why", f"{describe_task(view.features)}; {plan['success']:.0%} likely to succeed"),
             ("runner-up", runner_up(view)),
             ("then", ", ".join(decision["fallbacks"])),
-            *[("note", text) for text in decision["notes"]],
+            *[("note", text) for text in sentences(decision["notes"])],
         ]
     )
 
@@ -98,12 +106,9 @@ def _expected(view: DecisionView, plan: Mapping[str, Any]) -> str:
     return f"{usd(plan['step_usd'])} for this step, {turn}, {seconds(plan['wait_s'])}{dry}"
 
 
-def refusal_text(view: DecisionView) -> str:
-    """A refusal in one clause: its message without the list of all rejections, which has its own table."""
-    refusal = view.decision["refusal"]
-    message = str(refusal["message"]) if refusal else "nothing can be done"
-    rejections = view.decision["rejections"]
-    return message.partition(f" {rejections[0]['candidate']}: ")[0] if rejections else message
+def refusal_text(decision: Mapping[str, Any]) -> str:
+    """A refusal in one clause, without the rejections, which have their own table."""
+    return refusal_headline(decision["refusal"]) if decision["refusal"] else "nothing can be done"
 
 
 def runner_up(view: DecisionView) -> str:
@@ -111,7 +116,7 @@ def runner_up(view: DecisionView) -> str:
     plan, scores = view.decision["plan"], view.decision["scores"]
     switch = view.decision["switch"]
     if switch is not None and switch["verdict"] == "stay":
-        return f"{switch['candidate']}, held back: {switch['reason']}"
+        return f"{switch['candidate']}, held back: {sentence(switch['reason'])}"
     chosen = view.score(plan["primary"])
     other = next((s for s in scores if s is not chosen), None)
     if chosen is None or other is None:
@@ -139,15 +144,15 @@ def strategy_text(plan: Mapping[str, Any]) -> str:
             then = f"{other} answers" if other else f"{lead} answers again, told why"
             return f"verify: {lead} drafts, {plan['verifier']} checks; where it rejects, {then}"
         case "fusion":
-            named = f"fusion by panel {plan['panel_name']} ({plan['way']})"
+            named = f"fusion by panel {plan['panel_name']} ({plan['method']})"
             return f"{named}: {_members(plan)}{_conclusion(plan)}{_panel_trigger(plan)}"
         case strategy:
             return str(strategy)
 
 
 def _members(plan: Mapping[str, Any]) -> str:
-    names = list(plan["panel"])
-    match plan["way"]:
+    names = list(plan["members"])
+    match plan["method"]:
         case "pipeline":
             return " then ".join(names)
         case "refine":
@@ -173,13 +178,13 @@ def _conclusion(plan: Mapping[str, Any]) -> str:
 
 
 def _ranking(plan: Mapping[str, Any], times: int) -> str:
-    if plan["way"] == "vote":
+    if plan["method"] == "vote":
         return f"the answer most gave goes out, or the one that {plan['judge']} picks"
     return f"{plan['judge']} ranks them{' in both orders' if times > 1 else ''}, the first goes out"
 
 
 def _panel_trigger(plan: Mapping[str, Any]) -> str:
-    if plan["moment"] == "now":
+    if plan["panel_trigger"] == "now":
         return ""
     return f"; once {plan['primary']}'s draft is a final answer or a risky call"
 
@@ -260,9 +265,9 @@ def _features(f: Features) -> Group:
             ("input", f"about {f.input_tokens:,.0f} tokens, {low:,.0f} to {high:,.0f}"),
             ("output", f"about {f.output_tokens:,.0f} tokens"),
             ("steps", f"{f.expected_steps:.1f} still to come in this turn"),
-            ("tools show", "; ".join(evidence.signals)),
-            ("findings", "\n".join(evidence.findings)),
-            *[("rule", f"{fired.reason} (matched {fired.matched})") for fired in f.fired],
+            ("tools show", "; ".join(sentences(evidence.signals))),
+            ("findings", "\n".join(map(run_finding, evidence.findings))),
+            *[("rule", f"{fired.reason} (matched {fired.condition} {fired.matched})") for fired in f.fired],
             ("client", f.client),
         ]
     )
@@ -274,9 +279,13 @@ def _matched_words(words: Sequence[str]) -> str:
 
 
 def _difficulty(f: Features) -> Group:
-    rows = [(p.name, f"{p.count:g}", f"{p.points:+.3f}") for p in f.parts]
+    rows = [(_term_label(f, p.name), f"{p.count:g}", f"{p.points:+.3f}") for p in f.parts]
     rows.append(("difficulty", "", f"{f.difficulty:+.3f}"))
     return section("Difficulty", table(("part", "count", "points"), rows, right=("count", "points")))
+
+
+def _term_label(f: Features, name: str) -> str:
+    return f"kind {f.kind}" if name == "kind" else DIFFICULTY_TERMS[name]
 
 
 def _score_rows(view: DecisionView, every: bool) -> list[Mapping[str, Any]]:
@@ -337,15 +346,14 @@ def _percentile(value: float | None) -> str:
 
 def _value_source(score: Mapping[str, Any]) -> str:
     """Where a score's values come from: configured, measured, and whether its price had to be assumed."""
-    assumed = "; price assumed" if str(score["price_source"]).startswith("assumed") else ""
-    return f"{score['health_source']}{assumed}"
+    return health_source(score) + ("; price assumed" if score["price_source"] == "assumed" else "")
 
 
 def _rejections(view: DecisionView, every: bool) -> Group:
     """Grouped by reason: thirty lines that say the same are no help."""
     groups: dict[str, list[str]] = defaultdict(list)
     for rejection in view.decision["rejections"]:
-        groups["; ".join(reason["text"] for reason in rejection["reasons"])].append(rejection["candidate"])
+        groups["; ".join(sentences(rejection["reasons"]))].append(rejection["candidate"])
     rows = []
     for reason, names in sorted(groups.items(), key=lambda group: -len(group[1])):
         hidden = 0 if every else max(0, len(names) - REJECTIONS_PER_REASON_SHOWN)
@@ -359,7 +367,7 @@ def _switch(view: DecisionView) -> Iterator[RenderableType]:
     switch = view.decision["switch"]
     if switch is None:
         return
-    pairs = [("verdict", f"{switch['verdict']}: {switch['reason']}")]
+    pairs = [("verdict", f"{switch['verdict']}: {sentence(switch['reason'])}")]
     even = switch["break_even"]
     if even is not None:
         steps = "never" if even["steps"] is None else f"after {even['steps']:.1f} steps"
@@ -387,7 +395,7 @@ def render_why_not(answer: Counterfactual, view: DecisionView) -> Iterator[Rende
         [
             ("answer", _standing(answer)),
             ("part", _part_in_plan(answer.candidate, view.decision["plan"])),
-            *[("rejected", text) for text in answer.rejections],
+            *[("rejected", text) for text in sentences(answer.rejections)],
             ("it would win", "\n".join(_winning_changes(answer, view.decision["dial"]))),
         ]
     )

@@ -18,6 +18,7 @@ from autorouter.core.decision.decide import Decision
 from autorouter.core.decision.record import plan_record
 from autorouter.core.panels import PRESETS, Panel, find_panel, panel_names
 from autorouter.engine.router import route
+from autorouter.receipts.messages import refusal_message, sentence
 from autorouter.wire.chat import request as chat_request
 
 if TYPE_CHECKING:
@@ -108,13 +109,13 @@ def _picked(panel: Panel, loaded: Settings) -> str | None:
 def _plan(decision: Decision) -> dict[str, Any]:
     """What the decision on the prompt makes of a panel."""
 
-    plan = plan_record(decision.plan)
+    plan = None if decision.plan is None else plan_record(decision.plan)
     if plan is None or plan["strategy"] != "fusion":
         empty = dict.fromkeys(("judge", "synthesizer", "expected_usd", "reserve_usd", "seconds"))
         return {"members": [], **empty, "calls": 0, "problem": _problem(decision)}
     phases = {call["phase"] for call in plan["calls"]}
     return {
-        "members": plan["panel"],
+        "members": plan["members"],
         "judge": plan["judge"] if phases & {"judgement", "ranking"} else None,
         "synthesizer": plan["synthesizer"] if "synthesis" in phases else None,
         "calls": len(plan["calls"]),
@@ -127,9 +128,9 @@ def _plan(decision: Decision) -> dict[str, Any]:
 
 def _problem(decision: Decision) -> str:
     if decision.refusal is not None:
-        return decision.refusal.message
+        return refusal_message(decision.refusal.reason, decision.rejections)
     if decision.notes:
-        return decision.notes[-1]
+        return sentence(decision.notes[-1])
     return "no plan of it was made for this prompt"
 
 

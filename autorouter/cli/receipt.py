@@ -19,7 +19,7 @@ from autorouter.cli.options import config_option, dry_run_option, json_option, s
 from autorouter.cli.receipt_render import attempts, joint_work, listing, outcome, view_of_receipt
 from autorouter.errors import EXIT_RECEIPT, ReceiptError, RequestError
 from autorouter.evals import evidence
-from autorouter.receipts import reader
+from autorouter.receipts import reader, v1
 from autorouter.receipts import verify as verify_receipts
 from autorouter.receipts.chain import canonical_json
 from autorouter.suggest import close_matches
@@ -142,8 +142,9 @@ def show(receipt_id: str, directory: Path | None, path: Path | None, as_json: bo
         output.emit(record)
         return
     with malformed_receipts_reported():
-        view = view_of_receipt(record, context_or_none(folder, record))
-        shown = (outcome(record), *joint_work(record), attempts(record))
+        readable = v1.readable(record)
+        view = view_of_receipt(readable, context_or_none(folder, record))
+        shown = (outcome(readable), *joint_work(readable), attempts(readable))
         output.show(*map(limit_width, (*shown, output.section("Decision", headline(view)))))
 
 
@@ -166,9 +167,10 @@ def explain(receipt_id: str, every: bool, directory: Path | None, path: Path | N
         output.emit({name: record.get(name) for name in ("id", "at", "version", "features", "snapshot", "decision")})
         return
     with malformed_receipts_reported():
-        view = view_of_receipt(record, context_or_none(folder, record))
+        readable = v1.readable(record)
+        view = view_of_receipt(readable, context_or_none(folder, record))
         head = (f"receipt {record['id']} of {record['at']}", "", headline(view))
-        output.show(*map(limit_width, (*head, *joint_work(record), *explanation(view, every=every))))
+        output.show(*map(limit_width, (*head, *joint_work(readable), *explanation(view, every=every))))
 
 
 @command.command()
@@ -243,10 +245,8 @@ def _print_report(report: verify_receipts.VerifyReport, target: str) -> None:
         output.show(
             f"{output.count(report.absent, 'receipt')} named by the evidence are not in these folders: not checked"
         )
-    if report.other_version:
-        output.show(
-            f"{output.count(report.other_version, 'receipt')} of another version: the decision wasn't made again"
-        )
+    for version, number in sorted(report.other_versions.items()):
+        output.show(f"{output.count(number, 'receipt')} decided by version {version}: not decided again")
     if report.lost:
         output.show(f"{output.count(report.lost, 'receipt')} could not be written at the time, as the files say")
 

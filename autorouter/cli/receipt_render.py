@@ -16,6 +16,7 @@ from autorouter.cli.output import count, facts, seconds, section, styled, table,
 from autorouter.core.codec import from_plain
 from autorouter.core.signals.features import Features
 from autorouter.errors import ReceiptError
+from autorouter.receipts.messages import USAGE_SOURCES, sentences
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -67,7 +68,7 @@ def outcome(record: Mapping[str, Any]) -> Table:
             ("outcome", end),
             ("cost", f"{usd(ending['cost_usd'])}{' (dry run: nothing was paid)' if record['dry_run'] else ''}"),
             ("took", f"{seconds(ending['seconds'])}, first token after {seconds(ending['ttft_s'])}{ours}"),
-            ("degraded", styled("\n".join(str(part) for part in record["degraded"]), "bad")),
+            ("degraded", styled("\n".join(sentences(record["degraded"])), "bad")),
         ]
     )
 
@@ -81,7 +82,7 @@ def _shape(request: Mapping[str, Any]) -> str:
 def attempts(record: Mapping[str, Any]) -> Group:
     """The calls that were made, in order; in which phase, and whose count their tokens are, where that differs."""
     several = len({a["phase"] for a in record["attempts"]}) > 1
-    sources = {a["usage_source"] or "" for a in record["attempts"] if a["usage"]}
+    sources = {USAGE_SOURCES.get(a["usage_source"], "") for a in record["attempts"] if a["usage"]}
     rows = [_attempt(a, phase=several, source=len(sources) > 1) for a in record["attempts"]]
     names = ("first token", "time", "input", "output", "cost")
     columns = (*(["phase"] if several else []), "candidate", "asked", "result", *names)
@@ -104,7 +105,7 @@ def _attempt(a: Mapping[str, Any], *, phase: bool, source: bool) -> tuple[Any, .
         _tokens(usage.get("input_tokens"), usage.get("cached_tokens")),
         _tokens(usage.get("output_tokens"), 0),
         usd(a["cost_usd"]) if usage else "-",
-        *([(a["usage_source"] or "").removesuffix(" by the upstream")] if source else []),
+        *([(a["usage_source"] or "").replace("_", " ")] if source else []),
     )
 
 
@@ -130,7 +131,7 @@ def view_of_receipt(record: Mapping[str, Any], context: Mapping[str, Any] | None
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
 
-WEIGHTS = {"final": "a final answer", "risky": "a risky call", "plain": "a plain step"}
+DRAFT_KINDS = {"final": "a final answer", "risky": "a risky call", "plain": "a plain step"}
 """What a draft was, by `core/review/draft_risk`."""
 FINDINGS = {
     "consensus": "agreed",
@@ -149,8 +150,8 @@ def joint_work(record: Mapping[str, Any]) -> Iterator[RenderableType]:
     if len(phases) > 1 or (phases and panel):
         yield _phases(record, phases)
     if panel:
-        strategy = "A panel" if "way" in panel else "A second look"
-        yield section(strategy, facts(_panel(panel) if "way" in panel else _look(panel)))
+        strategy = "A panel" if "method" in panel else "A second look"
+        yield section(strategy, facts(_panel(panel) if "method" in panel else _look(panel)))
 
 
 def _phases(record: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Group:
@@ -185,13 +186,13 @@ def _tallied(names: Sequence[str]) -> list[str]:
 
 def _look(panel: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the verifier made of the draft."""
-    draft = WEIGHTS.get(panel.get("weight", ""), str(panel.get("weight", "")))
-    if not panel.get("seen"):
+    draft = DRAFT_KINDS.get(panel.get("draft_kind", ""), str(panel.get("draft_kind", "")))
+    if not panel.get("reviewed"):
         return [("draft", f"{draft}: it went out at once")]
     verdict, findings = panel.get("verdict"), panel.get("findings", 0)
     if verdict is None:
         return [("draft", draft), ("verdict", "none: the draft went out unverified")]
-    by = "what the tools show" if panel.get("by") == "evidence" else str(panel.get("by"))
+    by = "what the tools show" if panel.get("verdict_by") == "evidence" else str(panel.get("verdict_by"))
     word = {"accept": "accepted", "revise": "sent back"}.get(verdict, verdict)
     said = f"{word} by {by}" + (f", {count(findings, 'finding')}" if findings else "")
     return [("draft", draft), ("verdict", said)]
@@ -205,19 +206,19 @@ def _panel(panel: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("ranking" if first else "swapped", order)
         for first, order in zip((True, False), panel.get("rankings") or (), strict=False)
     ]
-    moment = "at once" if panel.get("moment") == "now" else "after a draft that called for it"
-    if panel.get("seen") is False:
+    moment = "at once" if panel.get("trigger") == "now" else "after a draft that called for it"
+    if panel.get("reviewed") is False:
         moment = "not at all: the draft was a plain step, and went out at once"
     return [
-        ("panel", f"{panel.get('name')} ({panel.get('way')})"),
+        ("panel", f"{panel.get('name')} ({panel.get('method')})"),
         ("joined", moment),
         ("usable", "" if usable is None else count(usable, "answer")),
         ("agreed", {True: "more than half gave the same", False: ""}.get(panel.get("agreed", False), "")),
         ("vote", str(panel.get("vote", ""))),
         *[(name, " > ".join(map(str, order)) if order else "none") for name, order in rankings],
-        ("tied", "yes: the first in the panel went ahead" if panel.get("tied") else ""),
+        ("tie", "yes: the first in the panel went ahead" if panel.get("tie") else ""),
         ("judgement", _judgement(panel.get("judgement"))),
-        ("picked", str(panel.get("picked", ""))),
+        ("selected", str(panel.get("selected", ""))),
     ]
 
 

@@ -16,7 +16,6 @@ from autorouter.cli.decision_render import (
     explanation,
     headline,
     limit_width,
-    refusal_text,
     render_why_not,
 )
 from autorouter.cli.options import config_option, dial_option, dry_run_option, json_option, settings
@@ -28,6 +27,7 @@ from autorouter.engine.deps import Deps
 from autorouter.engine.request_context import session_key
 from autorouter.engine.router import RoutedRequest, preview_record, route
 from autorouter.errors import EXIT_NO_ROUTE, RequestError
+from autorouter.receipts.messages import refusal_headline
 from autorouter.wire.chat import request as chat_request
 
 
@@ -88,7 +88,7 @@ def command(
     else:
         _print(routed, loaded, why_not, explain=explain, every=every)
     if routed.decision.refusal is not None:
-        message = output.plain(refusal_text(_decision_view(routed, loaded)))
+        message = output.plain(refusal_headline(routed.decision.refusal.reason))
         click.echo(f"error: {message} (--explain lists every rejection)", err=True)
         output.exit_with(EXIT_NO_ROUTE)
 

@@ -61,6 +61,8 @@ def _build(hint: Any, data: Any) -> Any:
         return make(**{name: _build(hints[name], data[name]) for name in data})
     if hint is float:
         return float(data)
+    if hint is Any:
+        return data
     return hint(data)
 
 

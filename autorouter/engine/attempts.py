@@ -29,6 +29,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.state.health import UNKNOWN_HEALTH, begin_probe, cooldown_left_s, probe_left_s
 from autorouter.core.types import Strategy, Usage, VerifyScope
 from autorouter.engine import outcomes, retry
@@ -70,6 +71,11 @@ class AllCandidatesFailed(Exception):
     def __init__(self, verdicts: Sequence[FailureVerdict]) -> None:
         super().__init__(", ".join(verdict.kind for verdict in verdicts))
         self.verdicts = tuple(verdicts)
+
+    @property
+    def reason(self) -> Reason:
+        """The last failure, for the receipt."""
+        return Reason.of(ReasonCode.CALL_FAILED, failure=self.verdicts[-1].kind)
 
 
 UNSTREAMED_PHASES = ("verdict", "judgement", "ranking")
@@ -131,7 +137,7 @@ class StepContext:
             async with asyncio.timeout(limit_s):
                 draft = await self._draft(attempts, verify_scope)
         except TimeoutError:
-            self.record_stopped_attempts("late", attempts.started)
+            self.record_stopped_attempts("member_timeout", attempts.started)
             raise
         if not draft.live:
             reply = draft.final
@@ -150,7 +156,7 @@ class StepContext:
             async with asyncio.timeout(limit_s):
                 response, attempt = await self._complete(attempts)
         except TimeoutError:
-            self.record_stopped_attempts("late", attempts.started)
+            self.record_stopped_attempts("member_timeout", attempts.started)
             raise
         self.record_answer(attempt, response.usage, response.tokens)
         return answer_text(read_answer(response.body, self.request.task.wire, stream=False))
@@ -219,7 +225,7 @@ class StepContext:
     def available_for(self, candidate: str, substitute: str) -> str:
         """`candidate`, or `substitute` if it has only failed in this step."""
         results = [a.result for a in self.trace.attempts if a.candidate == candidate]
-        if not results or "answered" in results or results[-1] in ("open", "not_needed"):
+        if not results or "answered" in results or results[-1] in ("open", "quorum_reached"):
             return candidate
         return substitute
 
@@ -235,8 +241,8 @@ class StepContext:
         for attempt in stopped_attempts:
             if attempt.result != "open":
                 continue
-            if result == "late":
-                outcomes.record_late(
+            if result == "member_timeout":
+                outcomes.record_member_timeout(
                     attempt, self.stream and attempt.phase not in UNSTREAMED_PHASES, self.routed, self.deps
                 )
             else:
@@ -285,7 +291,7 @@ class Attempts:
         decision = retry.decide_retry(
             attempt.candidate, verdict, self._queue, self._retry_state, self._failure_context()
         )
-        attempt.then, self._queue = decision.description, list(decision.queue)
+        attempt.next, self._queue = decision.reason, list(decision.queue)
         if decision.retry_in_s is not None:
             self._queue.insert(0, attempt.candidate)
             self._wait_s = decision.retry_in_s
@@ -368,7 +374,7 @@ class Attempts:
                 except CallFailed as failed:
                     if running:
                         self._record(attempt, failed)
-                        attempt.then = "the other one goes on"
+                        attempt.next = Reason.of(ReasonCode.OTHER_ATTEMPT_CONTINUES)
                     else:
                         self.failed(attempt, failed)
                     continue
@@ -388,7 +394,7 @@ class Attempts:
         if name is None or not _both_within_budget(name, first, self._routed) or not hedging.try_withdraw():
             return None
         self._queue = [name, *(other for other in self._queue if other != name)]
-        first.then = f"slow after {delay_s:.2f} s: {name} beside it"
+        first.next = Reason.of(ReasonCode.HEDGED, candidate=name, wait_s=delay_s)
         return self._start(hedge=True)
 
     def _next_healthy(self) -> str | None:

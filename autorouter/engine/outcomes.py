@@ -10,18 +10,15 @@ from autorouter.core.state.health import AttemptOutcome
 from autorouter.core.types import Usage
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest
-from autorouter.engine.trace import Attempt, set_cost
+from autorouter.engine.trace import Attempt, UsageSource, set_cost
 from autorouter.upstream.errors import FailureVerdict
-
-ESTIMATED_NOT_REPORTED = "estimated, the upstream reported none"
-ESTIMATED_CUT = "estimated, the answer was cut"
 
 
 def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An attempt gave no answer. `tokens`: received before it broke, none of which the client got."""
     attempt.close(verdict.kind, deps.timer())
     if tokens:
-        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
+        _estimate(attempt, tokens, "estimated_partial", routed, deps)
     attempt.retry_after_s = verdict.error.retry_after_s
     if not verdict.counts_against_health:
         _end_probe(attempt, deps)
@@ -38,11 +35,11 @@ def record_failure(attempt: Attempt, verdict: FailureVerdict, tokens: int, route
 def record_stream_broken(attempt: Attempt, kind: str, tokens: int, routed: RoutedRequest, deps: Deps) -> None:
     """An answer started and didn't end: it is paid for as far as it got, and counts against the candidate's health."""
     attempt.close(kind, deps.timer())
-    _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
+    _estimate(attempt, tokens, "estimated_partial", routed, deps)
     deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason=kind), deps.clock())
 
 
-NO_LONGER_NEEDED = ("not_needed", "late")
+NO_LONGER_NEEDED = ("quorum_reached", "member_timeout")
 
 
 def record_stopped(
@@ -53,7 +50,7 @@ def record_stopped(
     # The prompt of a member that is no longer waited for was most likely read, even though no byte of an answer has come:
     # an answer that isn't streamed gives no sign of life until it is complete.
     if attempt.status == 200 or (attempt.status is None and result in NO_LONGER_NEEDED):
-        _estimate(attempt, tokens, ESTIMATED_CUT, routed, deps)
+        _estimate(attempt, tokens, "estimated_partial", routed, deps)
     _end_probe(attempt, deps)
 
 
@@ -61,9 +58,9 @@ SILENT_S = 20.0
 """A stream without any event for this long counts as a hang, as users and clients see it."""
 
 
-def record_late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
+def record_member_timeout(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: Deps) -> None:
     """A panel no longer waits for this attempt."""
-    record_stopped(attempt, attempt.events, routed, deps, result="late")
+    record_stopped(attempt, attempt.events, routed, deps, result="member_timeout")
     # Being slower than the quorum is no failure. A stream that never started is: a member that hangs would delay every panel.
     if streamed and attempt.ttft_s is None and (attempt.seconds or 0.0) >= SILENT_S:
         deps.state.observe(attempt.candidate, AttemptOutcome(ok=False, reason="timeout"), deps.clock())
@@ -72,8 +69,8 @@ def record_late(attempt: Attempt, streamed: bool, routed: RoutedRequest, deps: D
 def record_hedge_lost(attempt: Attempt, routed: RoutedRequest, deps: Deps) -> None:
     """The other attempt of a hedge started first, so this one was stopped. Its prompt is counted, as it was most likely read;
     the time it took so far is a lower bound for its health record."""
-    attempt.close("outrun", deps.timer())
-    _estimate(attempt, attempt.events, ESTIMATED_CUT, routed, deps)
+    attempt.close("hedge_lost", deps.timer())
+    _estimate(attempt, attempt.events, "estimated_partial", routed, deps)
     state = deps.state
     current = state.health.get(attempt.candidate, health.UNKNOWN_HEALTH)
     state.health = {**state.health, attempt.candidate: health.observe_slow_start(current, attempt.seconds or 0.0)}
@@ -99,13 +96,13 @@ def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: Ro
     attempt.close("answered", deps.timer())
     sent_tokens = routed.features.input_tokens + attempt.added_tokens
     if usage is None:
-        _estimate(attempt, tokens, ESTIMATED_NOT_REPORTED, routed, deps)
+        _estimate(attempt, tokens, "estimated", routed, deps)
     else:
-        attempt.usage, attempt.usage_source = usage, "reported by the upstream"
-        attempt.usage_doubt = usage_check.usage_problem(usage, input_tokens=sent_tokens, output_tokens=tokens)
+        attempt.usage, attempt.usage_source = usage, "reported"
+        attempt.usage_doubts = usage_check.usage_doubts(usage, input_tokens=sent_tokens, output_tokens=tokens)
         set_cost(attempt, deps.by_id[attempt.candidate], _billable_usage(attempt, usage, sent_tokens, tokens))
     streamed = attempt.ttft_s is not None and attempt.seconds is not None
-    believed = attempt.usage_doubt is None
+    believed = not attempt.usage_doubts
     outcome = AttemptOutcome(
         ok=True,
         ttft_s=None if attempt.ttft_s is None else attempt.ttft_s - attempt.queued_s,
@@ -126,12 +123,12 @@ def record_answer(attempt: Attempt, usage: Usage | None, tokens: int, routed: Ro
 
 
 def _billable_usage(attempt: Attempt, usage: Usage, sent_tokens: float, tokens: int) -> Usage:
-    if attempt.usage_doubt is None:
+    if not attempt.usage_doubts:
         return usage
     return usage_check.corrected_usage(usage, input_tokens=sent_tokens, output_tokens=tokens)
 
 
-def _estimate(attempt: Attempt, tokens: int, source: str, routed: RoutedRequest, deps: Deps) -> None:
+def _estimate(attempt: Attempt, tokens: int, source: UsageSource, routed: RoutedRequest, deps: Deps) -> None:
     attempt.usage = Usage(input_tokens=round(routed.features.input_tokens + attempt.added_tokens), output_tokens=tokens)
     attempt.usage_source = source
     set_cost(attempt, deps.by_id[attempt.candidate])

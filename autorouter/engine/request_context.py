@@ -19,10 +19,12 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from typing_extensions import TypedDict
 
 from autorouter.core.grants import Grant
-from autorouter.core.types import Task
+from autorouter.core.types import Task, Wire
 from autorouter.wire.common.request_body import ClientRequest
 
 SAMPLED = 1
@@ -81,6 +83,28 @@ LOCAL = Principal()
 """This process: evals and tests."""
 
 
+class RequestShape(TypedDict):
+    """Counts and names of the request; session and agent are digests, `trace_id` is W3C Trace Context's,
+    `key` the name of the local key that the client came with."""
+
+    wire: Wire
+    label: str
+    stream: bool
+    client: str
+    session: str | None
+    agent: str | None
+    body_bytes: int
+    prompt_bytes: int
+    messages: int
+    prompt_chars: int
+    tools: int
+    images: int
+    tool_history_steps: int
+    max_output_tokens: int | None
+    trace_id: str | None
+    key: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
     """A request, with who sends it and how it is found again. Times are seconds of `deps.timer`. `fault`: one that the dry run
@@ -105,7 +129,7 @@ class RequestContext:
         """The request as decisions read it."""
         return self.request.task
 
-    def shape(self) -> dict[str, Any]:
+    def shape(self) -> RequestShape:
         """Counts and names for the receipt, no content."""
         task = self.task
         return {
@@ -118,10 +142,10 @@ class RequestContext:
             "body_bytes": len(task.body),
             "prompt_bytes": task.prompt_bytes,
             "messages": task.messages,
-            "ask_chars": len(task.prompt),
+            "prompt_chars": len(task.prompt),
             "tools": len(task.tools),
             "images": task.images,
-            "trail_steps": len(task.tool_history),
+            "tool_history_steps": len(task.tool_history),
             "max_output_tokens": task.max_output_tokens,
             "trace_id": self.trace.trace_id if self.trace is not None else None,
             "key": self.principal.key,

@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
 from autorouter.core.decision.decide import RoutingRefusal
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.state.health import UNKNOWN_HEALTH, Health, cooldown_left_s, probe_left_s, ttft_quantile_s
 from autorouter.core.types import Candidate
 from autorouter.engine.trace import bare_model_name
@@ -117,11 +118,11 @@ class RetryState:
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """`queue` is tried next, in order. With `retry_in_s` the failed candidate goes first, after that delay. `description` is
+    """`queue` is tried next, in order. With `retry_in_s` the failed candidate goes first, after that delay. `reason` is
     for the receipt."""
 
     queue: tuple[str, ...]
-    description: str
+    reason: Reason
     retry_in_s: float | None = None
 
 
@@ -131,12 +132,12 @@ def decide_retry(
     """What to do after `candidate` failed with `queue` still to come. Updates `tried`."""
     rule = RULES.get(verdict.kind, RetryRule())
     if context.remaining_s <= 0.0:
-        return RetryDecision((), f"gave up: its {context.retry.deadline_s:g} s are over")
+        return RetryDecision((), Reason.of(ReasonCode.DEADLINE_OVER, deadline_s=context.retry.deadline_s))
     if rule.immediate and candidate not in tried.immediate:
         tried.immediate.add(candidate)
-        return RetryDecision(tuple(queue), "again, at once", 0.0)
+        return RetryDecision(tuple(queue), Reason.of(ReasonCode.RETRY, candidate=candidate, wait_s=0.0), 0.0)
     if not verdict.retry_elsewhere or rule.fallback == "none":
-        return RetryDecision((), "gave up: the request is refused")
+        return RetryDecision((), Reason.of(ReasonCode.REQUEST_REFUSED))
     others, skipped = _fallback_queue(candidate, rule.fallback, verdict, _not_paused(queue, context), context)
     wait_s = _wait_s(candidate, verdict, context)
     if rule.can_wait and not tried.waited and wait_s <= min(context.max_wait_s, context.remaining_s):
@@ -144,10 +145,12 @@ def decide_retry(
         short = retry_after_s is not None and retry_after_s <= SHORT_WAIT_S
         if not others or (short and _leads_by_points(candidate, others, context.scores)):
             tried.waited = True
-            return RetryDecision(others, f"again, after {wait_s:.2f} s", wait_s)
+            return RetryDecision(others, Reason.of(ReasonCode.RETRY, candidate=candidate, wait_s=wait_s), wait_s)
     if not others:
-        return RetryDecision((), f"gave up: nobody else is left{skipped}")
-    return RetryDecision(others, f"next: {others[0]}{_same_model_clause(candidate, others[0], context)}{skipped}")
+        return RetryDecision((), Reason.of(ReasonCode.NO_FALLBACK_LEFT, **skipped))
+    same_model = is_same_model(context.by_id[candidate], context.by_id[others[0]])
+    following = Reason.of(ReasonCode.FALLBACK, candidate=others[0], same_model=same_model, **skipped)
+    return RetryDecision(others, following)
 
 
 def jitter_fraction(seed: str) -> float:
@@ -175,16 +178,16 @@ def _not_paused(queue: Sequence[str], context: FailureContext) -> tuple[str, ...
 
 def _fallback_queue(
     candidate: str, fallback: FallbackScope, verdict: FailureVerdict, queue: tuple[str, ...], context: FailureContext
-) -> tuple[tuple[str, ...], str]:
-    """The candidates to try next, in order, and a clause about those that are skipped."""
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The candidates to try next, in order, and which are skipped and why, for the receipt."""
     failed = context.by_id[candidate]
     if fallback == "larger_window":
         fits = _larger_windows(failed, queue, context)
-        return fits, _skipped_clause(queue, fits, "the window is no larger")
+        return fits, _skipped(queue, fits, Reason.of(ReasonCode.WINDOW_NO_LARGER))
     if fallback == "other_upstream" and verdict.error.status != 403:
         # A 403 may be about the model alone.
         fits = tuple(name for name in queue if context.by_id[name].upstream != failed.upstream)
-        return fits, _skipped_clause(queue, fits, f"{failed.upstream} refuses the account")
+        return fits, _skipped(queue, fits, Reason.of(ReasonCode.ACCOUNT_REFUSED, upstream=failed.upstream))
     if fallback == "same_model" and queue:
         best = context.scores.get(queue[0], 0.0)
         for name in queue:
@@ -192,8 +195,8 @@ def _fallback_queue(
                 is_same_model(failed, context.by_id[name])
                 and best - context.scores.get(name, best) <= SAME_MODEL_POINTS
             ):
-                return (name, *(other for other in queue if other != name)), ""
-    return queue, ""
+                return (name, *(other for other in queue if other != name)), {}
+    return queue, {}
 
 
 def _larger_windows(failed: Candidate, queue: tuple[str, ...], context: FailureContext) -> tuple[str, ...]:
@@ -224,13 +227,9 @@ def _leads_by_points(candidate: str, others: Sequence[str], scores: Mapping[str,
     return failed is not None and failed - max(scores.get(name, failed) for name in others) >= LEAD_POINTS
 
 
-def _same_model_clause(candidate: str, other: str, context: FailureContext) -> str:
-    return ", the same model elsewhere" if is_same_model(context.by_id[candidate], context.by_id[other]) else ""
-
-
-def _skipped_clause(queue: Sequence[str], fits: Sequence[str], why: str) -> str:
+def _skipped(queue: Sequence[str], fits: Sequence[str], why: Reason) -> dict[str, Any]:
     excluded = [name for name in queue if name not in fits]
-    return f"; not {', '.join(excluded)}: {why}" if excluded else ""
+    return {"skipped": excluded, "skipped_why": why} if excluded else {}
 
 
 MAX_SAVED_HEDGES = 5.0

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.decide import Decision, RoutingRefusal, decide
-from autorouter.core.decision.explain import explain_decision
+from autorouter.core.decision.decide import Decision, decide
 from autorouter.core.decision.record import decision_record
+from autorouter.core.reasons import ReasonCode
 from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Task
 from autorouter.engine.deps import Deps
 from autorouter.engine.receipt import snapshot_record
 from autorouter.errors import AllCooling, AutorouterError, BudgetExceeded, ContextTooLong, RoutingError
+from autorouter.receipts.explain import explain_decision
+from autorouter.receipts.messages import refusal_message, with_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,21 @@ def preview_record(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
         "why": explain_decision(routed.decision, routed.features),
         "dry_run": deps.dry_run,
         "context": deps.context,
-        "features": to_plain(routed.features),
+        "features": with_text(to_plain(routed.features)),
         "snapshot": snapshot_record(routed.snapshot),
-        "decision": decision_record(routed.decision),
+        "decision": with_text(decision_record(routed.decision)),
     }
 
 
-def refusal_error(refusal: RoutingRefusal) -> AutorouterError:
+def refusal_error(decision: Decision) -> AutorouterError:
     """The error that the client gets for a refusal."""
-    if refusal.code == "context_length_exceeded":
-        return ContextTooLong(refusal.message, hint="compact the conversation, or add a candidate with a larger window")
-    if refusal.code == "budget_exceeded":
-        return BudgetExceeded(refusal.message, hint="raise the cap under [budget], or wait for the next day")
+    refusal = decision.refusal
+    assert refusal is not None
+    message = refusal_message(refusal.reason, decision.rejections)
+    if refusal.reason.code is ReasonCode.CONTEXT_LENGTH_EXCEEDED:
+        return ContextTooLong(message, hint="compact the conversation, or add a candidate with a larger window")
+    if refusal.reason.code is ReasonCode.BUDGET_EXCEEDED:
+        return BudgetExceeded(message, hint="raise the cap under [budget], or wait for the next day")
     if refusal.retry_after_s is not None:
-        return AllCooling(refusal.message, retry_after_s=refusal.retry_after_s)
-    return RoutingError(refusal.message)
+        return AllCooling(message, retry_after_s=refusal.retry_after_s)
+    return RoutingError(message)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from autorouter.core.decision.decide import Decision
+from autorouter.core.reasons import ReasonCode
 from autorouter.core.types import Strategy
 from autorouter.engine import outcomes
 from autorouter.engine.attempts import AllCandidatesFailed, StepContext, client_error
@@ -103,9 +104,7 @@ class Step:
             stream_reply.reply.close()
             if malformed := stream_reply.observer.malformed:
                 stream_reply.attempt.malformed = malformed
-                trace.degraded.append(
-                    f"{malformed} malformed events of {stream_reply.attempt.candidate} were passed on"
-                )
+                trace.degrade(ReasonCode.MALFORMED_EVENTS, count=malformed, candidate=stream_reply.attempt.candidate)
         if trace.answer is not None:
             trace.degraded += trace.answer.losses
 
@@ -116,8 +115,7 @@ class Step:
             if self._refusal is not None:
                 raise self._refusal
             if decision.plan is None:
-                assert decision.refusal is not None
-                raise refusal_error(decision.refusal)
+                raise refusal_error(decision)
             return await self._carry_out(decision)
         except AllCandidatesFailed as exc:
             raise client_error(exc.verdicts, trace) from exc

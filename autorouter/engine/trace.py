@@ -7,11 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from typing_extensions import TypedDict
+
 from autorouter.core.decision import cost
+from autorouter.core.decision.plans import PanelTrigger
+from autorouter.core.panels import PanelMethod
+from autorouter.core.reasons import Reason, ReasonCode
+from autorouter.core.review.draft_risk import DraftKind
 from autorouter.core.types import Candidate, Usage
 
 RequestResult = Literal["answered", "failed", "refused", "broken", "client_gone"]
 """`broken`: the answer had begun and couldn't be finished. `client_gone`: the client hung up first."""
+UsageSource = Literal["reported", "estimated", "estimated_partial"]
+"""`estimated`: the upstream reported none. `estimated_partial`: the answer was cut, and counted as far as it got."""
 _NAME_SUFFIX = re.compile(r"[-@](?:20\d{2}-?\d{2}-?\d{2}|latest|preview)$|:[\w-]+$")
 
 
@@ -42,17 +50,17 @@ class Attempt:
     """Set on a retry of the same candidate: the wait before it, 0 if immediate."""
     hedge: bool = False
     """Started next to the attempt before it, which was slow to start."""
-    then: str | None = None
-    """What was done after the attempt failed."""
+    next: Reason | None = None
+    """What was done after the attempt failed, or beside it while it was slow."""
     malformed: int = 0
     """Events of its stream that aren't JSON; passed on unchanged."""
     usage: Usage | None = None
-    usage_source: str | None = None
-    usage_doubt: str | None = None
+    usage_source: UsageSource | None = None
+    usage_doubts: tuple[Reason, ...] = ()
     """Why the reported usage isn't plausible."""
     cost_usd: float | None = None
-    losses: tuple[str, ...] = ()
-    """What couldn't be translated to the upstream's wire, a clause each."""
+    losses: tuple[Reason, ...] = ()
+    """What couldn't be carried over to the upstream's API."""
 
     def queued(self, seconds: float) -> None:
         """Record how long the call waited for a slot."""
@@ -68,6 +76,40 @@ class Attempt:
         return bool(self.served_model) and not same_model(self.model, self.served_model or "")
 
 
+class JudgementRecord(TypedDict):
+    """How many entries a judge made in each of its lists, and whose answer it found best."""
+
+    consensus: int
+    contradictions: int
+    partial_coverage: int
+    unique_insights: int
+    blind_spots: int
+    best: str | None
+
+
+class PanelRecord(TypedDict, total=False):
+    """What a panel or a verifier came to: names and counts, no text of any answer. `method`, `name` and `trigger` are a
+    panel's; `draft_kind`, `verdict`, `verdict_by` and `findings` a verifier's. `reviewed`: whether the draft was reviewed, or a
+    panel joined; `selected`: whose answer went out unchanged; `tie`: several had the same rank."""
+
+    method: PanelMethod
+    name: str
+    trigger: PanelTrigger
+    reviewed: bool
+    usable: int
+    agreed: bool
+    vote: Literal["decided", "abstained"]
+    ranking: list[str]
+    rankings: list[list[str]]
+    tie: bool
+    judgement: JudgementRecord
+    selected: str
+    draft_kind: DraftKind
+    verdict: Literal["accept", "revise"]
+    verdict_by: str | None
+    findings: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Trace:
     """All attempts of a step, and how it ended."""
@@ -80,11 +122,16 @@ class Trace:
     error: str | None = None
     overhead_s: float | None = None
     seconds: float | None = None
-    degraded: list[str] = field(default_factory=list)
-    panel: dict[str, Any] | None = None
+    degraded: list[Reason] = field(default_factory=list)
+    """How the answer came about otherwise than planned, and what was lost on the way."""
+    panel: PanelRecord | None = None
     """The outcome of a panel or a verifier: names, letters, counts; no text of any answer."""
     prompts: dict[str, str] = field(default_factory=dict)
     """Digests of the instructions that were used, by role."""
+
+    def degrade(self, code: ReasonCode, **params: Any) -> None:
+        """Note how the answer differs from what was planned."""
+        self.degraded.append(Reason(code, params))
 
     @property
     def cost_usd(self) -> float | None:

@@ -19,6 +19,7 @@ from autorouter.engine.request_context import RequestContext
 from autorouter.engine.router import route
 from autorouter.engine.trace import Trace
 from autorouter.errors import AutorouterError, UnknownModel
+from autorouter.receipts.messages import sentences
 from autorouter.upstream.transport import Transport
 from autorouter.wire.parse import parse_request
 
@@ -86,17 +87,16 @@ async def ask(deps: Deps, label: str, prompt: str, *, session: str, max_tokens: 
         except AutorouterError as failed:
             error = f"{failed.code}: {failed.message}"
     decision, trace = routed.decision, step.trace
-    degraded = list(trace.degraded)
     return EvalAnswer(
         label=label,
         text=text,
-        outcome="failed" if error is not None else "degraded" if degraded else "answered",
+        outcome="failed" if error is not None else "degraded" if trace.degraded else "answered",
         receipt=context.receipt_id,
         strategy=str(decision.plan.strategy) if decision.plan else None,
         candidate=_candidate(trace),
         cost_usd=trace.cost_usd,
         seconds=trace.seconds or 0.0,
-        degraded=tuple(degraded),
+        degraded=tuple(sentences(trace.degraded)),
         error=error,
         phases=tuple(_phases(trace)),
     )

@@ -327,7 +327,7 @@ def check_provider_truth(settings: Settings) -> DoctorCheck:
     if not calls:
         return DoctorCheck(name=name, state="ok", evidence="no receipt of a real call yet")
     differs = Counter(f"{a['candidate']} -> {a['served_model']}" for a in calls if a.get("served_differs"))
-    doubts = Counter(str(a["candidate"]) for a in calls if a.get("usage_doubt"))
+    doubts = Counter(str(a["candidate"]) for a in calls if a.get("usage_doubts") or a.get("usage_doubt"))
     unpriced = Counter(str(a["candidate"]) for a in calls if a.get("usage") and a.get("cost_usd") is None)
     evidence = [
         *_counted("served another model", differs),

@@ -29,16 +29,16 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from autorouter.errors import ReceiptError
 
-RECEIPT_SCHEMA = "autorouter.receipt.v1"
+RECEIPT_SCHEMA: Final = "autorouter.receipt.v2"
 """The `schema` field of every receipt."""
 GENESIS = "sha256:" + "0" * 64
 HEAD_FILE = ".head"
@@ -70,7 +70,7 @@ class _Link:
     digest: str
 
 
-def seal_line(payload: Record, seq: int, prev: str) -> bytes:
+def seal_line(payload: Mapping[str, Any], seq: int, prev: str) -> bytes:
     """The line for a payload, without newline. A payload without a type is a receipt."""
     if reserved := _CHAIN_FIELDS & payload.keys():
         raise ReceiptError(f"a record can't bring its own {', '.join(sorted(reserved))}")

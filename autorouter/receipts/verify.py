@@ -4,20 +4,20 @@
     check_file(path)       one day's file, or a receipt that `receipt export` wrote
     check_receipt(...)     one receipt by itself: its sum, its context's digest, its decision
 
-Decisions are compared to the canonical byte. Receipts of another version are counted but not decided again: their
-core may rightly have decided otherwise.
+Decisions are compared to the canonical byte. A decision of another `decision_version` isn't made again, as it may rightly
+have come out differently; such receipts are counted. The package's version doesn't matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from autorouter import __version__
+from autorouter.core.decision.decide import DECISION_VERSION
 from autorouter.core.decision.replay import replay_decision
 from autorouter.errors import AutorouterError, ReceiptError
 from autorouter.receipts import reader
@@ -55,7 +55,8 @@ class VerifyProblem:
 class VerifyReport:
     """Counts and problems.
 
-    `decided`: decisions made again and equal; `lost`: receipts that their writer recorded as dropped; `evidence`:
+    `decided`: decisions made again and equal; `other_version`: receipts whose decision isn't made again, and
+    `other_versions` how many of each version; `lost`: receipts that their writer recorded as dropped; `evidence`:
     evidence files; `absent`: receipts that an evidence file names and that are in none of the folders.
     """
 
@@ -63,6 +64,7 @@ class VerifyReport:
     receipts: int = 0
     decided: int = 0
     other_version: int = 0
+    other_versions: dict[str, int] = field(default_factory=dict)
     lost: int = 0
     evidence: int = 0
     absent: int = 0
@@ -74,6 +76,10 @@ class VerifyReport:
 
     def add_problem(self, file: str, line: int | None, reason: str) -> None:
         self.problems.append(VerifyProblem(file, line, reason))
+
+    def add_other_version(self, version: str) -> None:
+        self.other_version += 1
+        self.other_versions[version] = self.other_versions.get(version, 0) + 1
 
     def add_chain_problems(self, chain_problems: Sequence[ChainProblem]) -> VerifyReport:
         """Add problems of the chain, and sort all by file and line."""
@@ -177,8 +183,8 @@ def _parse_record(raw: bytes) -> dict[str, Any]:
 
 
 def _check_decision(record: dict[str, Any], context: Any, report: VerifyReport, *, file: str, line: int | None) -> None:
-    if record.get("version") != __version__ or record.get("schema") != RECEIPT_SCHEMA:
-        report.other_version += 1
+    if record.get("schema") != RECEIPT_SCHEMA or record.get("decision_version") != DECISION_VERSION:
+        report.add_other_version(_decision_version(record))
         return
     try:
         again = canonical_json(replay_decision(record, context))
@@ -190,6 +196,12 @@ def _check_decision(record: dict[str, Any], context: Any, report: VerifyReport, 
         report.decided += 1
     else:
         report.add_problem(file, line, f"the decision made again differs in {_difference(again, recorded)}")
+
+
+def _decision_version(record: Mapping[str, Any]) -> str:
+    """The version of a decision; before there was one, the package's."""
+    number = record.get("decision_version")
+    return str(record.get("version", "unknown") if number is None else number)
 
 
 def _difference(again: bytes, recorded: bytes) -> str:

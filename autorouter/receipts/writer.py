@@ -19,13 +19,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from autorouter.errors import ReceiptError, exception_site
-from autorouter.receipts.chain import Record, digest
+from autorouter.receipts.chain import digest
 from autorouter.receipts.recovery import lock_directory, recover
 from autorouter.receipts.segment import Segment, SegmentBatch
 
@@ -39,7 +39,7 @@ FLUSH_INTERVAL_S = 0.25
 """Longest time that a receipt waits in memory: what a kill can lose."""
 MAX_PENDING = 10_000
 """Records that may wait; one more is dropped, and counted. Some 40 MB of closures at most."""
-RecordBuilder = Callable[[], Record]
+RecordBuilder = Callable[[], Mapping[str, Any]]
 
 
 class ReceiptWriter:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from autorouter.core.grants import Grant
 from autorouter.core.labels import PREFIX
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.types import Candidate, Strategy, Task
 from autorouter.engine.deps import Deps, Reservation
 from autorouter.engine.receipt import context_record
@@ -52,7 +53,7 @@ class DecidedRequest:
     wait_s: float | None = None
     refusal: AutorouterError | None = None
     headers: RawHeaders
-    notes: tuple[str, ...] = ()
+    notes: tuple[Reason, ...] = ()
 
 
 class RequestDecider:
@@ -89,7 +90,7 @@ class RequestDecider:
             wait_s=wait_s,
             refusal=secret_error(counts, context.task.body) if policy == "block" else None,
             headers=[(b"x-autorouter-secrets", f"{taken}: {format_counts(counts)}".encode())],
-            notes=(f"secrets {taken}: {format_counts(counts)}",),
+            notes=(Reason.of(ReasonCode.SECRETS_FOUND, action=taken, counts=dict(counts)),),
         )
 
     def reserve(self, decided: DecidedRequest, context: RequestContext) -> Reservation:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from autorouter.clients.codex import WEBSOCKET_REFUSED
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.signals.features import IMAGE_TOKENS, extract_features
 from autorouter.core.types import Wire
 from autorouter.engine.accounting import account
@@ -117,9 +118,9 @@ def mask_secrets(body: bytes) -> tuple[bytes, dict[str, int]]:
     return (secrets.mask(body, matches) if matches else body), secrets.count_by_rule(matches)
 
 
-def waited_note(wait_s: float | None) -> Sequence[str]:
+def waited_note(wait_s: float | None) -> Sequence[Reason]:
     """For the receipt."""
-    return () if wait_s is None else (f"waited {wait_s:.2f} s: all who could serve had asked for a pause",)
+    return () if wait_s is None else (Reason.of(ReasonCode.WAITED_FOR_COOLDOWN, wait_s=wait_s),)
 
 
 def cut_off_by(lease: Lease, scope: Scope) -> str | None:

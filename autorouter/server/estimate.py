@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import explain_decision
+from autorouter.core.decision.decide import Decision
 from autorouter.core.decision.plans import Plan, PlannedCall, review_probability
-from autorouter.core.decision.record import USD_DIGITS, round_floats
+from autorouter.core.decision.record import USD_DIGITS, allowance_record, refusal_record
 from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
 from autorouter.engine.deps import Deps
 from autorouter.engine.router import RoutedRequest
+from autorouter.receipts.explain import explain_decision
+from autorouter.receipts.messages import refusal_message
 from autorouter.server.asgi import Receive, Scope, Send, send_json
 from autorouter.server.decision import RequestDecider
 from autorouter.server.endpoints import CurrentDeps, decide_only
@@ -55,12 +56,17 @@ def estimate(routed: RoutedRequest, deps: Deps) -> dict[str, Any]:
         "usd": None,
         "phases": [],
         "unpriced": sorted({call.candidate for call in calls if deps.by_id[call.candidate].price is None}),
-        "allowance": round_floats(to_plain(decision.allowance)),
-        "refusal": round_floats(to_plain(decision.refusal)),
+        "allowance": allowance_record(decision.allowance),
+        "refusal": _refusal(decision),
     }
     if plan is not None:
         document |= _figures(plan, calls, features)
     return document
+
+
+def _refusal(decision: Decision) -> dict[str, Any] | None:
+    record = refusal_record(decision.refusal)
+    return record and {**record, "message": refusal_message(record, decision.rejections)}
 
 
 def planned_calls(plan: Plan, routed: RoutedRequest) -> tuple[PlannedCall, ...]:

@@ -196,11 +196,14 @@ def _health() -> dict[str, Schema]:
 
 
 def _receipt() -> dict[str, Schema]:
-    """The receipt's schema, its definitions among the others."""
+    """The receipt's schema, its definitions among the others. Over HTTP each reason has its sentence as well."""
     text = (folder("receipts") / "receipt.schema.json").read_text("utf-8")
     whole: Schema = orjson.loads(text.replace("#/$defs/", "#/components/schemas/"))
     definitions: dict[str, Schema] = whole.pop("$defs")
     whole.pop("$schema", None)
+    for name in ("Reason", "ReasonRecord", "RefusalRecord"):
+        definitions[name]["properties"]["text"] = TEXT
+    definitions["RefusalRecord"]["properties"]["message"] = TEXT
     return {**definitions, "Receipt": whole}
 
 

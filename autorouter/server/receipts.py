@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from autorouter.errors import ReceiptError, RequestError
 from autorouter.receipts import reader
+from autorouter.receipts.messages import with_text
 from autorouter.runtime import Runtime
 from autorouter.server.asgi import Receive, Scope, Send, send_json
 
@@ -41,9 +42,11 @@ class ReceiptsEndpoint:
         if receipt_id is None:
             return {"object": "list", "data": [*_summaries(reader.latest_receipts(directory, count))]}
         try:
-            return reader.find_receipt(directory, receipt_id)
+            record = reader.find_receipt(directory, receipt_id)
         except ReceiptError as exc:
             raise RequestError(exc.message, hint=exc.hint, http_status=404, code="receipt_not_found") from exc
+        document: dict[str, Any] = with_text(record)
+        return document
 
 
 def _summaries(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -16,13 +16,15 @@ import orjson
 
 from autorouter.clients.registry import profile_named
 from autorouter.core.codec import to_plain
-from autorouter.core.decision.explain import explain_decision
+from autorouter.core.reasons import Reason
 from autorouter.core.types import Strategy
 from autorouter.engine.call import StreamReply
 from autorouter.engine.receipt import phases_record
 from autorouter.engine.step import Step, StreamBroken
 from autorouter.engine.trace import Attempt
 from autorouter.errors import AutorouterError
+from autorouter.receipts.explain import explain_decision
+from autorouter.receipts.messages import USAGE_SOURCES, sentences
 from autorouter.server.asgi import (
     EVENT_STREAM_HEADERS,
     JSON_CONTENT_TYPE,
@@ -202,6 +204,7 @@ def _answering_attempt(step: Step) -> Attempt | None:
 
 
 MAX_SUMMARY_NOTES = 4
+MAX_NOTE_CHARS = 200
 MAX_SUMMARY_BYTES = 2_000
 SUMMARY_DROP_ORDER = ("panel", "phases", "notes", "why")
 """Members left out, in this order, of a summary that would be longer; the receipt has them all."""
@@ -217,15 +220,19 @@ def response_summary(step: Step) -> dict[str, Any]:
         "candidate": last.candidate,
         "model": last.model,
         "why": explain_decision(decision, step.routed.features),
-        "notes": [note[:200] for note in decision.notes[:MAX_SUMMARY_NOTES]],
+        "notes": _summary_lines(decision.notes),
         "attempts": len(trace.attempts),
         "cost_usd": None if trace.cost_usd is None else round(trace.cost_usd, 8),
-        "usage_source": last.usage_source,
+        "usage_source": USAGE_SOURCES.get(last.usage_source or ""),
     }
     if step.strategy is not Strategy.SINGLE:
         document |= {"usage": to_plain(trace.usage), "phases": phases_record(trace)}
-        document |= {"panel": trace.panel, "degraded": [text[:200] for text in trace.degraded[:MAX_SUMMARY_NOTES]]}
+        document |= {"panel": trace.panel, "degraded": _summary_lines(trace.degraded)}
         for name in SUMMARY_DROP_ORDER:
             if len(orjson.dumps(document)) > MAX_SUMMARY_BYTES:
                 del document[name]
     return document
+
+
+def _summary_lines(reasons: Sequence[Reason]) -> list[str]:
+    return [line[:MAX_NOTE_CHARS] for line in sentences(reasons[:MAX_SUMMARY_NOTES])]

@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.wire.common import lenient_json
 
 SOURCES_READ_ON = "2026-11-20"
@@ -202,12 +203,12 @@ def profile_of(name: str) -> ProviderProfile:
     return PROFILES.get(name, PROFILES["generic"])
 
 
-def adjust_body(body: bytes, rules: AcceptedFields) -> tuple[bytes, tuple[str, ...]]:
-    """The body as this provider takes it, and what was changed, a clause each."""
+def adjust_body(body: bytes, rules: AcceptedFields) -> tuple[bytes, tuple[Reason, ...]]:
+    """The body as this provider takes it, and what was changed."""
     if not (rules.drops or rules.renames or rules.message_drops or rules.developer_as_system):
         return body, ()
     document = orjson.loads(body)
-    noted: dict[str, None] = {}
+    noted: list[Reason] = []
     out = _members(document, rules, noted)
     messages = out.get("messages")
     if isinstance(messages, list):
@@ -215,16 +216,22 @@ def adjust_body(body: bytes, rules: AcceptedFields) -> tuple[bytes, tuple[str, .
     return (lenient_json.dumps_bytes(out), tuple(noted)) if noted else (body, ())
 
 
-def _members(document: Mapping[str, Any], rules: AcceptedFields, noted: dict[str, None]) -> dict[str, Any]:
+def _note(noted: list[Reason], code: ReasonCode, **params: str) -> None:
+    reason = Reason(code, params)
+    if reason not in noted:
+        noted.append(reason)
+
+
+def _members(document: Mapping[str, Any], rules: AcceptedFields, noted: list[Reason]) -> dict[str, Any]:
     """The top-level members in their order. Where the new name is there as well, it is the one that counts."""
     out: dict[str, Any] = {}
     for name, value in document.items():
         kept = name in rules.unless and document.get(rules.unless[name])
         if name in rules.drops and not kept:
-            noted[f"field {name}: {rules.name} refuses it"] = None
+            _note(noted, ReasonCode.FIELD_REFUSED, name=name, provider=rules.name)
         elif name in rules.renames and not kept:
             new = rules.renames[name]
-            noted[f"field {name}: {new} at {rules.name}"] = None
+            _note(noted, ReasonCode.FIELD_RENAMED, name=name, renamed=new, provider=rules.name)
             if document.get(new) is None:
                 out[new] = value
         elif value is not None or name not in out:
@@ -232,7 +239,7 @@ def _members(document: Mapping[str, Any], rules: AcceptedFields, noted: dict[str
     return out
 
 
-def _message(message: Any, rules: AcceptedFields, noted: dict[str, None]) -> Any:
+def _message(message: Any, rules: AcceptedFields, noted: list[Reason]) -> Any:
     if not isinstance(message, dict):
         return message
     refused = rules.message_drops & message.keys()
@@ -240,9 +247,9 @@ def _message(message: Any, rules: AcceptedFields, noted: dict[str, None]) -> Any
     if not refused and not as_system:
         return message
     for name in sorted(refused):
-        noted[f"field messages.{name}: {rules.name} refuses it"] = None
+        _note(noted, ReasonCode.FIELD_REFUSED, name=f"messages.{name}", provider=rules.name)
     out = {name: value for name, value in message.items() if name not in refused}
     if as_system:
-        noted[f"role developer: system at {rules.name}"] = None
+        _note(noted, ReasonCode.ROLE_RENAMED, name="developer", renamed="system", provider=rules.name)
         out["role"] = "system"
     return out

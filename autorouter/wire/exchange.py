@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
+from autorouter.core.reasons import Reason
 from autorouter.core.types import Usage, Wire
 from autorouter.wire.chat import passthrough as chat_passthrough
 from autorouter.wire.chat.request import ChatRequest
@@ -54,10 +55,10 @@ class InvalidAnswerError(Exception):
 
 
 class Exchange(Protocol):
-    """What one call needs to know of its two wires. `losses`: what couldn't cross, a clause each."""
+    """What one call needs to know of its two wires. `losses`: what couldn't be carried over."""
 
     body: bytes
-    losses: tuple[str, ...]
+    losses: tuple[Reason, ...]
 
     def observer(self) -> StreamObserver: ...
 
@@ -91,7 +92,7 @@ def open_exchange(
 class PassthroughExchange:
     """Bytes through, with only the model's name exchanged."""
 
-    losses: tuple[str, ...] = ()
+    losses: tuple[Reason, ...] = ()
 
     def __init__(self, request: ClientRequest, model: str, *, origin: str, stream_usage: bool, strip: bool) -> None:
         self._wire = request.task.wire
@@ -106,7 +107,7 @@ class PassthroughExchange:
                 from autorouter.wire.messages.passthrough import upstream_body
 
             self.body, losses = upstream_body(request, model, origin=origin, strip=strip)
-            self.losses = _clauses(losses)
+            self.losses = _reasons(losses)
 
     def observer(self) -> StreamObserver:
         if self._wire == "chat":
@@ -146,7 +147,7 @@ class TranslatedExchange:
         task = request.task
         sent = translate.translate_request(request.parsed.ir, upstream, model, origin=origin)
         self.body = lenient_json.dumps_bytes(sent.document)
-        self.losses = _clauses(sent.losses)
+        self.losses = _reasons(sent.losses)
         self._client, self._upstream, self._names = task.wire, upstream, sent.names
         wants_usage = not isinstance(request, ChatRequest) or request.wants_usage
         stamped, seed, created_s = heading
@@ -209,8 +210,8 @@ class TranslatingObserver:
         return out
 
 
-def _clauses(losses: Iterable[TranslationLoss]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(f"{loss.what} {loss.name}: {loss.why}" for loss in losses))
+def _reasons(losses: Iterable[TranslationLoss]) -> tuple[Reason, ...]:
+    return tuple(loss.as_reason() for loss in dict.fromkeys(losses))
 
 
 def _answer(body: bytes, wire: Wire) -> dict[str, Any]:

@@ -56,11 +56,11 @@ def test_members_work_until_each_has_its_end() -> None:
     assert [(row[0], row[1]) for row in drawn(stages)] == [("member", "a"), ("member", "b"), ("member", "a")]
     assert all("working" in row[2] for row in drawn(stages))
     clock.now_s = 1.5
-    stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "done": 1, "of": 3, "seat": 2})
+    stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "done": 1, "of": 3, "member": 2})
     clock.now_s = 4.0
-    stages.on_event({"stage": "member", "candidate": "b", "result": "rate_limited", "done": 2, "of": 3, "seat": 1})
+    stages.on_event({"stage": "member", "candidate": "b", "result": "rate_limited", "done": 2, "of": 3, "member": 1})
     clock.now_s = 9.0
-    stages.on_event({"stage": "member", "candidate": "a", "result": "late", "done": 2, "of": 3, "seat": 0})
+    stages.on_event({"stage": "member", "candidate": "a", "result": "late", "done": 2, "of": 3, "member": 0})
     assert drawn(stages) == [
         ["member", "a", "late", "9.0 s"],
         ["member", "b", "rate_limited", "4.0 s"],
@@ -93,7 +93,7 @@ def test_the_second_round_of_a_debate_has_rows_of_its_own() -> None:
     stages = StageList(Clock())
     for phase in ("member", "debate"):
         stages.on_event({"stage": "panel", "phase": phase, "members": 2, "candidates": ["a", "b"]})
-        stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "seat": 0})
+        stages.on_event({"stage": "member", "candidate": "a", "result": "answered", "member": 0})
     assert [(row.stage, row.candidate, row.state) for row in stages.rows] == [
         ("member", "a", "answered"),
         ("member", "b", "working"),
@@ -108,7 +108,7 @@ def test_the_second_round_of_a_debate_has_rows_of_its_own() -> None:
         {},
         {"stage": None},
         {"stage": "member"},
-        {"stage": "member", "seat": "x", "result": 3},
+        {"stage": "member", "member": "x", "result": 3},
         {"stage": "panel"},
         {"stage": "panel", "members": -1, "candidates": "abc"},
         {"stage": "panel", "members": 10**9},
@@ -125,7 +125,7 @@ def test_an_event_of_another_router_does_no_harm(event: Mapping[str, Any]) -> No
 def test_a_router_that_names_no_members_numbers_them() -> None:
     stages = StageList(Clock())
     stages.on_event({"stage": "panel", "members": 2})
-    stages.on_event({"stage": "member", "result": "answered", "seat": 1, "done": 1, "of": 2})
+    stages.on_event({"stage": "member", "result": "answered", "member": 1, "done": 1, "of": 2})
     assert [row[1] for row in drawn(stages)] == ["number 1", "number 2"]
 
 
@@ -245,7 +245,7 @@ PHASES = [
 
 
 def test_the_line_tells_who_how_many_how_dear_and_what_is_missing() -> None:
-    panel = {"name": "quality", "way": "judge", "usable": 2}
+    panel = {"name": "quality", "method": "judge", "usable": 2}
     summary = {"strategy": "fusion", "panel": panel, "phases": PHASES, "degraded": ["member b: late"]}
     answer = ChatAnswer("text", "able", "ar_1", 0.02, 3.0, summary)
     assert footer(answer) == (
@@ -260,13 +260,13 @@ def test_the_line_tells_who_how_many_how_dear_and_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("strategy", "panel", "said"),
     [
-        ("verify", {"seen": True, "verdict": "accept", "by": "checker"}, "verify: accepted by checker"),
-        ("verify", {"seen": True, "verdict": "revise", "by": "evidence"}, "verify: sent back by evidence"),
-        ("verify", {"seen": True, "by": "nobody"}, "verify: no verdict"),
-        ("verify", {"seen": False}, "verify: nothing to look at"),
-        ("fusion", {"name": "code", "way": "ranked", "picked": "a"}, "fusion code (ranked): picked"),
-        ("fusion", {"name": "self", "way": "self", "picked": "a", "agreed": True}, "fusion self (self): agreed"),
-        ("fusion", {"name": "code", "way": "ranked", "seen": False}, "fusion code (ranked): not needed"),
+        ("verify", {"reviewed": True, "verdict": "accept", "verdict_by": "checker"}, "verify: accepted by checker"),
+        ("verify", {"reviewed": True, "verdict": "revise", "verdict_by": "evidence"}, "verify: sent back by evidence"),
+        ("verify", {"reviewed": True, "verdict_by": None}, "verify: no verdict"),
+        ("verify", {"reviewed": False}, "verify: nothing to look at"),
+        ("fusion", {"name": "code", "method": "ranked", "selected": "a"}, "fusion code (ranked): selected"),
+        ("fusion", {"name": "self", "method": "self", "selected": "a", "agreed": True}, "fusion self (self): agreed"),
+        ("fusion", {"name": "code", "method": "ranked", "reviewed": False}, "fusion code (ranked): not needed"),
     ],
 )
 def test_the_line_says_what_came_of_it(strategy: str, panel: dict[str, Any], said: str) -> None:
@@ -313,7 +313,7 @@ def test_events_name_every_member(home: Home) -> None:
     panel = next(stage for stage in told if stage["stage"] == "panel")
     members = [stage for stage in told if stage["stage"] == "member"]
     assert sorted(stage["candidate"] for stage in members) == sorted(panel["candidates"])
-    assert all(panel["candidates"][stage["seat"]] == stage["candidate"] for stage in members)
+    assert all(panel["candidates"][stage["member"]] == stage["candidate"] for stage in members)
     assert {stage["stage"] for stage in told} <= STAGE_LABELS.keys() | {"panel"}
     assert answer.summary is not None
     assert answer.summary["strategy"] == "fusion"
@@ -416,7 +416,7 @@ def strategy_of(home: Home, *args: str) -> str:
 def test_the_sentence_names_panel_way_members_judge_and_writer(home: Home) -> None:
     args = (QUESTION, "--model", "openfusion/fusion")
     plan = home.run("route", *args, "--dry-run", "--json").json()["decision"]["plan"]
-    a, b, c = plan["panel"]
+    a, b, c = plan["members"]
     said = f"fusion by panel quality (judge): {a}, {b} and {c} answer; {plan['judge']} judges and {plan['synthesizer']} writes"
     assert strategy_of(home, *args) == said
 
@@ -500,7 +500,7 @@ def test_a_receipt_tells_what_the_panel_came_to_by_name(fused: tuple[Home, dict[
         )
         assert panel["panel"] == "code (ranked)"
         assert panel["ranking"] == names
-        assert panel["picked"] == record["panel"]["picked"]
+        assert panel["selected"] == record["panel"]["selected"]
     judged = "\n".join(section(home.run("receipt", "show", ids["fusion"]).out, "A panel"))
     best = home.run("receipt", "show", ids["fusion"], "--json").json()["panel"]["judgement"]["best"]
     assert "1 agreed, 0 contradicted" in judged
@@ -564,7 +564,7 @@ def test_json_has_the_plan_that_route_makes(home: Home) -> None:
     for panel in listed:
         route = home.run("route", QUESTION, "--dry-run", "--json", "--model", panel["label"]).json()
         plan = route["decision"]["plan"]
-        assert panel["members"] == plan["panel"]
+        assert panel["members"] == plan["members"]
         assert panel["calls"] == len(plan["calls"])
         assert panel["expected_usd"] == plan["step_usd"] > 0
         assert panel["problem"] is None

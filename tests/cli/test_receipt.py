@@ -138,7 +138,7 @@ def test_verify_counts_receipts_of_another_version_and_leaves_them(home: Home, c
     day = copied()
 
     def older(record: dict[str, Any]) -> None:
-        record["version"] = "0.0.1"
+        record["decision_version"] = 1
         record["decision"] = {}
 
     day.write_bytes(resealed(lines_of(day), older, at=3))

@@ -140,4 +140,4 @@ def test_a_rule_of_the_user_sets_the_kind_and_is_shown():
     policy = Policy(rules=(PolicyRule(reason="billing is delicate", paths=("billing/*",), kind=TaskKind.REVIEW),))
     found = extract_features(task("tidy up billing/invoice.py"), policy)
     assert found.kind is TaskKind.REVIEW
-    assert found.fired[0].matched == "path billing/*"
+    assert (found.fired[0].condition, found.fired[0].matched) == ("path", "billing/*")

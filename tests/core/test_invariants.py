@@ -13,9 +13,11 @@ from autorouter.core.decision.plans import plan_sort_key
 from autorouter.core.decision.record import decision_record
 from autorouter.core.decision.scoring import rank
 from autorouter.core.policy import Budget, Policy
+from autorouter.core.reasons import ReasonCode
 from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Benchmarks, Capability
+from autorouter.receipts.messages import sentence
 from tests.strategies import auto, policies, pools, snapshots, tasks
 
 TERMS = ("task_fit", "benchmark", "price", "latency", "availability", "stickiness")
@@ -57,7 +59,7 @@ def test_every_candidate_is_scored_or_rejected_with_a_reason(task, snapshot, pol
     rejected = {r.candidate for r in decision.rejections}
     assert scored | rejected == {c.id for c in snapshot.candidates}
     assert not scored & rejected
-    assert all(r.reasons and all(reason.text for reason in r.reasons) for r in decision.rejections)
+    assert all(r.reasons and all(sentence(reason) for reason in r.reasons) for r in decision.rejections)
 
 
 @many
@@ -132,7 +134,7 @@ def test_a_pin_never_overrides_health_capability_or_window(task, snapshot, polic
         assert decision.refusal is not None
         return
     chosen = next(c for c in snapshot.candidates if c.id == plan.primary)
-    probed = any("is tried" in note for note in decision.notes)
+    probed = ReasonCode.HALF_OPEN_PROBE in [note.code for note in decision.notes]
     assert snapshot.health_of(chosen.id).cooldown_until_s <= snapshot.now_s or probed
     if task.tools:
         assert Capability.TOOLS in chosen.capabilities

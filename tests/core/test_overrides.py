@@ -90,7 +90,7 @@ def test_a_cap_that_nothing_fits_is_a_refusal_with_the_amounts() -> None:
     refusal = decided(task(overrides=RequestOverrides(max_usd=0.0))).refusal
     assert refusal is not None
     assert refusal.code == "budget_exceeded"
-    assert "$0.0000" in refusal.message
+    assert refusal.reason.params["left_usd"] == 0.0
 
 
 def test_wishes_change_nothing_for_others() -> None:

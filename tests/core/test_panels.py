@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import get_args
 
@@ -22,7 +21,9 @@ from autorouter.core.panels import (
     panel_names,
 )
 from autorouter.core.policy import Budget, Policy
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.types import Candidate, RequestOverrides, Strategy, ToolCall, ToolResult
+from autorouter.receipts.messages import sentences
 from tests.core.worlds import CHEAP, MIDDLE, POOL, STRONG, decided, model, task, world
 
 PLAN_ASK = "plan the migration of the cache"
@@ -81,7 +82,11 @@ def test_more_calls_than_allowed_are_no_plan() -> None:
     policy = Policy(panels=(panel,), fusion=FusionPolicy(max_calls=16))
     decision = decided(task(PLAN_ASK, label="openfusion/panel/p"), policy=policy)
     assert [plan.strategy for plan in decision.plans if plan.strategy is Strategy.FUSION] == []
-    assert any("fusion was asked for" in note for note in decision.notes)
+    assert {note.code for note in decision.notes} & {
+        ReasonCode.STRATEGY_OVER_BUDGET,
+        ReasonCode.PANEL_OVER_MAX_CALLS,
+        ReasonCode.STRATEGY_IMPOSSIBLE,
+    }
 
 
 def test_members_are_of_different_vendors_first() -> None:
@@ -177,9 +182,9 @@ def test_a_judge_and_a_writer_hold_what_they_are_shown() -> None:
     decision = asked_for(panel, *POOL, narrow)
     assert decision.plan is not None
     assert "narrow" not in (decision.plan.judge, decision.plan.synthesizer)
-    assert [note for note in decision.notes if "in place of narrow: its window is too small" in note] == list(
-        decision.notes
-    )
+    assert [(note.params["requested"], note.params["why"].code) for note in decision.notes] == [
+        ("narrow", ReasonCode.ROLE_WINDOW)
+    ] * len(decision.notes)
     wide = replace(narrow, context_tokens=40_000)
     plan = asked_for(panel, *POOL, wide).plan
     assert plan is not None
@@ -192,29 +197,30 @@ def test_who_was_named_and_cannot_serve_is_said_with_the_reason() -> None:
     decision = asked_for(panel, *POOL, mute, tools=("bash",))
     assert decision.plan is not None
     assert decision.plan.members == ("strong",)
-    assert decision.notes == (
+    assert sentences(decision.notes) == [
         "mute is left out of panel p: has no tools",
         f"{decision.plan.judge} judges in place of mute: has no tools",
-    )
+    ]
     verified = decided(
         task("fix it", tools=("bash",), overrides=RequestOverrides(strategy=Strategy.VERIFY, judge="mute")),
         world(*POOL, mute),
     )
     assert verified.plan is not None
-    assert verified.notes == (f"{verified.plan.verifier} verifies in place of mute: has no tools",)
+    assert sentences(verified.notes) == [f"{verified.plan.verifier} verifies in place of mute: has no tools"]
 
 
 def test_why_a_strategy_cannot_be_is_said() -> None:
     panel = Panel(name="p", way="debate", rounds=5)
     policy = Policy(panels=(panel,), fusion=FusionPolicy(max_calls=16))
     assert asked_for(panel, *POOL, policy=policy).notes == (
-        "fusion was asked for, and panel p may need 20 calls: a request makes at most 16",
+        Reason.of(ReasonCode.PANEL_OVER_MAX_CALLS, panel="p", calls=20, max_calls=16),
     )
     poor = asked_for(Panel(name="p"), *POOL, policy=Policy(panels=(Panel(name="p"),), budget=Budget(per_day_usd=0.02)))
-    assert re.search(
-        r"fusion was asked for and would reserve \$0\.\d{4}, per_day_usd has \$0\.0200 left$", poor.notes[-1]
+    note = poor.notes[-1]
+    assert (note.code, note.params["cap"], note.params["left_usd"]) == (
+        ReasonCode.STRATEGY_OVER_BUDGET,
+        "per_day_usd",
+        0.02,
     )
     off = Policy(fusion=FusionPolicy(care="off"))
-    assert decided(task("fix it", label="openfusion/verify"), policy=off).notes == (
-        'verify was asked for, and fusion.verify is "off"',
-    )
+    assert decided(task("fix it", label="openfusion/verify"), policy=off).notes == (Reason.of(ReasonCode.VERIFY_OFF),)

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.signals.tool_trace import (
     FINDINGS_SHOWN,
     NO_EVIDENCE,
+    RunFinding,
     claims_success,
     contradicting_evidence,
     read_tool_trace,
 )
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
+from autorouter.receipts.messages import run_finding
 
 GREEN, RED = "12 passed in 0.31s", "2 failed, 10 passed in 0.31s"
 NOT_FOUND = "<tool_use_error>String to replace not found in file.</tool_use_error>"
@@ -175,7 +178,7 @@ def test_one_command_may_edit_and_then_run() -> None:
 
 def test_three_red_runs_are_one_sign_and_four_suffice() -> None:
     three = read_tool_trace(trail(*[pair for n in range(3) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
-    assert three.signals == ("tests red 3 times in a row",)
+    assert three.signals == (Reason.of(ReasonCode.TESTS_RED, times=3),)
     assert three.wrong < 0.5
     assert not three.is_corroborated()
     four = read_tool_trace(trail(*[pair for n in range(4) for pair in (edit(f"{n}.py"), pytest_run(RED))]))
@@ -192,14 +195,14 @@ def test_fewer_failures_begin_the_streak_anew_and_green_ends_it() -> None:
 
 def test_the_same_call_is_a_sign_only_while_nothing_was_edited() -> None:
     stuck = read_tool_trace(trail(*[read("a.py")] * 3))
-    assert (stuck.repeated_calls, stuck.signals) == (3, ("same call 3 times",))
+    assert (stuck.repeated_calls, stuck.signals) == (3, (Reason.of(ReasonCode.SAME_CALL, times=3),))
     working = read_tool_trace(trail(*[pair for n in range(3) for pair in (read("a.py"), edit(f"{n}.py"))]))
     assert working.signals == ()
 
 
 def test_the_same_edit_over_and_over_is_a_sign_even_where_it_takes_effect() -> None:
     there_and_back = [edit("a.py"), edit("b.py")] * 3
-    assert read_tool_trace(trail(*there_and_back)).signals == ("same call 3 times",)
+    assert read_tool_trace(trail(*there_and_back)).signals == (Reason.of(ReasonCode.SAME_CALL, times=3),)
 
 
 def test_asking_again_is_what_polling_is_for() -> None:
@@ -215,16 +218,20 @@ def test_the_same_failing_call_suffices_at_four() -> None:
 
 def test_one_fact_makes_one_sign() -> None:
     crash = 'Exit code 1\nTraceback (most recent call last):\n  File "app.py", line 1, in <module>\nValueError: no rows'
-    assert read_tool_trace(trail(*[bash("python app.py", crash, True)] * 3)).signals == ("same call 3 times",)
-    assert read_tool_trace(trail(*[pytest_run(RED)] * 3)).signals == ("tests red 3 times in a row",)
-    assert read_tool_trace(trail(*[edit(text=NOT_FOUND, is_error=True)] * 3)).signals == ("edit failed 3 times",)
+    assert read_tool_trace(trail(*[bash("python app.py", crash, True)] * 3)).signals == (
+        Reason.of(ReasonCode.SAME_CALL, times=3),
+    )
+    assert read_tool_trace(trail(*[pytest_run(RED)] * 3)).signals == (Reason.of(ReasonCode.TESTS_RED, times=3),)
+    assert read_tool_trace(trail(*[edit(text=NOT_FOUND, is_error=True)] * 3)).signals == (
+        Reason.of(ReasonCode.EDIT_FAILED, times=3),
+    )
 
 
 def test_the_same_error_after_an_edit_and_failed_edits_corroborate_each_other() -> None:
     crash = bash("python app.py", "Process exited with code 1\nOutput:\nbash: app: command not found")
     bad = edit(text=NOT_FOUND, is_error=True)
     evidence = read_tool_trace(trail(crash, edit(), crash, bad, bad))
-    assert evidence.signals == ("same error twice", "edit failed twice")
+    assert evidence.signals == (Reason.of(ReasonCode.SAME_ERROR, times=2), Reason.of(ReasonCode.EDIT_FAILED, times=2))
     assert (evidence.errors, evidence.repeated_errors) == (2, 2)
     assert evidence.is_corroborated()
     assert evidence.wrong > 0.5
@@ -233,7 +240,7 @@ def test_the_same_error_after_an_edit_and_failed_edits_corroborate_each_other() 
 
 def test_twelve_steps_without_an_edit_or_a_green_run_are_a_sign() -> None:
     looks = [read(f"{n}.py") for n in range(12)]
-    assert read_tool_trace(trail(*looks)).signals == ("no progress in 12 steps",)
+    assert read_tool_trace(trail(*looks)).signals == (Reason.of(ReasonCode.STALLED, times=12),)
     assert read_tool_trace(trail(*looks[:11])).signals == ()
     assert read_tool_trace(trail(*looks[:6], edit(), *looks[6:])).signals == ()
 
@@ -246,7 +253,7 @@ def test_an_edit_and_a_green_run_are_progress() -> None:
 def test_steps_are_numbered_from_the_turns_start() -> None:
     evidence = read_tool_trace(trail(read("a.py"), pytest_run(RED)), steps=7)
     assert evidence.steps == 7
-    assert evidence.findings == ("step 7 pytest red: 2 failed, 10 passed",)
+    assert evidence.findings == (RunFinding(7, "pytest", "red", 2, 10),)
 
 
 def test_a_batch_is_answered_in_order_and_a_cut_batch_from_its_end() -> None:
@@ -259,7 +266,7 @@ def test_a_batch_is_answered_in_order_and_a_cut_batch_from_its_end() -> None:
 def test_findings_are_few_and_the_latest_is_last() -> None:
     evidence = read_tool_trace(trail(*(pytest_run(f"{n} failed in 0.1s") for n in range(1, 10))))
     assert len(evidence.findings) == FINDINGS_SHOWN
-    assert evidence.findings[-1] == "step 9 pytest red: 9 failed, 0 passed"
+    assert evidence.findings[-1] == RunFinding(9, "pytest", "red", 9, 0)
 
 
 pieces = st.lists(
@@ -282,7 +289,7 @@ def test_any_trail_is_read_without_fail_and_always_alike(steps: list[ToolEvent],
     assert evidence.edits_since_run <= evidence.edits
     assert evidence.repeated_calls != 1
     assert len(evidence.findings) <= FINDINGS_SHOWN
-    assert all(len(line) <= 160 for line in evidence.findings)
+    assert all(len(run_finding(finding)) <= 160 for finding in evidence.findings)
     assert not evidence.is_corroborated() or evidence.wrong > 0.5
 
 

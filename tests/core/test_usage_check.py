@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorouter.core.review.usage_check import corrected_usage, usage_problem
+from autorouter.core.review.usage_check import corrected_usage, usage_doubts
 from autorouter.core.types import Usage
 
 
@@ -11,7 +11,15 @@ def told(input_tokens=10_000, output_tokens=500, **more):
 
 
 def doubted(usage, sent=10_000.0, came=500):
-    return usage_problem(usage, input_tokens=sent, output_tokens=came)
+    return [(doubt.code, dict(doubt.params)) for doubt in usage_doubts(usage, input_tokens=sent, output_tokens=came)]
+
+
+def sent(reported):
+    return {"reported": reported, "estimated": 10_000}
+
+
+def came(reported):
+    return {"reported": reported, "counted": 500}
 
 
 @pytest.mark.parametrize(
@@ -26,36 +34,36 @@ def doubted(usage, sent=10_000.0, came=500):
     ],
 )
 def test_a_report_within_the_error_of_an_estimate_is_believed(usage):
-    assert doubted(usage) is None
+    assert doubted(usage) == []
     assert corrected_usage(usage, input_tokens=10_000.0, output_tokens=500) is usage
 
 
 @pytest.mark.parametrize(
-    ("usage", "words"),
+    ("usage", "doubts"),
     [
-        (told(0), "0 input tokens, where about 10,000 were sent"),
-        (told(1_500), "1,500 input tokens, where about 10,000 were sent"),
-        (told(60_000), "60,000 input tokens, where only about 10,000 were sent"),
-        (told(output_tokens=0), "0 output tokens, where about 500 came"),
-        (told(output_tokens=60_000), "60,000 output tokens, where only about 500 came"),
-        (told(cached_tokens=9_000, cache_write_tokens=2_000), "more cached than input tokens"),
-        (told(reasoning_tokens=501), "more reasoning than output tokens"),
-        (told(0, 0), "0 input tokens, where about 10,000 were sent; 0 output tokens, where about 500 came"),
+        (told(0), [("input_too_low", sent(0))]),
+        (told(1_500), [("input_too_low", sent(1_500))]),
+        (told(60_000), [("input_too_high", sent(60_000))]),
+        (told(output_tokens=0), [("output_too_low", came(0))]),
+        (told(output_tokens=60_000), [("output_too_high", came(60_000))]),
+        (told(cached_tokens=9_000, cache_write_tokens=2_000), [("cached_over_input", {})]),
+        (told(reasoning_tokens=501), [("reasoning_over_output", {})]),
+        (told(0, 0), [("input_too_low", sent(0)), ("output_too_low", came(0))]),
     ],
 )
-def test_a_report_that_cannot_be_is_doubted_in_words(usage, words):
-    assert doubted(usage) == words
+def test_a_report_that_cannot_be_is_doubted_with_the_figures(usage, doubts):
+    assert doubted(usage) == doubts
 
 
 def test_small_requests_are_not_judged_by_proportions():
     """A chat template or a provider's own instructions are some hundred tokens."""
-    assert doubted(told(800, 3), sent=18.0, came=60) is None
-    assert doubted(told(120, 3), sent=18.0, came=60) is None
-    assert doubted(told(0, 3), sent=18.0, came=60) is not None
+    assert doubted(told(800, 3), sent=18.0, came=60) == []
+    assert doubted(told(120, 3), sent=18.0, came=60) == []
+    assert doubted(told(0, 3), sent=18.0, came=60) != []
 
 
 def test_a_short_answer_may_have_no_tokens_at_all():
-    assert doubted(told(output_tokens=0), came=4) is None
+    assert doubted(told(output_tokens=0), came=4) == []
 
 
 def test_too_little_is_counted_as_estimated_and_too_much_as_it_stands():
@@ -73,5 +81,5 @@ def test_nothing_is_counted_below_what_is_reported(input_tokens, output_tokens, 
     found = corrected_usage(usage, input_tokens=sent, output_tokens=came)
     assert found.input_tokens >= input_tokens
     assert found.output_tokens >= output_tokens
-    if usage_problem(usage, input_tokens=sent, output_tokens=came) is None:
+    if usage_doubts(usage, input_tokens=sent, output_tokens=came) == ():
         assert found == usage

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.state.health import UNKNOWN_HEALTH, AttemptOutcome, Health, begin_probe, observe
 from autorouter.core.types import Candidate
 from autorouter.engine.retry import (
@@ -19,6 +20,7 @@ from autorouter.engine.retry import (
     is_same_model,
 )
 from autorouter.errors import UpstreamError
+from autorouter.receipts.messages import sentence
 from autorouter.upstream.errors import FailureVerdict
 
 NOW_S = 1_000.0
@@ -71,8 +73,8 @@ def test_every_failure_kind_ends_with_giving_up(kind: str) -> None:
     current = "a"
     for _ in range(20):
         decision = decide_retry(current, verdict(kind), queue, tried, failure_context())
-        description.append(decision.description)
-        assert decision.description
+        description.append(sentence(decision.reason))
+        assert sentence(decision.reason)
         queue = (current, *decision.queue) if decision.retry_in_s is not None else decision.queue
         if not queue:
             break
@@ -85,7 +87,9 @@ def test_every_failure_kind_ends_with_giving_up(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["reset", "reasoning"])
 def test_some_kinds_are_retried_immediately_once(kind: str) -> None:
     tried = RetryState()
-    assert decide(kind, "b", tried=tried) == RetryDecision(("b",), "again, at once", 0.0)
+    assert decide(kind, "b", tried=tried) == RetryDecision(
+        ("b",), Reason.of(ReasonCode.RETRY, candidate="a", wait_s=0.0), 0.0
+    )
     assert decide(kind, "b", tried=tried).retry_in_s is None, "once"
 
 
@@ -94,8 +98,8 @@ def test_the_last_candidate_is_retried_once_after_a_wait(kind: str) -> None:
     tried = RetryState()
     first = decide(kind, tried=tried)
     assert first.retry_in_s == 0.5
-    assert first.description == "again, after 0.50 s"
-    assert decide(kind, tried=tried) == RetryDecision((), "gave up: nobody else is left")
+    assert sentence(first.reason) == "again, after 0.50 s"
+    assert decide(kind, tried=tried) == RetryDecision((), Reason.of(ReasonCode.NO_FALLBACK_LEFT))
 
 
 @pytest.mark.parametrize("kind", ["timeout", "auth", "quota", "not_found", "context", "too_large", "busy"])
@@ -105,7 +109,7 @@ def test_kinds_that_a_wait_does_not_cure_are_not_retried(kind: str) -> None:
 
 def test_retry_after_is_honoured_up_to_the_maximum_wait() -> None:
     assert decide("rate_limited", retry_after_s=7.0).retry_in_s == pytest.approx(7.0 + 0.5 * 0.25)
-    assert decide("rate_limited", retry_after_s=19.9).description == "gave up: nobody else is left", (
+    assert sentence(decide("rate_limited", retry_after_s=19.9).reason) == "gave up: nobody else is left", (
         "with its jitter it is too long"
     )
     assert decide("rate_limited", retry_after_s=7.0, max_wait_s=2.0).retry_in_s is None
@@ -115,10 +119,10 @@ def test_retry_after_is_honoured_up_to_the_maximum_wait() -> None:
 
 def test_a_fallback_comes_first_unless_the_wait_is_short_and_the_lead_clear() -> None:
     close, far = {**SCORES, "a": 80.0}, {**SCORES, "a": 79.0 + LEAD_POINTS}
-    assert decide("rate_limited", "b", retry_after_s=1.0, scores=close).description == "next: b"
+    assert sentence(decide("rate_limited", "b", retry_after_s=1.0, scores=close).reason) == "next: b"
     assert decide("rate_limited", "b", retry_after_s=1.0, scores=far).retry_in_s is not None
-    assert decide("rate_limited", "b", retry_after_s=3.0, scores=far).description == "next: b"
-    assert decide("rate_limited", "b", scores=far).description == "next: b", "no time was named"
+    assert sentence(decide("rate_limited", "b", retry_after_s=3.0, scores=far).reason) == "next: b"
+    assert sentence(decide("rate_limited", "b", scores=far).reason) == "next: b", "no time was named"
 
 
 def test_without_retry_after_the_wait_is_capped_full_jitter() -> None:
@@ -133,7 +137,7 @@ def test_without_retry_after_the_wait_is_capped_full_jitter() -> None:
 def test_the_same_model_elsewhere_goes_first_where_its_score_is_close(kind: str) -> None:
     decision = decide(kind, "b", "twin", "c")
     assert decision.queue == ("twin", "b", "c")
-    assert decision.description == "next: twin, the same model elsewhere"
+    assert sentence(decision.reason) == "next: twin, the same model elsewhere"
     assert decide(kind, "b", "twin", scores={**SCORES, "twin": 60.0}).queue == ("b", "twin")
 
 
@@ -149,9 +153,10 @@ def test_the_same_model_is_recognised_by_its_name() -> None:
 def test_an_account_refusal_skips_the_whole_upstream(kind: str, status: int) -> None:
     decision = decide(kind, "b", "c", status=status)
     assert decision.queue == ("c",)
-    assert decision.description == "next: c; not b: one refuses the account"
+    assert sentence(decision.reason) == "next: c; not b: one refuses the account"
     assert (
-        decide(kind, "b", status=status).description == "gave up: nobody else is left; not b: one refuses the account"
+        sentence(decide(kind, "b", status=status).reason)
+        == "gave up: nobody else is left; not b: one refuses the account"
     )
 
 
@@ -163,8 +168,8 @@ def test_a_context_overflow_goes_to_larger_windows_only() -> None:
     full = {"input_tokens": 120_000.0}
     decision = decide("context", "b", "small", "large", **full)
     assert decision.queue == ("large",)
-    assert decision.description == "next: large; not b, small: the window is no larger"
-    assert decide("context", "b", "small", **full).description.startswith("gave up: nobody else is left")
+    assert sentence(decision.reason) == "next: large; not b, small: the window is no larger"
+    assert sentence(decide("context", "b", "small", **full).reason).startswith("gave up: nobody else is left")
 
 
 def test_an_overflow_far_below_the_configured_window_means_it_is_misconfigured() -> None:
@@ -181,4 +186,6 @@ def test_paused_candidates_are_skipped_and_unhealthy_ones_come_last() -> None:
 
 def test_no_attempt_starts_after_the_deadline() -> None:
     for kind in RULES:
-        assert decide(kind, "b", remaining_s=0.0) == RetryDecision((), "gave up: its 300 s are over")
+        assert decide(kind, "b", remaining_s=0.0) == RetryDecision(
+            (), Reason.of(ReasonCode.DEADLINE_OVER, deadline_s=300.0)
+        )

@@ -38,6 +38,7 @@ from autorouter.engine.retry import RetryPolicy
 from autorouter.engine.router import route
 from autorouter.engine.step import StreamBroken
 from autorouter.errors import AutorouterError
+from autorouter.receipts import messages
 from autorouter.receipts.chain import canonical_json
 from autorouter.simulator import codec
 from autorouter.simulator.codec import AnswerMetadata, ResponseBody
@@ -355,7 +356,7 @@ class RequestResult:
 
     @property
     def degraded(self) -> list[str]:
-        return list(self.record["degraded"])
+        return messages.sentences(self.record["degraded"])
 
     @property
     def usage(self) -> dict[str, int]:

@@ -287,7 +287,7 @@ def test_a_stream_that_breaks_never_ends_cleanly(name: str, route: Callable[...,
     assert receipt["outcome"]["result"] == "broken"
     assert receipt["outcome"]["error"] == f"stream_{kind}"
     assert [(a["candidate"], a["result"]) for a in receipt["attempts"]] == [("first", kind)], "no second voice"
-    assert receipt["attempts"][0]["usage_source"] == "estimated, the answer was cut"
+    assert receipt["attempts"][0]["usage_source"] == "estimated_partial"
     assert_good(reach(router, body(stream=True)), True)
 
 

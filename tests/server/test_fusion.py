@@ -145,7 +145,7 @@ def continuing(result: str = "README.md") -> list[dict[str, Any]]:
 def test_a_plain_step_amid_a_tool_loop_asks_one_model(streamed: bool, tmp_path: Path) -> None:
     scripted = scripted_panel(lambda _: SimulatedToolCall("read_file", {"command": "x"}))
     done = run_panel(scripted, tmp_path, messages=continuing(), tools=TOOLS, stream=streamed)
-    assert done.record["decision"]["plan"]["moment"] == "draft"
+    assert done.record["decision"]["plan"]["panel_trigger"] == "draft"
     assert done.phases == ["draft"]
     assert len(done.calls) == 1
 

@@ -39,7 +39,7 @@ def test_a_ranking_is_asked_twice_in_opposite_orders(tmp_path: Path) -> None:
     one, other = scripted.of("ranker")
     assert list(one.texts.values()) == list(other.texts.values())[::-1]
     assert list(one.texts) == list(other.texts) == ["A", "B", "C"]
-    assert (done.text, done.record["panel"]["picked"]) == ("Use the method of m2.", "m2")
+    assert (done.text, done.record["panel"]["selected"]) == ("Use the method of m2.", "m2")
     assert done.degraded == []
 
 
@@ -47,8 +47,8 @@ def test_a_judge_that_prefers_what_stands_first_decides_nothing(tmp_path: Path) 
     """Both orders cancel out: all three tie, and the panel's own order counts."""
     scripted = scripted_panel(judge=judge_says(order=["A", "B", "C"]))
     done = run_panel(scripted, tmp_path, panel("ranked"))
-    assert done.record["panel"]["tied"] is True
-    assert done.record["panel"]["picked"] == "m0"
+    assert done.record["panel"]["tie"] is True
+    assert done.record["panel"]["selected"] == "m0"
 
 
 def test_of_two_orders_one_may_fail(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_samples_that_agree_need_no_third(tmp_path: Path) -> None:
     scripted = scripted_panel(member)
     done = run_panel(scripted, tmp_path, panel("self", temperatures=(0.3, 0.7, 1.0)))
     assert done.text == "It is 42.\n#### 42"
-    assert [a["result"] for a in done.record["attempts"]] == ["answered", "answered", "not_needed"]
+    assert [a["result"] for a in done.record["attempts"]] == ["answered", "answered", "quorum_reached"]
     assert (done.degraded, done.seconds < 1.0) == ([], True)
 
 
@@ -233,7 +233,7 @@ def test_the_prompt_of_who_is_not_waited_for_is_counted(streamed: bool, tmp_path
         tmp_path,
         stream=streamed,
     )
-    (stopped,) = [attempt for attempt in done.record["attempts"] if attempt["result"] == "not_needed"]
+    (stopped,) = [attempt for attempt in done.record["attempts"] if attempt["result"] == "quorum_reached"]
     assert stopped["usage"]["input_tokens"] > 0
     assert stopped["usage_source"].startswith("estimated")
     assert stopped["cost_usd"] > 0.0

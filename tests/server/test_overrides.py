@@ -51,7 +51,7 @@ def test_members_judge_and_synthesizer_are_those_that_were_asked_for(router: Rou
         router, models=["second", "second", "first"], judge="first", synthesizer="second", dial=0, max_usd=5
     )
     plan = router.receipt(answer)["decision"]["plan"]
-    assert (plan["panel"], plan["judge"], plan["synthesizer"]) == (["second", "second", "first"], "first", "second")
+    assert (plan["members"], plan["judge"], plan["synthesizer"]) == (["second", "second", "first"], "first", "second")
     assert [who for who, _ in router.attempts(answer)][-2:] == ["first", "second"]
     assert made_again(router, router.receipt(answer))
 
@@ -120,7 +120,7 @@ def test_plans_stand_side_by_side_and_auto_does_the_best(router: Router) -> None
     assert sorted(plan["strategy"] for plan in plans) == ["fusion", "single", "verify"]
     assert receipt["decision"]["plan"] == max(plans, key=lambda plan: plan["total"])
     for plan in plans:
-        assert plan["total"] == pytest.approx(sum(plan["worth"].values()), abs=1e-5)
+        assert plan["total"] == pytest.approx(sum(plan["points"].values()), abs=1e-5)
         assert all(call["usd"] > 0 for call in plan["calls"])
 
 

@@ -50,7 +50,7 @@ def test_when_all_break_the_client_gets_an_error_and_no_beginning(router: Router
     assert "One " not in answer.text
     receipt = router.receipt(answer)
     assert receipt["outcome"]["result"] == "failed"
-    assert receipt["attempts"][0]["usage_source"] == "estimated, the answer was cut", "what came is paid for"
+    assert receipt["attempts"][0]["usage_source"] == "estimated_partial", "what came is paid for"
 
 
 @broken_play

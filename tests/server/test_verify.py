@@ -202,7 +202,7 @@ def test_a_claim_that_the_tools_deny_is_rejected_without_a_verifier(streamed: bo
     done = perform(scripted, asked, tmp_path)
     assert done.record["decision"]["plan"]["strategy"] == "verify"
     assert scripted.of("verifier") == []
-    assert done.record["panel"]["by"] == "evidence"
+    assert done.record["panel"]["verdict_by"] == "evidence"
     assert done.phases[0] == "draft"
     assert len(done.phases) == 2
     assert done.text == "Two tests still fail."

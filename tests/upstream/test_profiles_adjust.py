@@ -8,6 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorouter.receipts.messages import sentences
 from autorouter.upstream.profiles import AcceptedFields, adjust_body
 
 RULES = AcceptedFields(
@@ -32,7 +33,7 @@ MESSAGES = st.lists(
 
 def changed(document: dict[str, Any], rules: AcceptedFields = RULES) -> tuple[dict[str, Any], tuple[str, ...]]:
     body, noted = adjust_body(orjson.dumps(document), rules)
-    return orjson.loads(body), noted
+    return orjson.loads(body), tuple(sentences(noted))
 
 
 @given(OTHER, MESSAGES, st.sampled_from([0, orjson.OPT_INDENT_2]))

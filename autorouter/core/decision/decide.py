@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from autorouter.core import labels, overrides, panels
 from autorouter.core.decision import panel_plan, scoring, stickiness, verify_plan
@@ -28,23 +27,31 @@ from autorouter.core.decision.stickiness import Switch, SwitchGate
 from autorouter.core.labels import Label
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.signals.features import Features
 from autorouter.core.signals.rules import RuleMatch
 from autorouter.core.state.session import current_incumbent
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import NO_OVERRIDES, Candidate, Role, Strategy
 
-Notes = tuple[str, ...]
-"""Sentences for the receipt and the client: what was requested, or would be best, and isn't done."""
+DECISION_VERSION = 2
+"""What receipts are re-decided by: `receipt verify` compares only decisions of this version, whatever the package's. Raise it
+with every change that makes the same features, snapshot and policy lead to another decision record."""
+
+Notes = tuple[Reason, ...]
+"""For the receipt and the client: what was requested, or would be best, and isn't done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutingRefusal:
-    """Nothing can serve the request: why, in the words of the error that the client gets."""
+    """Nothing can serve the request. `retry_after_s`: when a candidate will be back, if all that could serve are cooling down."""
 
-    code: Literal["context_length_exceeded", "budget_exceeded", "no_eligible_model"]
-    message: str
+    reason: Reason
     retry_after_s: float | None = None
+
+    @property
+    def code(self) -> ReasonCode:
+        return self.reason.code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,21 +118,22 @@ class _Pool:
 
 
 def _target(label: Label, features: Features, policy: Policy, by_id: Mapping[str, Candidate]) -> tuple[_Target, Notes]:
-    notes = [f"rule: {match.reason} (matched {match.matched})" for match in features.fired]
+    notes = [
+        Reason.of(ReasonCode.RULE_MATCHED, reason=match.reason, condition=match.condition, matched=match.matched)
+        for match in features.fired
+    ]
     panel = overrides.resolve_panel(features.wishes, label.panel, policy)
     # A label that names a model or a role is more specific than any rule.
     rules = features.fired if label.candidate is None and label.role is None else ()
     strategy = _requested_strategy(label, features, rules)
     if label.strategy is not None and features.wishes.strategy is None and features.phase == "housekeeping":
-        notes.append(
-            f"a title or a commit message needs no {label.strategy}: the best single model that is cheap does it"
-        )
+        notes.append(Reason.of(ReasonCode.HOUSEKEEPING_IS_SINGLE, strategy=label.strategy))
     candidate = label.candidate or next((rule.candidate for rule in rules if rule.candidate), None)
     if candidate is not None:
         return _Target(candidate, None, Strategy.SINGLE, panel), tuple(notes)
     role = label.role or next((rule.role for rule in rules if rule.role), None)
     if role is not None and not any(role in c.roles for c in by_id.values()):
-        notes.append(f"no candidate is configured as {role}: the whole pool was considered")
+        notes.append(Reason.of(ReasonCode.ROLE_NOT_CONFIGURED, role=role))
         role = None
     return _Target(None, role, strategy, panel), tuple(notes)
 
@@ -154,12 +162,12 @@ def _half_open_probe(
     cooling = [
         r.candidate
         for r in rejections
-        if all(reason.code == "cooldown" for reason in r.reasons) and not snapshot.health_of(r.candidate).asked
+        if all(reason.code is ReasonCode.COOLDOWN for reason in r.reasons) and not snapshot.health_of(r.candidate).asked
     ]
     if not cooling:
         return (), tuple(rejections), ()
     first = min(cooling, key=lambda c: (snapshot.health_of(c).cooldown_until_s, c))
-    note = f"every capable candidate is cooling down: {first} is tried, its cooldown ends first"
+    note = Reason.of(ReasonCode.HALF_OPEN_PROBE, candidate=first)
     return (by_id[first],), tuple(r for r in rejections if r.candidate != first), (note,)
 
 
@@ -175,7 +183,7 @@ def _choose(pool: _Pool, features: Features, snapshot: Snapshot, policy: Policy,
         left_usd = cap.left_usd
         affordable = _best_plans(pool, features, policy, lambda name, usd: name in allowed and usd <= left_usd)
         if not affordable:
-            refusal = RoutingRefusal(code="budget_exceeded", message=_over_budget(pool.scores, features, cap))
+            refusal = RoutingRefusal(reason=_over_budget(pool.scores, features, cap))
             return _refused(refusal, features, policy, pool.rejections, notes, cap, pool.scores)
         notes += over_budget_note(plans, affordable, cap)
     plan, selection_notes = _select_plan(affordable, pool, features, cap)
@@ -226,7 +234,7 @@ def _select_plan(
         plan = single_plan(score, features) if score else None
         if plan is not None and (cap is None or plan.reserve_usd <= cap.left_usd):
             return plan, ()
-        notes = (f"{target.candidate} was asked for and can't serve this step: the best of the others does",)
+        notes = (Reason.of(ReasonCode.CANDIDATE_UNAVAILABLE, candidate=target.candidate),)
     matching = (plan for plan in affordable if plan.strategy is target.strategy)
     return next(matching, affordable[0]), notes
 
@@ -251,31 +259,29 @@ def _switch(plan: Plan, pool: _Pool, gate: SwitchGate) -> Switch:
     return gate.switch(next(s for s in pool.scores if s.candidate == plan.primary))
 
 
-def _over_budget(scores: Sequence[Score], features: Features, cap: Allowance) -> str:
+def _over_budget(scores: Sequence[Score], features: Features, cap: Allowance) -> Reason:
     cheapest = min(scores, key=lambda s: s.step_usd)
-    return (
-        f"The budget doesn't allow this request: budget.{cap.cap} has ${max(0.0, cap.left_usd):.4f} left, and the cheapest "
-        f"candidate ({cheapest.candidate}) may cost ${cheapest.step_usd * (1.0 + features.input_error):.4f}"
+    return Reason.of(
+        ReasonCode.BUDGET_EXCEEDED,
+        cap=cap.cap,
+        left_usd=max(0.0, cap.left_usd),
+        cheapest=cheapest.candidate,
+        cost_usd=cheapest.step_usd * (1.0 + features.input_error),
     )
 
 
 def _no_candidate(rejections: Sequence[Rejection], snapshot: Snapshot, features: Features) -> RoutingRefusal:
     """Tells a prompt that is too long from candidates that are down, and both from the rest."""
     codes = [{reason.code for reason in r.reasons} for r in rejections]
-    listed = "; ".join(f"{r.candidate}: {', '.join(reason.text for reason in r.reasons)}" for r in rejections)
-    if codes and all("window" in c for c in codes):
-        return RoutingRefusal(
-            code="context_length_exceeded",
-            message=f"This request is too long for every candidate (about {features.input_tokens:,.0f} tokens). {listed}",
-        )
+    if codes and all(ReasonCode.WINDOW in c for c in codes):
+        return RoutingRefusal(reason=Reason.of(ReasonCode.CONTEXT_LENGTH_EXCEEDED, input_tokens=features.input_tokens))
     waits = [
         snapshot.health_of(r.candidate).cooldown_until_s - snapshot.now_s
         for r, c in zip(rejections, codes, strict=True)
-        if c == {"cooldown"}
+        if c == {ReasonCode.COOLDOWN}
     ]
     return RoutingRefusal(
-        code="no_eligible_model",
-        message=f"No candidate can serve this request. {listed}" if listed else "No candidate is configured",
+        reason=Reason.of(ReasonCode.NO_ELIGIBLE_MODEL, candidates=len(rejections)),
         retry_after_s=max(1.0, min(waits)) if waits else None,
     )
 

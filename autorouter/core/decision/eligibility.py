@@ -8,34 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from autorouter.core.policy import Budget, CandidateLimits, Policy
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.signals.features import Features
 from autorouter.core.state.health import Health, availability, cooldown_left_s, probe_left_s
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import SKILL_BY_KIND, Candidate, Capability, Role
-
-RejectionCode = Literal[
-    "cooldown",
-    "capability",
-    "window",
-    "output",
-    "price",
-    "availability",
-    "benchmark",
-    "policy",
-    "residency",
-    "role",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class RejectionReason:
-    """Why a candidate can't serve: a code for machines, a text with the figures for people."""
-
-    code: RejectionCode
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +22,7 @@ class Rejection:
     """A candidate that can't serve this request now."""
 
     candidate: str
-    reasons: tuple[RejectionReason, ...]
+    reasons: tuple[Reason, ...]
 
 
 MIN_OUTPUT_TOKENS = 256.0
@@ -67,82 +46,76 @@ def filter_candidates(
 
 def _reasons(
     candidate: Candidate, features: Features, snapshot: Snapshot, policy: Policy, role: Role | None
-) -> list[RejectionReason]:
+) -> list[Reason]:
     health = snapshot.health_of(candidate.id)
-    reasons: list[RejectionReason] = []
+    reasons: list[Reason] = []
     if health.cooldown_until_s > snapshot.now_s or health.probe_until_s > snapshot.now_s:
         reasons += _cooldown(health, snapshot.now_s)
     if role is not None and role not in candidate.roles:
-        reasons.append(RejectionReason("role", f"not configured as {role}"))
+        reasons.append(Reason.of(ReasonCode.ROLE, role=role))
     # Reasoning effort is a wish, not a need: profiles drop it where a model has no such setting.
     missing = [n for n in features.needs if n not in candidate.capabilities and n is not Capability.REASONING]
-    reasons += [RejectionReason("capability", f"has no {need}") for need in missing]
+    reasons += [Reason.of(ReasonCode.CAPABILITY, capability=need) for need in missing]
     reasons += _window(candidate, features, health)
     if policy.allow or policy.deny:
         reasons += _lists(candidate, policy.allow, policy.deny)
     reasons += _limits(candidate, features, health, policy)
     if candidate.price is None and policy.budget != NO_BUDGET:
-        reasons.append(RejectionReason("price", "its price is unknown, and a budget is set"))
+        reasons.append(Reason.of(ReasonCode.PRICE, unknown_under_budget=True))
     return reasons
 
 
-def _cooldown(health: Health, now_s: float) -> list[RejectionReason]:
-    why, left_s = health.cooldown_reason or "a failure", cooldown_left_s(health, now_s)
+def _cooldown(health: Health, now_s: float) -> list[Reason]:
+    failure, left_s = health.cooldown_reason or None, cooldown_left_s(health, now_s)
     if left_s:
-        return [RejectionReason("cooldown", f"cooling down for {left_s:.1f} s more after {why}")]
+        return [Reason.of(ReasonCode.COOLDOWN, failure=failure, left_s=left_s)]
     if probe_left_s(health, now_s):
-        return [RejectionReason("cooldown", f"another request finds out whether it is back after {why}")]
+        return [Reason.of(ReasonCode.COOLDOWN, failure=failure, left_s=None)]
     return []
 
 
-def _window(candidate: Candidate, features: Features, health: Health) -> list[RejectionReason]:
+def _window(candidate: Candidate, features: Features, health: Health) -> list[Reason]:
     tokens = features.input_tokens * (health.input_ratio or 1.0)
     room = float(features.max_output_tokens or MIN_OUTPUT_TOKENS)
     room = min(room, candidate.output_tokens)
     if tokens + room > candidate.context_tokens:
-        text = f"needs {tokens + room:,.0f} tokens (input estimate and output), its window has {candidate.context_tokens:,}"
-        return [RejectionReason("window", text)]
+        window = candidate.context_tokens
+        return [Reason.of(ReasonCode.WINDOW, needed_tokens=tokens + room, window_tokens=window)]
     return []
 
 
-def _lists(candidate: Candidate, allow: Sequence[str], deny: Sequence[str]) -> list[RejectionReason]:
+def _lists(candidate: Candidate, allow: Sequence[str], deny: Sequence[str]) -> list[Reason]:
     names = (candidate.id, candidate.model, candidate.vendor)
     for glob in deny:
         if any(fnmatchcase(name, glob) for name in names):
-            return [RejectionReason("policy", f"denied by `{glob}`")]
+            return [Reason.of(ReasonCode.POLICY, denied_by=glob)]
     if allow and not any(fnmatchcase(name, glob) for name in names for glob in allow):
-        return [RejectionReason("policy", "not on the allow list")]
+        return [Reason.of(ReasonCode.POLICY, denied_by=None)]
     return []
 
 
-def _limits(candidate: Candidate, features: Features, health: Health, policy: Policy) -> list[RejectionReason]:
+def _limits(candidate: Candidate, features: Features, health: Health, policy: Policy) -> list[Reason]:
     limits = policy.limits
     if limits == NO_LIMITS:
         return []
-    reasons: list[RejectionReason] = []
+    reasons: list[Reason] = []
     if limits.local_only and not candidate.local:
-        reasons.append(RejectionReason("residency", "not local, and only local candidates may see this request"))
+        reasons.append(Reason.of(ReasonCode.RESIDENCY))
     price = candidate.price
     for name, cap, value in (
         ("input", limits.max_input_usd_per_mtok, price.input if price else None),
         ("output", limits.max_output_usd_per_mtok, price.output if price else None),
     ):
         if cap is not None and (value is None or value > cap):
-            shown = "an unknown price" if value is None else f"${value:g} per Mtok"
-            reasons.append(RejectionReason("price", f"{name} costs {shown}, the cap is ${cap:g}"))
+            reasons.append(Reason.of(ReasonCode.PRICE, tokens=name, usd_per_mtok=value, cap_usd_per_mtok=cap))
     if limits.min_availability is not None:
         up = availability(candidate, health, policy.tuning)
         if up < limits.min_availability:
-            reasons.append(
-                RejectionReason("availability", f"{up:.3f} is below the floor of {limits.min_availability:g}")
-            )
+            reasons.append(Reason.of(ReasonCode.AVAILABILITY, availability=up, floor=limits.min_availability))
     if limits.min_benchmark is not None:
         percentile = getattr(candidate.benchmarks, SKILL_BY_KIND[features.kind])
         if percentile is None or percentile < limits.min_benchmark:
-            shown = "unknown" if percentile is None else f"{percentile:g}"
-            reasons.append(
-                RejectionReason("benchmark", f"percentile {shown} is below the floor of {limits.min_benchmark:g}")
-            )
+            reasons.append(Reason.of(ReasonCode.BENCHMARK, percentile=percentile, floor=limits.min_benchmark))
     return reasons
 
 

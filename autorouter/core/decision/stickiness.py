@@ -16,6 +16,7 @@ from autorouter.core.decision import cost
 from autorouter.core.decision.cost import BreakEven
 from autorouter.core.decision.scoring import Score
 from autorouter.core.policy import Tuning
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.signals.features import Features
 
 SwitchVerdict = Literal["first", "same", "forced", "cost", "quality", "stay"]
@@ -26,7 +27,7 @@ class Switch:
     """The verdict on going from the incumbent to a candidate, with the arithmetic where there is one."""
 
     verdict: SwitchVerdict
-    reason: str
+    reason: Reason
     candidate: str
     incumbent: str | None = None
     break_even: BreakEven | None = None
@@ -49,14 +50,14 @@ class SwitchGate:
         """The verdict in words and figures."""
         name, incumbent, holder = score.candidate, self.incumbent, self.holder
         if self.features.phase == "housekeeping":
-            return Switch(verdict="first", reason="housekeeping never moves the pin", candidate=name)
+            return Switch(verdict="first", reason=Reason.of(ReasonCode.HOUSEKEEPING_KEEPS_PIN), candidate=name)
         if incumbent is None:
-            return Switch(verdict="first", reason="nobody served this session yet", candidate=name)
+            return Switch(verdict="first", reason=Reason.of(ReasonCode.FIRST_STEP), candidate=name)
         if holder is None:
-            why = f"the incumbent {incumbent} can't serve this step"
+            why = Reason.of(ReasonCode.INCUMBENT_INELIGIBLE, incumbent=incumbent)
             return Switch(verdict="forced", reason=why, candidate=name, incumbent=incumbent)
         if score is holder:
-            return Switch(verdict="same", reason="the incumbent", candidate=name, incumbent=incumbent)
+            return Switch(verdict="same", reason=Reason.of(ReasonCode.INCUMBENT), candidate=name, incumbent=incumbent)
         arithmetic = cost.break_even(
             (holder.candidate, _warm_usd(holder), holder.warmup_usd),
             (name, _warm_usd(score), score.warmup_usd),
@@ -82,17 +83,17 @@ class SwitchGate:
         """Points of success; what they cost is the utility's business."""
         return 100.0 * self.features.stakes * (other.success - holder.success)
 
-    def _reason(self, verdict: SwitchVerdict, holder: Score, other: Score, arithmetic: BreakEven) -> str:
-        expected, gain = arithmetic.expected_steps, self._gain(holder, other)
+    def _reason(self, verdict: SwitchVerdict, holder: Score, other: Score, arithmetic: BreakEven) -> Reason:
+        steps, expected, gain = arithmetic.steps, arithmetic.expected_steps, self._gain(holder, other)
         if verdict == "cost":
-            return f"pays back after {arithmetic.steps:.1f} steps, {expected:.1f} expected"
+            return Reason.of(ReasonCode.PAYS_BACK, steps=steps, expected_steps=expected)
         if verdict == "quality" and self.features.phase == "first":
-            return f"gains {gain:.1f} points on what the human asks now"
+            return Reason.of(ReasonCode.GAINS_ON_PROMPT, points=gain)
         if verdict == "quality":
-            return f"gains {gain:.1f} points; " + ", ".join(self.features.evidence.signals)
-        if arithmetic.steps is None:
-            return f"is dearer a step, and gains {gain:.1f} points without evidence that it is needed"
-        return f"pays back after {arithmetic.steps:.1f} steps, only {expected:.1f} expected"
+            return Reason.of(ReasonCode.GAINS_ON_EVIDENCE, points=gain, signals=self.features.evidence.signals)
+        if steps is None:
+            return Reason.of(ReasonCode.GAINS_WITHOUT_EVIDENCE, points=gain)
+        return Reason.of(ReasonCode.PAYS_BACK_TOO_LATE, steps=steps, expected_steps=expected)
 
 
 def switch_gate(scores: Sequence[Score], incumbent: str | None, features: Features, tuning: Tuning) -> SwitchGate:

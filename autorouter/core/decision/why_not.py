@@ -18,6 +18,7 @@ from autorouter.core.codec import to_plain
 from autorouter.core.decision import cost
 from autorouter.core.decision.decide import Decision, decide
 from autorouter.core.policy import Budget, CandidateLimits, Policy
+from autorouter.core.reasons import Reason
 from autorouter.core.signals.features import Features
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import SKILL_BY_KIND, Candidate, Price
@@ -40,7 +41,7 @@ class Counterfactual:
     of: int
     total: float | None
     gap: float | None
-    rejections: tuple[str, ...]
+    rejections: tuple[Reason, ...]
     dials: tuple[float, ...]
     price_factor: float | None
     skill: str
@@ -91,9 +92,7 @@ def search(name: str, features: Features, snapshot: Snapshot, policy: Policy) ->
         of=len(ids),
         total=row.total if row else None,
         gap=best.total - row.total if row and best else None,
-        rejections=tuple(
-            r.text for rejected in decision.rejections if rejected.candidate == name for r in rejected.reasons
-        ),
+        rejections=tuple(r for rejected in decision.rejections if rejected.candidate == name for r in rejected.reasons),
         dials=_dials(world),
         price_factor=_price_factor(world) if lost else None,
         skill=skill,

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.types import Usage
 
 INPUT_LOW, INPUT_HIGH = 0.2, 5.0
@@ -25,23 +26,25 @@ EMPTY_TOKENS = 100
 """An answer without a word is a few events, or so many tokens of JSON."""
 
 
-def usage_problem(usage: Usage, *, input_tokens: float, output_tokens: int) -> str | None:
-    """Why `usage` isn't to be believed, in words; None where it is. `input_tokens` is our estimate of what was sent,
+def usage_doubts(usage: Usage, *, input_tokens: float, output_tokens: int) -> tuple[Reason, ...]:
+    """Why `usage` isn't to be believed; empty where it is. `input_tokens` is our estimate of what was sent,
     `output_tokens` our count of what came: events of a stream, bytes / 4 of an answer that is whole."""
-    found: list[str] = []
+    doubts: list[Reason] = []
+    sent = {"reported": usage.input_tokens, "estimated": round(input_tokens)}
+    received = {"reported": usage.output_tokens, "counted": output_tokens}
     if _input_low(usage, input_tokens):
-        found.append(f"{usage.input_tokens:,} input tokens, where about {input_tokens:,.0f} were sent")
+        doubts.append(Reason(ReasonCode.INPUT_TOO_LOW, sent))
     elif usage.input_tokens > INPUT_HIGH * input_tokens + SLACK_TOKENS:
-        found.append(f"{usage.input_tokens:,} input tokens, where only about {input_tokens:,.0f} were sent")
+        doubts.append(Reason(ReasonCode.INPUT_TOO_HIGH, sent))
     if _output_low(usage, output_tokens):
-        found.append(f"{usage.output_tokens:,} output tokens, where about {output_tokens:,} came")
+        doubts.append(Reason(ReasonCode.OUTPUT_TOO_LOW, received))
     elif usage.output_tokens - usage.reasoning_tokens > OUTPUT_HIGH * output_tokens + SLACK_TOKENS:
-        found.append(f"{usage.output_tokens:,} output tokens, where only about {output_tokens:,} came")
+        doubts.append(Reason(ReasonCode.OUTPUT_TOO_HIGH, received))
     if usage.cached_tokens + usage.cache_write_tokens > usage.input_tokens:
-        found.append("more cached than input tokens")
+        doubts.append(Reason.of(ReasonCode.CACHED_OVER_INPUT))
     if usage.reasoning_tokens > usage.output_tokens:
-        found.append("more reasoning than output tokens")
-    return "; ".join(found) or None
+        doubts.append(Reason.of(ReasonCode.REASONING_OVER_OUTPUT))
+    return tuple(doubts)
 
 
 def corrected_usage(usage: Usage, *, input_tokens: float, output_tokens: int) -> Usage:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log1p
+from typing import Literal
 
 from autorouter.core.signals.lexicon import DEEP_CJK, SMALL_TALK, WORD_CATEGORY
 from autorouter.core.signals.task_kind import WORDS_CHARS
@@ -48,11 +49,29 @@ LONG_TURN_STEPS = 10.0
 """Text counts fade as a turn grows: after so many steps they weigh half."""
 
 
+DifficultyName = Literal[
+    "kind",
+    "housekeeping",
+    "small_talk",
+    "distinct_words",
+    "lines",
+    "code_fences",
+    "paths",
+    "trace_lines",
+    "deep_subjects",
+    "technical_words",
+    "rare_words",
+    "scope_words",
+    "trivial_words",
+    "tool_trouble",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class DifficultyTerm:
     """One summand of the difficulty: what was counted, how many, and the points it gave."""
 
-    name: str
+    name: DifficultyName
     count: float
     points: float
 
@@ -63,12 +82,12 @@ def difficulty_terms(
     if kind is TaskKind.HOUSEKEEPING:
         return (DifficultyTerm("housekeeping", 1, BASE[kind]),)
     if kind is TaskKind.EXPLAIN and len(words) <= SMALL_TALK_WORDS and all(word in SMALL_TALK for word in words):
-        return (DifficultyTerm("small talk", len(words), SMALL_TALK_BASE), *_evidence_parts(evidence))
+        return (DifficultyTerm("small_talk", len(words), SMALL_TALK_BASE), *_evidence_parts(evidence))
     text = _bounded(_counts(task, words, traces), evidence.steps)
-    return (DifficultyTerm(f"kind {kind}", 1, BASE[kind]), *text, *_evidence_parts(evidence))
+    return (DifficultyTerm("kind", 1, BASE[kind]), *text, *_evidence_parts(evidence))
 
 
-def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, int, float]]:
+def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[DifficultyName, int, float]]:
     """Name, count and points of what was counted in the text."""
     ask = task.prompt
     distinct = set(words)
@@ -82,23 +101,23 @@ def _counts(task: Task, words: Sequence[str], traces: int) -> list[tuple[str, in
         length = max(length, len(UNSPACED.findall(ask[:UNSPACED_CHARS])))
     return [
         (
-            "different words",
+            "distinct_words",
             length,
             WORD_POINTS * min(WORDS_MOST, length) + MORE_POINTS * log1p(max(0, length - WORDS_MOST)),
         ),
         ("lines", lines, 0.012 * log1p(lines)),
-        ("code fences", fences, 0.02 * min(3, fences)),
+        ("code_fences", fences, 0.02 * min(3, fences)),
         ("paths", paths, 0.015 * min(5, paths)),
-        ("trace lines", traces, 0.03 * log1p(traces)),
-        ("deep subjects", deep, DEEP_POINTS * min(DEEP_MOST, deep)),
-        ("technical words", technical, TECHNICAL_POINTS * min(TECHNICAL_MOST, technical)),
-        ("rarely seen", rare, RARE_POINTS * min(RARE_MOST, rare)),
-        ("reach and conditions", scope, SCOPE_POINTS * min(SCOPE_MOST, scope)),
-        ("simple things", trivial, TRIVIAL_POINTS * min(TRIVIAL_MOST, trivial)),
+        ("trace_lines", traces, 0.03 * log1p(traces)),
+        ("deep_subjects", deep, DEEP_POINTS * min(DEEP_MOST, deep)),
+        ("technical_words", technical, TECHNICAL_POINTS * min(TECHNICAL_MOST, technical)),
+        ("rare_words", rare, RARE_POINTS * min(RARE_MOST, rare)),
+        ("scope_words", scope, SCOPE_POINTS * min(SCOPE_MOST, scope)),
+        ("trivial_words", trivial, TRIVIAL_POINTS * min(TRIVIAL_MOST, trivial)),
     ]
 
 
-def _bounded(counts: list[tuple[str, int, float]], steps: int) -> list[DifficultyTerm]:
+def _bounded(counts: list[tuple[DifficultyName, int, float]], steps: int) -> list[DifficultyTerm]:
     """Scale the text's points so that together they stay within their bounds, and fade as the turn grows."""
     total = sum(points for _, _, points in counts)
     scale = 1.0 / (1.0 + steps / LONG_TURN_STEPS)
@@ -112,7 +131,7 @@ def _bounded(counts: list[tuple[str, int, float]], steps: int) -> list[Difficult
 def _evidence_parts(evidence: ToolEvidence) -> tuple[DifficultyTerm, ...]:
     if not evidence.is_corroborated():
         return ()
-    return (DifficultyTerm("trouble shown by tools", len(evidence.signals), EVIDENCE_POINTS * evidence.wrong),)
+    return (DifficultyTerm("tool_trouble", len(evidence.signals), EVIDENCE_POINTS * evidence.wrong),)
 
 
 def _paths(ask: str) -> int:

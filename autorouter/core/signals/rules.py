@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from autorouter.core.policy import PolicyRule
 from autorouter.core.types import Role, Strategy, Task, TaskKind, ToolCall
@@ -16,11 +17,15 @@ from autorouter.core.types import Role, Strategy, Task, TaskKind, ToolCall
 PATH_WORD = re.compile(r"[\w.@~+-]*[/.][\w./@~+-]*\w")
 
 
+RuleCondition = Literal["keyword", "pattern", "path", "tool", "header"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleMatch:
-    """A rule that fired: what it matched, its reason, and what it sets."""
+    """A rule that fired: the condition that held and its value, the rule's own reason, and what it sets."""
 
     reason: str
+    condition: RuleCondition
     matched: str
     kind: TaskKind | None = None
     role: Role | None = None
@@ -34,12 +39,13 @@ def match_rules(rules: Sequence[PolicyRule], task: Task) -> tuple[RuleMatch, ...
         return ()
     fired = []
     for rule in rules:
-        matched = _matched(rule, task)
-        if matched is not None:
+        condition = _matched(rule, task)
+        if condition is not None:
             fired.append(
                 RuleMatch(
                     reason=rule.reason,
-                    matched=matched,
+                    condition=condition[0],
+                    matched=condition[1],
                     kind=rule.kind,
                     role=rule.role,
                     candidate=rule.candidate,
@@ -49,29 +55,30 @@ def match_rules(rules: Sequence[PolicyRule], task: Task) -> tuple[RuleMatch, ...
     return tuple(fired)
 
 
-def _matched(rule: PolicyRule, task: Task) -> str | None:
+def _matched(rule: PolicyRule, task: Task) -> tuple[RuleCondition, str] | None:
+    """The first condition that holds, and what it matched."""
     ask = task.prompt.lower()
     for keyword in rule.keywords:
         if keyword.lower() in ask:
-            return f"keyword {keyword}"
+            return "keyword", keyword
     for pattern in rule.patterns:
         if re.search(pattern, task.prompt, re.IGNORECASE):
-            return f"pattern {pattern}"
+            return "pattern", pattern
     if rule.paths:
         words = _paths(task)
         for glob in rule.paths:
             if any(fnmatchcase(word, glob) for word in words):
-                return f"path {glob}"
+                return "path", glob
     for tool in rule.tools:
         if any(fnmatchcase(name, tool) for name in task.tools):
-            return f"tool {tool}"
+            return "tool", tool
     return _header(rule.headers, task.headers)
 
 
-def _header(wanted: Iterable[tuple[str, str]], headers: Sequence[tuple[str, str]]) -> str | None:
+def _header(wanted: Iterable[tuple[str, str]], headers: Sequence[tuple[str, str]]) -> tuple[RuleCondition, str] | None:
     for name, glob in wanted:
         if any(key == name.lower() and fnmatchcase(value, glob) for key, value in headers):
-            return f"header {name}"
+            return "header", name
     return None
 
 

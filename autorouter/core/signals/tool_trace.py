@@ -1,6 +1,6 @@
 """What the tools have shown since the human last spoke: a trail of calls and results -> counters and signs of trouble.
 
-    three times edit a.py, pytest "2 failed"  ->  edits 3, last_run "red", signals ("tests red 3 times in a row",), wrong 0.46
+    three times edit a.py, pytest "2 failed"  ->  edits 3, last_run "red", signals (tests_red, times 3), wrong 0.46
 
 One sign changes nothing (`corroborated`), and a fact makes one sign only: a run that stays red is no "same call" as well.
 """
@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from autorouter.clients.registry import merged
-from autorouter.core.signals.tool_output import ToolFinding, parse_tool_output
+from autorouter.core.reasons import Reason, ReasonCode
+from autorouter.core.signals.tool_output import ToolFinding, ToolVerdict, parse_tool_output
 from autorouter.core.types import ToolCall, ToolEvent, ToolResult
 
 # A sign shows from these counts on. OpenHands' stuck detector stops an agent at 3 equal failing and 4 equal actions.
@@ -28,6 +29,17 @@ GREEN, EDITED = 0.5, 0.5  # what progress is made of: last run green, edits of l
 RECENT_STEPS, RECENT_EDITS, FINDINGS_SHOWN = 6, 2, 6  # "of late": edit, look, run, twice
 
 
+@dataclass(frozen=True, slots=True)
+class RunFinding:
+    """What the result of a step showed, by counts only: an error's line may quote what a receipt must not keep."""
+
+    step: int
+    tool: str
+    verdict: ToolVerdict
+    failed: int
+    passed: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolEvidence:
     """Counts since the last human message; `steps` are tool results.
@@ -36,7 +48,7 @@ class ToolEvidence:
     the last one told nothing; `tested`: tests, not only a linter, were green after the last edit. `red_streak`: red runs in a
     row, counted anew when fewer fail. `repeated_calls`: how often the most frequent call was made alike, 0 for once; to look or
     run again after an edit is no repeat. `repeated_errors`: likewise an error's line. `wrong`, `progress`: 0..1.
-    `findings`: the latest, such as "step 7 pytest red: 2 failed, 40 passed", latest last.
+    `findings`: the latest, latest last.
     """
 
     steps: int = 0
@@ -50,10 +62,10 @@ class ToolEvidence:
     repeated_calls: int = 0
     repeated_errors: int = 0
     errors: int = 0
-    findings: tuple[str, ...] = ()
+    findings: tuple[RunFinding, ...] = ()
     wrong: float = 0.0
     progress: float = 0.0
-    signals: tuple[str, ...] = ()
+    signals: tuple[Reason, ...] = ()
     critical: bool = False
 
     def is_corroborated(self) -> bool:
@@ -202,14 +214,8 @@ def _counted(acts: Sequence[_Act]) -> ToolEvidence:
         repeated_calls=_most(act.key for act in acts),
         repeated_errors=_most(line for _, line in {(act.key, act.found.detail) for act in errors}),
         errors=len(errors),
-        findings=tuple(f"step {a.step} {_shown(a.found)}" for a in told),
+        findings=tuple(RunFinding(a.step, a.found.tool, a.found.verdict, a.found.failed, a.found.passed) for a in told),
     )
-
-
-def _shown(found: ToolFinding) -> str:
-    """A finding by its counts only: a receipt keeps it, and an error's line may quote what nobody should read there."""
-    counts = f": {found.failed} failed, {found.passed} passed" if found.failed or found.passed else ""
-    return f"{found.tool} {found.verdict}{counts}"
 
 
 def read_tool_trace(tool_history: Sequence[ToolEvent], *, steps: int | None = None) -> ToolEvidence:
@@ -223,13 +229,13 @@ def read_tool_trace(tool_history: Sequence[ToolEvent], *, steps: int | None = No
     failing = _most(act.key for act in acts if act.run == "red" or act.found.verdict in ("edit_failed", "error"))
     moved = max((act.step for act in acts if act.edited or act.run == "green"), default=acts[0].step - 1)
     signs = (
-        (seen.red_streak, RED_STREAK, "tests red {} in a row"),
-        (spins, SAME_CALL, "same call {}"),
-        (seen.repeated_errors, SAME_ERROR, "same error {}"),
-        (seen.edit_failures, EDIT_FAILURES, "edit failed {}"),
-        (seen.steps - moved, STALLED_STEPS, f"no progress in {seen.steps - moved} steps"),
+        (seen.red_streak, RED_STREAK, ReasonCode.TESTS_RED),
+        (spins, SAME_CALL, ReasonCode.SAME_CALL),
+        (seen.repeated_errors, SAME_ERROR, ReasonCode.SAME_ERROR),
+        (seen.edit_failures, EDIT_FAILURES, ReasonCode.EDIT_FAILED),
+        (seen.steps - moved, STALLED_STEPS, ReasonCode.STALLED),
     )
-    signals = tuple(text.format("twice" if n == 2 else f"{n} times") for n, least, text in signs if n >= least)
+    signals = tuple(Reason.of(code, times=n) for n, least, code in signs if n >= least)
     critical = seen.red_streak >= RED_STREAK_CRITICAL or failing >= SAME_FAILING_CALL_CRITICAL
     calm = (1 - SIGN) ** len(signals) * (1 - RED_ONCE * (0 < seen.red_streak < RED_STREAK))
     recent = sum(act.edited and act.step > seen.steps - RECENT_STEPS for act in acts)

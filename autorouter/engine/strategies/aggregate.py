@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autorouter.core.decision.plans import Plan
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.review import consensus
-from autorouter.core.review.verdicts import LISTS, PanelJudgement
+from autorouter.core.review.verdicts import PanelJudgement
 from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.call import ClientReply, StreamReply
 from autorouter.engine.strategies import inner_calls
@@ -35,7 +36,7 @@ async def aggregate(context: StepContext, plan: Plan, result: PanelResult, *, al
         return await _no_usable_answer(context, plan, result)
     quorum = min(context.deps.policy.fusion.quorum, len(plan.members))
     if len(usable) < quorum:
-        context.trace.degraded.append(f"quorum of {quorum} not reached: {len(usable)} usable")
+        context.trace.degrade(ReasonCode.QUORUM_NOT_REACHED, quorum=quorum, usable=len(usable))
     if result.agreed is not None and allow_release:
         return release_member(context, result.agreed)
     if len(usable) == 1 and allow_release:
@@ -59,17 +60,25 @@ async def _judge_and_synthesize(context: StepContext, plan: Plan, usable: Sequen
     assert context.trace.panel is not None
     judge = select_judge(context, plan, usable)
     order: Sequence[int] | None = None
-    judgement: PanelJudgement | str = "left out: the budget holds no more"
+    judgement: PanelJudgement | Reason | None = None
     best = 0
     if context.within_budget(plan.usd_of("judgement")):
         judgement, order = await inner_calls.ask_judge(context, judge, [draft.answer for draft in usable])
         if isinstance(judgement, PanelJudgement) and judgement.best is not None:
             best = order[LETTERS.index(judgement.best)]
-    if isinstance(judgement, str):
-        context.trace.degraded.append(f"judge {judge}: {judgement}; the answers were synthesized without it")
+    if judgement is None:
+        context.trace.degrade(ReasonCode.JUDGEMENT_SKIPPED, candidate=judge)
+    elif isinstance(judgement, Reason):
+        context.trace.degrade(ReasonCode.JUDGEMENT_MISSING, candidate=judge, why=judgement)
     else:
-        counts: dict[str, object] = {name: len(getattr(judgement, name)) for name in LISTS}
-        context.trace.panel["judgement"] = counts | {"best": usable[best].attempt.candidate if judgement.best else None}
+        context.trace.panel["judgement"] = {
+            "consensus": len(judgement.consensus),
+            "contradictions": len(judgement.contradictions),
+            "partial_coverage": len(judgement.partial_coverage),
+            "unique_insights": len(judgement.unique_insights),
+            "blind_spots": len(judgement.blind_spots),
+            "best": usable[best].attempt.candidate if judgement.best else None,
+        }
     return await synthesize(
         context, plan, usable, judgement if isinstance(judgement, PanelJudgement) else None, best, order
     )
@@ -81,7 +90,7 @@ async def _no_usable_answer(context: StepContext, plan: Plan, result: PanelResul
     verdicts = list(result.verdicts)
     queue = _candidates_outside_panel(context, plan)
     if queue:
-        context.trace.degraded.append("no member's answer can be used: a fallback answers alone")
+        context.trace.degrade(ReasonCode.FALLBACK_ANSWERS_ALONE)
         try:
             return await context.get_reply(queue, phase="answer")
         except AllCandidatesFailed as exc:
@@ -89,7 +98,7 @@ async def _no_usable_answer(context: StepContext, plan: Plan, result: PanelResul
     words = [draft for draft in result.unusable if not draft.calls]
     if words:
         draft = words[0]
-        context.trace.degraded.append(f"no member's answer can be used: {draft.attempt.candidate}'s went out as it is")
+        context.trace.degrade(ReasonCode.UNUSABLE_ANSWER_RELEASED, candidate=draft.attempt.candidate)
         return release_member(context, draft)
     if not verdicts:
         verdicts = [errors.classify_transport_error(_no_answer_error(context, result))]
@@ -114,7 +123,7 @@ def _candidates_outside_panel(context: StepContext, plan: Plan) -> list[str]:
 def release_member(context: StepContext, draft: DraftReply) -> ClientReply:
     """Send a member's answer to the client unchanged."""
     assert context.trace.panel is not None
-    context.trace.panel["picked"] = draft.attempt.candidate
+    context.trace.panel["selected"] = draft.attempt.candidate
     return context.release(draft)
 
 
@@ -137,7 +146,7 @@ async def rank_both_orders(context: StepContext, plan: Plan, drafts: Sequence[Dr
     if not texts:
         return 0
     rank_sums = [sum(order.index(index) for order in texts) for index in range(len(drafts))]
-    context.trace.panel["tied"] = rank_sums.count(min(rank_sums)) > 1
+    context.trace.panel["tie"] = rank_sums.count(min(rank_sums)) > 1
     return rank_sums.index(min(rank_sums))
 
 
@@ -146,7 +155,7 @@ def select_judge(context: StepContext, plan: Plan, drafts: Sequence[DraftReply])
     assert plan.judge is not None
     judge = context.available_for(plan.judge, drafts[0].attempt.candidate)
     if judge != plan.judge:
-        context.trace.degraded.append(f"judge {plan.judge} has failed before: {judge} judges")
+        context.trace.degrade(ReasonCode.ROLE_REPLACED, role="judge", planned=plan.judge, candidate=judge)
     return judge
 
 
@@ -157,17 +166,17 @@ async def _rankings(
     judge = select_judge(context, plan, drafts)
     nothing: list[tuple[int, ...]] = [()] * times
     if not context.within_budget(plan.usd_of("ranking")):
-        context.trace.degraded.append(f"judge {judge} left out: the budget holds no more")
+        context.trace.degrade(ReasonCode.RANKING_SKIPPED, candidate=judge)
         return nothing
     answers = [draft.answer for draft in drafts]
     judgement = await asyncio.gather(
         *(inner_calls.ask_ranker(context, judge, answers, swapped=swapped) for swapped in (False, True)[:times])
     )
-    why = [order for order in judgement if isinstance(order, str)]
+    why = [order for order in judgement if isinstance(order, Reason)]
     if why:
-        counted = "the order of the panel counted" if len(why) == times else "only its other order counted"
-        context.trace.degraded.append(f"judge {judge}: {why[0]}; {counted}")
-    return [() if isinstance(order, str) else order for order in judgement]
+        code = ReasonCode.RANKING_MISSING if len(why) == times else ReasonCode.RANKING_PARTIAL
+        context.trace.degrade(code, candidate=judge, why=why[0])
+    return [() if isinstance(order, Reason) else order for order in judgement]
 
 
 def _candidate_ids(order: Sequence[int], drafts: Sequence[DraftReply]) -> list[str]:
@@ -187,25 +196,24 @@ async def synthesize(
     planned = plan.synthesizer or plan.primary
     writer = context.available_for(planned, usable[best].attempt.candidate)
     if writer != planned:
-        context.trace.degraded.append(f"synthesizer {planned} has failed before: {writer} writes")
+        context.trace.degrade(ReasonCode.ROLE_REPLACED, role="synthesizer", planned=planned, candidate=writer)
     rank_sums = enumerate(order if order is not None else range(len(usable)))
     blocks = [proposal_block(LETTERS[place], usable[index].answer) for place, index in rank_sums]
     if judgement is not None:
         blocks.append(inner_calls.judgement_block(judgement))
     context.progress.report("synthesis", candidate=writer)
+    released = usable[best]
     if not context.within_budget(plan.usd_of("synthesis")):
-        return _release_best(context, usable[best], f"synthesizer {writer} left out: the budget holds no more")
+        context.trace.degrade(ReasonCode.SYNTHESIS_SKIPPED, candidate=writer, released=released.attempt.candidate)
+        return release_member(context, released)
     shape = InnerRequestOptions(stream=context.stream, tools="none")
     request = inner_calls.build_request(context, "synthesizer", *blocks, shape=shape)
     try:
         return with_total_usage(context, await context.get_reply([writer], phase="synthesis", request=request))
     except AllCandidatesFailed as exc:
-        return _release_best(context, usable[best], f"synthesizer {writer}: {exc.verdicts[-1].kind}")
-
-
-def _release_best(context: StepContext, draft: DraftReply, why: str) -> ClientReply:
-    context.trace.degraded.append(f"{why}; the answer of {draft.attempt.candidate} went out")
-    return release_member(context, draft)
+        why, candidate = exc.reason, released.attempt.candidate
+        context.trace.degrade(ReasonCode.SYNTHESIS_MISSING, candidate=writer, why=why, released=candidate)
+        return release_member(context, released)
 
 
 def with_total_usage(context: StepContext, final: ClientReply) -> ClientReply:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.review import verdicts
 from autorouter.core.review.verdicts import PanelJudgement, ReviewVerdict
 from autorouter.engine import prompts
@@ -33,7 +34,7 @@ def build_request(
     return compose(context.request, _addition(context, part, key, *blocks, instruction=instruction), shape)
 
 
-async def ask_verifier(context: StepContext, verifier: str, draft: ResponseIR) -> ReviewVerdict | str:
+async def ask_verifier(context: StepContext, verifier: str, draft: ResponseIR) -> ReviewVerdict | Reason:
     """The verifier's verdict on a draft, or why there is none."""
     key = _key(context, "verifier")
     return await _ask(
@@ -50,7 +51,7 @@ async def ask_verifier(context: StepContext, verifier: str, draft: ResponseIR) -
 
 async def ask_judge(
     context: StepContext, judge: str, answers: Sequence[ResponseIR]
-) -> tuple[PanelJudgement | str, Sequence[int]]:
+) -> tuple[PanelJudgement | Reason, Sequence[int]]:
     """The judge's comparison, or why there is none; and which answer each letter stands for."""
     key = _key(context, "judge")
     order, blocks = _lettered_blocks(answers, key)
@@ -70,7 +71,7 @@ async def ask_judge(
 
 async def ask_ranker(
     context: StepContext, judge: str, answers: Sequence[ResponseIR], *, swapped: bool = False
-) -> tuple[int, ...] | str:
+) -> tuple[int, ...] | Reason:
     """The answers' indices, best first, or why there is no ranking. `swapped`: shown in the opposite order."""
     key = _key(context, "ranker")
     order, _ = _lettered_blocks(answers, _seed(context))
@@ -87,7 +88,7 @@ async def ask_ranker(
         [proposal_block(letters[place], answers[index]) for place, index in enumerate(order)],
         lambda text: verdicts.parse_ranking(text, key, letters),
     )
-    return reply if isinstance(reply, str) else tuple(order[letters.index(letter)] for letter in reply)
+    return reply if isinstance(reply, Reason) else tuple(order[letters.index(letter)] for letter in reply)
 
 
 async def _ask(
@@ -99,18 +100,18 @@ async def _ask(
     key: str,
     blocks: Sequence[str],
     read: Callable[[str], T | None],
-) -> T | str:
+) -> T | Reason:
     context.progress.report(phase, candidate=candidate)
     shape = InnerRequestOptions(stream=False, keep_output_options=False, tools="none", max_tokens=VERDICT_MAX_TOKENS)
     request = compose(context.request, _addition(context, part, key, *blocks), shape)
     try:
         text = await context.get_text(candidate, phase=phase, request=request, limit_s=limit_s)
     except AllCandidatesFailed as exc:
-        return exc.verdicts[-1].kind
+        return exc.reason
     except TimeoutError:
-        return f"late, {limit_s:g} s"
+        return Reason.of(ReasonCode.TIMED_OUT, limit_s=limit_s)
     reply = read(text)
-    return "its answer was none" if reply is None else reply
+    return Reason.of(ReasonCode.NO_VERDICT) if reply is None else reply
 
 
 def _lettered_blocks(answers: Sequence[ResponseIR], key: str) -> tuple[Sequence[int], list[str]]:

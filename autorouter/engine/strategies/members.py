@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autorouter.core.decision.plans import Plan
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.review import consensus
 from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.strategies import inner_calls, web_search
@@ -47,6 +48,10 @@ def member_settings(plan: Plan) -> list[MemberSettings]:
         )
         for index, candidate in enumerate(plan.members)
     ]
+
+
+MemberOutcome = DraftReply | FailureVerdict | Reason
+"""A member's answer, its failure, or why there is none."""
 
 
 @dataclass(slots=True)
@@ -120,9 +125,9 @@ class _PanelRun:
             problem = self._tools.problem(draft.answer)
             (self.result.drafts if problem is None else self.result.unusable).append(draft)
             if problem is not None:
-                self._context.trace.degraded.append(f"{draft.attempt.phase} {draft.attempt.candidate}: {problem}")
+                self._degrade(draft.attempt.phase, draft.attempt.candidate, problem)
 
-    async def ask_member(self, member: MemberSettings, request: ClientRequest) -> DraftReply | FailureVerdict | str:
+    async def ask_member(self, member: MemberSettings, request: ClientRequest) -> MemberOutcome:
         """One member's answer, or why there is none."""
         # A failure is a value: an exception of one member would cancel the others.
         try:
@@ -132,9 +137,9 @@ class _PanelRun:
         except AllCandidatesFailed as exc:
             return exc.verdicts[-1]
         except TimeoutError:
-            return f"late, {self._fusion.member_s:g} s"
+            return Reason.of(ReasonCode.TIMED_OUT, limit_s=self._fusion.member_s)
 
-    async def wait_for_quorum(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
+    async def wait_for_quorum(self, tasks: dict[asyncio.Task[MemberOutcome], int]) -> None:
         """Take answers as they arrive, until there are enough."""
         members = len(tasks) + len(self.result.drafts) + len(self.result.unusable)
         pending = set(tasks)
@@ -154,10 +159,10 @@ class _PanelRun:
             if enough_at_s is None and len(usable) >= min(self._fusion.quorum, members):
                 enough_at_s = loop.time() + self._fusion.grace_s
 
-    def _take(self, task: asyncio.Task[DraftReply | FailureVerdict | str], index: int) -> None:
+    def _take(self, task: asyncio.Task[MemberOutcome], index: int) -> None:
         self._done += 1
         result = task.result()
-        problem = result if isinstance(result, str) else None
+        problem = result if isinstance(result, Reason) else None
         if isinstance(result, DraftReply):
             problem = self._tools.problem(result.answer)
             if problem is None:
@@ -165,34 +170,48 @@ class _PanelRun:
             else:
                 self.result.unusable.append(result)
         elif isinstance(result, FailureVerdict):
-            problem = result.kind
+            problem = _call_failed(result)
             self.result.verdicts.append(result)
-        self._report(index, problem or "answered")
+        self._report(index, "answered" if problem is None else _progress_word(problem))
 
     def _report(self, index: int, result: str) -> None:
         of, candidate = len(self._members), self._members[index].candidate
-        self._context.progress.report("member", candidate=candidate, result=result, done=self._done, of=of, seat=index)
+        self._context.progress.report(
+            "member", candidate=candidate, result=result, done=self._done, of=of, member=index
+        )
 
-    def close(self, tasks: dict[asyncio.Task[DraftReply | FailureVerdict | str], int]) -> None:
+    def close(self, tasks: dict[asyncio.Task[MemberOutcome], int]) -> None:
         """List missing answers as degraded, and account for stopped calls as far as they got."""
         context, result = self._context, self.result
         mine = [attempt for attempt in context.trace.attempts if attempt.phase == self._phase]
-        stopped = "not_needed" if result.agreed is not None else "late"
+        stopped = "quorum_reached" if result.agreed is not None else "member_timeout"
         context.record_stopped_attempts(stopped, mine)
         for task, index in tasks.items():
             if task.cancelled():
                 self._report(index, stopped)
             problem = self._problem(task)
             if problem is not None:
-                context.trace.degraded.append(f"{self._phase} {self._members[index].candidate}: {problem}")
+                self._degrade(self._phase, self._members[index].candidate, problem)
 
-    def _problem(self, task: asyncio.Task[DraftReply | FailureVerdict | str]) -> str | None:
+    def _degrade(self, phase: str, candidate: str, why: Reason) -> None:
+        self._context.trace.degrade(ReasonCode.MEMBER_UNUSABLE, phase=phase, candidate=candidate, why=why)
+
+    def _problem(self, task: asyncio.Task[MemberOutcome]) -> Reason | None:
         if task.cancelled():
-            return None if self.result.agreed is not None else "late"
+            return None if self.result.agreed is not None else Reason.of(ReasonCode.TIMED_OUT, limit_s=None)
         result = task.result()
         if isinstance(result, DraftReply):
             return self._tools.problem(result.answer)
-        return result.kind if isinstance(result, FailureVerdict) else result
+        return _call_failed(result) if isinstance(result, FailureVerdict) else result
+
+
+def _call_failed(verdict: FailureVerdict) -> Reason:
+    return Reason.of(ReasonCode.CALL_FAILED, failure=verdict.kind)
+
+
+def _progress_word(problem: Reason) -> str:
+    """A member's end in one word: the kind of its failure, as on its attempt, or the code."""
+    return str(problem.params.get("failure", problem.code))
 
 
 def _agreed(usable: Sequence[DraftReply], members: int, quorum: int) -> DraftReply | None:

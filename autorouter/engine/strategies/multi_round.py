@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from autorouter.core.decision.plans import Plan
 from autorouter.core.panels import PanelMethod
+from autorouter.core.reasons import ReasonCode
 from autorouter.engine.attempts import AllCandidatesFailed, StepContext
 from autorouter.engine.call import ClientReply
 from autorouter.engine.strategies import inner_calls
@@ -50,7 +51,7 @@ async def _rounds(context: StepContext, plan: Plan, phase: str) -> PanelResult:
         if len(usable) < 2 or result.agreed is not None:
             break
         if not context.within_budget(plan.usd_of(phase) / plan.panel.rounds):
-            context.trace.degraded.append(f"{phase} left out: the budget holds no more")
+            context.trace.degrade(ReasonCode.ROUND_SKIPPED, phase=phase)
             break
         blocks = [proposal_block(LETTERS[place], draft.answer) for place, draft in enumerate(usable)]
         request = inner_calls.build_request(
@@ -72,7 +73,7 @@ async def refine(context: StepContext, plan: Plan) -> ClientReply:
     for turn in range(1, rounds + 1):
         author = draft.attempt.candidate
         if not context.within_budget(plan.usd_of("refinement") / rounds):
-            context.trace.degraded.append("refinement left out: the budget holds no more")
+            context.trace.degrade(ReasonCode.ROUND_SKIPPED, phase="refinement")
             break
         context.progress.report("refinement", candidate=author)
         last = turn == rounds
@@ -83,7 +84,7 @@ async def refine(context: StepContext, plan: Plan) -> ClientReply:
                 return with_total_usage(context, await context.get_reply([author], phase="refinement", request=request))
             draft = await context.get_draft([author], phase="refinement", request=request)
         except AllCandidatesFailed as exc:
-            context.trace.degraded.append(f"refinement by {author}: {exc.verdicts[-1].kind}; the draft went out")
+            context.trace.degrade(ReasonCode.REFINEMENT_FAILED, candidate=author, why=exc.reason)
             break
     return release_member(context, draft)
 
@@ -109,7 +110,7 @@ async def pipeline(context: StepContext, plan: Plan) -> ClientReply:
         except AllCandidatesFailed as exc:
             if final and last is None:
                 raise
-            context.trace.degraded.append(f"step {step.name} by {candidate}: {exc.verdicts[-1].kind}")
+            context.trace.degrade(ReasonCode.STEP_FAILED, step=step.name, candidate=candidate, why=exc.reason)
     assert last is not None
     return release_member(context, last)
 

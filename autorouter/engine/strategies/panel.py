@@ -35,14 +35,14 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
     """The panel's answer. Raises AllCandidatesFailed."""
     panel = plan.panel
     assert panel is not None
-    context.trace.panel = {"way": panel.way, "name": panel.name, "moment": plan.panel_trigger}
+    context.trace.panel = {"method": panel.way, "name": panel.name, "trigger": plan.panel_trigger}
     members, drafts = member_settings(plan), list[DraftReply]()
     if plan.panel_trigger == "draft":
         draft = await context.get_draft(
             [plan.primary, *context.routed.decision.fallbacks], phase="draft", verify_scope=context.verify_scope
         )
         if draft.live or not needs_review(draft.weight, context.verify_scope):
-            context.trace.panel["seen"] = False
+            context.trace.panel["reviewed"] = False
             return context.release(draft)
         drafts = [draft]
         members = _other_members(members, draft.attempt.candidate)

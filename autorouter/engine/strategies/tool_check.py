@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.wire.common.ir import ResponseIR, ToolCallPart, ToolDefinition
 from autorouter.wire.common.request_body import ClientRequest
 from autorouter.wire.inner_request import answer_text, answer_tool_calls, declared_tools
 
-UNUSABLE = {"content_filter": "refused", "refusal": "refused"}
-"""Finish reasons that make an answer unusable -> the word on the receipt."""
+REFUSALS = ("content_filter", "refusal")
+"""Finish reasons that make an answer unusable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +28,31 @@ class DeclaredTools:
             return cls({})
         return cls({(tool.namespace, tool.name): tool for tool in declared_tools(request)})
 
-    def problem(self, answer: ResponseIR) -> str | None:
-        """Why an answer can't be used, in a few words; None if it can."""
+    def problem(self, answer: ResponseIR) -> Reason | None:
+        """Why an answer can't be used; None if it can."""
         if answer.failed is not None:
-            return "no answer"
+            return Reason.of(ReasonCode.NO_ANSWER)
         reason = answer.finished.reason if answer.finished else "stop"
-        if reason in UNUSABLE:
-            return UNUSABLE[reason]
+        if reason in REFUSALS:
+            return Reason.of(ReasonCode.REFUSED)
         calls = answer_tool_calls(answer)
         if not calls:
-            return None if answer_text(answer).strip() else "empty"
+            return None if answer_text(answer).strip() else Reason.of(ReasonCode.EMPTY_ANSWER)
         return next((problem for call in calls if (problem := self._call(call)) is not None), None)
 
-    def _call(self, call: ToolCallPart) -> str | None:
+    def _call(self, call: ToolCallPart) -> Reason | None:
         tool = self.by_name.get((call.namespace, call.name))
         if tool is None:
-            return "calls a tool that isn't declared"
+            return Reason.of(ReasonCode.UNDECLARED_TOOL)
         if tool.custom or call.custom:
             return None
         try:
             arguments: Any = json.loads(call.arguments) if call.arguments.strip() else {}
         except (ValueError, RecursionError):
-            return "a call's arguments are no JSON"
+            return Reason.of(ReasonCode.ARGUMENTS_NOT_JSON)
         if not isinstance(arguments, dict):
-            return "a call's arguments are no object"
-        return None if _fits(arguments, tool.schema) else "a call's arguments don't fit the tool's schema"
+            return Reason.of(ReasonCode.ARGUMENTS_NOT_OBJECT)
+        return None if _fits(arguments, tool.schema) else Reason.of(ReasonCode.ARGUMENTS_MISMATCH)
 
 
 def _fits(arguments: dict[str, Any], schema: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ out, "degraded"
 from __future__ import annotations
 
 from autorouter.core.decision.plans import Plan
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.review.draft_risk import needs_review
 from autorouter.core.review.verdicts import ReviewVerdict
 from autorouter.core.signals.tool_trace import contradicting_evidence
@@ -24,6 +25,7 @@ from autorouter.engine.strategies import inner_calls
 from autorouter.engine.strategies.drafts import DraftReply
 from autorouter.engine.strategies.inner_calls import LETTERS, proposal_block
 from autorouter.errors import UpstreamError
+from autorouter.receipts.messages import sentence
 from autorouter.upstream import errors
 from autorouter.wire.inner_request import InnerRequestOptions
 
@@ -35,10 +37,10 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
     queue = [plan.primary, *context.routed.decision.fallbacks]
     draft = await context.get_draft(queue, phase="draft", verify_scope=scope)
     if draft.live or not needs_review(draft.weight, scope):
-        context.trace.panel = {"seen": False, "weight": "plain"}
+        context.trace.panel = {"reviewed": False, "draft_kind": "plain"}
         return context.release(draft)
     verdict, source = await _verdict(context, plan, draft)
-    context.trace.panel = {"seen": True, "weight": draft.weight, "by": source}
+    context.trace.panel = {"reviewed": True, "draft_kind": draft.weight, "verdict_by": source}
     if verdict is None:
         return context.release(draft)
     context.trace.panel |= {"verdict": verdict.word, "findings": len(verdict.findings)}
@@ -47,20 +49,20 @@ async def perform(context: StepContext, plan: Plan) -> ClientReply:
     return await _second_answer(context, plan, draft, verdict)
 
 
-async def _verdict(context: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str]:
-    """The verdict, and its source: the evidence or the verifier."""
+async def _verdict(context: StepContext, plan: Plan, draft: DraftReply) -> tuple[ReviewVerdict | None, str | None]:
+    """The verdict, and its source: `evidence` or the verifier; None if there is no verdict."""
     reason = contradicting_evidence(draft.text, context.routed.features.evidence)
     if reason is not None:
         return ReviewVerdict(word="revise", findings=(f"The draft {reason}.",)), "evidence"
     assert plan.verifier is not None
     if not context.within_budget(plan.usd_of("verdict")):
-        context.trace.degraded.append("verifier left out: the budget holds no more")
-        return None, "nobody"
-    found = await inner_calls.ask_verifier(context, plan.verifier, draft.answer)
-    if isinstance(found, str):
-        context.trace.degraded.append(f"verifier {plan.verifier}: {found}; the draft went out unverified")
-        return None, "nobody"
-    return found, plan.verifier
+        context.trace.degrade(ReasonCode.VERIFIER_SKIPPED)
+        return None, None
+    verdict = await inner_calls.ask_verifier(context, plan.verifier, draft.answer)
+    if isinstance(verdict, Reason):
+        context.trace.degrade(ReasonCode.VERDICT_MISSING, candidate=plan.verifier, why=verdict)
+        return None, None
+    return verdict, plan.verifier
 
 
 async def _second_answer(context: StepContext, plan: Plan, draft: DraftReply, verdict: ReviewVerdict) -> ClientReply:
@@ -68,26 +70,28 @@ async def _second_answer(context: StepContext, plan: Plan, draft: DraftReply, ve
     phase = "escalation" if plan.escalation else "revision"
     candidate = plan.escalation or draft.attempt.candidate
     if not context.within_budget(_second_answer_usd(context, plan, phase, candidate)):
-        return _release_rejected(context, draft, "the budget holds no second answer")
+        return _release_rejected(context, draft, Reason.of(ReasonCode.NO_BUDGET_FOR_SECOND_ANSWER))
     context.progress.report(phase, candidate=candidate)
     blocks = proposal_block(LETTERS[0], draft.answer), inner_calls.findings_block(verdict)
     request = inner_calls.build_request(context, "reviser", *blocks, shape=InnerRequestOptions(stream=context.stream))
     try:
         return await context.get_reply([candidate], phase=phase, request=request)
     except AllCandidatesFailed as exc:
-        return _release_rejected(context, draft, f"{phase} by {candidate}: {exc.verdicts[-1].kind}", exc)
+        why = Reason.of(ReasonCode.SECOND_ANSWER_FAILED, phase=phase, candidate=candidate, why=exc.reason)
+        return _release_rejected(context, draft, why, exc)
 
 
 def _release_rejected(
-    context: StepContext, draft: DraftReply, why: str, cause: AllCandidatesFailed | None = None
+    context: StepContext, draft: DraftReply, why: Reason, cause: AllCandidatesFailed | None = None
 ) -> ClientReply:
     """Release a rejected draft. Raises AllCandidatesFailed for a risky call."""
     # Rejected words do less harm than no answer; a rejected call that can't be undone does more.
     if draft.weight != "risky":
-        context.trace.degraded.append(f"{why}; the rejected draft went out")
+        context.trace.degrade(ReasonCode.REJECTED_DRAFT_RELEASED, why=why)
         return context.release(draft)
     error = UpstreamError(
-        f"A risky tool call of {draft.attempt.candidate} was rejected by its verifier, and there is no other answer: {why}",
+        f"A risky tool call of {draft.attempt.candidate} was rejected by its verifier, and there is no other answer: "
+        f"{sentence(why)}",
         kind="rejected",
         http_status=502,
         code="draft_rejected",

@@ -22,8 +22,10 @@ from typing import Any, cast
 import orjson
 
 from autorouter.core.decision import cost
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.engine.attempts import StepContext
 from autorouter.engine.web import MAX_SEARCH_RESULTS, lookup_allowed
+from autorouter.receipts.messages import sentence
 
 QUESTION_CHARS = 1_000
 OUTPUT_BYTES = 200_000
@@ -37,7 +39,11 @@ REAP_S = 2.0
 
 
 class SearchFailed(Exception):
-    """The command couldn't be run, failed, or took too long. The message contains no question and no result."""
+    """The command couldn't be run, failed, or took too long. The reason contains no question and no result."""
+
+    def __init__(self, code: ReasonCode, **params: Any) -> None:
+        self.reason = Reason(code, params)
+        super().__init__(sentence(self.reason))
 
 
 async def search(command: Sequence[str], question: str, *, limit: int, limit_s: float) -> list[dict[str, str]]:
@@ -48,13 +54,13 @@ async def search(command: Sequence[str], question: str, *, limit: int, limit_s: 
         async with asyncio.timeout(limit_s):
             await process.send_question(question[:QUESTION_CHARS])
     except TimeoutError as exc:
-        raise SearchFailed(f"{name} took more than {limit_s:g} s") from exc
+        raise SearchFailed(ReasonCode.SEARCH_TIMED_OUT, command=name, limit_s=limit_s) from exc
     finally:
         await process.wait_closed()
     if process.overflowed:
-        raise SearchFailed(f"{name} printed more than {OUTPUT_BYTES:,} bytes")
+        raise SearchFailed(ReasonCode.SEARCH_OUTPUT_TOO_LONG, command=name, limit_bytes=OUTPUT_BYTES)
     if process.code != 0:
-        raise SearchFailed(f"{name} ended with {process.code}")
+        raise SearchFailed(ReasonCode.SEARCH_EXITED, command=name, exit_code=process.code)
     return _results(bytes(process.output))[:limit]
 
 
@@ -70,9 +76,9 @@ async def _start(command: Sequence[str], name: str) -> _SearchProcess:
             start_new_session=True,
         )
     except OSError as exc:
-        raise SearchFailed(f"{name} can't be run: {exc.strerror}") from exc
+        raise SearchFailed(ReasonCode.SEARCH_NOT_STARTED, command=name, error=exc.strerror) from exc
     except ValueError as exc:
-        raise SearchFailed(f"{name} can't be run: {exc}") from exc
+        raise SearchFailed(ReasonCode.SEARCH_NOT_STARTED, command=name, error=str(exc)) from exc
     return process
 
 
@@ -172,10 +178,10 @@ async def search_results(context: StepContext) -> list[dict[str, str]]:
     try:
         parsed = await search(web.command, task.prompt, limit=MAX_SEARCH_RESULTS, limit_s=web.command_timeout_s)
     except SearchFailed as exc:
-        context.trace.degraded.append(f"search: {exc}")
+        context.trace.degraded.append(exc.reason)
         return []
     if parsed and not _results_within_budget(context, parsed):
-        context.trace.degraded.append("search: what was found is left out: the budget holds no more")
+        context.trace.degrade(ReasonCode.SEARCH_OVER_BUDGET)
         return []
     return parsed
 

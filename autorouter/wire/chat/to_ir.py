@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from autorouter.core.reasons import ReasonCode
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common.history import read_stamped
 from autorouter.wire.common.ir import (
@@ -39,7 +40,7 @@ READ = frozenset(_READ.split())
 
 def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a chat request that `chat.parse` let pass."""
-    losses = [TranslationLoss("field", name, "unknown outside chat") for name in document if name not in READ]
+    losses = [TranslationLoss("field", name, ReasonCode.FIELD_UNKNOWN, "Chat") for name in document if name not in READ]
     system: list[TextPart] = []
     messages: list[Message] = []
     for message in lenient_json.as_objects(document.get("messages")):
@@ -107,7 +108,7 @@ def _content(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart |
         elif lenient_json.as_text(part.get("text")) or lenient_json.as_text(part.get("refusal")):
             yield TextPart(lenient_json.as_text(part.get("text")) or lenient_json.as_text(part.get("refusal")))
         elif kind not in ("text", "refusal"):
-            losses.append(TranslationLoss("file", str(kind), "no such part in the neutral form"))
+            losses.append(TranslationLoss("file", str(kind), ReasonCode.PART_UNSUPPORTED))
             yield TextPart(f"[a part of the kind {kind} was left out]")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from autorouter.core.reasons import ReasonCode
 from autorouter.wire.chat.to_ir import reasoning_member
 from autorouter.wire.common import tool_names as naming
 from autorouter.wire.common.history import keep_own_reasoning, pair_tool_calls
@@ -46,7 +47,7 @@ def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -
     """The chat request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.map_tool_names(conversation.tools)
     losses = list(conversation.losses)
-    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
+    losses.extend(TranslationLoss("tool", tool, ReasonCode.HOSTED_TOOL) for tool in conversation.hosted_tools)
     messages: list[dict[str, Any]] = []
     if conversation.system:
         messages.append({"role": "system", "content": "\n\n".join(part.text for part in conversation.system)})
@@ -89,9 +90,7 @@ def _add(messages: list[dict[str, Any]], message: Message, names: ToolNameMap, l
     for part in message.parts:
         if isinstance(part, ToolResultPart):
             if part.is_error:
-                losses.append(
-                    TranslationLoss("field", "is_error", "a result isn't marked as failed there; its text stays")
-                )
+                losses.append(TranslationLoss("field", "is_error", ReasonCode.ERROR_MARK_DROPPED))
             words = "\n".join(inner.text for inner in part.parts if isinstance(inner, TextPart))
             found = [inner for inner in part.parts if isinstance(inner, ImagePart)]
             images.extend(found)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import get_args
 from urllib.parse import quote, unquote
 
+from autorouter.core.reasons import ReasonCode
 from autorouter.wire.common.ir import (
     Message,
     MessagePart,
@@ -86,8 +87,11 @@ def reasoning_as_text(part: ReasoningPart, losses: list[TranslationLoss]) -> tup
     """What can be read of a reasoning, as the assistant's text; the rest is a loss."""
     summary = "\n\n".join(part.summary).strip()[:SUMMARY_CHARS]
     if part.payload or summary:
-        why = "its maker's only; the summary is kept as text" if summary else "its maker's only, and nothing to read"
-        losses.append(TranslationLoss("reasoning", part.origin or "unknown", why))
+        losses.append(
+            TranslationLoss(
+                "reasoning", part.origin or "unknown", ReasonCode.REASONING_FOREIGN, summary_kept=bool(summary)
+            )
+        )
     return (TextPart(f"<reasoning_summary>\n{summary}\n</reasoning_summary>"),) if summary else ()
 
 
@@ -106,7 +110,7 @@ def pair_tool_calls(messages: Sequence[Message], losses: list[TranslationLoss]) 
         calls = [part for part in left if isinstance(part, ToolCallPart)]
         orphans = [part for part in left if isinstance(part, ToolResultPart)]
         if orphans:
-            losses.extend(TranslationLoss("result", part.call_id, "its call is not in the history") for part in orphans)
+            losses.extend(TranslationLoss("result", part.call_id, ReasonCode.RESULT_WITHOUT_CALL) for part in orphans)
             left = tuple(part for orphan in orphans for part in (TextPart(ORPHAN), *orphan.parts))
             ordered.append(Message("user", left))
         elif left:
@@ -125,7 +129,7 @@ def _answer(
         where, found = waiting.popleft()
         if where > place:
             return found
-    losses.append(TranslationLoss("call", call.id, "has no result in the history"))
+    losses.append(TranslationLoss("call", call.id, ReasonCode.CALL_WITHOUT_RESULT))
     return ToolResultPart(call_id=call.id, parts=(TextPart(NO_RESULT),), is_error=True, custom=call.custom)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.types import Usage
 
 MessageRole = Literal["system", "user", "assistant", "tool"]
@@ -32,12 +33,20 @@ ReasoningFormat = Literal["chat", "responses", "messages", "redacted"]
 
 @dataclass(frozen=True, slots=True)
 class TranslationLoss:
-    """What couldn't cross. `what` is the kind (`tool`, `field`, `reasoning`, `image`, `file`, `call`, `result`), `name`
-    which one, `why` one clause for the receipt. Never holds a prompt's text."""
+    """What couldn't be carried over. `what` is the kind (`tool`, `field`, `reasoning`, `image`, `file`, `call`, `result`),
+    `name` which one. `api` and `summary_kept` go with the codes that need them. Never holds a prompt's text."""
 
     what: str
     name: str
-    why: str
+    code: ReasonCode
+    api: str | None = None
+    summary_kept: bool | None = None
+
+    def as_reason(self) -> Reason:
+        """For the receipt."""
+        extra = {"api": self.api, "summary_kept": self.summary_kept}
+        given = {name: value for name, value in extra.items() if value is not None}
+        return Reason(self.code, {"what": self.what, "name": self.name, **given})
 
 
 # ---- parts of messages

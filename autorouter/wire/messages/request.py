@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autorouter.clients.registry import merged, profile_of
+from autorouter.core.reasons import ReasonCode
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.wire.common import lenient_json, request_body
 from autorouter.wire.common.history import read_stamped
@@ -93,7 +94,9 @@ BUDGETS = ((4_096, "low"), (16_384, "medium"))
 
 def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a Messages request that `messages.parse` let pass."""
-    losses = [TranslationLoss("field", name, "unknown outside Messages") for name in document if name not in READ]
+    losses = [
+        TranslationLoss("field", name, ReasonCode.FIELD_UNKNOWN, "Messages") for name in document if name not in READ
+    ]
     messages: list[Message] = []
     for message in lenient_json.as_objects(document.get("messages")):
         messages.extend(_message(message, losses))
@@ -163,17 +166,17 @@ def blocks(content: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | I
             if url:
                 yield ImagePart(url)
             else:
-                losses.append(TranslationLoss("image", "image", "kept at its provider"))
+                losses.append(TranslationLoss("image", "image", ReasonCode.PART_AT_PROVIDER))
                 yield TextPart("[an image was left out]")
         elif kind == "document" and lenient_json.as_text(lenient_json.as_object(block.get("source")).get("data")):
             source = lenient_json.as_object(block["source"])
             if source.get("type") == "text":
                 yield TextPart(lenient_json.as_text(source["data"]))
             else:
-                losses.append(TranslationLoss("file", "document", "no such part in the neutral form"))
+                losses.append(TranslationLoss("file", "document", ReasonCode.PART_UNSUPPORTED))
                 yield TextPart("[a document was left out]")
         elif kind not in ("tool_result", "tool_use", "thinking", "redacted_thinking"):
-            losses.append(TranslationLoss("file", str(kind), "no such part in the neutral form"))
+            losses.append(TranslationLoss("file", str(kind), ReasonCode.PART_UNSUPPORTED))
             yield TextPart(f"[a part of the kind {kind} was left out]")
 
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 from typing import Any, Literal
 
+from autorouter.core.reasons import ReasonCode
 from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import lenient_json
 from autorouter.wire.common import tool_names as naming
@@ -46,7 +47,7 @@ def from_ir(
     """The Messages request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.map_tool_names(conversation.tools)
     losses = list(conversation.losses)
-    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
+    losses.extend(TranslationLoss("tool", tool, ReasonCode.HOSTED_TOOL) for tool in conversation.hosted_tools)
     settled = keep_own_reasoning(conversation.messages, origin=origin, formats=("messages", "redacted"), losses=losses)
     document: dict[str, Any] = {
         "model": model,
@@ -81,7 +82,7 @@ def _options(conversation: RequestIR, losses: list[TranslationLoss]) -> dict[str
     if conversation.response_format is not None and conversation.response_format.schema is not None:
         output["format"] = {"type": "json_schema", "schema": conversation.response_format.schema}
     elif conversation.response_format is not None:
-        losses.append(TranslationLoss("field", "response_format", "Messages takes a schema only, not any object"))
+        losses.append(TranslationLoss("field", "response_format", ReasonCode.FIELD_UNSUPPORTED, "Messages"))
     return options | ({"output_config": output} if output else {})
 
 

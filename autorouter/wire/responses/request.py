@@ -21,6 +21,7 @@ from typing import Any
 
 from autorouter.clients.codex import TURN_METADATA_HEADER
 from autorouter.clients.registry import profile_of
+from autorouter.core.reasons import ReasonCode
 from autorouter.core.types import EXCERPT_CHARS, Task
 from autorouter.errors import RequestError
 from autorouter.wire.common import lenient_json, request_body
@@ -119,7 +120,9 @@ def input_items(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def to_ir(document: Mapping[str, Any]) -> RequestIR:
     """Read a Responses request that `responses.parse` let pass."""
-    losses = [TranslationLoss("field", name, "unknown outside Responses") for name in document if name not in READ]
+    losses = [
+        TranslationLoss("field", name, ReasonCode.FIELD_UNKNOWN, "Responses") for name in document if name not in READ
+    ]
     tools = Tools()
     tools.add(document.get("tools"))
     system = [TextPart(words)] if (words := lenient_json.as_text(document.get("instructions"))) else []
@@ -185,7 +188,7 @@ def _item(item: dict[str, Any], losses: list[TranslationLoss]) -> tuple[MessageR
         shown = tuple(content(item.get("output"), losses))
         custom = kind == "custom_tool_call_output"
         return "tool", (ToolResultPart(call_id=lenient_json.as_text(item.get("call_id")), parts=shown, custom=custom),)
-    losses.append(TranslationLoss("field", f"input:{kind}", "no such item in the neutral form"))
+    losses.append(TranslationLoss("field", f"input:{kind}", ReasonCode.PART_UNSUPPORTED))
     return "user", ()
 
 
@@ -204,7 +207,7 @@ def content(found: Any, losses: list[TranslationLoss]) -> Iterator[TextPart | Im
             yield TextPart(words)
         elif kind not in ("input_text", "output_text", "refusal", "text"):
             losses.append(
-                TranslationLoss("image" if kind == "input_image" else "file", str(kind), "kept at its provider")
+                TranslationLoss("image" if kind == "input_image" else "file", str(kind), ReasonCode.PART_AT_PROVIDER)
             )
             yield TextPart(f"[a part of the kind {kind} was left out]")
 
@@ -253,9 +256,7 @@ def _choice(found: Any, losses: list[TranslationLoss]) -> ToolChoice | None:
         )
     if named:
         losses.append(
-            TranslationLoss(
-                "field", f"tool_choice:{named.get('type')}", "only some tools allowed: no other wire says so"
-            )
+            TranslationLoss("field", f"tool_choice:{named.get('type')}", ReasonCode.FIELD_UNKNOWN, "Responses")
         )
     return "required" if named.get("mode") == "required" else "auto" if named else None
 

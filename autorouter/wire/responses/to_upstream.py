@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autorouter.core.reasons import ReasonCode
 from autorouter.wire.chat.to_upstream import UpstreamRequest
 from autorouter.wire.common import tool_names as naming
 from autorouter.wire.common.history import keep_own_reasoning, pair_tool_calls
@@ -35,17 +36,14 @@ def from_ir(conversation: RequestIR, model: str, *, origin: str | None = None) -
     """The Responses request. `origin` is the target as stamped on reasoning: `upstream/model`."""
     names = naming.map_tool_names(conversation.tools, wraps_custom=False)
     losses = list(conversation.losses)
-    losses.extend(TranslationLoss("tool", tool, "run by its provider only") for tool in conversation.hosted_tools)
+    losses.extend(TranslationLoss("tool", tool, ReasonCode.HOSTED_TOOL) for tool in conversation.hosted_tools)
     if conversation.stop:
-        losses.append(TranslationLoss("field", "stop", "Responses has no stop sequences"))
+        losses.append(TranslationLoss("field", "stop", ReasonCode.FIELD_UNSUPPORTED, "Responses"))
     settled = keep_own_reasoning(conversation.messages, origin=origin, formats=("responses",), losses=losses)
     messages = pair_tool_calls(settled, losses)
     for message in messages:
         failed = [part for part in message.parts if isinstance(part, ToolResultPart) and part.is_error]
-        losses.extend(
-            TranslationLoss("field", "is_error", "a result isn't marked as failed there; its text stays")
-            for _ in failed
-        )
+        losses.extend(TranslationLoss("field", "is_error", ReasonCode.ERROR_MARK_DROPPED) for _ in failed)
     items = [item for message in messages for item in _items(message)]
     document: dict[str, Any] = {
         "model": model,

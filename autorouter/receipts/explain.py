@@ -7,6 +7,7 @@ from autorouter.core.decision.plans import Plan
 from autorouter.core.decision.scoring import Score, ScorePoints
 from autorouter.core.signals.features import Features
 from autorouter.core.types import Strategy
+from autorouter.receipts.messages import refusal_message, sentence, sentences
 
 TERMS = ScorePoints._fields
 
@@ -17,7 +18,7 @@ def describe_task(features: Features) -> str:
     if features.risk.words:
         said.append(f"risk {features.risk.value:.2f} from {', '.join(features.risk.words)}")
     if features.evidence.signals:
-        said.append("tools show: " + ", ".join(features.evidence.signals))
+        said.append("tools show: " + ", ".join(sentences(features.evidence.signals)))
     return "; ".join(said)
 
 
@@ -29,12 +30,12 @@ def explain_decision(decision: Decision, features: Features) -> str:
 def _choice(decision: Decision) -> str:
     plan = decision.plan
     if plan is None:
-        return decision.refusal.message if decision.refusal else "Nothing can be done."
+        return _refusal(decision)
     scores = decision.scores
     chosen = next(s for s in scores if s.candidate == plan.primary)
     switch = decision.switch
     if switch is not None and switch.verdict == "stay":
-        return f"{plan.primary} stays: {switch.candidate} {switch.reason}."
+        return f"{plan.primary} stays: {switch.candidate} {sentence(switch.reason)}."
     other = next((s for s in scores if s is not chosen), None)
     if other is None:
         return f"{plan.primary} is the only candidate left."
@@ -43,6 +44,12 @@ def _choice(decision: Decision) -> str:
     words = "leads" if chosen.total >= other.total else "was asked for and trails"
     gap = abs(chosen.total - other.total)
     return f"{plan.primary} {words} {other.candidate} by {gap:.1f} points ({score_differences(chosen, other)})."
+
+
+def _refusal(decision: Decision) -> str:
+    if decision.refusal is None:
+        return "Nothing can be done."
+    return refusal_message(decision.refusal.reason, decision.rejections)
 
 
 def _together(plan: Plan) -> str:
