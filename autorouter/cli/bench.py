@@ -81,6 +81,7 @@ class _RatesType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--escalate", is_flag=True, help="What escalating a cheap run by its own course is worth.")
 @click.option("--verifier", type=_RatesType(), help="Add a simulated verdict with these rates.")
 @click.option("--sessions-per-file", type=click.IntRange(1), metavar="N", help="A sample of each file of sessions.")
+@click.option("--learn", is_flag=True, help="Let each recorded session learn from the turns of those before it.")
 @click.option(
     "--pool",
     default=CATALOG,
@@ -104,6 +105,7 @@ def command(
     escalate: bool,
     verifier: tuple[float, float] | None,
     sessions_per_file: int | None,
+    learn: bool,
     pool: str,
     jobs: int | None,
     out: Path | None,
@@ -145,21 +147,21 @@ def command(
     else:
         assert sessions is not None
         policy = replace(policy, dial=dials[0] if dials else policy.dial)
-        figures = _bench_sessions((sessions, *more_sessions), sessions_per_file, pool, policy, jobs)
+        figures = _bench_sessions((sessions, *more_sessions), sessions_per_file, pool, policy, jobs, learns=learn)
         page, plot = bench_session_figures.render_sessions(figures), None
     _publish(figures, page, plot, out, as_json=as_json)
     exit_if_failed(figures.get("gate", ()))
 
 
 def _bench_sessions(
-    paths: tuple[Path, ...], most: int | None, pool: str, policy: Policy, processes: int | None
+    paths: tuple[Path, ...], most: int | None, pool: str, policy: Policy, processes: int | None, *, learns: bool
 ) -> dict[str, Any]:
     """The figures of recorded sessions."""
     world = bench_sessions.build_world(_pool(pool).candidates, policy)
     entries = [
         entry for path in bench_session_data.session_files(paths) for entry in bench_session_data.read_lines(path, most)
     ]
-    jobs = [bench_sessions.SessionJob(entries=(entry,), world=world) for entry in entries]
+    jobs = bench_sessions.split_sessions(entries, world, learns=learns)
 
     def work(tell: Callable[[int], None]) -> dict[str, Any]:
         bills = []
@@ -175,7 +177,7 @@ def _bench_sessions(
         "candidates": len(world.candidates),
         "best": world.best,
         "cheapest": world.cheapest,
-        **_with_progress(len(jobs), work),
+        **_with_progress(len(entries), work),
     }
 
 

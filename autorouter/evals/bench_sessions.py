@@ -18,6 +18,7 @@ from autorouter.core.decision.plans import Plan
 from autorouter.core.policy import Policy
 from autorouter.core.signals.features import Features, extract_features
 from autorouter.core.state import session as sessions
+from autorouter.core.state.learned import NOTHING_LEARNED, LearnedState, record_turn, record_turn_step
 from autorouter.core.state.session import NEW_SESSION, Session
 from autorouter.core.state.snapshot import Snapshot
 from autorouter.core.types import Candidate, Strategy
@@ -78,8 +79,22 @@ class SessionWorld:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionJob:
+    """Sessions for one worker. With `learns`, what the turns of a session showed is known to the next one."""
+
     entries: tuple[SessionLine, ...]
     world: SessionWorld
+    learns: bool = False
+
+
+def split_sessions(entries: Sequence[SessionLine], world: SessionWorld, *, learns: bool) -> list[SessionJob]:
+    """A job for each session, or for each source where a session learns from the ones before it."""
+    if not learns:
+        return [SessionJob(entries=(entry,), world=world) for entry in entries]
+    sources = dict.fromkeys(entry.source for entry in entries)
+    return [
+        SessionJob(entries=tuple(e for e in entries if e.source == source), world=world, learns=True)
+        for source in sources
+    ]
 
 
 def build_world(candidates: Sequence[Candidate], policy: Policy) -> SessionWorld:
@@ -111,15 +126,51 @@ def replay_sessions(jobs: Sequence[SessionJob], *, processes: int | None = None)
 
 
 def bill_sessions(job: SessionJob) -> list[SessionBill]:
-    return [bill_session(parse_session(entry), entry.source, job.world) for entry in job.entries]
+    bills, learned = [], NOTHING_LEARNED
+    for entry in job.entries:
+        recorded = parse_session(entry)
+        read = [read_request(recorded, request, job.world.policy) for request in recorded.requests]
+        bills.append(bill_session(recorded, entry.source, job.world, read, learned))
+        if job.learns:
+            learned = learn_turns(learned, recorded, read)
+    return bills
 
 
-def bill_session(recorded: RecordedSession, source: str, world: SessionWorld) -> SessionBill:
+def learn_turns(learned: LearnedState, recorded: RecordedSession, read: Sequence[Features]) -> LearnedState:
+    """Fold the lengths of a session's turns and the sizes of their steps, as the server does from its receipts."""
+    first, steps, before = read[0], 0, 0
+    for request, features in zip(recorded.requests, read, strict=True):
+        if features.phase == "housekeeping":
+            continue
+        step = request.step
+        if features.phase == "first" and steps:
+            learned = record_turn(learned, client=first.client, kind=first.kind.value, steps=steps)
+            steps = 0
+        if not steps:
+            first = features
+        elif step.input_tokens > before:
+            learned = record_turn_step(
+                learned,
+                client=first.client,
+                kind=first.kind.value,
+                new_tokens=step.input_tokens - before,
+                output_tokens=step.output_tokens,
+            )
+        steps, before = steps + 1, step.input_tokens
+    return record_turn(learned, client=first.client, kind=first.kind.value, steps=steps) if steps else learned
+
+
+def bill_session(
+    recorded: RecordedSession,
+    source: str,
+    world: SessionWorld,
+    read: Sequence[Features],
+    learned: LearnedState = NOTHING_LEARNED,
+) -> SessionBill:
     """Replay a session with and without memory."""
     by_id = {candidate.id: candidate for candidate in world.candidates}
-    read = [_features(recorded, request, world.policy) for request in recorded.requests]
-    auto = _Replay(world, by_id)
-    forget = _Replay(world, by_id)
+    auto = _Replay(world, by_id, learned)
+    forget = _Replay(world, by_id, learned)
     for place, (request, features) in enumerate(zip(recorded.requests, read, strict=True)):
         ends_turn = place + 1 == len(read) or read[place + 1].phase == "first"
         auto.step(features, request.step, ends_turn=ends_turn, remembers=True)
@@ -141,16 +192,16 @@ def bill_session(recorded: RecordedSession, source: str, world: SessionWorld) ->
     )
 
 
-def _features(recorded: RecordedSession, request: RecordedRequest, policy: Policy) -> Features:
+def read_request(recorded: RecordedSession, request: RecordedRequest, policy: Policy) -> Features:
     return extract_features(parse_request(recorded.wire, request.body, recorded.headers).task, policy)
 
 
 class _Replay:
     """One pass over a session: decide, charge, remember."""
 
-    def __init__(self, world: SessionWorld, by_id: dict[str, Candidate]) -> None:
+    def __init__(self, world: SessionWorld, by_id: dict[str, Candidate], learned: LearnedState) -> None:
         self.steps: list[SessionStep] = []
-        self._world, self._by_id = world, by_id
+        self._world, self._by_id, self._learned = world, by_id, learned
         self._session: Session = NEW_SESSION
         self._caches = SessionCaches()
         self._last: str | None = None
@@ -162,6 +213,7 @@ class _Replay:
             candidates=self._world.candidates,
             # Without memory the turn's own course is still known: the request shows it.
             session=self._session if remembers else replace(self._session, incumbent=None, warm=(), left=()),
+            learned=self._learned,
         )
         decision = decide(features, snapshot, self._world.policy)
         if decision.plan is None:

@@ -10,12 +10,22 @@ import orjson
 import pytest
 
 from autorouter.core.policy import Policy
+from autorouter.core.state.learned import NOTHING_LEARNED
 from autorouter.core.types import Benchmarks, Candidate, Capability, Price
 from autorouter.errors import RequestError
 from autorouter.evals.bench_economics import RecordedStep, session_usd
 from autorouter.evals.bench_session_data import RecordedSession, SessionLine, parse_session, read_lines, session_files
 from autorouter.evals.bench_session_figures import render_sessions, summarize_sessions
-from autorouter.evals.bench_sessions import SessionBill, SessionJob, bill_session, build_world, replay_sessions
+from autorouter.evals.bench_sessions import (
+    SessionBill,
+    SessionJob,
+    bill_sessions,
+    build_world,
+    learn_turns,
+    read_request,
+    replay_sessions,
+    split_sessions,
+)
 from tests.cli.conftest import Home
 
 SYSTEM = "You are a coding agent. " * 10
@@ -110,7 +120,7 @@ def test_a_cache_left_warm_is_cheap_to_come_back_to() -> None:
 
 
 def test_a_session_s_bills_and_what_was_noted() -> None:
-    bill = bill_session(parsed(), "toy", WORLD)
+    (bill,) = bill_sessions(SessionJob(entries=(SessionLine(source="toy", line=orjson.dumps(record())),), world=WORLD))
     assert (WORLD.best, WORLD.cheapest) == ("dear", "cheap")
     steps = [r.step for r in parsed().requests]
     assert bill.best_usd == session_usd(steps, [DEAR] * 4)
@@ -137,6 +147,21 @@ def test_figures_by_source() -> None:
         {"dial": 5.0, "candidates": 3, "best": "dear", "cheapest": "cheap", "sources": {"toy": found}}
     )
     assert "| toy | 24 |" in page
+
+
+def test_a_session_learns_from_the_turns_before_it() -> None:
+    entries = [SessionLine(source=source, line=orjson.dumps(record(n))) for source in ("a", "b") for n in range(2)]
+    assert [len(job.entries) for job in split_sessions(entries, WORLD, learns=True)] == [2, 2]
+    assert [len(job.entries) for job in split_sessions(entries, WORLD, learns=False)] == [1, 1, 1, 1]
+    session = parsed()
+    read = [read_request(session, request, Policy()) for request in session.requests]
+    learned = learn_turns(NOTHING_LEARNED, session, read)
+    kinds = {features.kind.value for features in read}
+    stats = [learned.turn_stats(read[0].client, kind) for kind in kinds]
+    # Turns of two, one and one steps; one step went on, by 2,000 tokens.
+    assert sum(s.turns for s in stats) == 3
+    assert sum(s.turns * s.steps for s in stats) == pytest.approx(4)
+    assert sum(s.samples * s.new_tokens for s in stats) == pytest.approx(2_000)
 
 
 def test_what_is_no_session_is_an_error(tmp_path: Path) -> None:
