@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
-from autorouter.core.codec import from_plain, to_plain
+from autorouter.core.codec import to_plain
 from autorouter.core.state.health import Health, restore_health
 from autorouter.core.types import Candidate
 
@@ -151,7 +152,9 @@ class StateFile:
         temporary.replace(self._path)
 
 
-_NUMBER_FIELDS = tuple(field.name for field in fields(Health) if field.name not in ("cooldown_reason", "asked"))
+_HEALTH = TypeAdapter(Health)
+_FIELDS = {field.name for field in fields(Health)}
+_NUMBER_FIELDS = tuple(sorted(_FIELDS - {"cooldown_reason", "asked"}))
 
 
 def _parse_spend(plain: Any) -> DaySpend:
@@ -166,7 +169,9 @@ def _parse_spend(plain: Any) -> DaySpend:
 
 def _parse_health(plain: Mapping[str, Any]) -> Health:
     """A health whose numbers are finite and not negative. Raises ValueError, TypeError or KeyError."""
-    health = from_plain(Health, dict(plain))
+    if unknown := plain.keys() - _FIELDS:
+        raise ValueError(f"unknown: {unknown}")
+    health = _HEALTH.validate_python(plain)
     numbers = [getattr(health, name) for name in _NUMBER_FIELDS]
     if not all(number is None or (isfinite(number) and number >= 0) for number in numbers):
         raise ValueError("a number out of bounds")

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from autorouter.cli.decision_render import DecisionView, join_names
 from autorouter.cli.output import count, facts, seconds, section, styled, table, usd
-from autorouter.core.codec import from_plain
-from autorouter.core.signals.features import Features
 from autorouter.errors import ReceiptError
 from autorouter.receipts.messages import USAGE_SOURCES, sentences
+from autorouter.receipts.replay import features_of
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -119,7 +118,7 @@ def view_of_receipt(record: Mapping[str, Any], context: Mapping[str, Any] | None
     """What `decision_view` shows, from the receipt alone; the context adds what the upstreams are asked for.
     ReceiptError for a receipt that isn't of this version."""
     try:
-        features = from_plain(Features, record["features"])
+        features = features_of(record)
         known = context["candidates"] if context else record["attempts"]
         models = {c.get("id") or c.get("candidate"): (c["upstream"], c["model"]) for c in known}
         return DecisionView(decision=record["decision"], features=features, models=models, dry_run=record["dry_run"])

@@ -18,11 +18,11 @@ from typing import Any
 import orjson
 
 from autorouter.core.decision.decide import DECISION_VERSION
-from autorouter.core.decision.replay import replay_decision
 from autorouter.errors import AutorouterError, ReceiptError
 from autorouter.receipts import reader
 from autorouter.receipts.chain import RECEIPT_SCHEMA, canonical_json, digest
 from autorouter.receipts.reader import ChainProblem
+from autorouter.receipts.replay import replay_decision
 
 EXPORTED_CONTEXT = "context_record"
 """The member that makes an exported receipt self-contained."""

@@ -6,8 +6,9 @@ import orjson
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from autorouter.core.codec import from_plain, to_plain
+from autorouter.core.codec import to_plain
 from autorouter.core.decision.decide import decide
 from autorouter.core.decision.plans import plan_sort_key
 from autorouter.core.decision.record import decision_record
@@ -24,6 +25,10 @@ TERMS = ("task_fit", "benchmark", "price", "latency", "availability", "stickines
 many = settings(max_examples=200, deadline=None)
 
 
+READERS = {kind: TypeAdapter(kind) for kind in (Features, Snapshot, Policy)}
+"""As `receipt verify` reads them."""
+
+
 def bytes_of(decision):
     return orjson.dumps(decision_record(decision), option=orjson.OPT_SORT_KEYS)
 
@@ -33,9 +38,9 @@ def bytes_of(decision):
 def test_same_inputs_give_the_same_bytes_also_after_a_round_trip_through_json(task, snapshot, policy):
     read = extract_features(task, policy)
     first = bytes_of(decide(read, snapshot, policy))
-    again = from_plain(Features, orjson.loads(orjson.dumps(to_plain(read))))
-    world = from_plain(Snapshot, orjson.loads(orjson.dumps(to_plain(snapshot))))
-    rules = from_plain(Policy, orjson.loads(orjson.dumps(to_plain(policy))))
+    again = READERS[Features].validate_python(orjson.loads(orjson.dumps(to_plain(read))))
+    world = READERS[Snapshot].validate_python(orjson.loads(orjson.dumps(to_plain(snapshot))))
+    rules = READERS[Policy].validate_python(orjson.loads(orjson.dumps(to_plain(policy))))
     assert (again, world, rules) == (read, snapshot, policy)
     assert bytes_of(decide(again, world, rules)) == first
 

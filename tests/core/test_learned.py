@@ -1,6 +1,7 @@
 import pytest
+from pydantic import TypeAdapter
 
-from autorouter.core.codec import from_plain, to_plain
+from autorouter.core.codec import to_plain
 from autorouter.core.state.learned import (
     NOTHING_LEARNED,
     LearnedState,
@@ -50,5 +51,5 @@ def test_a_decision_reads_its_own_client_and_kind_only():
 
 def test_what_was_learned_reads_back_from_json():
     learned = record_turn(NOTHING_LEARNED, client="codex", kind="edit", steps=4.0)
-    assert from_plain(LearnedState, to_plain(learned)) == learned
+    assert TypeAdapter(LearnedState).validate_python(to_plain(learned)) == learned
     assert learned.turn_stats("codex", "edit").steps == pytest.approx(4.0)

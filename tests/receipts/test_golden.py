@@ -6,9 +6,9 @@ import jsonschema
 import orjson
 import pytest
 
-from autorouter.core.decision.replay import replay_decision
 from autorouter.engine.receipt import json_schema
 from autorouter.receipts.chain import canonical_json
+from autorouter.receipts.replay import replay_decision
 from autorouter.resources import folder
 from tests.receipts.golden import RUNS, receipt_of
 

@@ -24,7 +24,6 @@ import orjson
 
 from autorouter import runtime as assembly
 from autorouter.config.load import load
-from autorouter.core.decision.replay import replay_decision
 from autorouter.core.panels import Panel
 from autorouter.core.policy import Policy
 from autorouter.core.state.health import Health
@@ -40,6 +39,7 @@ from autorouter.engine.step import StreamBroken
 from autorouter.errors import AutorouterError
 from autorouter.receipts import messages
 from autorouter.receipts.chain import canonical_json
+from autorouter.receipts.replay import replay_decision
 from autorouter.simulator import codec
 from autorouter.simulator.codec import AnswerMetadata, ResponseBody
 from autorouter.simulator.model import RefusalAnswer, TextAnswer

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from autorouter.core.decision.replay import replay_decision
 from autorouter.core.types import Strategy
 from autorouter.engine.receipt import context_record
 from autorouter.receipts.chain import canonical_json
+from autorouter.receipts.replay import replay_decision
 from autorouter.receipts.verify import check_directory
 from tests.fakes import Relay
 from tests.server.conftest import POOL, Router, body
