@@ -31,7 +31,7 @@ from autorouter.evals.bench_session_data import parse_session, read_lines
 from autorouter.evals.bench_sets import PERCENTILE_SPAN, TOP_PERCENTILE, load_set, rank_percentiles, set_names
 from autorouter.evals.statistics import mean
 from autorouter.evals.success_fit import CalibrationFigures, OutcomeCell, figures, fit_constants, leave_one_out
-from autorouter.wire import exchange
+from autorouter.wire.parse import parse_request
 
 MIN_ROWS, MOST_ROWS = 200, 3_000
 """Smaller sets are left out; of larger ones every n-th prompt is taken."""
@@ -90,7 +90,7 @@ def _sessions(path: Path, percentile: float) -> Iterator[OutcomeCell]:
     for entry in read_lines(path, None):
         session = parse_session(entry)
         if session.solved is not None:
-            task = exchange.parse(session.wire, session.requests[0].body, session.headers).task
+            task = parse_request(session.wire, session.requests[0].body, session.headers).task
             yield OutcomeCell(percentile, extract_features(task, Policy()).difficulty, float(session.solved))
 
 

@@ -115,7 +115,7 @@ def test_an_unknown_price_is_no_zero(scripted: RoutedRequest) -> None:
     played, _, _ = summed(scripted)
     from dataclasses import replace
 
-    unknown = [replace(p, asked=replace(p.answer, cost_usd=None)) if p.case.id == "0" else p for p in played]
+    unknown = [replace(p, answer=replace(p.answer, cost_usd=None)) if p.case.id == "0" else p for p in played]
     for row in comparison_report.totals(unknown, [p.entrant for p in played[:2]]):
         assert row["cost_usd"] is None
         assert row["usd_per_success"] is None

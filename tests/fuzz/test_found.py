@@ -13,6 +13,7 @@ from autorouter.adapters import changes, edits
 from autorouter.adapters.registry import FileFormat
 from autorouter.config import local_keys
 from autorouter.core.grants import Grant
+from autorouter.core.reasons import Reason, ReasonCode
 from autorouter.core.review import verdicts
 from autorouter.core.types import Usage, Wire
 from autorouter.engine.strategies.tool_check import DeclaredTools
@@ -179,7 +180,7 @@ def test_a_clients_file_without_a_bottom_is_refused(form: FileFormat, text: str)
         edits.apply_settings(text, form, [(path, "x", False)])
 
 
-def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> str | None:
+def checked(schema: dict[str, Any], arguments: str = '{"a": "x"}') -> Reason | None:
     """What is wrong with a call of a tool that has this schema."""
     tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
     request = chat_request.parse(orjson.dumps({"model": "m", "messages": HI, "tools": tools}), {})
@@ -210,7 +211,7 @@ def test_a_tools_schema_that_cannot_be_used_is_no_members_fault(schema: dict[str
 
 def test_a_tools_schema_that_can_be_used_is() -> None:
     schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}}}
-    assert checked(schema) == "a call's arguments don't fit the tool's schema"
+    assert checked(schema) == Reason.of(ReasonCode.ARGUMENTS_MISMATCH)
     assert checked(schema, '{"a": 1}') is None
 
 
