@@ -131,8 +131,8 @@ def cut_off_by(lease: Lease, scope: Scope) -> str | None:
 
 
 class RoutePreviewEndpoint:
-    """The decision on a request, without carrying it out: the same code, the same session, the same headers. The wire is
-    trace_headers by the body: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
+    """The decision on a request, without carrying it out: the same code, the same session, the same headers. The body
+    tells the wire: `input` is Responses', `max_tokens` with `system` or an Anthropic header Messages', else Chat."""
 
     def __init__(self, deps: CurrentDeps, decider: RequestDecider) -> None:
         self._deps = deps

@@ -103,7 +103,7 @@ class HttpReply:
 
 
 class HttpTransport:
-    """Connections are opened at the first call, inside the running loop. There are as many as there are calls: the gate and
+    """Connections are opened at the first call, inside the running loop. There are as many as there are calls: the limiter and
     the upstreams' slots bound those, and a call that waited in a pool would be taken for a slow candidate's."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class HttpTransport:
             raise _transport_error(exc, call, "reset") from exc
         protocol = response.connection.protocol if response.connection is not None else None
         if protocol is not None:
-            # From here on `Silence` watches.
+            # From here on `IdleTimer` watches.
             protocol.read_timeout = None
             protocol.start_timeout()
         return HttpReply(call, response)

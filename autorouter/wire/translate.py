@@ -3,7 +3,7 @@
     sent = translate_request(request.parsed.ir, "chat", "gpt-oss", origin="relay/gpt-oss")     the upstream's document
     answer = StreamTranslator(client="responses", upstream="chat", names=sent.names, heading=ResponseMetadata(...))
     answer.feed(chunk) -> bytes for the client      ... answer.end() -> the last ones
-    encode_answer(read_answer(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
+    encode_answer(decode_answer(document, "chat", sent.names), "responses", heading)     an answer that isn't streamed
 
 `StreamTranslator.failed` is set where the upstream's answer ended in an error: the server then decides whether the client sees
 the error event or a cut line.
@@ -108,7 +108,7 @@ def translate_request(
 
 
 class StreamTranslator:
-    """An upstream's stream in one wire -> a client's in another. `served_model`, `usage`, `failed` as for a tap; `events`
+    """An upstream's stream in one wire -> a client's in another. `served_model`, `usage`, `failed` as for an observer; `events`
     counts the events."""
 
     def __init__(self, *, client: Wire, upstream: Wire, names: ToolNameMap, heading: ResponseMetadata) -> None:

@@ -29,7 +29,7 @@ def add_usage(body: bytes, wire: Wire, before: Usage) -> bytes:
 
 
 class UsageSumObserver:
-    """A tap that adds `before` to the usage in the stream that it passes on; its own `usage` stays the one call's."""
+    """An observer that adds `before` to the usage in the stream that it passes on; its own `usage` stays the one call's."""
 
     def __init__(self, inner: StreamObserver, wire: Wire, before: Usage) -> None:
         self._inner, self._wire, self._before = inner, wire, before
